@@ -1,0 +1,42 @@
+"""evolr evolves learning-rate schedules by genetic programming.
+
+The public names are loaded on first use, so that `import evolr` is light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from evolr.config import Config, resolve
+    from evolr.contest.comparison import compare
+    from evolr.errors import EvolrError
+    from evolr.expression import Expression, parse
+    from evolr.schedule import Schedule
+    from evolr.study.evolve import evolve
+
+__version__: Final = "0.1.0"
+
+_HOMES: Final = {
+    "Config": "evolr.config",
+    "EvolrError": "evolr.errors",
+    "Expression": "evolr.expression",
+    "Schedule": "evolr.schedule",
+    "compare": "evolr.contest.comparison",
+    "evolve": "evolr.study.evolve",
+    "parse": "evolr.expression",
+    "resolve": "evolr.config",
+}
+
+__all__ = ["Config", "EvolrError", "Expression", "Schedule", "compare", "evolve", "parse", "resolve"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'evolr' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,301 @@
+"""The command line: arguments → configuration → one call.
+
+Results go to stdout, everything else to stderr. Exit codes: 0 done, 2 bad input, 130 interrupted. What a command
+needs is imported when it runs, so that `evolr --help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evolr import __version__
+from evolr.errors import ConfigError, EvolrError
+
+if TYPE_CHECKING:
+    from evolr.config import Comparison, Config
+    from evolr.contest.comparison import ComparisonResult
+
+app = typer.Typer(
+    name="evolr",
+    help="Evolves learning-rate schedules by genetic programming.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RUNS = Path("runs")
+"""The folder of run directories that nobody named."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Devices = Annotated[int | None, typer.Option("--devices", help="Devices to train on; all of them by default.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting by its dotted name: --set search.elites=2."),
+]
+
+
+def main() -> None:
+    """The program. Turns what evolr raises on purpose into a message and exit code 2."""
+    try:
+        app()
+    except EvolrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def search(
+    context: typer.Context,
+    preset: Annotated[str, typer.Option(help="The preset to start from: original, quadratic.")] = "original",
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings, on top of the preset.")] = None,
+    run: Annotated[Path | None, typer.Option(help="The run directory to create; runs/PRESET-N by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The study's seed.")] = None,
+    problem: Annotated[str | None, typer.Option(help="The problem: mnist1d-mlp, quadratic.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, momentum, adam or adamw.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each training of the search.")] = None,
+    population: Annotated[int | None, typer.Option(help="Individuals in a population.")] = None,
+    generations: Annotated[int | None, typer.Option(help="Populations evaluated, the first included.")] = None,
+    tournament: Annotated[int | None, typer.Option(help="Individuals in a tournament selection.")] = None,
+    functions: Annotated[str | None, typer.Option(help="Functions, separated by commas.")] = None,
+    terminals: Annotated[str | None, typer.Option(help="Signals and `constant`, separated by commas.")] = None,
+    transform: Annotated[str | None, typer.Option(help="linear or log.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Training runs of each individual.")] = None,
+    setting: Settings = None,
+    devices: Devices = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    from evolr.config import resolve
+    from evolr.report import progress, tables
+    from evolr.study.evolve import evolve
+    from evolr.study.run_directory import RunDirectory
+
+    given: dict[str, Any] = {
+        "seed": seed,
+        "problem.name": problem,
+        "training.optimizer.name": optimizer,
+        "training.epochs": epochs,
+        "search.population": population,
+        "search.generations": generations,
+        "search.tournament": tournament,
+        "search.functions": _names(functions),
+        "search.terminals": _names(terminals),
+        "search.transform": transform,
+        "search.seeds": seeds,
+        **_settings(setting),
+    }
+    resolved = resolve(preset, config, {name: value for name, value in given.items() if value is not None})
+    path = run or RunDirectory.next_free(RUNS, preset)
+    show = progress.display(quiet)
+    try:
+        with progress.searching(show, resolved.problem.metric) as (on_trained, on_generation):
+            result = evolve(resolved, path, device_count=devices, on_trained=on_trained, on_generation=on_generation)
+        document: dict[str, Any] = {
+            "run": str(path),
+            "expression": str(result.schedule.expression),
+            "score": result.champion.score if result.champion.score == result.champion.score else None,
+            "metric": resolved.problem.metric.name,
+            "trainings": result.trainings,
+            "seconds": result.seconds,
+            "training_seconds": result.training_seconds,
+        }
+        if not json:
+            out = progress.output()
+            out.print(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
+            out.print(tables.search_summary(result, resolved, path), soft_wrap=True, highlight=False)
+        if context.info_name == "run":
+            compared = _compare_run(path, resolved, resolved.comparison, devices, quiet)
+            document["comparison"] = compared.document()
+            if not json:
+                _print_comparison(compared, path)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; what was finished is in {path}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if json:
+        _print_json(document)
+
+
+app.command("evolve", help="Evolve a schedule and save it in a run directory.")(search)
+app.command("run", help="Evolve a schedule, then compare it with the published baselines.")(search)
+
+
+@app.command()
+def compare(
+    run: Annotated[Path | None, typer.Argument(help="The run directory whose champion to compare.")] = None,
+    expression: Annotated[str | None, typer.Option(help="A formula to compare, in place of a run's champion.")] = None,
+    transform: Annotated[str | None, typer.Option(help="The formula's output transform: linear or log.")] = None,
+    preset: Annotated[str, typer.Option(help="With --expression: the preset that names the problem.")] = "original",
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Trainings of each schedule.")] = None,
+    base_lr: Annotated[float | None, typer.Option(help="The learning rate that the baselines start at.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed that the trainings' seeds are drawn from.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A new directory for the files.")] = None,
+    setting: Settings = None,
+    devices: Devices = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Compare a schedule with constant, step decay and cosine: same initial weights, same batches."""
+    import msgspec
+
+    from evolr.config import require_signals, resolve
+    from evolr.expression import parse
+    from evolr.study.run_directory import RunDirectory
+
+    if (run is None) == (expression is None):
+        raise ConfigError("name either a run directory or --expression, not both or neither")
+    changes: dict[str, Any] = {"epochs": epochs, "seeds": seeds, "base_lr": base_lr}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    try:
+        if run is not None:
+            if setting or transform is not None or output is not None:
+                raise ConfigError("--set, --transform and --output belong to --expression; a run has its own")
+            config = RunDirectory.open(run).config()
+            settings = msgspec.structs.replace(config.comparison, **changes)
+            if seed is not None:
+                config = msgspec.structs.replace(config, seed=seed)
+            result = _compare_run(run, config, settings, devices, quiet)
+            path = run
+        else:
+            given = {**_settings(setting), **{f"comparison.{name}": value for name, value in changes.items()}}
+            given |= {} if transform is None else {"search.transform": transform}
+            given |= {} if seed is None else {"seed": seed}
+            config = resolve(preset, None, given)
+            formula = parse(expression or "")
+            require_signals(config.problem, sorted(formula.signals))
+            path = RunDirectory.create(output, config).path if output is not None else None
+            schedule = config.search.schedule(formula)
+            result = _compare(schedule, config, config.comparison, devices, quiet)
+            if path is not None:
+                _save_comparison(RunDirectory(path), result)
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if json:
+        _print_json(result.document())
+    else:
+        _print_comparison(result, path)
+
+
+@app.command()
+def show(
+    what: Annotated[str, typer.Argument(help="A run directory, a schedule's JSON file, or a formula.")],
+    epochs: Annotated[int, typer.Option(help="Epochs of the curve.", min=1, max=100_000)] = 30,
+    steps_per_epoch: Annotated[int, typer.Option(help="Steps of an epoch.", min=1, max=100_000)] = 40,
+    transform: Annotated[str, typer.Option(help="With a formula: linear or log.")] = "linear",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A PNG file to draw the curve to.")] = None,
+    json: Json = False,
+) -> None:
+    """Show a schedule: its formula, simplified and in LaTeX, and its learning-rate curve."""
+    from evolr.report import progress, shown
+
+    described = shown.describe(what, transform, epochs, steps_per_epoch)
+    if output is not None:
+        from evolr.report.pictures import schedule_picture
+
+        picture = schedule_picture({described.title: described.curve}, steps_per_epoch, described.title)
+        try:
+            output.write_bytes(picture)
+        except OSError as error:
+            raise ConfigError(f"cannot write {output}: {error.strerror}") from error
+    if json:
+        _print_json(described.document())
+        return
+    out = progress.output()
+    out.print(described.text(), soft_wrap=True, highlight=False, markup=False)
+    if described.front is not None:
+        out.print(described.front)
+
+
+def _compare_run(
+    path: Path, config: Config, settings: Comparison, devices: int | None, quiet: bool
+) -> ComparisonResult:
+    """Compares the champion that a run directory holds, read from its file, and writes the result there."""
+    from evolr.study.run_directory import RunDirectory
+
+    directory = RunDirectory.open(path)
+    result = _compare(directory.champion(), config, settings, devices, quiet)
+    _save_comparison(directory, result)
+    return result
+
+
+def _compare(schedule: Any, config: Config, settings: Comparison, devices: int | None, quiet: bool) -> ComparisonResult:
+    from evolr.contest import comparison
+    from evolr.report import progress
+
+    with progress.comparing(progress.display(quiet), comparison.trainings(settings)) as on_trained:
+        return comparison.compare(
+            schedule,
+            config.problem,
+            config.training.optimizer,
+            settings,
+            config.seed,
+            device_count=devices,
+            on_trained=on_trained,
+        )
+
+
+def _save_comparison(directory: Any, result: ComparisonResult) -> None:
+    import msgspec
+
+    from evolr.report.pictures import comparison_picture
+
+    document = msgspec.json.format(msgspec.json.encode(result.document()), indent=1)
+    rows = result.rows()
+    directory.write("comparison.json", document + b"\n")
+    directory.write_csv("comparison.csv", list(rows[0]), rows)
+    directory.write("comparison.png", comparison_picture(result))
+
+
+def _print_comparison(result: ComparisonResult, path: Path | None) -> None:
+    from evolr.report import progress, tables
+
+    out = progress.output()
+    out.print()
+    out.print(tables.comparison_table(result))
+    out.print(tables.verdict(result), highlight=False)
+    for note in result.problem.notes:
+        out.print(f"note: {note}", highlight=False)
+    if path is not None:
+        out.print(f"picture: {path / 'comparison.png'}", soft_wrap=True, highlight=False)
+
+
+def _print_json(document: Mapping[str, Any]) -> None:
+    import msgspec
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _settings(texts: list[str] | None) -> dict[str, Any]:
+    """`name=value` pairs, the values read as TOML; a bare word is a string."""
+    import tomllib
+
+    settings: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigError(f"--set expects NAME=VALUE with a dotted name, got {text!r}")
+        try:
+            settings[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[name] = value
+    return settings

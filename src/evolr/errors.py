@@ -1,0 +1,69 @@
+"""Every error that evolr raises on purpose.
+
+EvolrError
+├── ExpressionError      a formula that cannot be read; carries the text and the column
+├── ScheduleError        a schedule, or a schedule document, that is not understood
+├── ConfigError          a setting that is unknown, of the wrong type or out of range
+├── ProblemError         a problem that cannot serve what is asked of it
+└── RunDirectoryError    a run directory that cannot be created, read or written
+
+The command line turns each of them into one message and exit code 2. An outcome of a training run
+(divergence, say) is data, never an exception.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EvolrError(Exception):
+    """The root of the tree: catch it to catch whatever evolr raises on purpose."""
+
+
+class ExpressionError(EvolrError, ValueError):
+    """A formula that cannot be read.
+
+    `column` is 1-based in `text`; both are None where the fault is not in a text.
+    """
+
+    def __init__(self, problem: str, text: str | None = None, column: int | None = None) -> None:
+        self.problem = problem
+        self.text = text
+        self.column = column
+        super().__init__(problem if text is None or column is None else _pointed(problem, text, column))
+
+
+class ScheduleError(EvolrError, ValueError):
+    """A schedule, or a schedule document, that is not understood."""
+
+
+class ConfigError(EvolrError, ValueError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+class ProblemError(EvolrError, ValueError):
+    """A problem that cannot serve what is asked of it."""
+
+
+class RunDirectoryError(EvolrError):
+    """A run directory that cannot be created, read or written."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that is not in a table: the nearest known name, or else all of them."""
+    names = sorted(known)
+    shown = name if len(name) <= 40 else name[:40] + "…"
+    near = difflib.get_close_matches(name[:80], names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    return f"unknown {kind} {shown!r}; {hint}"
+
+
+def _pointed(problem: str, text: str, column: int) -> str:
+    """The problem, then the line of text around the column with a caret under it."""
+    around = 30
+    start, end = max(0, column - 1 - around), column - 1 + around
+    before = ("…" if start else "") + text[start : column - 1]
+    after = text[column - 1 : end] + ("…" if end < len(text) else "")
+    line = (before + after).replace("\n", " ").replace("\t", " ")
+    return f"column {column}: {problem}\n  {line}\n  {' ' * len(before)}^"

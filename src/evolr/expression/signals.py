@@ -1,0 +1,39 @@
+"""The signals: the scalars that a training loop shows a schedule at each step.
+
+The order of the table numbers the signals of packed programs; it only ever grows at its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A scalar of the training loop.
+
+    `live` says that its value depends on how the training goes; a schedule without a live signal is
+    open-loop: its whole curve is known before the training starts.
+    """
+
+    name: str
+    meaning: str
+    live: bool
+
+
+_TABLE = (
+    Signal("epoch", "epochs finished so far: 0 in the first, constant within an epoch", live=False),
+    Signal("loss", "training loss of the previous batch; at the first, of the untrained network on it", live=True),
+    Signal(
+        "val_loss", "validation loss at the end of the previous epoch; at first, of the untrained network", live=True
+    ),
+    Signal("progress", "step ÷ total steps, in [0, 1)", live=False),
+    Signal("step", "steps finished so far", live=False),
+)
+
+SIGNALS: Final = MappingProxyType({s.name: s for s in _TABLE})
+
+CORE_SIGNALS: Final = ("epoch", "loss", "val_loss")
+"""The signals of the first experiment."""

@@ -1,0 +1,74 @@
+"""Formulas for people: simplified text and LaTeX, through sympy.
+
+For display only. sympy knows no protected division and no clipped exponential, so what it returns is equal to
+the expression where those protections do not act, and is never read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from evolr.expression.primitives import PRIMITIVES
+from evolr.expression.signals import SIGNALS
+from evolr.expression.tree import Expression, arity
+
+_DIGITS: Final = 9  # significant, in a displayed constant
+_MAX_SIMPLIFIED: Final = 30  # nodes; beyond it sympy's simplify may take minutes, so terms are only collected
+
+
+def simplified(expression: Expression) -> str:
+    """The formula in sympy's simplest form, constants to 9 significant digits.
+
+    >>> from evolr.expression import parse
+    >>> simplified(parse("(((epoch mul -0.001537) mul -0.75568) sub -0.001537)"))
+    '0.00116148016*epoch + 0.001537'
+    """
+    import sympy
+
+    return str(sympy.sstr(_simplest(expression), full_prec=False))
+
+
+def latex(expression: Expression) -> str:
+    """The simplified formula in LaTeX, signals upright."""
+    import sympy
+
+    names = {sympy.Symbol(name, real=True): rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}" for name in SIGNALS}
+    return str(sympy.latex(_simplest(expression), symbol_names=names, full_prec=False))
+
+
+def _simplest(expression: Expression) -> Any:
+    import sympy
+
+    exact = _to_sympy(expression)
+    simple = sympy.simplify(exact) if expression.size <= _MAX_SIMPLIFIED else exact
+    expanded = sympy.expand(simple)
+    if sympy.count_ops(expanded) <= sympy.count_ops(simple):
+        simple = expanded
+    return simple.xreplace({number: sympy.Float(number, _DIGITS) for number in simple.atoms(sympy.Float)})
+
+
+def _to_sympy(expression: Expression) -> Any:
+    import sympy
+
+    functions: dict[str, Callable[..., Any]] = {
+        "add": lambda a, b: a + b,
+        "sub": lambda a, b: a - b,
+        "mul": lambda a, b: a * b,
+        "div": lambda a, b: sympy.Integer(1) if b == 0 else a / b,
+        "sin": sympy.sin,
+        "cos": sympy.cos,
+        "exp": sympy.exp,
+        "log": lambda a: sympy.log(sympy.Abs(a)),
+        "floor": sympy.floor,
+    }
+    assert functions.keys() == PRIMITIVES.keys()
+    stack: list[Any] = []
+    for token in reversed(expression.tokens):
+        if not isinstance(token, str):
+            stack.append(sympy.Float(token))
+        elif token in SIGNALS:
+            stack.append(sympy.Symbol(token, real=True))
+        else:
+            stack.append(functions[token](*(stack.pop() for _ in range(arity(token)))))
+    return stack.pop()

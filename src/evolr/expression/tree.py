@@ -1,0 +1,143 @@
+"""The expression: an immutable tree, held as the tuple of its tokens in prefix order.
+
+A token is the name of a primitive or a signal, or a constant. `sub(mul(epoch, -0.5), 1)` is
+`("sub", "mul", "epoch", -0.5, 1.0)`. A subtree is a contiguous slice, so the genetic operators cut and
+splice tuples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from evolr.errors import ExpressionError, unknown_name
+from evolr.expression.primitives import PRIMITIVES, Array
+from evolr.expression.signals import SIGNALS
+
+Token = str | float
+
+
+def arity(token: Token) -> int:
+    """How many arguments a token takes: 0 for a signal or a constant."""
+    primitive = PRIMITIVES.get(token) if isinstance(token, str) else None
+    return primitive.arity if primitive else 0
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A formula over signals.
+
+    >>> from evolr.expression import parse
+    >>> tree = parse("0.001 * exp(-3 * progress)")
+    >>> tree.size, tree.depth, sorted(tree.signals)
+    (6, 4, ['progress'])
+
+    Raises ExpressionError where the tokens are not one whole tree of known names and finite constants.
+    """
+
+    tokens: tuple[Token, ...]
+    _ends: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        tokens = tuple(token if isinstance(token, str) else float(token) for token in self.tokens)
+        object.__setattr__(self, "tokens", tokens)
+        for token in tokens:
+            if isinstance(token, str):
+                if token not in PRIMITIVES and token not in SIGNALS:
+                    raise ExpressionError(unknown_name("name", token, [*PRIMITIVES, *SIGNALS]))
+            elif not math.isfinite(token):
+                raise ExpressionError(f"constants must be finite, got {token}")
+        object.__setattr__(self, "_ends", _subtree_ends(tokens))
+
+    @property
+    def size(self) -> int:
+        """The number of nodes."""
+        return len(self.tokens)
+
+    @cached_property
+    def depth(self) -> int:
+        """The number of nodes on the longest way from the root to a leaf; 1 for a leaf."""
+        return max(self.depths)
+
+    @cached_property
+    def depths(self) -> tuple[int, ...]:
+        """Of each node, the number of nodes from the root to it, itself included."""
+        depths: list[int] = []
+        pending = [1]
+        for token in self.tokens:
+            depth = pending.pop()
+            depths.append(depth)
+            pending.extend([depth + 1] * arity(token))
+        return tuple(depths)
+
+    @cached_property
+    def signals(self) -> frozenset[str]:
+        """The signals that the formula reads."""
+        return frozenset(t for t in self.tokens if isinstance(t, str) and t in SIGNALS)
+
+    @property
+    def is_open_loop(self) -> bool:
+        """Whether the formula reads no live signal."""
+        return not any(SIGNALS[name].live for name in self.signals)
+
+    def end(self, start: int) -> int:
+        """The position after the subtree that starts at `start`."""
+        return self._ends[start]
+
+    def subtree(self, start: int) -> Expression:
+        """The subtree that starts at position `start`."""
+        return Expression(self.tokens[start : self.end(start)])
+
+    def replace(self, start: int, other: Expression) -> Expression:
+        """The tree with `other` in the place of the subtree that starts at `start`."""
+        return Expression(self.tokens[:start] + other.tokens + self.tokens[self.end(start) :])
+
+    def __call__(self, signals: Mapping[str, ArrayLike]) -> Array:
+        """The value at each point of a trace, by the NumPy float64 reference.
+
+        `signals` maps each signal that the formula reads to a scalar or an array; the arrays broadcast. The
+        result has their common shape and may hold non-finite values.
+        """
+        missing = self.signals - signals.keys()
+        if missing:
+            raise ExpressionError(f"no values given for the signal {', '.join(sorted(missing))}")
+        shape = np.broadcast_shapes(*(np.shape(signals[name]) for name in self.signals))
+        stack: list[Array] = []
+        with np.errstate(all="ignore"):
+            for token in reversed(self.tokens):
+                if not isinstance(token, str):
+                    stack.append(np.asarray(token))
+                elif token in SIGNALS:
+                    stack.append(np.asarray(signals[token], dtype=np.float64))
+                else:
+                    primitive = PRIMITIVES[token]
+                    stack.append(primitive.reference(*(stack.pop() for _ in range(primitive.arity))))
+        return np.array(np.broadcast_to(stack.pop(), shape), dtype=np.float64)
+
+    def __str__(self) -> str:
+        from evolr.expression.text import ordinary_text
+
+        return ordinary_text(self)
+
+
+def _subtree_ends(tokens: tuple[Token, ...]) -> tuple[int, ...]:
+    """For each position the position after its subtree; refuses what is not one whole tree."""
+    ends = [0] * len(tokens)
+    stack: list[int] = []  # ends of the complete subtrees to the right, nearest on top
+    for i in range(len(tokens) - 1, -1, -1):
+        count = arity(tokens[i])
+        if count > len(stack):
+            raise ExpressionError(f"{tokens[i]!r} takes {count} arguments, got {len(stack)}")
+        end = i + 1
+        for _ in range(count):
+            end = stack.pop()
+        ends[i] = end
+        stack.append(end)
+    if len(stack) != 1:
+        raise ExpressionError(f"expected one whole tree, got {len(stack)}")
+    return tuple(ends)

@@ -1,0 +1,115 @@
+"""The problem `mnist1d-mlp`: a small multilayer perceptron on mnist1d.
+
+The network and the data are those of the first experiment: 40 → 100 → 100 → 10 with ReLU, batches of 100,
+the published 4,000 training samples.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+
+from evolr.errors import ConfigError
+from evolr.expression import SIGNALS
+from evolr.problems.mnist1d_data import CLASSES, LENGTH, Samples, fresh, published
+from evolr.problems.problem import Metric, Pool
+from evolr.randomness import generator
+from evolr.training.optimizers import OptimizerName
+from evolr.training.task import Task
+
+_WIDTHS: Final = (LENGTH, 100, 100, CLASSES)
+
+_FRESH_POOLS: Final = {"fitness": (2_000, 1_001), "selection": (4_000, 1_002), "test": (10_000, 1_003)}
+"""The size and the generator's seed of each pool that is drawn anew."""
+
+
+class Mnist1dMlp(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag="mnist1d-mlp"
+):
+    """Settings of the problem.
+
+    batch_size: samples in a batch, 1 … 4,000; what does not fill a batch is left out of its epoch.
+    pools: `disjoint`, the fitness pool is a fresh draw of 2,000 samples; `original`, it is the monitor's
+        published 1,000, as in the first experiment.
+    """
+
+    batch_size: int = 100
+    pools: Literal["disjoint", "original"] = "disjoint"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= 4_000:
+            raise ConfigError(f"problem.batch_size must be from 1 to 4000, got {self.batch_size}")
+
+    @property
+    def metric(self) -> Metric:
+        return Metric("accuracy", higher_is_better=True)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        return tuple(SIGNALS)
+
+    @property
+    def optimizers(self) -> tuple[OptimizerName, ...]:
+        return ("sgd", "momentum", "adam", "adamw")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if self.pools == "disjoint":
+            return ()
+        return (
+            "monitor = fitness = the published 1,000 samples, as in the first experiment: schedules are "
+            "selected on the samples whose loss they see",
+        )
+
+    def task(self, pool: Pool) -> Task:
+        train, monitor = published()
+        steps = len(train.labels) // self.batch_size
+
+        def initial(seed: int) -> list[tuple[Any, Any]]:
+            rng = generator(seed, "mnist1d-mlp", "initial weights")
+            return [_dense_layer(rng, *widths) for widths in pairwise(_WIDTHS)]
+
+        def batches(seed: int, epoch: int) -> Samples:
+            order = generator(seed, epoch, "mnist1d-mlp", "batch order").permutation(len(train.labels))
+            order = order[: steps * self.batch_size]
+            inputs, labels = train.inputs[order], train.labels[order]
+            return Samples(inputs.reshape(steps, self.batch_size, LENGTH), labels.reshape(steps, self.batch_size))
+
+        return Task(
+            steps_per_epoch=steps,
+            initial=initial,
+            batches=batches,
+            loss=lambda parameters, batch: _evaluate(parameters, batch)[0],
+            evaluate=_evaluate,
+            monitor=monitor,
+            judge=self._judge(pool),
+        )
+
+    def _judge(self, pool: Pool) -> Samples | None:
+        if pool == "monitor" or (pool == "fitness" and self.pools == "original"):
+            return None
+        return fresh(*_FRESH_POOLS[pool])
+
+
+def _dense_layer(rng: np.random.Generator, inputs: int, outputs: int) -> tuple[Any, Any]:
+    """Weights (inputs, outputs) and biases (outputs,), uniform in ±1/√inputs, as torch.nn.Linear draws them."""
+    bound = inputs**-0.5
+    draw = rng.uniform(-bound, bound, (inputs + 1, outputs)).astype(np.float32)
+    return draw[:-1], draw[-1]
+
+
+def _evaluate(parameters: list[tuple[Any, Any]], samples: Samples) -> tuple[Any, Any]:
+    """Mean cross-entropy and accuracy."""
+    import jax
+    import optax
+
+    activations = samples.inputs
+    for weights, biases in parameters[:-1]:
+        activations = jax.nn.relu(activations @ weights + biases)
+    weights, biases = parameters[-1]
+    logits = activations @ weights + biases
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels)
+    return losses.mean(), (logits.argmax(axis=1) == samples.labels).mean()

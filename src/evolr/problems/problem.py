@@ -1,0 +1,63 @@
+"""The protocol of a problem: what a schedule is judged on.
+
+A problem is one file of this folder: a frozen msgspec Struct whose fields are its settings and whose tag is
+its name, with the members below; `problems/__init__.py` lists it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from evolr.training.optimizers import OptimizerName
+from evolr.training.task import Task
+
+Pool = Literal["monitor", "fitness", "selection", "test"]
+"""A disjoint set of examples with one purpose; see the table of words in docs/architecture.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What the score of a trial is. fitness(score) is greater for the better."""
+
+    name: str
+    higher_is_better: bool
+
+    def fitness(self, score: float) -> float:
+        """The score with its sign turned where lower is better; −∞ for NaN, the score of a diverged run."""
+        if math.isnan(score):
+            return float("-inf")
+        return score if self.higher_is_better else -score
+
+    def text(self, score: float) -> str:
+        """The score for people: an accuracy in per cent, anything else to four digits."""
+        if math.isnan(score):
+            return "diverged"
+        return f"{100 * score:.2f} %" if self.name == "accuracy" else f"{score:.4g}"
+
+
+class Problem(Protocol):
+    """What a schedule is judged on: data, model and metric."""
+
+    @property
+    def metric(self) -> Metric: ...
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The signals that its training loop shows."""
+        ...
+
+    @property
+    def optimizers(self) -> tuple[OptimizerName, ...]:
+        """The optimisers that make sense on it."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its results must know; printed with them."""
+        ...
+
+    def task(self, pool: Pool) -> Task:
+        """The task for the trainer, its trials judged on a pool. Loads or builds the data."""
+        ...

@@ -1,0 +1,142 @@
+"""The problem `quadratic`: stochastic gradient descent on the noisy quadratic model.
+
+    loss(w) = ½ Σ λᵢ wᵢ²,    gradient = λ w + noise,    noiseᵢ ~ N(0, σ² λᵢ)
+
+The eigenvalues λ fall geometrically from 1 to 1/κ, and w starts at (1, …, 1). It models the late training of
+a network (Zhang et al. 2019, «Which Algorithmic Choices Matter at Which Batch Sizes?»), and it is the
+project's problem with a known optimum: under an open-loop schedule the second moments obey
+
+    E wᵢ² ← (1 − lr λᵢ)² E wᵢ² + lr² σ² λᵢ
+
+exactly, so that the best possible schedule can be computed (see `optimum`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evolr.errors import ConfigError
+from evolr.expression import SIGNALS
+from evolr.problems.problem import Metric, Pool
+from evolr.randomness import generator
+from evolr.training.optimizers import OptimizerName
+from evolr.training.task import Task
+
+
+class Quadratic(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag="quadratic"
+):
+    """Settings of the problem.
+
+    dimension: number of eigenvalues. condition_number: the greatest eigenvalue ÷ the least.
+    noise: the gradient noise's variance ÷ the eigenvalue (σ²). steps_per_epoch: steps that share an `epoch`.
+    """
+
+    dimension: int = 50
+    condition_number: float = 100.0
+    noise: float = 0.1
+    steps_per_epoch: int = 30
+
+    def __post_init__(self) -> None:
+        if self.dimension < 1 or self.steps_per_epoch < 1:
+            raise ConfigError(
+                "problem.dimension and problem.steps_per_epoch must be at least 1, "
+                f"got {self.dimension} and {self.steps_per_epoch}"
+            )
+        if not (self.condition_number >= 1 and self.noise >= 0):
+            raise ConfigError(
+                "problem.condition_number must be at least 1 and problem.noise at least 0, "
+                f"got {self.condition_number} and {self.noise}"
+            )
+
+    @property
+    def metric(self) -> Metric:
+        return Metric("final loss", higher_is_better=False)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        return tuple(SIGNALS)
+
+    @property
+    def optimizers(self) -> tuple[OptimizerName, ...]:
+        return ("sgd",)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def eigenvalues(self) -> NDArray[np.float64]:
+        """(dimension,), from 1 down to 1/condition_number."""
+        return np.geomspace(1.0, 1.0 / self.condition_number, self.dimension)
+
+    def task(self, pool: Pool) -> Task:
+        """The task. A run is judged by its loss, free of noise, so all pools are one."""
+        eigenvalues = self.eigenvalues.astype(np.float32)
+        scale = np.sqrt(self.noise * eigenvalues)
+
+        def batches(seed: int, epoch: int) -> Any:
+            rng = generator(seed, epoch, "quadratic", "gradient noise")
+            return scale * rng.standard_normal((self.steps_per_epoch, self.dimension), np.float32)
+
+        def clean_loss(weights: Any, _: Any) -> tuple[Any, Any]:
+            loss = 0.5 * (eigenvalues * weights**2).sum()
+            return loss, loss
+
+        return Task(
+            steps_per_epoch=self.steps_per_epoch,
+            initial=lambda _: np.ones(self.dimension, np.float32),
+            batches=batches,
+            loss=lambda weights, noise: clean_loss(weights, None)[0] + (noise * weights).sum(),
+            evaluate=clean_loss,
+            monitor=(),
+        )
+
+    def expected_loss(self, learning_rates: ArrayLike) -> float:
+        """The expected final loss under an open-loop schedule, exactly; learning_rates: (steps,)."""
+        eigenvalues = self.eigenvalues
+        moments = np.ones(self.dimension)
+        for rate in np.asarray(learning_rates, np.float64):
+            moments = (1 - rate * eigenvalues) ** 2 * moments + rate**2 * self.noise * eigenvalues
+        return float(0.5 * eigenvalues @ moments)
+
+    def optimum(self, steps: int, starts: int = 8) -> tuple[float, NDArray[np.float64]]:
+        """The least expected final loss of any open-loop schedule of some steps, and that schedule.
+
+        Gradient descent (L-BFGS) through the recursion, over the logarithms of the learning rates. The problem
+        is not convex, so it is solved from several starts: constants and decays of various scales.
+        """
+        from scipy.optimize import minimize
+
+        progress = np.arange(steps) / steps
+        scales = np.geomspace(0.02, 1.0, -(-starts // 2))
+        curves = [scale * shape for scale in scales for shape in (np.ones(steps), 1.001 - progress)]
+        solved = [
+            minimize(
+                self._log_loss_and_gradient, np.log(curve), jac=True, method="L-BFGS-B", options={"maxiter": 3_000}
+            )
+            for curve in curves[:starts]
+        ]
+        best = min(solved, key=lambda result: result.fun)
+        return float(np.exp(best.fun)), np.exp(best.x)
+
+    def _log_loss_and_gradient(self, log_rates: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """The logarithm of the expected loss, and its gradient, by reverse accumulation; both over log_rates."""
+        eigenvalues, rates = self.eigenvalues, np.exp(log_rates)
+        history = np.empty((len(rates) + 1, self.dimension))
+        history[0] = 1.0
+        for t, rate in enumerate(rates):
+            history[t + 1] = (1 - rate * eigenvalues) ** 2 * history[t] + rate**2 * self.noise * eigenvalues
+        loss = 0.5 * eigenvalues @ history[-1]
+        adjoint = 0.5 * eigenvalues / loss
+        gradient = np.empty(len(rates))
+        for t in range(len(rates) - 1, -1, -1):
+            shrink = 1 - rates[t] * eigenvalues
+            slope = -2 * shrink * eigenvalues * history[t] + 2 * rates[t] * self.noise * eigenvalues
+            gradient[t] = rates[t] * (adjoint @ slope)
+            adjoint = adjoint * shrink**2
+        return float(np.log(loss)), gradient

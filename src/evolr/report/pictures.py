@@ -1,0 +1,111 @@
+"""Pictures: the comparison, and the curve of a schedule. Drawn without a display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from evolr.config import problem_name
+from evolr.contest.comparison import ComparisonResult
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's colours, told apart by colour-blind readers; line styles tell them apart in print."""
+
+_STYLES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+_QUANTILES: Final = (10, 90)  # per cent, of the band over seeds
+
+
+def comparison_picture(result: ComparisonResult) -> bytes:
+    """The PNG of a comparison: training loss, validation score and learning rate over epochs.
+
+    Lines are means over the seeds, bands reach from their 10 % to their 90 % quantile.
+    """
+    figure = Figure(figsize=(15, 4.8), layout="constrained")
+    loss, score, rate = (figure.add_subplot(1, 3, n) for n in (1, 2, 3))
+    percent = 100.0 if result.metric.name == "accuracy" else 1.0
+    for number, contender in enumerate(result.contenders):
+        look: dict[str, Any] = {"color": COLOURS[number], "linestyle": _STYLES[number]}
+        look |= {"linewidth": 2.4 if number == 0 else 1.8, "zorder": 4 if number == 0 else 3}
+        label = contender.name
+        if contender.diverged:
+            label += f" ({contender.diverged} of {len(contender.scores)} diverged)"
+        for axes, name, scale in (
+            (loss, "train_loss", 1.0),
+            (score, "val_score", percent),
+            (rate, "learning_rate", 1.0),
+        ):
+            _band(axes, contender.curves(name) * scale, label, look)
+    _finish(loss, "Training loss", "mean over the epoch's batches")
+    name = result.metric.name
+    _finish(score, f"Validation {name}", "per cent" if percent == 100 else name)
+    _finish(rate, "Learning rate", "mean over the epoch's steps, log scale")
+    if percent == 1.0:
+        _log_if_positive(score)
+        _log_if_positive(loss)
+    _log_if_positive(rate)
+    seeds = len(result.seeds)
+    band = f", bands: {_QUANTILES[0]}–{_QUANTILES[1]} % of them" if seeds > 1 else ""
+    title = f"{problem_name(result.problem)}, {result.optimizer.name}, {result.settings.epochs} epochs"
+    figure.suptitle(f"{title}; lines: mean of {seeds} seed{'s' if seeds > 1 else ''}{band}", fontsize=12)
+    handles, labels = loss.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
+    return _png(figure)
+
+
+def schedule_picture(curves: Mapping[str, NDArray[np.float64]], steps_per_epoch: int, title: str) -> bytes:
+    """The PNG of learning-rate curves, each (steps,), on a log axis over epochs."""
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (label, curve) in enumerate(curves.items()):
+        epochs = np.arange(len(curve)) / steps_per_epoch
+        axes.plot(epochs, curve, label=label, color=COLOURS[number], linestyle=_STYLES[number], linewidth=2)
+    _finish(axes, title, "learning rate, log scale")
+    _log_if_positive(axes)
+    if len(curves) > 1:
+        axes.legend(frameon=False)
+    return _png(figure)
+
+
+def _band(axes: Axes, curves: NDArray[np.float64], label: str, look: dict[str, Any]) -> None:
+    """The mean over the seeds and a band around it; an epoch that no seed finished is left out."""
+    epochs = np.flatnonzero(np.isfinite(curves).any(axis=0))
+    if not len(epochs):
+        axes.plot([], [], label=label, **look)
+        return
+    seen = np.ma.masked_invalid(curves[:, epochs])
+    axes.plot(epochs + 1, seen.mean(axis=0), label=label, **look)
+    if len(curves) > 1:
+        low, high = (np.nanpercentile(curves[:, epochs], q, axis=0) for q in _QUANTILES)
+        axes.fill_between(epochs + 1, low, high, color=look["color"], alpha=0.15, linewidth=0)
+
+
+def _finish(axes: Axes, title: str, unit: str) -> None:
+    axes.set_title(title, fontsize=12)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(unit)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _log_if_positive(axes: Axes) -> None:
+    """A log axis, where something on it is positive; what is not stays off it."""
+    heights = [y for line in axes.get_lines() for y in np.asarray(line.get_ydata(), float) if y > 0]
+    if heights:
+        axes.set_yscale("log", nonpositive="mask")
+        axes.set_ylim(max(min(heights) / 1.5, max(heights) * 1e-6), max(heights) * 1.5)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, dpi=120)
+    return buffer.getvalue()

@@ -1,0 +1,138 @@
+"""What `evolr show` says of a run, a schedule's file or a formula."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from evolr.config import resolve
+from evolr.errors import RunDirectoryError
+from evolr.expression import SIGNALS, ordinary_text, original_text, parse
+from evolr.expression.simplify import latex, simplified
+from evolr.schedule import Schedule
+from evolr.study.run_directory import RunDirectory
+
+_BLOCKS: Final = "▁▂▃▄▅▆▇█"
+_COLUMNS: Final = 60
+
+_ASSUMED_LOSS: Final = (2.3, 0.5)
+"""Where a live signal is drawn without a training: a loss that falls exponentially from one to the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A schedule described. curve: (steps,). front: the run's best formulas by size, None without a run."""
+
+    title: str
+    schedule: Schedule
+    curve: NDArray[np.float64]
+    provenance: dict[str, Any]
+    front: Table | None = None
+
+    @property
+    def note(self) -> str:
+        """What the curve assumes; empty for an open-loop schedule."""
+        live = sorted(name for name in self.schedule.expression.signals if SIGNALS[name].live)
+        if not live:
+            return ""
+        return f"assuming that {' and '.join(live)} fall from {_ASSUMED_LOSS[0]} to {_ASSUMED_LOSS[1]}"
+
+    def document(self) -> dict[str, Any]:
+        expression = self.schedule.expression
+        return {
+            "expression": ordinary_text(expression),
+            "original": original_text(expression),
+            "simplified": simplified(expression),
+            "latex": latex(expression),
+            "size": expression.size,
+            "depth": expression.depth,
+            "signals": sorted(expression.signals),
+            "transform": self.schedule.transform,
+            "reference_lr": self.schedule.reference_lr,
+            "min_lr": self.schedule.min_lr,
+            "max_lr": self.schedule.max_lr,
+            "provenance": self.provenance,
+            "curve_assumes": self.note,
+            "curve": [float(rate) for rate in self.curve],
+        }
+
+    def text(self) -> str:
+        schedule, expression = self.schedule, self.schedule.expression
+        output = "value" if schedule.transform == "linear" else f"{schedule.reference_lr:g} · exp(value)"
+        lines = [
+            ("formula", ordinary_text(expression)),
+            ("original form", original_text(expression)),
+            ("simplified", simplified(expression)),
+            ("LaTeX", latex(expression)),
+            ("size, depth", f"{expression.size}, {expression.depth}"),
+            ("signals", ", ".join(sorted(expression.signals)) or "none: a constant"),
+            ("learning rate", f"{output}, clipped to {schedule.min_lr:g} … {schedule.max_lr:g}"),
+            *((name, str(value)) for name, value in self.provenance.items()),
+            ("curve", _sparkline(self.curve)),
+            (
+                "",
+                f"from {self.curve[0]:.3g} to {self.curve[-1]:.3g}; least {self.curve.min():.3g}, greatest "
+                f"{self.curve.max():.3g}; log scale",
+            ),
+            *([("", self.note)] if self.note else []),
+        ]
+        width = max(len(name) for name, _ in lines)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+
+
+def describe(what: str, transform: str, epochs: int, steps_per_epoch: int) -> Shown:
+    """The description of what a path or a text names.
+
+    A directory is a run, a file is a schedule document, anything else is a formula.
+    Raises EvolrError where it is none of these.
+    """
+    front: Table | None = None
+    provenance: dict[str, Any] = {}
+    path = Path(what) if len(what) < 1_000 else None
+    if path is not None and path.is_dir():
+        directory = RunDirectory.open(path)
+        document = directory.champion_document()
+        schedule, provenance = Schedule.from_json(document), Schedule.provenance(document)
+        front = _front_table(directory)
+    elif path is not None and (path.is_file() or path.suffix == ".json"):
+        try:
+            document = path.read_bytes()
+        except OSError as error:
+            raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
+        schedule, provenance = Schedule.from_json(document), Schedule.provenance(document)
+    else:
+        schedule = resolve(settings={"search.transform": transform}).search.schedule(parse(what))
+    falling = np.geomspace(*_ASSUMED_LOSS, epochs * steps_per_epoch)
+    live = {name: falling for name in schedule.expression.signals if SIGNALS[name].live}
+    curve = schedule.curve(epochs, steps_per_epoch, **live)
+    return Shown(f"learning rate of {ordinary_text(schedule.expression)}"[:90], schedule, curve, provenance, front)
+
+
+def _front_table(directory: RunDirectory) -> Table | None:
+    path = directory.path / "front.csv"
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    table = Table(title="best of each size", title_justify="left")
+    table.add_column("size", justify="right")
+    table.add_column("score", justify="right")
+    table.add_column("formula", overflow="fold")
+    for row in rows:
+        table.add_row(row["Complexity"], row["Score"], row["Equation"])
+    return table
+
+
+def _sparkline(curve: NDArray[np.float64]) -> str:
+    """The curve in one line of blocks, on a log scale."""
+    places = np.linspace(0, len(curve) - 1, min(_COLUMNS, len(curve))).astype(int)
+    heights = np.log10(np.maximum(curve[places], 1e-12))
+    low, high = heights.min(), heights.max()
+    levels = np.zeros(len(places)) if high - low < 1e-9 else (heights - low) / (high - low)
+    return "".join(_BLOCKS[round(level * (len(_BLOCKS) - 1))] for level in levels)

@@ -1,0 +1,122 @@
+"""Tables and lines for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from evolr.config import Config
+from evolr.contest.comparison import CHAMPION, CONFIDENCE, ComparisonResult, Contender
+from evolr.expression import ordinary_text
+from evolr.problems import Metric
+from evolr.search.individual import Evaluation
+from evolr.study.evolve import SearchResult
+
+
+def comparison_table(result: ComparisonResult) -> Table:
+    """One row a contender: score with its interval, and the paired difference to the champion."""
+    metric = result.metric
+    title = f"{result.settings.epochs} epochs, {_count(len(result.seeds), 'seed')}, {CONFIDENCE:.0%} intervals"
+    table = _table(title)
+    table.add_column("schedule", no_wrap=True)
+    table.add_column(f"final {metric.name}", justify="right", no_wrap=True)
+    table.add_column(f"minus {CHAMPION}", justify="right", no_wrap=True)
+    table.add_column("p (Holm)", justify="right", no_wrap=True)
+    if any(c.diverged for c in result.contenders):
+        table.add_column("diverged", justify="right", no_wrap=True)
+    for contender in result.contenders:
+        is_champion = contender.name == CHAMPION
+        score = f"{metric.text(contender.mean)}{_interval(metric, contender.low, contender.high)}"
+        difference = _difference(metric, contender)
+        p_value = "" if contender.p_value is None else f"{contender.p_value:.2g}"
+        diverged = f"{contender.diverged} of {len(contender.scores)}"
+        row = (contender.name, score, "" if is_champion else difference, p_value, diverged)
+        table.add_row(*row[: len(table.columns)], style="bold" if is_champion else "")
+    return table
+
+
+def verdict(result: ComparisonResult) -> str:
+    """The comparison in one sentence; a schedule is above or below where the interval of the difference says so."""
+    groups: dict[str, list[str]] = {"above": [], "below": [], "not distinguishable from": []}
+    for contender in result.contenders[1:]:
+        groups[_relation(contender)].append(contender.name)
+    parts = [f"{relation} {_and(names)}" for relation, names in groups.items() if names]
+    better = "higher" if result.metric.higher_is_better else "lower"
+    return (
+        f"The {CHAMPION} schedule's final {result.metric.name} ({better} is better) is {'; '.join(parts)}. "
+        "The baselines are not tuned."
+    )
+
+
+def hall_of_fame_table(front: Sequence[Evaluation], metric: Metric) -> Table:
+    """The best formula of each size."""
+    table = _table("best of each size")
+    table.add_column("size", justify="right")
+    table.add_column(metric.name, justify="right")
+    table.add_column("formula", overflow="fold")
+    for evaluation in front:
+        expression = evaluation.individual.expression
+        table.add_row(str(expression.size), metric.text(evaluation.score), ordinary_text(expression))
+    return table
+
+
+def search_summary(result: SearchResult, config: Config, path: Path) -> str:
+    """What a search found and what it took, in a few lines."""
+    metric = config.problem.metric
+    lines = [
+        f"champion: {ordinary_text(result.schedule.expression)}",
+        f"fitness: {metric.name} {metric.text(result.champion.score)} "
+        f"({_count(config.training.epochs, 'epoch')}, {_count(config.search.seeds, 'run')})",
+        f"took: {duration(result.seconds)} for {_count(result.trainings, 'training')}",
+        *(f"note: {note}" for note in config.problem.notes),
+        f"saved: {path}",
+    ]
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """A time for people: 8 s, 3 min 20 s, 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def _relation(contender: Contender) -> str:
+    low, high = contender.difference_low, contender.difference_high
+    if low is None or high is None or low <= 0 <= high:
+        return "not distinguishable from"
+    contender_is_higher = low > 0
+    return "below" if contender_is_higher else "above"
+
+
+def _interval(metric: Metric, low: float | None, high: float | None, sign: str = "") -> str:
+    if low is None or high is None:
+        return ""
+    if metric.name == "accuracy":
+        return f"  {100 * low:{sign}.2f} … {100 * high:{sign}.2f}"
+    return f"  {low:{sign}.4g} … {high:{sign}.4g}"
+
+
+def _difference(metric: Metric, contender: Contender) -> str:
+    if contender.difference is None:
+        return "–"
+    value = f"{100 * contender.difference:+.2f}" if metric.name == "accuracy" else f"{contender.difference:+.4g}"
+    return value + _interval(metric, contender.difference_low, contender.difference_high, "+")
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,158 @@
+"""What a schedule is: an expression, an output transform and bounds.
+
+    lr = clip(transform(expression(signals)), min_lr, max_lr)
+
+A non-finite value gives min_lr. The functions here are the NumPy float64 reference; training/interpreter.py
+computes the same inside the compiled step, in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evolr.errors import EvolrError, ScheduleError
+from evolr.expression import LANGUAGE_VERSION, Expression, original_text, parse
+
+Transform = Literal["linear", "log"]
+
+SCHEMA_VERSION: Final = 1
+LOG_LIMIT: Final = 80.0  # the log transform looks at no value beyond ±80: e^80 still fits float32
+_FORMAT: Final = "evolr.schedule"
+_MAX_DOCUMENT: Final = 1_000_000  # bytes
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A learning-rate schedule.
+
+    expression: what is computed of the signals.
+    transform: `linear`, the value is the learning rate (the first experiment); `log`, the learning rate is
+        reference_lr · exp(value), so that the value shapes and the reference scales.
+    min_lr, max_lr: the bounds, 0 ≤ min_lr ≤ max_lr.
+    reference_lr: positive; used by `log` alone.
+
+    Raises ScheduleError for bounds or a transform out of these ranges.
+    """
+
+    expression: Expression
+    transform: Transform = "linear"
+    min_lr: float = 1e-8
+    max_lr: float = 1.0
+    reference_lr: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.transform not in ("linear", "log"):
+            raise ScheduleError(f"the transform is 'linear' or 'log', got {self.transform!r}")
+        if not (0 <= self.min_lr <= self.max_lr and math.isfinite(self.max_lr)):
+            raise ScheduleError(f"expected 0 ≤ min_lr ≤ max_lr, got min_lr {self.min_lr}, max_lr {self.max_lr}")
+        if not (self.reference_lr > 0 and math.isfinite(self.reference_lr)):
+            raise ScheduleError(f"reference_lr must be positive, got {self.reference_lr}")
+
+    def __call__(self, **signals: ArrayLike) -> NDArray[np.float64]:
+        """The learning rate at each point of a trace of signals; see Expression.__call__ for the shapes.
+
+        >>> from evolr.expression import parse
+        >>> float(Schedule(expression=parse("0.1 - 0.01*epoch"))(epoch=3))
+        0.07
+        """
+        value = self.expression(signals)
+        with np.errstate(all="ignore"):
+            if self.transform == "log":
+                scaled = self.reference_lr * np.exp(np.clip(value, -LOG_LIMIT, LOG_LIMIT))
+            else:
+                scaled = value
+            return np.where(np.isfinite(value), np.clip(scaled, self.min_lr, self.max_lr), self.min_lr)
+
+    def curve(self, epochs: int, steps_per_epoch: int, **live: ArrayLike) -> NDArray[np.float64]:
+        """The learning rate of every step of a training, shape (epochs · steps_per_epoch,).
+
+        `live` gives the values of the live signals that the formula reads, scalars or one a step.
+        """
+        step = np.arange(epochs * steps_per_epoch)
+        given = {"step": step, "epoch": step // steps_per_epoch, "progress": step / len(step)}
+        return np.broadcast_to(self(**given, **live), step.shape)
+
+    def to_json(self, provenance: Mapping[str, Any] | None = None) -> bytes:
+        """The schedule as a document that `from_json` reads back to the same bits."""
+        document = _Document(
+            format=_FORMAT,
+            schema_version=SCHEMA_VERSION,
+            language_version=LANGUAGE_VERSION,
+            expression=original_text(self.expression),
+            transform=self.transform,
+            min_lr=self.min_lr,
+            max_lr=self.max_lr,
+            reference_lr=self.reference_lr,
+            provenance=dict(provenance or {}),
+        )
+        return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+    @staticmethod
+    def from_json(document: bytes | str) -> Schedule:
+        """The schedule that a document says.
+
+        Raises ScheduleError for what is not such a document, or is of a newer version.
+        """
+        return _read(document).schedule()
+
+    @staticmethod
+    def provenance(document: bytes | str) -> dict[str, Any]:
+        """What a document says of where its schedule comes from."""
+        return _read(document).provenance
+
+
+class _Version(msgspec.Struct):
+    """The part of a document that every version has: looked at first."""
+
+    format: str
+    schema_version: int
+    language_version: int
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    format: str
+    schema_version: int
+    language_version: int
+    expression: str
+    transform: Transform
+    min_lr: float
+    max_lr: float
+    reference_lr: float
+    provenance: dict[str, Any]
+
+    def schedule(self) -> Schedule:
+        return Schedule(
+            expression=parse(self.expression),
+            transform=self.transform,
+            min_lr=self.min_lr,
+            max_lr=self.max_lr,
+            reference_lr=self.reference_lr,
+        )
+
+
+def _read(document: bytes | str) -> _Document:
+    if len(document) > _MAX_DOCUMENT:
+        raise ScheduleError(f"a schedule document has {_MAX_DOCUMENT:,} bytes at most, got {len(document):,}")
+    try:
+        version = msgspec.json.decode(document, type=_Version)
+        if version.format != _FORMAT:
+            raise ScheduleError(f"expected a document of format {_FORMAT!r}, got {version.format!r}")
+        if version.schema_version != SCHEMA_VERSION:
+            raise ScheduleError(_wrong_version("schema version", SCHEMA_VERSION, version.schema_version))
+        if version.language_version > LANGUAGE_VERSION or version.language_version < 1:
+            raise ScheduleError(_wrong_version("language version", LANGUAGE_VERSION, version.language_version))
+        return msgspec.json.decode(document, type=_Document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ScheduleError(f"not a schedule document: {error}") from error
+    except EvolrError as error:
+        raise ScheduleError(str(error)) from error
+
+
+def _wrong_version(what: str, known: int, got: int) -> str:
+    advice = "; a newer evolr wrote it: update evolr to read it" if got > known else ""
+    return f"this evolr knows {what} {known}, the document has {got}{advice}"

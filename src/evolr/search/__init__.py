@@ -1,0 +1,1 @@
+"""How schedules evolve: pure functions of a configuration and a history. It knows no training."""

@@ -1,0 +1,85 @@
+"""What a search has learnt: evaluations by formula, the champion, and the hall of fame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache, lru_cache
+from types import MappingProxyType
+
+import numpy as np
+
+from evolr.expression import SIGNALS, Expression
+from evolr.randomness import generator
+from evolr.search.individual import Evaluation, Individual
+
+_BANK_POINTS = 64
+_FINGERPRINT_DIGITS = 10
+
+
+class KnownEvaluations:
+    """The evaluations so far, found again by a formula's tokens or by its values."""
+
+    def __init__(self) -> None:
+        self._by_text: dict[Expression, Evaluation] = {}
+        self._by_values: dict[bytes, Evaluation] = {}
+
+    def add(self, evaluation: Evaluation) -> None:
+        expression = evaluation.individual.expression
+        self._by_text.setdefault(expression, evaluation)
+        self._by_values.setdefault(fingerprint(expression), evaluation)
+
+    def find(self, individual: Individual) -> Evaluation | None:
+        """The evaluation that an individual inherits, None for a new formula."""
+        if known := self._by_text.get(individual.expression):
+            source = "same text"
+        elif known := self._by_values.get(fingerprint(individual.expression)):
+            source = "same values"
+        else:
+            return None
+        return replace(known, individual=individual, source=source, known_from=known.individual.place)
+
+
+@lru_cache(maxsize=8_192)
+def fingerprint(expression: Expression) -> bytes:
+    """The values of a formula on a fixed bank of signals, to 10 significant digits.
+
+    Formulas with one fingerprint are taken to be one function: x + x and 2·x, say.
+    """
+    values = np.broadcast_to(expression(_signal_bank()), _BANK_POINTS)
+    return " ".join(f"{value + 0.0:.{_FINGERPRINT_DIGITS - 1}e}" for value in values).encode()
+
+
+@cache
+def _signal_bank() -> MappingProxyType[str, np.ndarray]:
+    """(64,) values of every signal, over the ranges that trainings show."""
+    rng = generator("signal bank")
+    bank = {
+        "epoch": rng.integers(0, 100, _BANK_POINTS),
+        "loss": rng.lognormal(-0.5, 1.5, _BANK_POINTS),
+        "val_loss": rng.lognormal(-0.5, 1.5, _BANK_POINTS),
+        "progress": rng.random(_BANK_POINTS),
+        "step": rng.integers(0, 4_000, _BANK_POINTS),
+    }
+    assert bank.keys() == SIGNALS.keys()
+    return MappingProxyType(bank)
+
+
+def champion(evaluations: Iterable[Evaluation]) -> Evaluation:
+    """The fittest; of equals the smallest, then the earliest."""
+    return min(evaluations, key=_rank)
+
+
+def hall_of_fame(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """The fittest of each size that is fitter than everything smaller, by size."""
+    front: list[Evaluation] = []
+    for evaluation in sorted(evaluations, key=lambda e: (e.individual.expression.size, *_rank(e))):
+        if evaluation.fitness > (front[-1].fitness if front else -np.inf):
+            front.append(evaluation)
+    return front
+
+
+def _rank(evaluation: Evaluation) -> tuple[float, int, int, int]:
+    individual = evaluation.individual
+    generation, slot = individual.place
+    return -evaluation.fitness, individual.expression.size, generation, slot

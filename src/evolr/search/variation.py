@@ -1,0 +1,119 @@
+"""The genetic operators on trees, as pure functions of (generator, parents).
+
+The operators are those of Koza (1992), «Genetic Programming», and Poli, Langdon and McPhee (2008), «A Field
+Guide to Genetic Programming».
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evolr.expression import PRIMITIVES, Expression, Token, arity
+
+_CONSTANT_SPREAD = 0.25  # of a mutated constant: relative, and against the width of the constants' range
+_CROSSOVER_INNER = 0.9  # the probability that crossover cuts at a function (Koza)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What formulas are made of. has_constant: whether a leaf may be a constant, uniform in constant_range."""
+
+    functions: tuple[str, ...]
+    signals: tuple[str, ...]
+    has_constant: bool
+    constant_range: tuple[float, float]
+
+    def leaf(self, rng: np.random.Generator) -> Token:
+        choice = rng.integers(len(self.signals) + self.has_constant)
+        return self.signals[choice] if choice < len(self.signals) else self.constant(rng)
+
+    def constant(self, rng: np.random.Generator) -> float:
+        return float(rng.uniform(*self.constant_range))
+
+    def function(self, rng: np.random.Generator, arguments: int | None = None) -> str:
+        """A function, of that many arguments where a number is given."""
+        fitting = [f for f in self.functions if arguments in (None, PRIMITIVES[f].arity)]
+        return fitting[rng.integers(len(fitting))]
+
+
+def ramped_half_and_half(
+    rng: np.random.Generator, vocabulary: Vocabulary, slot: int, depth_range: tuple[int, int]
+) -> Expression:
+    """A tree for a slot of the first population: the depths in turn, half of the trees full, half grown."""
+    least, most = depth_range
+    depth = least + slot // 2 % (most - least + 1)
+    return random_tree(rng, vocabulary, depth, full=slot % 2 == 0)
+
+
+def random_tree(rng: np.random.Generator, vocabulary: Vocabulary, depth: int, *, full: bool) -> Expression:
+    """A random tree of at most `depth` levels: a full tree has every leaf there, a grown one may end sooner."""
+    share = len(vocabulary.signals) + vocabulary.has_constant
+    leaf_probability = share / (share + len(vocabulary.functions))
+    tokens: list[Token] = []
+    pending = [1]
+    while pending:
+        level = pending.pop()
+        may_end = not full and level > 1 and rng.random() < leaf_probability
+        if level == depth or may_end:
+            tokens.append(vocabulary.leaf(rng))
+        else:
+            function = vocabulary.function(rng)
+            tokens.append(function)
+            pending.extend([level + 1] * arity(function))
+    return Expression(tuple(tokens))
+
+
+def crossover(rng: np.random.Generator, mother: Expression, father: Expression) -> Expression:
+    """The mother with a random subtree of the father in the place of one of her own."""
+    return mother.replace(_cut(rng, mother), father.subtree(_cut(rng, father)))
+
+
+def subtree_mutation(rng: np.random.Generator, parent: Expression, vocabulary: Vocabulary, depth: int) -> Expression:
+    """The parent with a new tree of at most `depth` levels in the place of a random subtree."""
+    return parent.replace(_cut(rng, parent), random_tree(rng, vocabulary, depth, full=False))
+
+
+def point_mutation(rng: np.random.Generator, parent: Expression, vocabulary: Vocabulary) -> Expression:
+    """The parent with one token replaced by another of the same arity."""
+    place = int(rng.integers(parent.size))
+    count = arity(parent.tokens[place])
+    can_change = not count or any(PRIMITIVES[f].arity == count for f in vocabulary.functions)
+    token = parent.tokens[place]
+    if can_change:
+        token = vocabulary.function(rng, count) if count else vocabulary.leaf(rng)
+    return Expression((*parent.tokens[:place], token, *parent.tokens[place + 1 :]))
+
+
+def hoist_mutation(rng: np.random.Generator, parent: Expression) -> Expression:
+    """A random subtree of the parent, alone."""
+    return parent.subtree(_cut(rng, parent))
+
+
+def constant_mutation(rng: np.random.Generator, parent: Expression, vocabulary: Vocabulary) -> Expression:
+    """The parent with one constant moved: scaled by a factor near 1, or shifted within the range's width.
+
+    A parent without a constant comes back as it is.
+    """
+    places = [i for i, token in enumerate(parent.tokens) if isinstance(token, float)]
+    if not places:
+        return parent
+    place = places[rng.integers(len(places))]
+    value = parent.tokens[place]
+    assert isinstance(value, float)
+    low, high = vocabulary.constant_range
+    noise = _CONSTANT_SPREAD * float(rng.standard_normal())
+    moved = value * float(np.exp(noise)) if rng.random() < 0.5 else value + noise * (high - low)
+    if not np.isfinite(moved):
+        return parent
+    return Expression((*parent.tokens[:place], moved, *parent.tokens[place + 1 :]))
+
+
+def _cut(rng: np.random.Generator, tree: Expression) -> int:
+    """The position of a random node: a function with Koza's probability, where there is one."""
+    inner = [i for i, token in enumerate(tree.tokens) if arity(token)]
+    if inner and rng.random() < _CROSSOVER_INNER:
+        return inner[rng.integers(len(inner))]
+    leaves = [i for i, token in enumerate(tree.tokens) if not arity(token)]
+    return leaves[rng.integers(len(leaves))]

@@ -1,0 +1,1 @@
+"""What is remembered of a search, and the search that remembers."""

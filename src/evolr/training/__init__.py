@@ -1,0 +1,1 @@
+"""How a population trains. JAX lives here; importing this package does not import it."""

@@ -1,0 +1,57 @@
+"""The devices that a population is spread over, and JAX's settings for them.
+
+JAX reads most of this once, when its first array is made. Where a program made arrays before evolr was
+asked to train, evolr trains on the devices that it finds.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import jax
+import platformdirs
+
+from evolr.errors import ConfigError
+
+_XLA_FLAGS = (
+    # One thread a device: the devices are the cores, and the bits do not depend on how many there are.
+    "--xla_cpu_multi_thread_eigen=false",
+)
+
+
+def available_cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+@cache
+def prepare() -> None:
+    """Sets JAX up: one host device a core, and compiled programs kept in the user's cache directory."""
+    given = os.environ.get("XLA_FLAGS", "")
+    missing = [flag for flag in _XLA_FLAGS if flag.split("=")[0] not in given]
+    os.environ["XLA_FLAGS"] = " ".join([given, *missing]).strip()
+    # A program that has already made arrays keeps its devices: JAX then raises, and nothing is lost.
+    with suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", available_cores())
+    if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
+        cache_directory = platformdirs.user_cache_path("evolr") / "compiled"
+        jax.config.update("jax_compilation_cache_dir", str(cache_directory))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+Device = Any  # jax.Device, which pyright takes for a variable
+
+
+def devices(count: int | None = None) -> list[Device]:
+    """The first `count` devices, or all of them.
+
+    Raises ConfigError where there are fewer.
+    """
+    prepare()
+    found = jax.devices()
+    if count is not None and not 1 <= count <= len(found):
+        raise ConfigError(f"devices must be from 1 to {len(found)}, the number found, got {count}")
+    return found[:count]

@@ -1,0 +1,69 @@
+"""What the trainer needs to know of a problem, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evolr.schedule import Schedule
+
+Tree = Any
+"""A pytree of arrays, as JAX understands it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A network, its data and its loss, as pure functions and arrays.
+
+    initial: seed → parameters before the first step.
+    batches: (seed, epoch) → the epoch's batches, each array with a leading axis of steps_per_epoch. Together
+        with `initial` this is all the luck there is in a run, so runs of one seed differ by schedule alone.
+    loss: (parameters, batch) → scalar training loss; traced by JAX.
+    evaluate: (parameters, examples) → (scalar loss, scalar score); traced by JAX.
+    monitor: the examples that `evaluate` sees at each epoch's end; their loss is the signal `val_loss`.
+    judge: the examples that give a run its score after the last epoch; None where the monitor gives it.
+    """
+
+    steps_per_epoch: int
+    initial: Callable[[int], Tree]
+    batches: Callable[[int, int], Tree]
+    loss: Callable[[Tree, Tree], Any]
+    evaluate: Callable[[Tree, Tree], tuple[Any, Any]]
+    monitor: Tree
+    judge: Tree | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One training run: a schedule and the seed of its initial weights and batch order."""
+
+    schedule: Schedule
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What came of a trial; e epochs. An epoch that a diverged run did not finish holds NaN.
+
+    score: on the judging examples after the last epoch; NaN where the run diverged.
+    diverged_at: the epoch in which the loss was first not finite, None where it never was.
+    train_loss: (e,) mean over the epoch's batches. val_loss, val_score: (e,) on the monitor's examples.
+    learning_rate: (e,) mean over the epoch's steps.
+    learning_rates: (e · steps_per_epoch,) of each step, where they were asked for.
+    """
+
+    score: float
+    diverged_at: int | None
+    train_loss: NDArray[np.float32]
+    val_loss: NDArray[np.float32]
+    val_score: NDArray[np.float32]
+    learning_rate: NDArray[np.float32]
+    learning_rates: NDArray[np.float32] | None = None
+
+    @property
+    def diverged(self) -> bool:
+        return self.diverged_at is not None

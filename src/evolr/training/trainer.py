@@ -1,0 +1,209 @@
+"""The population trainer: many networks, each under its own schedule, by one compiled program.
+
+The program advances a chunk of runs by one epoch. A chunk is spread over the devices; on a CPU each device
+trains its runs one after another, so that a network's weights stay in the core's cache, and on an accelerator
+all at once. The chunk's shape is fixed: a smaller population is padded with runs that take no steps, a larger
+one takes several chunks, and a new generation or another number of epochs never needs a new compilation.
+
+A run's arithmetic does not depend on its place in a chunk, on the chunk's size or on the number of devices.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from evolr.errors import ConfigError
+from evolr.training.devices import devices
+from evolr.training.interpreter import pack_schedules
+from evolr.training.optimizers import Optimizer
+from evolr.training.programs import Record, Start, build
+from evolr.training.task import Outcome, Task, Tree, Trial
+
+_CPU_RUNS: Final = 16  # runs of a chunk on each device of a CPU: enough to hide the call, few enough to pad
+_ACCELERATOR_RUNS: Final = 1024  # and on an accelerator at most: enough to fill it
+_CHUNKS_IN_FLIGHT: Final = 4  # so that a chunk with work for one device does not hold up the other
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Some trials in their slots: `slots[i]` of `width` holds the trial number `trials[i]`."""
+
+    width: int
+    trials: list[int]
+    slots: list[int]
+    seeds: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A chunk on its way: what the devices will have computed when its arrays are read."""
+
+    chunk: _Chunk
+    records: list[Record]
+    score: Any
+
+
+class Trainer:
+    """Trains trials of a task.
+
+    task, optimizer: what is trained, and how.
+    device_count: how many devices to use; all where None.
+    runs_per_device: the part of a chunk that one device trains; chosen by the kind of device where None.
+
+    Raises ConfigError for counts out of range.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        optimizer: Optimizer,
+        *,
+        device_count: int | None = None,
+        runs_per_device: int | None = None,
+    ) -> None:
+        if runs_per_device is not None and runs_per_device < 1:
+            raise ConfigError(f"runs_per_device must be at least 1, got {runs_per_device}")
+        found = devices(device_count)
+        self._task = task
+        self._device_count = len(found)
+        self._runs_per_device = runs_per_device
+        self._batched = found[0].platform != "cpu"
+        mesh = Mesh(np.array(found), ("runs",))
+        self._spread = NamedSharding(mesh, PartitionSpec("runs"))
+        self._copied = NamedSharding(mesh, PartitionSpec())
+        self._monitor = jax.device_put(task.monitor, self._copied)
+        self._judge = None if task.judge is None else jax.device_put(task.judge, self._copied)
+        self._programs = build(task, optimizer, mesh, batched=self._batched)
+        self._batches = lru_cache(maxsize=64)(self._load_batches)
+
+    def train(
+        self,
+        trials: Sequence[Trial],
+        epochs: int,
+        *,
+        keep_steps: bool = False,
+        on_finish: Callable[[int], None] | None = None,
+    ) -> list[Outcome]:
+        """The outcome of each trial, in the order of the trials.
+
+        keep_steps: whether the outcomes hold the learning rate of every step.
+        on_finish: called after each chunk with the number of its trials.
+
+        Raises ConfigError for epochs below 1.
+        """
+        if epochs < 1:
+            raise ConfigError(f"epochs must be at least 1, got {epochs}")
+        outcomes: dict[int, Outcome] = {}
+        in_flight: deque[_Flight] = deque()
+
+        def land() -> None:
+            landed = self._land(in_flight.popleft(), keep_steps)
+            outcomes.update(landed)
+            if on_finish:
+                on_finish(len(landed))
+
+        for chunk in self._chunks([trial.seed for trial in trials]):
+            in_flight.append(self._launch(chunk, trials, epochs))
+            if len(in_flight) == _CHUNKS_IN_FLIGHT:
+                land()
+        while in_flight:
+            land()
+        return [outcomes[number] for number in range(len(trials))]
+
+    def _chunks(self, seeds: Sequence[int]) -> Iterator[_Chunk]:
+        """Splits trials into chunks, each dealt out to the devices in turn.
+
+        On a CPU a chunk has one seed, so that all its runs read the same batches; padding costs nothing there.
+        An accelerator pays for padding and gains by width, so there a chunk mixes seeds.
+        """
+        count = self._device_count
+        if self._batched:
+            per_device = self._runs_per_device or min(_ACCELERATOR_RUNS, _power_of_two(-(-len(seeds) // count)))
+            groups = [sorted(range(len(seeds)), key=seeds.__getitem__)]
+        else:
+            per_device = self._runs_per_device or _CPU_RUNS
+            by_seed: dict[int, list[int]] = {}
+            for number, seed in enumerate(seeds):
+                by_seed.setdefault(seed, []).append(number)
+            groups = list(by_seed.values())
+        width = per_device * count
+        turn = 0  # the device that the next trial goes to
+        for group in groups:
+            for start in range(0, len(group), width):
+                members = group[start : start + width]
+                slots = [(turn + k) % count * per_device + k // count for k in range(len(members))]
+                turn = (turn + len(members)) % count
+                yield _Chunk(width, members, slots, list(dict.fromkeys(seeds[i] for i in members)))
+
+    def _launch(self, chunk: _Chunk, trials: Sequence[Trial], epochs: int) -> _Flight:
+        """Hands a chunk's whole training to the devices; returns at once."""
+        # A slot without a trial gets the first one's schedule, to have some, and is not active.
+        schedules = [trials[chunk.trials[0]].schedule] * chunk.width
+        seed_numbers = np.zeros(chunk.width, np.int32)
+        active = np.zeros(chunk.width, bool)
+        for number, slot in zip(chunk.trials, chunk.slots, strict=True):
+            schedules[slot] = trials[number].schedule
+            seed_numbers[slot] = chunk.seeds.index(trials[number].seed)
+            active[slot] = True
+        seeds = tuple(chunk.seeds)
+        if self._batched:  # few shapes, so few compilations
+            seeds += seeds[:1] * (_power_of_two(len(seeds)) - len(seeds))
+        starts = Start(pack_schedules(schedules), seed_numbers, np.full(chunk.width, epochs, np.int32), active)
+        starts = jax.device_put(starts, self._spread)
+        initial = jax.device_put(_stack([self._task.initial(seed) for seed in seeds]), self._copied)
+        runs = self._programs.begin(starts, initial, self._batches(seeds, 0), self._monitor)
+        records: list[Record] = []
+        for epoch in range(epochs):
+            runs, record = self._programs.advance(runs, self._batches(seeds, epoch), self._monitor)
+            records.append(record)
+        score = None if self._judge is None else self._programs.judge(runs, self._judge)
+        return _Flight(chunk, records, score)
+
+    def _land(self, flight: _Flight, keep_steps: bool) -> dict[int, Outcome]:
+        """Waits for a chunk and reads its outcomes, by trial number."""
+        train_loss, val_loss, val_score, steps = (
+            np.stack([np.asarray(getattr(record, name)) for record in flight.records], axis=1)
+            for name in Record._fields
+        )
+        scores = val_score[:, -1] if flight.score is None else np.asarray(flight.score)
+        outcomes: dict[int, Outcome] = {}
+        for number, slot in zip(flight.chunk.trials, flight.chunk.slots, strict=True):
+            finished = np.isfinite(val_loss[slot]) & np.isfinite(train_loss[slot])
+            diverged_at = None if finished.all() else int(np.argmin(finished))
+            outcomes[number] = Outcome(
+                score=_shortest(scores[slot]) if diverged_at is None else float("nan"),
+                diverged_at=diverged_at,
+                train_loss=np.where(finished, train_loss[slot], np.nan),
+                val_loss=np.where(finished, val_loss[slot], np.nan),
+                val_score=np.where(finished, val_score[slot], np.nan),
+                learning_rate=np.where(finished, steps[slot].mean(axis=1), np.nan),
+                learning_rates=steps[slot].reshape(-1).copy() if keep_steps else None,
+            )
+        return outcomes
+
+    def _load_batches(self, seeds: tuple[int, ...], epoch: int) -> Tree:
+        """The batches of an epoch on the devices; each array (seeds, steps, …)."""
+        return jax.device_put(_stack([self._task.batches(seed, epoch) for seed in seeds]), self._copied)
+
+
+def _shortest(value: np.float32) -> float:
+    """The float64 that prints as the float32 does: 0.606, not 0.6060000061988831."""
+    return float(str(value))
+
+
+def _stack(trees: list[Tree]) -> Tree:
+    if len(trees) == 1:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[None], trees[0])
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << max(0, least - 1).bit_length()
