@@ -168,7 +168,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "constant_range": [-5.0, 5.0],
                 "transform": "log",
                 "reference_lr": 0.1,
-                "max_lr": 1.9,
+                "max_lr": 10.0,
                 "seeds": 16,
                 "tournament": 5,
             },

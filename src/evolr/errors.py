@@ -53,10 +53,14 @@ class RunDirectoryError(EvolrError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that is not in a table: the nearest known name, or else all of them."""
     names = sorted(known)
-    shown = name if len(name) <= 40 else name[:40] + "…"
     near = difflib.get_close_matches(name[:80], names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
-    return f"unknown {kind} {shown!r}; {hint}"
+    return f"unknown {kind} {shortened(name)!r}; {hint}"
+
+
+def shortened(text: str, limit: int = 40) -> str:
+    """A text to quote in a message, cut where it is long."""
+    return text if len(text) <= limit else text[:limit] + "…"
 
 
 def _pointed(problem: str, text: str, column: int) -> str:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evolr.errors import EvolrError, ScheduleError
+from evolr.errors import ExpressionError, ScheduleError
 from evolr.expression import LANGUAGE_VERSION, Expression, original_text, parse
 
 Transform = Literal["linear", "log"]
@@ -126,8 +126,12 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     provenance: dict[str, Any]
 
     def schedule(self) -> Schedule:
+        try:
+            expression = parse(self.expression)
+        except ExpressionError as error:
+            raise ScheduleError(f"the document's expression cannot be read: {error}") from error
         return Schedule(
-            expression=parse(self.expression),
+            expression=expression,
             transform=self.transform,
             min_lr=self.min_lr,
             max_lr=self.max_lr,
@@ -149,8 +153,6 @@ def _read(document: bytes | str) -> _Document:
         return msgspec.json.decode(document, type=_Document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ScheduleError(f"not a schedule document: {error}") from error
-    except EvolrError as error:
-        raise ScheduleError(str(error)) from error
 
 
 def _wrong_version(what: str, known: int, got: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from evolr.expression.primitives import PRIMITIVES
+from evolr.expression.primitives import DIV_THRESHOLD, PRIMITIVES
 from evolr.expression.signals import SIGNALS
 from evolr.expression.tree import Expression, arity
 
@@ -55,7 +55,7 @@ def _to_sympy(expression: Expression) -> Any:
         "add": lambda a, b: a + b,
         "sub": lambda a, b: a - b,
         "mul": lambda a, b: a * b,
-        "div": lambda a, b: sympy.Integer(1) if b == 0 else a / b,
+        "div": lambda a, b: sympy.Integer(1) if b.is_number and abs(b) < DIV_THRESHOLD else a / b,
         "sin": sympy.sin,
         "cos": sympy.cos,
         "exp": sympy.exp,

@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from evolr.errors import ExpressionError, unknown_name
+from evolr.errors import ExpressionError, shortened, unknown_name
 from evolr.expression.primitives import PRIMITIVES
 from evolr.expression.signals import SIGNALS
 from evolr.expression.tree import Expression, Token, arity
@@ -155,7 +155,7 @@ class _Reading:
         if group == "number":
             value = float(lexeme)
             if not math.isfinite(value):
-                raise self._error(f"constants must be finite, got {lexeme}", column)
+                raise self._error(f"constants must be finite, got {shortened(lexeme)}", column)
             self._node(value, 0, column)
         elif group == "name":
             self._node(self._leaf(lexeme, column), 0, column)
@@ -171,7 +171,7 @@ class _Reading:
             self._wait(_Pending("sign", "sign", column))
             return True
         else:
-            raise self._error(f"expected a number, a signal or a function, got {lexeme!r}", column)
+            raise self._error(f"expected a number, a signal or a function, got {shortened(lexeme)!r}", column)
         return False
 
     def _take_operator(self, group: str, lexeme: str, column: int) -> bool:
@@ -194,7 +194,7 @@ class _Reading:
             raise self._error(f"unknown operator {lexeme!r}; write a power as a product", column)
         if group == "operator" and lexeme not in SIGNALS and lexeme not in PRIMITIVES:
             raise self._error(unknown_name("operator", lexeme, [*_BY_SIGN, *_PRECEDENCE]), column)
-        raise self._error(f"expected an operator or the end, got {lexeme!r}", column)
+        raise self._error(f"expected an operator or the end, got {shortened(lexeme)!r}", column)
 
     def _leaf(self, name: str, column: int) -> Token:
         if name in SIGNALS:

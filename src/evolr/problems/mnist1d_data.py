@@ -58,8 +58,8 @@ def _cached(name: str, count: int, seed: int) -> Samples:
 
 
 def _load(path: Path, count: int) -> Samples:
-    with np.load(path, allow_pickle=False) as file:
-        inputs, labels = file["inputs"], file["labels"]
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        inputs, labels = arrays["inputs"], arrays["labels"]
     if inputs.shape != (count, LENGTH) or labels.shape != (count,):
         raise ValueError(f"expected shapes {(count, LENGTH)} and {(count,)}, got {inputs.shape} and {labels.shape}")
     if inputs.dtype != np.float32 or labels.dtype != np.int32:

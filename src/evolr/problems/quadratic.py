@@ -115,12 +115,11 @@ class Quadratic(
         progress = np.arange(steps) / steps
         scales = np.geomspace(0.02, 1.0, -(-starts // 2))
         curves = [scale * shape for scale in scales for shape in (np.ones(steps), 1.001 - progress)]
-        solved = [
-            minimize(
-                self._log_loss_and_gradient, np.log(curve), jac=True, method="L-BFGS-B", options={"maxiter": 3_000}
-            )
-            for curve in curves[:starts]
-        ]
+        with np.errstate(over="ignore", invalid="ignore"):  # a line search may try a step that diverges
+            solved = [
+                minimize(self._log_loss_and_gradient, np.log(curve), jac=True, method="L-BFGS-B")
+                for curve in curves[:starts]
+            ]
         best = min(solved, key=lambda result: result.fun)
         return float(np.exp(best.fun)), np.exp(best.x)
 

@@ -33,9 +33,10 @@ def prepare() -> None:
     given = os.environ.get("XLA_FLAGS", "")
     missing = [flag for flag in _XLA_FLAGS if flag.split("=")[0] not in given]
     os.environ["XLA_FLAGS"] = " ".join([given, *missing]).strip()
-    # A program that has already made arrays keeps its devices: JAX then raises, and nothing is lost.
-    with suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", available_cores())
+    if jax.config.jax_num_cpu_devices < 0:  # pyright: ignore[reportAttributeAccessIssue]  # nobody has set it
+        # A program that has already made arrays keeps its devices: JAX then raises, and nothing is lost.
+        with suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", available_cores())
     if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         cache_directory = platformdirs.user_cache_path("evolr") / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(cache_directory))

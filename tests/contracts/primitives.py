@@ -1,0 +1,83 @@
+"""The golden table of the primitives, and the check that every back end runs.
+
+The inputs are exact in float32, so that a back end of either precision sees the same numbers.
+"""
+
+import itertools
+import math
+
+import numpy as np
+from evolr.expression import PRIMITIVES
+
+TINY = 2.0**-40  # ≈ 9·10⁻¹³: below the division threshold and the floor of log
+INPUTS = (0.0, TINY, -TINY, 0.5, -0.5, 1.0, -1.0, 3.25, -3.25, 100.0, -100.0, 1e6, -1e6, math.inf, -math.inf, math.nan)
+
+NAN, INF = math.nan, math.inf
+
+GOLDEN = [
+    ("add", (1.0, 2.0), 3.0),
+    ("add", (INF, -INF), NAN),
+    ("sub", (1.0, 2.0), -1.0),
+    ("sub", (INF, INF), NAN),
+    ("mul", (3.0, -2.0), -6.0),
+    ("mul", (0.0, INF), NAN),
+    ("div", (3.0, 2.0), 1.5),
+    ("div", (3.0, 0.0), 1.0),
+    ("div", (3.0, TINY), 1.0),
+    ("div", (3.0, -TINY), 1.0),
+    ("div", (0.0, 0.0), 1.0),
+    ("div", (3.0, 2.0**-19), 3.0 * 2**19),
+    ("div", (INF, INF), NAN),
+    ("div", (1.0, INF), 0.0),
+    ("div", (NAN, 0.0), 1.0),
+    ("div", (1.0, NAN), NAN),
+    ("sin", (0.0,), 0.0),
+    ("sin", (1.0,), math.sin(1.0)),
+    ("sin", (INF,), NAN),
+    ("cos", (0.0,), 1.0),
+    ("cos", (-1.0,), math.cos(1.0)),
+    ("cos", (-INF,), NAN),
+    ("exp", (0.0,), 1.0),
+    ("exp", (1.0,), math.e),
+    ("exp", (1e6,), math.exp(80.0)),
+    ("exp", (INF,), math.exp(80.0)),
+    ("exp", (-INF,), math.exp(-80.0)),
+    ("exp", (NAN,), NAN),
+    ("log", (1.0,), 0.0),
+    ("log", (-2.0,), math.log(2.0)),
+    ("log", (0.0,), math.log(1e-12)),
+    ("log", (TINY,), math.log(1e-12)),
+    ("log", (INF,), INF),
+    ("log", (-INF,), INF),
+    ("log", (NAN,), NAN),
+    ("floor", (1.5,), 1.0),
+    ("floor", (-1.5,), -2.0),
+    ("floor", (2.0,), 2.0),
+    ("floor", (INF,), INF),
+    ("floor", (NAN,), NAN),
+]
+
+
+def check_back_end(evaluate, relative: float) -> None:
+    """Holds a back end to the golden table and, on all inputs, to the reference.
+
+    evaluate: (primitive's name, arguments as floats) → float.
+    """
+    assert {name for name, _, _ in GOLDEN} == set(PRIMITIVES)
+    for name, arguments, expected in GOLDEN:
+        np.testing.assert_allclose(
+            evaluate(name, arguments), expected, rtol=relative, atol=relative, err_msg=f"{name}{arguments}"
+        )
+    for primitive in PRIMITIVES.values():
+        for arguments in itertools.product(INPUTS, repeat=primitive.arity):
+            with np.errstate(all="ignore"):
+                expected = float(primitive.reference(*(np.float64(a) for a in arguments)))
+            # A sine of a large argument moves by as much as the argument's own rounding.
+            slack = relative * max(1.0, *(abs(a) for a in arguments if math.isfinite(a)), 1.0)
+            np.testing.assert_allclose(
+                evaluate(primitive.name, arguments),
+                expected,
+                rtol=relative,
+                atol=slack if primitive.name in ("sin", "cos") else relative,
+                err_msg=f"{primitive.name}{arguments}",
+            )

@@ -1,0 +1,125 @@
+"""The house: who may import whom, and how light the door is."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import evolr
+import pytest
+
+SOURCE = Path(evolr.__file__).parent
+
+MAY_IMPORT = {
+    "errors": set(),
+    "randomness": set(),
+    "expression": {"errors"},
+    "schedule": {"errors", "expression"},
+    "standard": {"expression", "schedule"},
+    "training": {"errors", "expression", "schedule"},
+    "problems": {"errors", "expression", "randomness", "training"},
+    "execution": {"problems", "training"},
+    "config": {"errors", "expression", "schedule", "training", "problems"},
+    "search": {"config", "expression", "randomness", "schedule", "training"},
+    "study": {"config", "errors", "execution", "expression", "problems", "schedule", "search", ""},
+    "contest": {"config", "execution", "expression", "problems", "randomness", "schedule", "standard", "training"},
+    "report": {"config", "contest", "errors", "expression", "problems", "schedule", "search", "study"},
+    "cli": {"config", "contest", "errors", "expression", "report", "study", ""},
+    "__main__": {"cli"},
+    "": {"config", "contest", "errors", "expression", "schedule", "study"},
+}
+"""The arrows, by room; "" is the package itself. docs/architecture.md gives each its reason."""
+
+HOMES = {
+    "jax": {"training", "problems"},
+    "optax": {"training", "problems"},
+    "matplotlib": {"report"},
+    "rich": {"report"},
+    "typer": {"cli"},
+    "sympy": {"expression"},
+    "scipy": {"contest", "problems"},
+    "mnist1d": {"problems"},
+}
+"""The libraries that only some rooms may import."""
+
+
+def room_of(path):
+    first = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    return "" if first == "__init__" else first
+
+
+def imports(path):
+    """(module, whether at the top level) of each import in a file, and `from evolr import name` as evolr.name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "evolr":
+                rooms = {p.stem for p in SOURCE.iterdir()}
+                for alias in node.names:
+                    yield (f"evolr.{alias.name}" if alias.name in rooms else "evolr"), id(node) in top
+            else:
+                yield node.module, id(node) in top
+
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_a_file_imports_only_what_its_room_may(path):
+    room = room_of(path)
+    for module, is_top in imports(path):
+        parts = module.split(".")
+        if parts[0] == "evolr":
+            other = parts[1] if len(parts) > 1 else ""
+            assert other == room or other in MAY_IMPORT[room], f"{room} may not import {module}"
+        if parts[0] in HOMES:
+            assert room in HOMES[parts[0]], f"{room} may not import {module}"
+            if parts[0] in ("jax", "optax"):
+                # A problem's settings are read where no network trains: it imports JAX in its functions only.
+                assert room == "training" or not is_top, f"{path} imports {module} at its top"
+
+
+def test_the_rooms_are_all_listed():
+    assert {room_of(path) for path in FILES} == set(MAY_IMPORT)
+
+
+def test_no_file_evaluates_or_unpickles_anything():
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec", "compile", "__import__"}, path
+        assert not {"pickle", "marshal", "shelve"} & {module for module, _ in imports(path)}, path
+
+
+HEAVY = ("jax", "torch", "ray", "matplotlib", "sympy", "scipy", "optax", "mnist1d", "rich", "typer")
+
+
+def modules_after(statement):
+    code = f"import sys; {statement}; print(' '.join(sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_importing_evolr_is_light():
+    assert not modules_after("import evolr").intersection((*HEAVY, "numpy"))
+
+
+def test_reading_a_configuration_and_evaluating_a_schedule_imports_no_jax():
+    used = modules_after("import evolr; evolr.resolve(); evolr.Schedule(expression=evolr.parse('epoch'))(epoch=1)")
+    assert not used.intersection(HEAVY)
+
+
+def test_the_help_imports_nothing_heavy():
+    used = modules_after("import evolr.cli")
+    assert not used.intersection(("jax", "matplotlib", "sympy", "scipy", "optax", "numpy"))
+
+
+def test_the_public_names():
+    assert evolr.__all__ == ["Config", "EvolrError", "Expression", "Schedule", "compare", "evolve", "parse", "resolve"]
+    for name in evolr.__all__:
+        assert getattr(evolr, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = evolr.nothing

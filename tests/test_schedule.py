@@ -1,0 +1,103 @@
+import json
+
+import numpy as np
+import pytest
+from evolr.errors import ScheduleError
+from evolr.expression import parse
+from evolr.schedule import Schedule
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.expression.strategies import expressions
+
+positive = st.floats(1e-12, 1e12)
+
+
+def schedule(text="0.1 - 0.01*epoch", **settings):
+    return Schedule(expression=parse(text), **settings)
+
+
+def test_linear_is_the_value_between_the_bounds():
+    rates = schedule(min_lr=0.02, max_lr=0.08)(epoch=[0, 3, 20])
+    assert rates.tolist() == pytest.approx([0.08, 0.07, 0.02])
+
+
+def test_log_is_the_reference_times_the_exponential():
+    rates = schedule("-epoch", transform="log", reference_lr=0.5, min_lr=0.0)(epoch=[0, 1, 1e9])
+    assert rates.tolist() == pytest.approx([0.5, 0.5 / np.e, 0.0])
+
+
+@pytest.mark.parametrize("text", ["loss", "loss - loss", "0*loss", "cos(loss)"])
+@pytest.mark.parametrize("transform", ["linear", "log"])
+def test_a_value_that_is_not_finite_gives_the_least_learning_rate(text, transform):
+    rates = schedule(text, transform=transform, min_lr=1e-5)(loss=[np.nan, np.inf, -np.inf])
+    assert rates.tolist() == [1e-5] * 3
+
+
+def test_a_curve_has_one_learning_rate_a_step():
+    curve = schedule("epoch + progress + step", max_lr=100.0).curve(2, 2)
+    assert curve.tolist() == [0 + 0 + 1e-8, 0 + 0.25 + 1, 1 + 0.5 + 2, 1 + 0.75 + 3]
+
+
+@given(expressions, st.sampled_from(["linear", "log"]), positive, st.floats(0, 1e-9), st.floats(1e-9, 1e12))
+def test_the_document_loads_back_to_the_same_bits(expression, transform, reference, least, most):
+    one = Schedule(expression=expression, transform=transform, reference_lr=reference, min_lr=least, max_lr=most)
+    two = Schedule.from_json(one.to_json({"seed": 3}))
+    assert two == one
+    assert repr(two) == repr(one)
+    assert two.to_json({"seed": 3}) == one.to_json({"seed": 3})
+
+
+def test_the_document_keeps_its_provenance():
+    assert Schedule.provenance(schedule().to_json({"seed": 3})) == {"seed": 3}
+
+
+def changed(**changes):
+    document = json.loads(schedule().to_json())
+    document.update(changes)
+    return json.dumps({k: v for k, v in document.items() if v != "gone"})
+
+
+@pytest.mark.parametrize(
+    ("document", "part"),
+    [
+        ("", "not a schedule document"),
+        ("[]", "not a schedule document"),
+        ("{", "not a schedule document"),
+        (b"\xff\xfe", "not a schedule document"),
+        ("[" * 100_000, "not a schedule document"),
+        ("0" * 2_000_000, "1,000,000 bytes"),
+        (changed(format="other"), "format"),
+        (changed(schema_version=2), "update evolr"),
+        (changed(schema_version=0), "schema version 1"),
+        (changed(language_version=99), "update evolr"),
+        (changed(surprise=1), "surprise"),
+        (changed(min_lr="gone"), "min_lr"),
+        (changed(min_lr="0.1"), "min_lr"),
+        (changed(transform="square"), "square"),
+        (changed(expression="epoch +"), "got the end"),
+        (changed(expression="__import__('os')"), "unknown function"),
+        (changed(min_lr=2.0), "min_lr"),
+        (changed(reference_lr=-1.0), "reference_lr"),
+    ],
+)
+def test_a_document_that_is_not_understood_is_refused(document, part):
+    with pytest.raises(ScheduleError, match=part):
+        Schedule.from_json(document)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"min_lr": -1.0},
+        {"min_lr": 2.0},
+        {"max_lr": float("inf")},
+        {"min_lr": float("nan")},
+        {"reference_lr": 0.0},
+        {"reference_lr": float("nan")},
+        {"transform": "square"},
+    ],
+)
+def test_settings_out_of_range_are_refused(settings):
+    with pytest.raises(ScheduleError):
+        schedule(**settings)

@@ -1,0 +1,293 @@
+"""The population trainer, on the real network and on the quadratic."""
+
+import jax
+import numpy as np
+import pytest
+import torch
+from evolr import standard
+from evolr.errors import ConfigError
+from evolr.expression import SIGNALS, parse
+from evolr.problems import Mnist1dMlp, Quadratic
+from evolr.schedule import Schedule
+from evolr.training import programs
+from evolr.training.optimizers import Optimizer
+from evolr.training.task import Trial
+from evolr.training.trainer import Trainer
+from torch import nn
+
+MLP = Mnist1dMlp(pools="original").task("fitness")
+SMALL = Quadratic(dimension=10, steps_per_epoch=7).task("fitness")
+SGD = Optimizer(name="sgd")
+
+
+def schedule(text, **settings):
+    return Schedule(expression=parse(text), **settings)
+
+
+FEEDBACK = schedule("0.002*exp(sin(loss) - progress) + 0.0001*val_loss + 0.0001*epoch + step*1e-7")
+
+
+def same(one, two):
+    """Whether two outcomes are equal to the bit."""
+    return all(
+        np.array_equal(np.asarray(getattr(one, name)), np.asarray(getattr(two, name)), equal_nan=True)
+        for name in ("score", "train_loss", "val_loss", "val_score", "learning_rate", "learning_rates")
+    ) and (one.diverged_at == two.diverged_at)
+
+
+# --- against PyTorch -----------------------------------------------------------------------------------------------
+
+
+def torch_optimizer(name, parameters):
+    return {
+        "sgd": lambda: torch.optim.SGD(parameters, lr=1.0),
+        "momentum": lambda: torch.optim.SGD(parameters, lr=1.0, momentum=0.9),
+        "adam": lambda: torch.optim.Adam(parameters, lr=1.0),
+        "adamw": lambda: torch.optim.AdamW(parameters, lr=1.0, weight_decay=1e-4),
+    }[name]()
+
+
+def train_by_hand(schedule, seed, epochs, optimizer_name):
+    """The same training in PyTorch float64, one plain loop: what a user's own script would do."""
+    layers = MLP.initial(seed)
+    model = nn.Sequential(nn.Linear(40, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 10)).double()
+    with torch.no_grad():
+        for linear, (weights, biases) in zip(model[::2], layers, strict=True):
+            linear.weight.copy_(torch.tensor(weights.T))
+            linear.bias.copy_(torch.tensor(biases))
+    monitor = torch.tensor(MLP.monitor.inputs).double(), torch.tensor(MLP.monitor.labels).long()
+    criterion = nn.CrossEntropyLoss()
+    optimizer = torch_optimizer(optimizer_name, model.parameters())
+    with torch.no_grad():
+        val_loss = criterion(model(monitor[0]), monitor[1]).item()
+    previous = None
+    rates, train_losses, val_losses, accuracies = [], [], [], []
+    for epoch in range(epochs):
+        batches = MLP.batches(seed, epoch)
+        losses = []
+        for step in range(MLP.steps_per_epoch):
+            x, y = torch.tensor(batches.inputs[step]).double(), torch.tensor(batches.labels[step]).long()
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            taken = epoch * MLP.steps_per_epoch + step
+            rate = float(
+                schedule(
+                    epoch=epoch,
+                    loss=loss.item() if previous is None else previous,
+                    val_loss=val_loss,
+                    progress=taken / (epochs * MLP.steps_per_epoch),
+                    step=taken,
+                )
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            previous = loss.item()
+            losses.append(previous)
+            rates.append(rate)
+        with torch.no_grad():
+            logits = model(monitor[0])
+            val_loss = criterion(logits, monitor[1]).item()
+            accuracies.append((logits.argmax(1) == monitor[1]).double().mean().item())
+        train_losses.append(np.mean(losses))
+        val_losses.append(val_loss)
+    return rates, train_losses, val_losses, accuracies
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "adamw"])
+def test_a_training_agrees_with_the_same_training_in_pytorch(name):
+    (outcome,) = Trainer(MLP, Optimizer(name=name)).train([Trial(FEEDBACK, 3)], 2, keep_steps=True)
+    rates, train_losses, val_losses, accuracies = train_by_hand(FEEDBACK, 3, 2, name)
+    np.testing.assert_allclose(outcome.learning_rates, rates, rtol=2e-3)
+    np.testing.assert_allclose(outcome.learning_rates[:10], rates[:10], rtol=1e-5)
+    np.testing.assert_allclose(outcome.train_loss, train_losses, rtol=2e-4)
+    np.testing.assert_allclose(outcome.val_loss, val_losses, rtol=2e-3)
+    np.testing.assert_allclose(outcome.val_score, accuracies, atol=0.006)
+    np.testing.assert_allclose(
+        outcome.learning_rate, outcome.learning_rates.reshape(2, -1).mean(axis=1), rtol=1e-6
+    )
+
+
+# --- the same bits --------------------------------------------------------------------------------------------------
+
+
+def population():
+    texts = ["0.001", "0.003*exp(-3*progress)", "0.01*exp(sin(exp(loss) - progress/1.18))", "0.001 + epoch*1e30", "val_loss/300"]
+    schedules = [FEEDBACK, *(schedule(text, max_lr=1e38) for text in texts)]
+    return [Trial(s, seed) for seed in (0, 5, 9) for s in schedules]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"device_count": 1},
+        {"device_count": 2},
+        {"device_count": 1, "runs_per_device": 1},
+        {"device_count": 2, "runs_per_device": 1},
+        {"device_count": 2, "runs_per_device": 2},
+        {"device_count": 1, "runs_per_device": 5},
+    ],
+    ids=str,
+)
+def test_outcomes_are_equal_to_the_bit_for_any_devices_and_chunks(settings):
+    trials = population()
+    expected = Trainer(MLP, Optimizer()).train(trials, 2, keep_steps=True)
+    outcomes = Trainer(MLP, Optimizer(), **settings).train(trials, 2, keep_steps=True)
+    assert any(outcome.diverged for outcome in expected)
+    assert all(map(same, outcomes, expected))
+
+
+def test_outcomes_do_not_depend_on_company_or_order():
+    trials = population()
+    trainer = Trainer(MLP, Optimizer())
+    expected = trainer.train(trials, 2, keep_steps=True)
+    backwards = trainer.train(trials[::-1], 2, keep_steps=True)[::-1]
+    alone = [trainer.train([trial], 2, keep_steps=True)[0] for trial in trials[:4]]
+    assert all(map(same, backwards, expected))
+    assert all(map(same, alone, expected[:4]))
+
+
+def test_runs_of_one_seed_start_alike_and_other_seeds_do_not():
+    tiny = schedule("0", min_lr=0.0)
+    one, two, other = Trainer(MLP, Optimizer()).train([Trial(tiny, 1), Trial(tiny, 1), Trial(tiny, 2)], 1, keep_steps=True)
+    assert same(one, two)
+    assert one.train_loss != other.train_loss
+
+
+# --- the meaning of the signals ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_the_learning_rate_follows_its_signal(name):
+    """Each signal is shown as the learning rate, scaled so that training stays tame."""
+    trainer = Trainer(SMALL, SGD)
+    (outcome,) = trainer.train([Trial(schedule(f"{name}*0.001", min_lr=0.0), 4)], 3, keep_steps=True)
+    shown = outcome.learning_rates.reshape(3, 7) / 0.001
+    steps = np.arange(21).reshape(3, 7)
+    if name == "epoch":
+        np.testing.assert_allclose(shown, steps // 7, rtol=1e-6)
+    elif name == "step":
+        np.testing.assert_allclose(shown, steps, rtol=1e-6)
+    elif name == "progress":
+        np.testing.assert_allclose(shown, steps / 21, rtol=1e-6)
+    elif name == "val_loss":
+        untrained = 0.5 * Quadratic(dimension=10).eigenvalues.sum()
+        expected = np.array([untrained, outcome.val_loss[0], outcome.val_loss[1]])
+        np.testing.assert_allclose(shown, np.repeat(expected[:, None], 7, axis=1), rtol=1e-5)
+    else:
+        weights = np.ones(10)
+        eigenvalues = Quadratic(dimension=10).eigenvalues
+        losses = []
+        for epoch in range(3):
+            for noise in SMALL.batches(4, epoch):
+                losses.append(0.5 * eigenvalues @ weights**2 + noise @ weights)
+                rate = 0.001 * (losses[0] if len(losses) == 1 else losses[-2])
+                weights = weights - max(rate, 0.0) * (eigenvalues * weights + noise)
+        np.testing.assert_allclose(shown.ravel(), [losses[0], *losses[:-1]], rtol=1e-4)
+
+
+# --- divergence -------------------------------------------------------------------------------------------------------
+
+
+def test_a_diverged_run_is_an_outcome_with_its_epoch():
+    breaks = schedule("0.01 + floor(epoch/2)*1e30", max_lr=1e30)
+    fine = schedule("0.01")
+    diverged, finished = Trainer(SMALL, SGD).train([Trial(breaks, 0), Trial(fine, 0)], 5, keep_steps=True)
+    assert (diverged.diverged, diverged.diverged_at) == (True, 2)
+    assert np.isnan(diverged.score)
+    for curve in (diverged.train_loss, diverged.val_loss, diverged.val_score, diverged.learning_rate):
+        assert np.isfinite(curve).tolist() == [True, True, False, False, False]
+    assert np.isfinite(diverged.learning_rates[:15]).all()
+    assert np.isnan(diverged.learning_rates[21:]).all()
+    assert not finished.diverged
+    assert np.isfinite(finished.score)
+
+
+def test_a_diverged_run_takes_no_more_steps():
+    """The learning rates are written in the step itself: where there are none, no step was taken."""
+    breaks = schedule("1e30", max_lr=1e30)
+    (outcome,) = Trainer(MLP, SGD).train([Trial(breaks, 0)], 20, keep_steps=True)
+    assert outcome.diverged_at == 0
+    assert np.count_nonzero(np.isfinite(outcome.learning_rates)) < 10
+
+
+def test_divergence_in_the_last_step_is_seen():
+    breaks = schedule(f"0.01 + floor(step/{3 * 7 - 1})*1e30", max_lr=1e30)
+    (outcome,) = Trainer(SMALL, SGD).train([Trial(breaks, 0)], 3)
+    assert outcome.diverged_at == 2
+    assert np.isnan(outcome.score)
+
+
+# --- shapes and compilations ------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_compiled_anew_for_another_generation_or_horizon(monkeypatch):
+    traced = []
+    original = programs._SingleRun.epoch
+    monkeypatch.setattr(programs._SingleRun, "epoch", lambda *a: traced.append(1) or original(*a))
+    trainer = Trainer(SMALL, SGD)
+    trainer.train([Trial(schedule("0.01"), 0)], 1)
+    first = len(traced)
+    trainer.train([Trial(schedule("0.01*exp(-epoch)"), seed) for seed in range(50)], 2)
+    trainer.train([Trial(schedule("0.1/(1+step)"), 1) for _ in range(200)], 30)
+    assert first == len(traced) == 1
+
+
+def test_chunks_deal_their_trials_out_evenly():
+    trainer = Trainer(SMALL, SGD, device_count=2, runs_per_device=3)
+    chunks = list(trainer._chunks([7] * 8 + [8]))
+    assert [len(c.trials) for c in chunks] == [6, 2, 1]
+    assert sorted(n for c in chunks for n in c.trials) == list(range(9))
+    assert all(len(set(c.slots)) == len(c.slots) and max(c.slots) < c.width == 6 for c in chunks)
+    per_device = np.zeros(2, int)
+    for chunk in chunks:
+        np.add.at(per_device, np.array(chunk.slots) // 3, 1)
+    assert abs(per_device[0] - per_device[1]) <= 1
+
+
+def test_an_accelerators_way_gives_the_same_outcomes_up_to_rounding(monkeypatch):
+    """All runs of a device at once, seeds mixed: the way of a GPU, here on the CPU."""
+    trials = population()
+    expected = Trainer(MLP, Optimizer()).train(trials, 2)
+    trainer = Trainer(MLP, Optimizer())
+    monkeypatch.setattr(trainer, "_batched", True)
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("runs",))
+    monkeypatch.setattr(trainer, "_programs", programs.build(MLP, Optimizer(), mesh, batched=True))
+    outcomes = trainer.train(trials, 2)
+    for one, two in zip(outcomes, expected, strict=True):
+        assert one.diverged_at == two.diverged_at
+        np.testing.assert_allclose(one.train_loss, two.train_loss, rtol=2e-3)
+
+
+def test_progress_is_told_as_chunks_finish():
+    told = []
+    trials = [Trial(schedule("0.01"), seed) for seed in range(3)]
+    Trainer(SMALL, SGD, runs_per_device=1).train(trials * 3, 1, on_finish=told.append)
+    assert sum(told) == 9
+    assert len(told) > 3
+
+
+def test_no_trials_are_no_outcomes():
+    assert Trainer(SMALL, SGD).train([], 3) == []
+
+
+@pytest.mark.parametrize("settings", [{"device_count": 0}, {"device_count": 99}, {"runs_per_device": 0}])
+def test_counts_out_of_range_are_refused(settings):
+    with pytest.raises(ConfigError):
+        Trainer(SMALL, SGD, **settings)
+
+
+def test_no_epochs_are_refused():
+    with pytest.raises(ConfigError, match="epochs must be at least 1"):
+        Trainer(SMALL, SGD).train([Trial(standard.constant(0.1), 0)], 0)
+
+
+def test_the_judging_pool_gives_the_score():
+    task = Mnist1dMlp().task("fitness")
+    (outcome,) = Trainer(task, Optimizer()).train([Trial(schedule("0.003"), 0)], 2)
+    (monitored,) = Trainer(MLP, Optimizer()).train([Trial(schedule("0.003"), 0)], 2)
+    assert np.array_equal(outcome.val_score, monitored.val_score)
+    assert monitored.score == pytest.approx(monitored.val_score[-1])
+    assert outcome.score != monitored.score
+    assert abs(outcome.score - monitored.score) < 0.08
