@@ -9,6 +9,7 @@ os.environ["COLUMNS"] = "120"
 
 import jax
 import pytest
+
 from evolr.training.devices import prepare
 
 jax.config.update("jax_num_cpu_devices", 2)  # two devices on any machine: tests compare one with two

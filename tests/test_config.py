@@ -1,5 +1,6 @@
 import msgspec
 import pytest
+
 from evolr import config as configuration
 from evolr.config import PRESETS, Config, Search, resolve
 from evolr.errors import ConfigError
@@ -111,4 +112,10 @@ def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path):
 def test_every_setting_has_its_meaning_written_down():
     for struct in (Search, configuration.Training, configuration.Comparison, Config, Mnist1dMlp, Quadratic):
         for field in msgspec.structs.fields(struct):
-            assert field.name in (struct.__doc__ or "") or field.name in ("problem", "training", "search", "comparison", "optimizer")
+            assert field.name in (struct.__doc__ or "") or field.name in (
+                "problem",
+                "training",
+                "search",
+                "comparison",
+                "optimizer",
+            )

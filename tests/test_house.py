@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import evolr
 import pytest
+
+import evolr
 
 SOURCE = Path(evolr.__file__).parent
 

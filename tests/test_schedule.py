@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import pytest
-from evolr.errors import ScheduleError
-from evolr.expression import parse
-from evolr.schedule import Schedule
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolr.errors import ScheduleError
+from evolr.expression import parse
+from evolr.schedule import Schedule
 from tests.expression.strategies import expressions
 
 positive = st.floats(1e-12, 1e12)

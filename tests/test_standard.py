@@ -5,8 +5,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from evolr import standard
 from torch.optim import lr_scheduler
+
+from evolr import standard
 
 EPOCHS, STEPS = 30, 40
 

@@ -7,6 +7,7 @@ import itertools
 import math
 
 import numpy as np
+
 from evolr.expression import PRIMITIVES
 
 TINY = 2.0**-40  # ≈ 9·10⁻¹³: below the division threshold and the floor of log

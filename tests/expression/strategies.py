@@ -1,7 +1,8 @@
 """Hypothesis strategies for the expression core."""
 
-from evolr.expression import PRIMITIVES, SIGNALS, Expression
 from hypothesis import strategies as st
+
+from evolr.expression import PRIMITIVES, SIGNALS, Expression
 
 constants = st.floats(allow_nan=False, allow_infinity=False)
 leaves = st.one_of(constants, st.sampled_from(sorted(SIGNALS))).map(lambda token: (token,))

@@ -1,6 +1,6 @@
 import numpy as np
-from evolr.expression import ORIGINAL_SET, PRIMITIVES
 
+from evolr.expression import ORIGINAL_SET, PRIMITIVES
 from tests.contracts.primitives import check_back_end
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+
 from evolr.expression import parse
 from evolr.expression.program import OPCODES, SIGNAL, capacity_for, pack, stack_depth
 

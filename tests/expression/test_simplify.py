@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from evolr.expression import parse
 from evolr.expression.simplify import latex, simplified
 

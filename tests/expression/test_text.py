@@ -1,10 +1,10 @@
 import pytest
-from evolr.errors import ExpressionError
-from evolr.expression import Expression, ordinary_text, original_text, parse
-from evolr.expression.text import MAX_CHARACTERS, MAX_NESTING, MAX_NODES
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolr.errors import ExpressionError
+from evolr.expression import Expression, ordinary_text, original_text, parse
+from evolr.expression.text import MAX_CHARACTERS, MAX_NESTING, MAX_NODES
 from tests.expression.strategies import expressions
 
 PUBLISHED = "(((epoch mul -0.001537) mul -0.75568) sub -0.001537)"

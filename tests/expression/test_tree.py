@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from evolr.errors import ExpressionError
-from evolr.expression import Expression, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolr.errors import ExpressionError
+from evolr.expression import Expression, parse
 from tests.expression.strategies import expressions
 
 

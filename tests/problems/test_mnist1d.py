@@ -4,6 +4,7 @@ import random
 import numpy as np
 import platformdirs
 import pytest
+
 from evolr.problems import Mnist1dMlp, mnist1d_data
 from evolr.problems.mnist1d_data import fresh, published
 

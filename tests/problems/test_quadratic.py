@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import approx_fprime, minimize
+
+from evolr.expression import parse
 from evolr.problems import Quadratic
 from evolr.schedule import Schedule
-from evolr.expression import parse
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 from evolr.training.trainer import Trainer
-from scipy.optimize import approx_fprime, minimize
 
 STEPS = 300
 PROBLEM = Quadratic()

@@ -1,11 +1,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import given, settings
+
 from evolr.expression import PRIMITIVES, SIGNALS, Expression, parse
 from evolr.schedule import Schedule
 from evolr.training.interpreter import FUNCTIONS, learning_rate, pack_schedules
-from hypothesis import given, settings
-
 from tests.contracts.primitives import check_back_end
 from tests.expression.strategies import expressions
 

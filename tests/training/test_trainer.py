@@ -4,6 +4,8 @@ import jax
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from evolr import standard
 from evolr.errors import ConfigError
 from evolr.expression import SIGNALS, parse
@@ -13,7 +15,6 @@ from evolr.training import programs
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 from evolr.training.trainer import Trainer
-from torch import nn
 
 MLP = Mnist1dMlp(pools="original").task("fitness")
 SMALL = Quadratic(dimension=10, steps_per_epoch=7).task("fitness")
@@ -104,16 +105,20 @@ def test_a_training_agrees_with_the_same_training_in_pytorch(name):
     np.testing.assert_allclose(outcome.train_loss, train_losses, rtol=2e-4)
     np.testing.assert_allclose(outcome.val_loss, val_losses, rtol=2e-3)
     np.testing.assert_allclose(outcome.val_score, accuracies, atol=0.006)
-    np.testing.assert_allclose(
-        outcome.learning_rate, outcome.learning_rates.reshape(2, -1).mean(axis=1), rtol=1e-6
-    )
+    np.testing.assert_allclose(outcome.learning_rate, outcome.learning_rates.reshape(2, -1).mean(axis=1), rtol=1e-6)
 
 
 # --- the same bits --------------------------------------------------------------------------------------------------
 
 
 def population():
-    texts = ["0.001", "0.003*exp(-3*progress)", "0.01*exp(sin(exp(loss) - progress/1.18))", "0.001 + epoch*1e30", "val_loss/300"]
+    texts = [
+        "0.001",
+        "0.003*exp(-3*progress)",
+        "0.01*exp(sin(exp(loss) - progress/1.18))",
+        "0.001 + epoch*1e30",
+        "val_loss/300",
+    ]
     schedules = [FEEDBACK, *(schedule(text, max_lr=1e38) for text in texts)]
     return [Trial(s, seed) for seed in (0, 5, 9) for s in schedules]
 
@@ -150,7 +155,9 @@ def test_outcomes_do_not_depend_on_company_or_order():
 
 def test_runs_of_one_seed_start_alike_and_other_seeds_do_not():
     tiny = schedule("0", min_lr=0.0)
-    one, two, other = Trainer(MLP, Optimizer()).train([Trial(tiny, 1), Trial(tiny, 1), Trial(tiny, 2)], 1, keep_steps=True)
+    one, two, other = Trainer(MLP, Optimizer()).train(
+        [Trial(tiny, 1), Trial(tiny, 1), Trial(tiny, 2)], 1, keep_steps=True
+    )
     assert same(one, two)
     assert one.train_loss != other.train_loss
 

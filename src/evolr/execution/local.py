@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from evolr.problems import AnyProblem, Pool
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Outcome, Trial
 
+if TYPE_CHECKING:
+    from evolr.training.trainer import Trainer
+
 
 class Local:
     """Runs the trials of a problem on this machine's devices.
 
-    Nothing is loaded before the first trial. `seconds` is the time spent in training, compiling and loading, and
-    `trainings` the number of trials run.
+    `seconds` is the time spent in training, compiling and loading (JAX, the data), `trainings` the number of trials run.
     """
 
     def __init__(
@@ -24,9 +28,19 @@ class Local:
         self._optimizer = optimizer
         self._pool: Pool = pool
         self._device_count = device_count
-        self._trainer = None
+        self._trainer: Trainer | None = None
         self.seconds = 0.0
         self.trainings = 0
+
+    def prepare(self) -> Trainer:
+        """Loads the data and JAX, once. Raises ConfigError where there are too few devices."""
+        if self._trainer is None:
+            with self._timed():
+                from evolr.training.trainer import Trainer  # here: it imports JAX
+
+                task = self._problem.task(self._pool)
+                self._trainer = Trainer(task, self._optimizer, device_count=self._device_count)
+        return self._trainer
 
     def run(
         self,
@@ -37,16 +51,16 @@ class Local:
         on_finish: Callable[[int], None] | None = None,
     ) -> list[Outcome]:
         """The outcome of each trial, in order; see Trainer.train."""
-        start = time.perf_counter()
-        try:
-            if self._trainer is None:
-                from evolr.training.trainer import Trainer  # here: it imports JAX
-
-                self._trainer = Trainer(
-                    self._problem.task(self._pool), self._optimizer, device_count=self._device_count
-                )
-            outcomes = self._trainer.train(trials, epochs, keep_steps=keep_steps, on_finish=on_finish)
-        finally:
-            self.seconds += time.perf_counter() - start
+        trainer = self.prepare()
+        with self._timed():
+            outcomes = trainer.train(trials, epochs, keep_steps=keep_steps, on_finish=on_finish)
         self.trainings += len(trials)
         return outcomes
+
+    @contextmanager
+    def _timed(self) -> Generator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - start

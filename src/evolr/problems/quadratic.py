@@ -55,7 +55,7 @@ class Quadratic(
 
     @property
     def metric(self) -> Metric:
-        return Metric("final loss", higher_is_better=False)
+        return Metric("loss", higher_is_better=False)
 
     @property
     def signals(self) -> tuple[str, ...]:

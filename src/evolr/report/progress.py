@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Literal
@@ -16,11 +17,12 @@ from evolr.study.evolve import GenerationReport
 Display = Literal["live", "plain", "none"]
 
 _FORMULA_WIDTH = 60
+_PLAIN_WIDTH = 120
 
 
 def output() -> Console:
-    """The console for results, on stdout."""
-    return Console()
+    """The console for results, on stdout; wide where it is no terminal, so that a log has whole lines."""
+    return Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
 
 
 def display(quiet: bool) -> Display:

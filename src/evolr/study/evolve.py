@@ -66,8 +66,10 @@ def evolve(
     Raises RunDirectoryError where the directory is taken or cannot be written.
     """
     start = time.perf_counter()
-    run_directory = RunDirectory.create(directory, config)
+    RunDirectory.require_free(directory)
     local = Local(config.problem, config.training.optimizer, "fitness", device_count=device_count)
+    local.prepare()
+    run_directory = RunDirectory.create(directory, config)  # now that nothing stands in the way
     known = KnownEvaluations()
     history: list[Evaluation] = []
     population = initial_population(config.search, config.seed)

@@ -57,8 +57,7 @@ class RunDirectory:
 
         Raises RunDirectoryError where the path is taken or cannot be written.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunDirectoryError(f"{path} exists already; name another run directory, or remove it first")
+        cls.require_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -66,6 +65,12 @@ class RunDirectory:
         directory = cls(path)
         directory.write("config.toml", configuration.to_toml(config))
         return directory
+
+    @staticmethod
+    def require_free(path: Path) -> None:
+        """Raises RunDirectoryError where a path is taken: by a file, or by a directory with anything in it."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunDirectoryError(f"{path} exists already; name another run directory, or remove it first")
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from evolr.config import Comparison, resolve
+from evolr.contest.comparison import CHAMPION, _holm, _mean_interval, _wilcoxon, compare
+from evolr.expression import parse
+from evolr.report.pictures import comparison_picture
+from evolr.report.tables import comparison_table, verdict
+from evolr.schedule import Schedule
+from evolr.training.optimizers import Optimizer
+
+CONFIG = resolve("quadratic")
+PNG = b"\x89PNG"
+
+
+def comparison(text, seeds=8, **settings):
+    schedule = Schedule(expression=parse(text), **settings)
+    return compare(schedule, CONFIG.problem, Optimizer(name="sgd"), Comparison(epochs=2, seeds=seeds, base_lr=0.1), 0)
+
+
+def text_of(table):
+    from rich.console import Console
+
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def test_a_schedule_that_is_the_constant_baseline_meets_the_same_luck():
+    result = comparison("0.1")
+    champion, constant, *_ = result.contenders
+    assert np.array_equal(champion.scores, constant.scores)
+    assert (constant.difference, constant.difference_low, constant.difference_high) == (0.0, 0.0, 0.0)
+    assert constant.p_value is None
+    assert "not distinguishable from constant" in verdict(result)
+
+
+def test_a_worse_schedule_is_said_to_be_worse():
+    result = comparison("0.0001")
+    assert verdict(result).startswith(f"The {CHAMPION} schedule's final loss (lower is better) is above constant,")
+    assert all(c.difference_high < 0 and c.p_value < 0.05 for c in result.contenders[1:])
+
+
+def test_a_better_schedule_is_said_to_be_better():
+    result = comparison("1 - 0.9*progress")
+    assert "is below constant, step decay and cosine" in verdict(result)
+
+
+def test_diverged_runs_are_shown_and_counted():
+    result = comparison("1e30", max_lr=1e30)
+    champion = result.contenders[0]
+    assert champion.diverged == 8
+    assert "8 of 8" in text_of(comparison_table(result))
+    assert result.document()["contenders"][0]["mean"] is None
+    assert "not distinguishable" in verdict(result)  # nothing paired is left to tell them apart
+    assert comparison_picture(result).startswith(PNG)
+
+
+def test_one_seed_has_no_interval_and_no_test():
+    result = comparison("0.05", seeds=1)
+    assert all(c.low is None and c.p_value is None for c in result.contenders)
+    assert comparison_picture(result).startswith(PNG)
+    assert "1 seed" in text_of(comparison_table(result))
+
+
+def test_the_document_and_the_rows_hold_every_run():
+    result = comparison("0.05", seeds=3)
+    document = result.document()
+    assert document["pool"] == "monitor"
+    assert [c["name"] for c in document["contenders"]] == [CHAMPION, "constant", "step decay", "cosine"]
+    assert np.shape([c["learning_rate"] for c in document["contenders"]]) == (4, 3, 2)
+    rows = result.rows()
+    assert len(rows) == 12
+    assert [r["score"] for r in rows[:3]] == document["contenders"][0]["scores"]
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        _, low, high = _mean_interval(rng.normal(1.0, 1.0, 24))
+        hits += low <= 1.0 <= high
+    assert hits / 200 == pytest.approx(0.94, abs=0.05)
+
+
+def test_the_p_values_are_scipys_and_holms():
+    rng = np.random.default_rng(1)
+    differences = rng.normal(0.3, 1.0, 20)
+    assert _wilcoxon(differences) == stats.wilcoxon(differences).pvalue
+    assert _wilcoxon(differences[:5]) is None
+    result = comparison("0.05")
+    from dataclasses import replace
+
+    raw = [0.01, 0.04, 0.03]
+    contenders = [result.contenders[0], *(replace(c, p_value=p) for c, p in zip(result.contenders[1:], raw, strict=True))]
+    assert [c.p_value for c in _holm(contenders)] == [
+        None,
+        pytest.approx(0.03),
+        pytest.approx(0.06),
+        pytest.approx(0.06),
+    ]

@@ -1,0 +1,53 @@
+import math
+
+from evolr.expression import parse
+from evolr.search.archive import KnownEvaluations, champion, fingerprint, hall_of_fame
+from evolr.search.individual import Evaluation, Individual, Place
+
+
+def evaluation(text, fitness, generation=0, slot=0):
+    return Evaluation(Individual(Place(generation, slot), parse(text), "initial"), fitness, fitness)
+
+
+def test_equal_values_have_one_fingerprint():
+    for one, two in [
+        ("epoch + epoch", "2*epoch"),
+        ("exp(log(loss))", "loss*1"),
+        ("sin(progress)*0", "0"),
+        ("epoch - epoch", "0*loss"),
+        ("(loss + epoch) + step", "loss + (epoch + step)"),
+    ]:
+        assert fingerprint(parse(one)) == fingerprint(parse(two))
+
+
+def test_different_values_have_different_fingerprints():
+    texts = ["epoch", "loss", "val_loss", "progress", "step", "0", "1", "epoch*1.0001", "sin(loss)", "floor(progress)"]
+    assert len({fingerprint(parse(t)) for t in texts}) == len(texts) - 1  # floor(progress) is 0
+
+
+def test_a_known_formula_is_found_by_text_then_by_values():
+    known = KnownEvaluations()
+    known.add(evaluation("epoch + epoch", 0.5, slot=3))
+    again = known.find(Individual(Place(1, 0), parse("epoch + epoch"), "crossover"))
+    alike = known.find(Individual(Place(1, 1), parse("2*epoch"), "crossover"))
+    assert (again.source, again.fitness, again.known_from) == ("same text", 0.5, Place(0, 3))
+    assert (alike.source, alike.individual.place, alike.known_from) == ("same values", Place(1, 1), Place(0, 3))
+    assert known.find(Individual(Place(1, 2), parse("3*epoch"), "crossover")) is None
+
+
+def test_the_champion_is_the_fittest_then_the_smallest_then_the_earliest():
+    best = evaluation("loss", 0.7, 1, 0)
+    others = [evaluation("loss + 1", 0.7, 0, 0), evaluation("epoch", 0.7, 1, 1), evaluation("1", 0.6)]
+    assert champion([*others, best]) == best
+
+
+def test_a_champion_is_found_where_everybody_diverged():
+    dead = evaluation("1", -math.inf)
+    assert champion([dead, evaluation("1 + 1", -math.inf)]) == dead
+    assert hall_of_fame([dead]) == []
+
+
+def test_the_hall_of_fame_rises_with_size():
+    kept = [evaluation("1", 0.2), evaluation("loss + 1", 0.5), evaluation("loss + epoch + 1", 0.6)]
+    dropped = [evaluation("2", 0.1), evaluation("exp(1)", 0.2), evaluation("loss*epoch*2*3", 0.6)]
+    assert hall_of_fame([*dropped, *kept]) == kept

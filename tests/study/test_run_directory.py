@@ -1,0 +1,56 @@
+import os
+
+import pytest
+
+from evolr.config import resolve
+from evolr.errors import RunDirectoryError
+from evolr.study.run_directory import RunDirectory
+
+
+def test_a_taken_directory_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(RunDirectoryError, match="exists already"):
+        RunDirectory.create(tmp_path / "mine", resolve())
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_an_empty_directory_may_be_used_and_a_file_may_not(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert RunDirectory.create(tmp_path / "empty", resolve()).config() == resolve()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match="exists already"):
+        RunDirectory.create(tmp_path / "file", resolve())
+
+
+def test_a_directory_below_a_file_cannot_be_created(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match="cannot create"):
+        RunDirectory.create(tmp_path / "file" / "run", resolve())
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    directory = RunDirectory.create(tmp_path / "run", resolve())
+    directory.write("champion.txt", b"old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunDirectoryError, match=r"champion\.txt: No space left on device"):
+        directory.write("champion.txt", b"new")
+    assert (tmp_path / "run" / "champion.txt").read_bytes() == b"old"
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["champion.txt", "config.toml"]
+
+
+def test_the_next_free_name_counts_up(tmp_path):
+    assert RunDirectory.next_free(tmp_path, "original").name == "original-1"
+    (tmp_path / "original-1").mkdir()
+    assert RunDirectory.next_free(tmp_path, "original").name == "original-2"
+
+
+def test_what_is_no_run_directory_is_refused(tmp_path):
+    with pytest.raises(RunDirectoryError, match="not a run directory"):
+        RunDirectory.open(tmp_path)
+    with pytest.raises(RunDirectoryError, match="cannot read the champion"):
+        RunDirectory.create(tmp_path / "run", resolve()).champion()

@@ -1,0 +1,210 @@
+"""The command line, against real trainings and real files."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evolr import __version__, cli
+from evolr.expression import parse
+from evolr.schedule import Schedule
+
+QUICK = ("--population", "6", "--generations", "2", "--epochs", "1", "--set", "comparison.epochs=2")
+PUBLISHED = "(((epoch mul -0.001537) mul -0.75568) sub -0.001537)"
+
+
+@pytest.fixture
+def evolr(monkeypatch, capsys):
+    """Runs a command line in this process; gives exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["evolr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return caught.value.code, captured.out, captured.err
+
+    return run
+
+
+def names(path):
+    return sorted(p.name for p in Path(path).iterdir())
+
+
+SEARCH_FILES = ["champion.json", "champion.txt", "config.toml", "front.csv", "history.csv"]
+ALL_FILES = sorted([*SEARCH_FILES, "comparison.csv", "comparison.json", "comparison.png"])
+
+
+def test_run_does_the_whole_experiment(evolr):
+    code, out, err = evolr("run", *QUICK, "--set", "comparison.seeds=2")
+    assert code == 0
+    assert names("runs/original-1") == ALL_FILES
+    assert "champion:" in out
+    assert "step decay" in out
+    assert "monitor = fitness" in out
+    assert err.count("generation") == 2  # plain: one line a generation
+    assert Path("runs/original-1/comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert evolr("evolve", *QUICK, "-q")[2] == ""
+    assert names("runs/original-2") == SEARCH_FILES
+
+
+def test_json_is_all_there_is_on_stdout(evolr):
+    code, out, _ = evolr("run", *QUICK, "--run", "mine", "--json", "--set", "comparison.seeds=1")
+    document = json.loads(out)
+    assert code == 0
+    assert document["run"] == "mine"
+    assert len(document["comparison"]["contenders"]) == 4
+    assert json.loads(evolr("compare", "mine", "--json", "--seeds", "1", "--epochs", "1")[1])["epochs"] == 1
+    assert json.loads(evolr("show", "mine", "--json")[1])["expression"] == document["expression"]
+
+
+def test_compare_reads_the_champion_from_its_file(evolr):
+    evolr("evolve", *QUICK, "--run", "mine", "-q")
+    document = json.loads(Path("mine/champion.json").read_text())
+    document["expression"] = "0.00123"
+    Path("mine/champion.json").write_text(json.dumps(document))
+    code, out, _ = evolr("compare", "mine", "--epochs", "1", "--seeds", "1", "--base-lr", "0.00123", "--json")
+    compared = json.loads(out)["contenders"]
+    assert code == 0
+    assert compared[0]["scores"] == compared[1]["scores"]
+    with Path("mine/comparison.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 4
+
+
+def test_compare_takes_a_formula(evolr):
+    code, out, _ = evolr("compare", "--expression", PUBLISHED, "--epochs", "1", "--seeds", "2", "-o", "files")
+    assert code == 0
+    assert "evolved" in out
+    assert names("files") == ["comparison.csv", "comparison.json", "comparison.png", "config.toml"]
+
+
+def test_show_a_formula(evolr):
+    code, out, _ = evolr("show", PUBLISHED, "-o", "curve.png")
+    assert code == 0
+    assert "0.00116148016*epoch + 0.001537" in out
+    assert r"\mathrm{epoch}" in out
+    assert PUBLISHED in out
+    assert "from 0.00154 to 0.0352" in out
+    assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_show_says_what_a_curve_of_a_live_signal_assumes(evolr):
+    assert "assuming that loss fall from 2.3 to 0.5" in evolr("show", "loss/100")[1]
+    assert "assuming" not in evolr("show", "progress/100")[1]
+
+
+def test_show_a_file_and_a_run(evolr):
+    schedule = Schedule(expression=parse("0.1*progress"))
+    Path("mine.json").write_bytes(schedule.to_json({"author": "me"}))
+    code, out, _ = evolr("show", "mine.json")
+    assert code == 0
+    assert "0.1*progress" in out
+    assert "author" in out
+    evolr("evolve", *QUICK, "--run", "run", "-q")
+    assert "best of each size" in evolr("show", "run")[1]
+
+
+def test_a_configuration_file_and_settings(evolr):
+    Path("mine.toml").write_text("[search]\npopulation = 5\ngenerations = 1\n[training]\nepochs = 1\n")
+    code, _, _ = evolr("evolve", "--config", "mine.toml", "--run", "run", "-q", "--set", "search.elites=2")
+    assert code == 0
+    config = Path("run/config.toml").read_text()
+    assert "population = 5" in config
+    assert "elites = 2" in config
+
+
+BAD = [
+    (("evolve", "--preset", "orignal"), "did you mean 'original'"),
+    (("evolve", "--functions", "add,sinn"), "did you mean 'sin'"),
+    (("evolve", "--terminals", "epoch,los"), "did you mean 'loss'"),
+    (("evolve", "--optimizer", "adan"), "adan"),
+    (("evolve", "--problem", "mnist"), "unknown problem"),
+    (("evolve", "--problem", "quadratic"), "got the optimizer 'adam'"),
+    (("evolve", "--config", "none.toml"), "cannot read"),
+    (("evolve", "--config", "bad.toml"), "not a TOML file"),
+    (("evolve", "--config", "unknown.toml"), "did you mean 'search.population'"),
+    (("evolve", "--set", "search.populaton=3"), "did you mean"),
+    (("evolve", "--set", "nothing"), "NAME=VALUE"),
+    (("evolve", "--population", "0"), "at least 1, got 0"),
+    (("evolve", "--population", "2"), "search.tournament must be at most the population, 2, got 3"),
+    (("evolve", "--epochs", "0"), "training.epochs must be at least 1"),
+    (("evolve", "--generations", "0"), "at least 1"),
+    (("evolve", "--tournament", "21"), "at most the population"),
+    (("evolve", "--transform", "square"), "square"),
+    (("evolve", "--seed", "-1"), "seed must be"),
+    (("evolve", "--devices", "99", *QUICK), "devices must be from 1"),
+    (("evolve", "--run", "taken"), "exists already"),
+    (("evolve", "--run", "bad.toml/run"), "cannot create"),
+    (("compare",), "either a run directory or --expression"),
+    (("compare", "taken", "--expression", "1"), "not both"),
+    (("compare", "nowhere"), "not a run directory"),
+    (("compare", "taken"), "not a run directory"),
+    (("compare", "--expression", "epoch +"), "got the end"),
+    (("compare", "--expression", "epoch + los"), "did you mean 'loss'"),
+    (("compare", "--expression", "1", "--epochs", "0"), "at least 1"),
+    (("compare", "--expression", "1", "--seeds", "0"), "at least 1"),
+    (("compare", "--expression", "1", "--base-lr", "-1"), "must be positive"),
+    (("show", "sinn(epoch)"), "did you mean 'sin'"),
+    (("show", "none.json"), "cannot read"),
+    (("show", "bad.json"), "not a schedule document"),
+    (("show", "taken"), "not a run directory"),
+    (("show", "1", "-o", "nowhere/curve.png"), "cannot write"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "part"), BAD, ids=lambda v: " ".join(v) if isinstance(v, tuple) else None)
+def test_bad_input_is_one_message_exit_code_2_and_nothing_written(evolr, arguments, part):
+    Path("taken").mkdir()
+    Path("taken/file").write_text("precious")
+    Path("bad.toml").write_text("search = [")
+    Path("unknown.toml").write_text("[search]\npopulatoin = 3\n")
+    Path("bad.json").write_text("{}")
+    before = sorted(map(str, Path().rglob("*")))
+    code, out, err = evolr(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert part in err
+    assert "Traceback" not in err
+    assert sorted(map(str, Path().rglob("*"))) == before
+
+
+def test_a_signal_that_the_problem_does_not_give_is_named(evolr, monkeypatch):
+    from evolr.problems import Mnist1dMlp
+
+    monkeypatch.setattr(Mnist1dMlp, "signals", ("epoch", "loss"))
+    for arguments in (("compare", "--expression", "val_loss"), ("evolve", "--terminals", "val_loss")):
+        code, _, err = evolr(*arguments)
+        assert code == 2
+        assert "does not give the signal 'val_loss'; it gives epoch, loss" in err
+
+
+def test_help_names_every_command_and_the_version_is_told(evolr):
+    _, out, _ = evolr("--help")
+    assert all(command in out for command in ("evolve", "run", "compare", "show"))
+    assert evolr("--version")[1].strip() == __version__
+
+
+def test_every_command_is_in_the_readme():
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    assert all(f"evolr {command}" in readme for command in ("evolve", "run", "compare", "show"))
+
+
+def test_ctrl_c_ends_with_a_message_exit_code_130_and_what_was_finished_on_disk():
+    command = [sys.executable, "-m", "evolr", "run", "--run", "mine", "--generations", "1000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("generation 2/"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert "interrupted; what was finished is in mine" in rest
+    assert "Traceback" not in rest
+    assert names("mine") == SEARCH_FILES
+    assert Path("mine/history.csv").read_text().count("\n") >= 1 + 2 * 20
