@@ -43,6 +43,7 @@ OPERATIONS = STEPS * BATCH * (_FORWARD + _BACKWARD) + MONITOR * _FORWARD
 
 def samples():
     import torch
+
     from evolr.problems.mnist1d_data import published
 
     (x, y), (vx, vy) = published()
@@ -240,7 +241,10 @@ def main() -> None:
     document = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": {"cores": CORES, "processor": processor(), "system": platform.system()},
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in ("jax", "torch", "numpy", "evolr")}},
+        "versions": {
+            "python": platform.python_version(),
+            **{p: version(p) for p in ("jax", "torch", "numpy", "evolr")},
+        },
         "work": {"population": POPULATION, "epochs": EPOCHS, "operations_per_network_epoch": OPERATIONS},
         "ms_per_network_epoch": milliseconds,
         "ms_per_network_epoch_rounds": {name: [1e3 * v for v in values] for name, values in times.items()},
@@ -266,7 +270,12 @@ def processor() -> str:
 
 def show(document: dict) -> None:
     milliseconds, ratios = document["ms_per_network_epoch"], document["evolr_is_faster_than"]
-    names = {"eager": "(a) eager PyTorch", "pool": "(b) process pool", "ensemble": "(c) bmm ensemble", "evolr": "(d) evolr"}
+    names = {
+        "eager": "(a) eager PyTorch",
+        "pool": "(b) process pool",
+        "ensemble": "(c) bmm ensemble",
+        "evolr": "(d) evolr",
+    }
     print(f"{'':28}{'ms per network-epoch':>22}{'evolr is faster by':>20}")
     for name, label in names.items():
         ratio = f"{ratios[name]:.1f}×" if name in ratios else ""

@@ -94,7 +94,10 @@ def test_the_p_values_are_scipys_and_holms():
     from dataclasses import replace
 
     raw = [0.01, 0.04, 0.03]
-    contenders = [result.contenders[0], *(replace(c, p_value=p) for c, p in zip(result.contenders[1:], raw, strict=True))]
+    contenders = [
+        result.contenders[0],
+        *(replace(c, p_value=p) for c, p in zip(result.contenders[1:], raw, strict=True)),
+    ]
     assert [c.p_value for c in _holm(contenders)] == [
         None,
         pytest.approx(0.03),
