@@ -22,6 +22,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -34,7 +35,7 @@ RESULTS = Path(__file__).parent / "results" / "training.json"
 
 # Multiply-adds count as two operations. Forward and weight gradients take every layer, input gradients all but the
 # first; elementwise work (activations, loss, optimiser) is not counted.
-_PAIRS = list(zip(WIDTHS, WIDTHS[1:], strict=False))
+_PAIRS = list(pairwise(WIDTHS))
 _FORWARD = 2 * sum(a * b for a, b in _PAIRS)
 _BACKWARD = _FORWARD + 2 * sum(a * b for a, b in _PAIRS[1:])
 OPERATIONS = STEPS * BATCH * (_FORWARD + _BACKWARD) + MONITOR * _FORWARD
