@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.text import Text
 
 from evolr.problems import Metric
 from evolr.report.tables import duration
@@ -16,7 +19,6 @@ from evolr.study.evolve import GenerationReport
 
 Display = Literal["live", "plain", "none"]
 
-_FORMULA_WIDTH = 60
 _PLAIN_WIDTH = 120
 
 
@@ -35,63 +37,66 @@ def searching(
     how: Display, metric: Metric
 ) -> Generator[tuple[Callable[[int], None], Callable[[GenerationReport], None]]]:
     """The callbacks of a search: of networks trained, and of each generation."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with _bar(console, how == "live") as bar:
-        task = bar.add_task("loading and compiling", total=None, networks="")
-        trained = 0
+    console = _console()
+    bar, best = _bar(console), Text(overflow="ellipsis", no_wrap=True)
+    task = bar.add_task("loading and compiling", total=None)
+    trained = 0
 
-        def on_trained(count: int) -> None:
-            nonlocal trained
-            trained += count
-            bar.update(task, networks=f"{trained} networks trained")
+    def on_trained(count: int) -> None:
+        nonlocal trained
+        trained += count
+        if not bar.tasks[task].total:
+            bar.update(task, description=f"first generation: {trained} networks trained")
 
-        def on_generation(report: GenerationReport) -> None:
-            done, total = report.generation + 1, report.generations
-            line = _generation_line(report, metric)
-            if how == "plain":
-                console.print(line, markup=False)
-            bar.update(task, description=line, completed=done, total=total)
+    def on_generation(report: GenerationReport) -> None:
+        line, champion = _generation_line(report, metric), _champion_line(report, metric)
+        if how == "plain":
+            console.print(f"{line}  {champion}", markup=False)
+        bar.update(task, description=line, completed=report.generation + 1, total=report.generations)
+        best.plain = champion
 
+    with _live(how, console, Group(bar, best)):
         yield on_trained, on_generation
 
 
 @contextmanager
 def comparing(how: Display, total: int) -> Generator[Callable[[int], None]]:
     """The callback of a comparison: of networks trained."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = _console()
     if how == "plain":
         console.print(f"comparing: {total} trainings")
-    with _bar(console, how == "live") as bar:
-        task = bar.add_task("comparing", total=total, networks="")
+    bar = _bar(console)
+    task = bar.add_task("comparing", total=total)
+    with _live(how, console, bar):
         yield lambda count: bar.update(task, advance=count)
 
 
-def _bar(console: Console, is_live: bool) -> Progress:
+def _console() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _bar(console: Console) -> Progress:
     return Progress(
-        SpinnerColumn(),
-        BarColumn(bar_width=20),
-        TextColumn("{task.description}", markup=False),
-        TextColumn("{task.fields[networks]}", markup=False),
-        console=console,
-        transient=True,
-        disable=not is_live,
+        SpinnerColumn(), BarColumn(bar_width=15), TextColumn("{task.description}", markup=False), console=console
     )
+
+
+def _live(how: Display, console: Console, shown: RenderableType) -> AbstractContextManager[object]:
+    return Live(shown, console=console, transient=True) if how == "live" else nullcontext()
 
 
 def _generation_line(report: GenerationReport, metric: Metric) -> str:
     done, total = report.generation + 1, report.generations
     sign = 1 if metric.higher_is_better else -1
-    best, median = (_fitness_text(metric, sign * fitness) for fitness in (report.best, report.median))
-    formula = str(report.champion.individual.expression)
-    if len(formula) > _FORMULA_WIDTH:
-        formula = formula[: _FORMULA_WIDTH - 1] + "…"
+    best, median = (_score_text(metric, sign * fitness) for fitness in (report.best, report.median))
     rate = report.trainings / report.training_seconds if report.training_seconds else 0.0
     left = duration(report.seconds / done * (total - done))
-    return (
-        f"generation {done}/{total}  best {best}  median {median}  champion {metric.text(report.champion.score)} "
-        f"{formula}  {rate:.1f} networks/s  {left} left"
-    )
+    return f"generation {done}/{total}  best {best}  median {median}  {rate:.1f} networks/s  {left} left"
 
 
-def _fitness_text(metric: Metric, score: float) -> str:
-    return "diverged" if score in (float("inf"), float("-inf")) else metric.text(score)
+def _champion_line(report: GenerationReport, metric: Metric) -> str:
+    return f"champion {metric.text(report.champion.score)}  {report.champion.individual.expression}"
+
+
+def _score_text(metric: Metric, score: float) -> str:
+    return "diverged" if math.isinf(score) else metric.text(score)
