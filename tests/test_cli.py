@@ -93,7 +93,7 @@ def test_show_a_formula(evolr):
 
 
 def test_show_says_what_a_curve_of_a_live_signal_assumes(evolr):
-    assert "assuming that loss fall from 2.3 to 0.5" in evolr("show", "loss/100")[1]
+    assert "assuming values from 2.3 down to 0.5 for loss" in evolr("show", "loss/100")[1]
     assert "assuming" not in evolr("show", "progress/100")[1]
 
 
@@ -153,6 +153,12 @@ BAD = [
     (("show", "bad.json"), "not a schedule document"),
     (("show", "taken"), "not a run directory"),
     (("show", "1", "-o", "nowhere/curve.png"), "cannot write"),
+    (("show", "runs/original-9"), "no run directory"),
+    (("show", "1", "--epochs", "100000", "--steps-per-epoch", "100000"), "10,000,000 steps at most"),
+    (("show", "good.json", "--transform", "log"), "belongs to a formula"),
+    (("compare", "--expression", "1", "-o", "taken"), "exists already"),
+    (("compare", "--expression", "1", "-o", "new", "--devices", "99"), "devices must be from 1"),
+    (("compare", "taken", "--config", "bad.toml"), "belong to --expression"),
 ]
 
 
@@ -163,11 +169,12 @@ def test_bad_input_is_one_message_exit_code_2_and_nothing_written(evolr, argumen
     Path("bad.toml").write_text("search = [")
     Path("unknown.toml").write_text("[search]\npopulatoin = 3\n")
     Path("bad.json").write_text("{}")
+    Path("good.json").write_bytes(Schedule(expression=parse("1")).to_json({"by": "me"}))
     before = sorted(map(str, Path().rglob("*")))
     code, out, err = evolr(*arguments)
     assert code == 2
     assert out == ""
-    assert err.startswith("error: ")
+    assert err.splitlines()[-1].startswith("error: ") or err.startswith("error: ")
     assert part in err
     assert "Traceback" not in err
     assert sorted(map(str, Path().rglob("*"))) == before
@@ -192,6 +199,35 @@ def test_help_names_every_command_and_the_version_is_told(evolr):
 def test_every_command_is_in_the_readme():
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     assert all(f"evolr {command}" in readme for command in ("evolve", "run", "compare", "show"))
+
+
+@pytest.mark.parametrize("formula", ["+".join(["epoch"] * 100), "exp(exp(exp(exp(5))))", "log(0)", "epoch/sin(log(0))"])
+def test_any_formula_can_be_shown(evolr, formula):
+    assert evolr("show", formula)[0] == 0
+
+
+def test_a_run_is_shown_over_its_own_epochs(evolr):
+    evolr("evolve", "--preset", "quadratic", *QUICK, "--set", "comparison.epochs=4", "--run", "run", "-q")
+    assert len(json.loads(evolr("show", "run", "--json")[1])["curve"]) == 4 * 30
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m evolr show 'epoch*0.001' --json | head -c 1"
+    ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("delay", [0.3, 0.5, 0.8, 1.2])
+def test_ctrl_c_is_never_lost(delay):
+    """Sent at any moment, through imports, compilation and training, it ends the process."""
+    command = [sys.executable, "-m", "evolr", "evolve", "-q", "--run", "mine", "--generations", "1000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=delay)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        assert process.stderr is not None
+        assert "interrupted; " in process.stderr.read()
 
 
 def test_ctrl_c_ends_with_a_message_exit_code_130_and_what_was_finished_on_disk():

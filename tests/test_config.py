@@ -42,6 +42,11 @@ def test_another_problem_starts_from_its_own_defaults():
     assert resolve("original", settings=settings).problem == Quadratic()
 
 
+def test_settings_count_whatever_their_order():
+    settings = {"problem.dimension": 10, "problem.name": "quadratic", "training.optimizer.name": "sgd"}
+    assert resolve("original", settings=settings).problem == Quadratic(dimension=10)
+
+
 def test_a_configuration_is_frozen():
     with pytest.raises(AttributeError):
         resolve().seed = 1
@@ -87,6 +92,14 @@ def test_a_configuration_is_frozen():
         ({"comparison.seeds": 0}, "comparison.seeds"),
         ({"comparison.base_lr": 0.0}, "comparison.base_lr"),
         ({"seed": -1}, "seed must be"),
+        ({"problem.name": [1]}, "unknown problem"),
+        ({"search.constant_range": [-1e308, 1e308]}, "finite"),
+        ({"search.max_size": 1_001}, "search.max_size must be at most 1000"),
+        ({"search.max_depth": 201}, "search.max_depth must be at most 200"),
+        ({"search.max_lr": 1e300}, "1e+38"),
+        ({"search": 1, "search.population": 2}, "another value beside it"),
+        ({"problem.name": "quadratic", "problem.condition_number": float("inf")}, "both finite"),
+        ({"problem.name": "quadratic", "problem.noise": float("inf")}, "both finite"),
     ],
 )
 def test_a_bad_setting_is_refused_with_what_was_expected(settings, part):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolr.errors import ScheduleError
-from evolr.expression import parse
+from evolr.expression import Expression, parse
 from evolr.schedule import Schedule
 from tests.expression.strategies import expressions
 
@@ -86,6 +86,12 @@ def test_a_document_that_is_not_understood_is_refused(document, part):
         Schedule.from_json(document)
 
 
+def test_a_formula_that_no_document_could_give_back_is_refused():
+    deep = Expression(("sin",) * 400 + ("epoch",))
+    with pytest.raises(ScheduleError, match="200 levels"):
+        Schedule(expression=deep).to_json()
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -96,6 +102,7 @@ def test_a_document_that_is_not_understood_is_refused(document, part):
         {"reference_lr": 0.0},
         {"reference_lr": float("nan")},
         {"transform": "square"},
+        {"max_lr": 1e39},
     ],
 )
 def test_settings_out_of_range_are_refused(settings):

@@ -6,10 +6,13 @@ needs is imported when it runs, so that `evolr --help` is quick.
 
 from __future__ import annotations
 
+import math
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -43,11 +46,35 @@ Settings = Annotated[
 
 def main() -> None:
     """The program. Turns what evolr raises on purpose into a message and exit code 2."""
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
+        sys.stdout.flush()
     except EvolrError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+
+
+_saved_so_far: list[Path] = []
+"""The run directory of the search under way, for whoever interrupts it."""
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Ctrl-C ends the process here and now.
+
+    Every file is written beside its place and renamed, so there is nothing to tidy up; and an exception might be
+    raised, and lost, inside a callback of JAX.
+    """
+    saved = [path for path in _saved_so_far if (path / "champion.json").is_file()]
+    message = f"what was finished is in {saved[0]}" if saved else "nothing was finished yet"
+    os.write(2, f"\ninterrupted; {message}\n".encode())
+    os._exit(130)
 
 
 @app.callback(invoke_without_command=True)
@@ -101,31 +128,27 @@ def search(
     }
     resolved = resolve(preset, config, {name: value for name, value in given.items() if value is not None})
     path = run or RunDirectory.next_free(RUNS, preset)
-    show = progress.display(quiet)
-    try:
-        with progress.searching(show, resolved.problem.metric) as (on_trained, on_generation):
-            result = evolve(resolved, path, device_count=devices, on_trained=on_trained, on_generation=on_generation)
-        document: dict[str, Any] = {
-            "run": str(path),
-            "expression": str(result.schedule.expression),
-            "score": result.champion.score if result.champion.score == result.champion.score else None,
-            "metric": resolved.problem.metric.name,
-            "trainings": result.trainings,
-            "seconds": result.seconds,
-            "training_seconds": result.training_seconds,
-        }
+    _saved_so_far.append(path)
+    with progress.searching(progress.display(quiet), resolved.problem.metric) as (on_trained, on_generation):
+        result = evolve(resolved, path, device_count=devices, on_trained=on_trained, on_generation=on_generation)
+    document: dict[str, Any] = {
+        "run": str(path),
+        "expression": str(result.schedule.expression),
+        "score": None if math.isnan(result.champion.score) else result.champion.score,
+        "metric": resolved.problem.metric.name,
+        "trainings": result.trainings,
+        "seconds": result.seconds,
+        "training_seconds": result.training_seconds,
+    }
+    if not json:
+        out = progress.output()
+        out.print(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
+        out.print(tables.search_summary(result, resolved, path), soft_wrap=True, highlight=False)
+    if context.info_name == "run":
+        compared = _compare_run(path, resolved, resolved.comparison, devices, quiet)
+        document["comparison"] = compared.document()
         if not json:
-            out = progress.output()
-            out.print(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
-            out.print(tables.search_summary(result, resolved, path), soft_wrap=True, highlight=False)
-        if context.info_name == "run":
-            compared = _compare_run(path, resolved, resolved.comparison, devices, quiet)
-            document["comparison"] = compared.document()
-            if not json:
-                _print_comparison(compared, path)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; what was finished is in {path}", file=sys.stderr)
-        raise typer.Exit(130) from None
+            _print_comparison(compared, path)
     if json:
         _print_json(document)
 
@@ -140,6 +163,7 @@ def compare(
     expression: Annotated[str | None, typer.Option(help="A formula to compare, in place of a run's champion.")] = None,
     transform: Annotated[str | None, typer.Option(help="The formula's output transform: linear or log.")] = None,
     preset: Annotated[str, typer.Option(help="With --expression: the preset that names the problem.")] = "original",
+    config: Annotated[Path | None, typer.Option(help="With --expression: a TOML file, on top of the preset.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Trainings of each schedule.")] = None,
     base_lr: Annotated[float | None, typer.Option(help="The learning rate that the baselines start at.")] = None,
@@ -161,43 +185,37 @@ def compare(
         raise ConfigError("name either a run directory or --expression, not both or neither")
     changes: dict[str, Any] = {"epochs": epochs, "seeds": seeds, "base_lr": base_lr}
     changes = {name: value for name, value in changes.items() if value is not None}
-    try:
-        if run is not None:
-            if setting or transform is not None or output is not None:
-                raise ConfigError("--set, --transform and --output belong to --expression; a run has its own")
-            config = RunDirectory.open(run).config()
-            settings = msgspec.structs.replace(config.comparison, **changes)
-            if seed is not None:
-                config = msgspec.structs.replace(config, seed=seed)
-            result = _compare_run(run, config, settings, devices, quiet)
-            path = run
-        else:
-            given = {**_settings(setting), **{f"comparison.{name}": value for name, value in changes.items()}}
-            given |= {} if transform is None else {"search.transform": transform}
-            given |= {} if seed is None else {"seed": seed}
-            config = resolve(preset, None, given)
-            formula = parse(expression or "")
-            require_signals(config.problem, sorted(formula.signals))
-            path = RunDirectory.create(output, config).path if output is not None else None
-            schedule = config.search.schedule(formula)
-            result = _compare(schedule, config, config.comparison, devices, quiet)
-            if path is not None:
-                _save_comparison(RunDirectory(path), result)
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing was written", file=sys.stderr)
-        raise typer.Exit(130) from None
+    if run is not None:
+        if setting or transform is not None or output is not None or config is not None:
+            raise ConfigError("--config, --set, --transform and --output belong to --expression; a run has its own")
+        own = RunDirectory.open(run).config()
+        settings = msgspec.structs.replace(own.comparison, **changes)
+        if seed is not None:
+            own = msgspec.structs.replace(own, seed=seed)
+        result = _compare_run(run, own, settings, devices, quiet)
+    else:
+        given = {"seed": seed, "search.transform": transform, **_settings(setting)}
+        given |= {f"comparison.{name}": value for name, value in changes.items()}
+        resolved = resolve(preset, config, {name: value for name, value in given.items() if value is not None})
+        formula = parse(expression or "")
+        require_signals(resolved.problem, sorted(formula.signals))
+        if output is not None:
+            RunDirectory.require_free(output)
+        result = _compare(resolved.search.schedule(formula), resolved, resolved.comparison, devices, quiet)
+        if output is not None:
+            _save_comparison(RunDirectory.create(output, resolved), result)
     if json:
         _print_json(result.document())
     else:
-        _print_comparison(result, path)
+        _print_comparison(result, run or output)
 
 
 @app.command()
 def show(
     what: Annotated[str, typer.Argument(help="A run directory, a schedule's JSON file, or a formula.")],
-    epochs: Annotated[int, typer.Option(help="Epochs of the curve.", min=1, max=100_000)] = 30,
-    steps_per_epoch: Annotated[int, typer.Option(help="Steps of an epoch.", min=1, max=100_000)] = 40,
-    transform: Annotated[str, typer.Option(help="With a formula: linear or log.")] = "linear",
+    epochs: Annotated[int | None, typer.Option(help="Epochs of the curve; 30, or the run's.", min=1)] = None,
+    steps_per_epoch: Annotated[int | None, typer.Option(help="Steps of an epoch; 40, or the run's.", min=1)] = None,
+    transform: Annotated[str | None, typer.Option(help="With a formula: linear or log.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A PNG file to draw the curve to.")] = None,
     json: Json = False,
 ) -> None:
@@ -208,7 +226,7 @@ def show(
     if output is not None:
         from evolr.report.pictures import schedule_picture
 
-        picture = schedule_picture({described.title: described.curve}, steps_per_epoch, described.title)
+        picture = schedule_picture({described.title: described.curve}, described.steps_per_epoch, described.title)
         try:
             output.write_bytes(picture)
         except OSError as error:

@@ -17,6 +17,7 @@ import msgspec
 
 from evolr.errors import ConfigError, EvolrError, unknown_name
 from evolr.expression import CORE_SIGNALS, ORIGINAL_SET, PRIMITIVES, SIGNALS, Expression
+from evolr.expression.text import MAX_NESTING, MAX_NODES
 from evolr.problems import PROBLEMS, AnyProblem, Mnist1dMlp
 from evolr.schedule import Schedule, Transform
 from evolr.training.optimizers import Optimizer
@@ -76,6 +77,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in ("population", "generations", "seeds", "tournament", "max_depth", "max_size"):
             _at_least(f"search.{name}", getattr(self, name), 1)
         _at_least("search.elites", self.elites, 0)
+        _at_most("search.max_size", self.max_size, MAX_NODES)
+        _at_most("search.max_depth", self.max_depth, MAX_NESTING)
         for name in ("tournament", "elites"):
             if getattr(self, name) > self.population:
                 raise ConfigError(
@@ -84,7 +87,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _each_known("search.functions", "function", self.functions, PRIMITIVES)
         _each_known("search.terminals", "terminal", self.terminals, [*SIGNALS, CONSTANT])
         low, high = self.constant_range
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        if not (math.isfinite(high - low) and low <= high):
             raise ConfigError(f"search.constant_range must be two finite numbers, low then high, got {low}, {high}")
         least, most = self.initial_depth
         if not 1 <= least <= most <= self.max_depth:
@@ -191,12 +194,7 @@ def resolve(preset: str = "original", file: Path | None = None, settings: Mappin
     data = _merged({}, PRESETS[preset])
     if file is not None:
         data = _merged(data, _read_toml(file))
-    for dotted, value in (settings or {}).items():
-        nested: Any = value
-        for key in reversed(dotted.split(".")):
-            nested = {key: nested}
-        data = _merged(data, nested)
-    return from_data(data)
+    return from_data(_merged(data, _nested(settings or {})))
 
 
 def from_data(data: Mapping[str, Any]) -> Config:
@@ -242,6 +240,20 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not a TOML file: {error}") from error
 
 
+def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted name as tables in tables."""
+    data: dict[str, Any] = {}
+    for dotted, value in settings.items():
+        *tables, last = dotted.split(".")
+        table = data
+        for key in tables:
+            table = table.setdefault(key, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"{dotted} is a setting in {key}, which is given another value beside it")
+        table[last] = value
+    return data
+
+
 def _merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     """`top` over `base`, table by table. Another problem or optimiser starts from its own defaults."""
     if "name" in base and "name" in top and base["name"] != top["name"]:
@@ -265,7 +277,7 @@ def _refuse_unknown_keys(data: Mapping[str, Any]) -> None:
     problem = cast("Any", data.get("problem"))
     if isinstance(problem, Mapping):
         name = cast("Any", problem).get("name", "mnist1d-mlp")
-        if name not in PROBLEMS:
+        if not isinstance(name, str) or name not in PROBLEMS:
             raise ConfigError(unknown_name("problem", str(name), PROBLEMS))
         _refuse_unknown("problem.", problem, ("name", *PROBLEMS[name].__struct_fields__))
 
@@ -286,6 +298,11 @@ def _readable(message: str) -> str:
 def _at_least(name: str, value: int, least: int) -> None:
     if value < least:
         raise ConfigError(f"{name} must be at least {least}, got {value}")
+
+
+def _at_most(name: str, value: int, most: int) -> None:
+    if value > most:
+        raise ConfigError(f"{name} must be at most {most}, got {value}")
 
 
 def _each_known(name: str, kind: str, given: Sequence[str], known: Any) -> None:

@@ -18,11 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from evolr.errors import ExpressionError, ScheduleError
 from evolr.expression import LANGUAGE_VERSION, Expression, original_text, parse
+from evolr.expression.text import MAX_NESTING, MAX_NODES
 
 Transform = Literal["linear", "log"]
 
 SCHEMA_VERSION: Final = 1
 LOG_LIMIT: Final = 80.0  # the log transform looks at no value beyond ±80: e^80 still fits float32
+GREATEST_LR: Final = 1e38  # within float32, in which networks train
 _FORMAT: Final = "evolr.schedule"
 _MAX_DOCUMENT: Final = 1_000_000  # bytes
 
@@ -33,7 +35,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     expression: what is computed of the signals.
     transform: `linear`, the value is the learning rate (the first experiment); `log`, the learning rate is
         reference_lr · exp(value), so that the value shapes and the reference scales.
-    min_lr, max_lr: the bounds, 0 ≤ min_lr ≤ max_lr.
+    min_lr, max_lr: the bounds, 0 ≤ min_lr ≤ max_lr ≤ 1e38.
     reference_lr: positive; used by `log` alone.
 
     Raises ScheduleError for bounds or a transform out of these ranges.
@@ -48,8 +50,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.transform not in ("linear", "log"):
             raise ScheduleError(f"the transform is 'linear' or 'log', got {self.transform!r}")
-        if not (0 <= self.min_lr <= self.max_lr and math.isfinite(self.max_lr)):
-            raise ScheduleError(f"expected 0 ≤ min_lr ≤ max_lr, got min_lr {self.min_lr}, max_lr {self.max_lr}")
+        if not 0 <= self.min_lr <= self.max_lr <= GREATEST_LR:
+            raise ScheduleError(
+                f"expected 0 ≤ min_lr ≤ max_lr ≤ {GREATEST_LR:g}, got min_lr {self.min_lr}, max_lr {self.max_lr}"
+            )
         if not (self.reference_lr > 0 and math.isfinite(self.reference_lr)):
             raise ScheduleError(f"reference_lr must be positive, got {self.reference_lr}")
 
@@ -78,7 +82,15 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         return np.broadcast_to(self(**given, **live), step.shape)
 
     def to_json(self, provenance: Mapping[str, Any] | None = None) -> bytes:
-        """The schedule as a document that `from_json` reads back to the same bits."""
+        """The schedule as a document that `from_json` reads back to the same bits.
+
+        Raises ScheduleError for a formula beyond what a text may hold (expression/text.py).
+        """
+        if self.expression.size > MAX_NODES or self.expression.depth > MAX_NESTING:
+            raise ScheduleError(
+                f"a schedule document holds formulas of at most {MAX_NODES} nodes and {MAX_NESTING} levels, "
+                f"got {self.expression.size} and {self.expression.depth}"
+            )
         document = _Document(
             format=_FORMAT,
             schema_version=SCHEMA_VERSION,

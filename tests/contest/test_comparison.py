@@ -3,8 +3,9 @@ import pytest
 from scipy import stats
 
 from evolr.config import Comparison, resolve
-from evolr.contest.comparison import CHAMPION, _holm, _mean_interval, _wilcoxon, compare
+from evolr.contest.comparison import CHAMPION, _gains, _holm, _mean_interval, _wilcoxon, compare
 from evolr.expression import parse
+from evolr.problems import Metric
 from evolr.report.pictures import comparison_picture
 from evolr.report.tables import comparison_table, verdict
 from evolr.schedule import Schedule
@@ -33,29 +34,45 @@ def test_a_schedule_that_is_the_constant_baseline_meets_the_same_luck():
     champion, constant, *_ = result.contenders
     assert np.array_equal(champion.scores, constant.scores)
     assert (constant.difference, constant.difference_low, constant.difference_high) == (0.0, 0.0, 0.0)
-    assert constant.p_value is None
+    assert constant.p_value == 1.0
     assert "not distinguishable from constant" in verdict(result)
 
 
 def test_a_worse_schedule_is_said_to_be_worse():
     result = comparison("0.0001")
-    assert verdict(result).startswith(f"The {CHAMPION} schedule's final loss (lower is better) is above constant,")
+    assert "the evolved schedule is worse than constant, step decay and cosine" in verdict(result)
     assert all(c.difference_high < 0 and c.p_value < 0.05 for c in result.contenders[1:])
 
 
 def test_a_better_schedule_is_said_to_be_better():
-    result = comparison("1 - 0.9*progress")
-    assert "is below constant, step decay and cosine" in verdict(result)
+    assert "is better than constant, step decay and cosine" in verdict(comparison("1 - 0.9*progress"))
 
 
-def test_diverged_runs_are_shown_and_counted():
+def test_too_few_seeds_say_nothing_whatever_the_scores():
+    """Six pairs at least are needed for a p below 0.05, and after Holm's correction for three tests, eight."""
+    assert "with too few seeds to be told from constant" in verdict(comparison("0.0001", seeds=2))
+    assert "not distinguishable from constant" in verdict(comparison("0.0001", seeds=6))
+
+
+def test_a_schedule_that_always_diverges_is_the_worst():
     result = comparison("1e30", max_lr=1e30)
-    champion = result.contenders[0]
-    assert champion.diverged == 8
+    assert result.contenders[0].diverged == 8
     assert "8 of 8" in text_of(comparison_table(result))
     assert result.document()["contenders"][0]["mean"] is None
-    assert "not distinguishable" in verdict(result)  # nothing paired is left to tell them apart
+    assert "is worse than constant, step decay and cosine. 8 of 8 runs of evolved diverged" in verdict(result)
     assert comparison_picture(result).startswith(PNG)
+
+
+def test_a_diverged_run_is_worse_than_any_that_finished():
+    """Judged by its survivors alone it would win."""
+    nan = float("nan")
+    champion = np.array([0.70, 0.70, nan, nan, nan, nan, nan, nan])
+    contender = np.array([0.5] * 7 + [nan])
+    higher, lower = Metric("accuracy", True), Metric("loss", False)
+    assert np.sign(_gains(contender, champion, higher)).tolist() == [-1, -1, 1, 1, 1, 1, 1, 0]
+    assert np.sign(_gains(contender, champion, lower)).tolist() == [1, 1, 1, 1, 1, 1, 1, 0]
+    gains = _gains(contender, champion, higher)
+    assert min(abs(gains[2:7])) > max(abs(gains[:2]))
 
 
 def test_one_seed_has_no_interval_and_no_test():

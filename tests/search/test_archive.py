@@ -1,5 +1,7 @@
 import math
 
+import pytest
+
 from evolr.expression import parse
 from evolr.search.archive import KnownEvaluations, champion, fingerprint, hall_of_fame
 from evolr.search.individual import Evaluation, Individual, Place
@@ -16,6 +18,7 @@ def test_equal_values_have_one_fingerprint():
         ("sin(progress)*0", "0"),
         ("epoch - epoch", "0*loss"),
         ("(loss + epoch) + step", "loss + (epoch + step)"),
+        ("floor(progress)", "0"),
     ]:
         assert fingerprint(parse(one)) == fingerprint(parse(two))
 
@@ -23,6 +26,20 @@ def test_equal_values_have_one_fingerprint():
 def test_different_values_have_different_fingerprints():
     texts = ["epoch", "loss", "val_loss", "progress", "step", "0", "1", "epoch*1.0001", "sin(loss)", "floor(progress)"]
     assert len({fingerprint(parse(t)) for t in texts}) == len(texts) - 1  # floor(progress) is 0
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("step*(1/step)", "1"),  # division by zero is 1, so they differ at the first step
+        ("0.01 + exp(-2*step)", "0.01"),
+        ("0.01 + floor(1/(1 + step))", "0.01"),
+        ("log(progress)", "log(progress + 0.000001)"),
+        ("floor(progress + 0.003)", "0"),
+    ],
+)
+def test_formulas_that_differ_at_the_first_or_last_step_only_are_told_apart(one, two):
+    assert fingerprint(parse(one)) != fingerprint(parse(two))
 
 
 def test_a_known_formula_is_found_by_text_then_by_values():

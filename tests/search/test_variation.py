@@ -75,6 +75,37 @@ def test_subtree_mutation_grows_at_most_a_tree_of_the_depth(rng, parent):
     assert child.depth <= parent.depth + 2
 
 
+@pytest.mark.parametrize(
+    "mutate",
+    [
+        lambda rng, parent: variation.point_mutation(rng, parent, WORDS),
+        lambda rng, parent: variation.constant_mutation(rng, parent, WORDS),
+        lambda rng, parent: variation.subtree_mutation(rng, parent, WORDS, 3),
+        variation.hoist_mutation,
+    ],
+    ids=["point", "constant", "subtree", "hoist"],
+)
+def test_a_mutation_changes_something_nearly_always(mutate):
+    parent = parse("sin(epoch)*2 + exp(loss*0.5 + 1)")
+    children = [mutate(np.random.default_rng(k), parent) for k in range(100)]
+    assert sum(child != parent for child in children) >= 60
+    assert len(set(children)) >= 5
+
+
+def test_point_mutation_always_finds_another_token_where_there_is_one():
+    parent = parse("epoch + loss*2")
+    children = [variation.point_mutation(np.random.default_rng(k), parent, WORDS) for k in range(200)]
+    assert all(child != parent for child in children)
+    only = Vocabulary(("add",), ("epoch",), False, (0.0, 1.0))
+    alone = parse("epoch + epoch")
+    assert all(variation.point_mutation(np.random.default_rng(k), alone, only) == alone for k in range(20))
+
+
+def test_a_tree_without_bounds_on_its_depth_ends_at_its_size():
+    words = Vocabulary(("add",), ("epoch",), False, (0.0, 1.0))
+    assert variation.random_tree(np.random.default_rng(0), words, 200, full=True, max_size=50).size < 300
+
+
 def test_operators_are_functions_of_their_generator():
     one, two = parse("sin(epoch)*2 + loss"), parse("exp(loss + 1)")
     for operate in (

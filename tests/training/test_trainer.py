@@ -31,7 +31,7 @@ FEEDBACK = schedule("0.002*exp(sin(loss) - progress) + 0.0001*val_loss + 0.0001*
 def same(one, two):
     """Whether two outcomes are equal to the bit."""
     return all(
-        np.array_equal(np.asarray(getattr(one, name)), np.asarray(getattr(two, name)), equal_nan=True)
+        np.array_equal(np.asarray(getattr(one, name), float), np.asarray(getattr(two, name), float), equal_nan=True)
         for name in ("score", "train_loss", "val_loss", "val_score", "learning_rate", "learning_rates")
     ) and (one.diverged_at == two.diverged_at)
 
@@ -265,6 +265,29 @@ def test_an_accelerators_way_gives_the_same_outcomes_up_to_rounding(monkeypatch)
     for one, two in zip(outcomes, expected, strict=True):
         assert one.diverged_at == two.diverged_at
         np.testing.assert_allclose(one.train_loss, two.train_loss, rtol=2e-3)
+
+
+def test_a_damaged_cache_of_compiled_programs_is_emptied_and_said_so(tmp_path, caplog):
+    from jax._src import compilation_cache
+
+    before = jax.config.jax_compilation_cache_dir
+    trials = [Trial(schedule("0.01"), 0)]
+    try:
+        jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+        compilation_cache.reset_cache()
+        expected = Trainer(Quadratic(dimension=3).task("fitness"), SGD).train(trials, 1)
+        entries = list(tmp_path.glob("*-cache"))
+        assert entries
+        for entry in entries:
+            entry.write_bytes(b"damaged")
+        jax.clear_caches()
+        outcomes = Trainer(Quadratic(dimension=3).task("fitness"), SGD).train(trials, 1)
+        assert "damaged" in caplog.text
+        assert same(outcomes[0], expected[0])
+        assert not any(entry.exists() and entry.read_bytes() == b"damaged" for entry in entries)
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+        compilation_cache.reset_cache()
 
 
 def test_progress_is_told_as_chunks_finish():

@@ -29,18 +29,20 @@ CHAMPION = "evolved"
 """The name of the schedule under comparison."""
 
 CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
 _RESAMPLES = 10_000
+_LEAST_PAIRS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
     """A schedule's part in a comparison; s seeds, e epochs.
 
-    scores: (s,) final scores, NaN where diverged. mean, low, high: of the scores that are not NaN, with the
-    bootstrap interval. difference, difference_low, difference_high: of the paired differences to the champion,
-    contender − champion, in the metric's own direction. p_value: Wilcoxon's signed-rank test of these, two-sided,
-    Holm-corrected over the baselines. What needs more seeds or another contender is None.
-    train_loss, val_score, learning_rate: (s, e).
+    scores: (s,) final scores, NaN where diverged. mean, low, high: of the runs that finished, with the bootstrap
+    interval. difference, difference_low, difference_high: of the paired differences, contender − champion, in the
+    metric's own direction, where both finished. better: by how many seeds the contender is better than the champion,
+    less those by which it is worse; a diverged run is worse than any that finished. p_value: Wilcoxon's signed-rank
+    test of the pairs, two-sided, Holm-corrected over the baselines. What needs more seeds or another contender is None.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Contender:
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
+    better: int = 0
     p_value: float | None = None
 
     @property
@@ -121,11 +124,11 @@ def compare(
     seeds = [seed_from(seed, k, "comparison") for k in range(settings.seeds)]
     local = Local(problem, optimizer, "monitor", device_count=device_count)
     trials = [Trial(schedule, s) for schedule in schedules.values() for s in seeds]
-    outcomes = local.run(trials, settings.epochs, keep_steps=True, on_finish=on_trained)
+    outcomes = local.run(trials, settings.epochs, on_finish=on_trained)
     contenders: list[Contender] = []
     for number, (name, schedule) in enumerate(schedules.items()):
         own = outcomes[number * len(seeds) : (number + 1) * len(seeds)]
-        contenders.append(_contender(name, schedule, own, contenders[0] if contenders else None))
+        contenders.append(_contender(name, schedule, own, contenders[0] if contenders else None, problem.metric))
     return ComparisonResult(problem, optimizer, settings, seeds, _holm(contenders))
 
 
@@ -134,15 +137,45 @@ def trainings(settings: Comparison) -> int:
     return (1 + len(PUBLISHED_BASELINES)) * settings.seeds
 
 
-def _contender(name: str, schedule: Schedule, outcomes: list[Outcome], champion: Contender | None) -> Contender:
+def _contender(
+    name: str, schedule: Schedule, outcomes: list[Outcome], champion: Contender | None, metric: Metric
+) -> Contender:
     scores = np.array([outcome.score for outcome in outcomes])
     mean, low, high = _mean_interval(scores)
     if champion is None:
         return Contender(name, schedule, outcomes, scores, mean, low, high)
     differences = scores - champion.scores
     paired = _mean_interval(differences)
-    difference = None if np.isnan(paired[0]) else paired[0]
-    return Contender(name, schedule, outcomes, scores, mean, low, high, difference, *paired[1:], _wilcoxon(differences))
+    gains = _gains(scores, champion.scores, metric)
+    return Contender(
+        name,
+        schedule,
+        outcomes,
+        scores,
+        mean,
+        low,
+        high,
+        difference=None if np.isnan(paired[0]) else paired[0],
+        difference_low=paired[1],
+        difference_high=paired[2],
+        better=int(np.sign(gains).sum()),
+        p_value=_wilcoxon(gains),
+    )
+
+
+def _gains(scores: NDArray[np.float64], champion_scores: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:
+    """By how much a contender is better than the champion, pair by pair, for a test of ranks.
+
+    A diverged run is worse than any that finished, by more than any finished pair differs; two of them are equal.
+    """
+    sign = 1.0 if metric.higher_is_better else -1.0
+    gains = sign * (scores - champion_scores)
+    beyond = 2.0 * max([1.0, *np.abs(gains[np.isfinite(gains)])])
+    mine, theirs = np.isnan(scores), np.isnan(champion_scores)
+    gains[mine & theirs] = 0.0
+    gains[mine & ~theirs] = -beyond
+    gains[~mine & theirs] = beyond
+    return gains
 
 
 def _mean_interval(values: NDArray[np.float64]) -> tuple[float, float | None, float | None]:
@@ -163,16 +196,17 @@ def _mean_interval(values: NDArray[np.float64]) -> tuple[float, float | None, fl
     return float(finite.mean()), float(interval.low), float(interval.high)
 
 
-def _wilcoxon(differences: NDArray[np.float64]) -> float | None:
-    """The two-sided p-value, None where there are too few different pairs to say anything (fewer than 6)."""
+def _wilcoxon(gains: NDArray[np.float64]) -> float | None:
+    """The two-sided p-value, 1 where no pair differs; None below 6 pairs, where it could not reach 0.05 two-sided."""
     from scipy.stats import wilcoxon
 
-    finite = differences[np.isfinite(differences)]
-    if np.count_nonzero(finite) < 6:
+    if len(gains) < _LEAST_PAIRS:
         return None
+    if not gains.any():
+        return 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ties: scipy then says that it approximates
-        result: Any = wilcoxon(finite)
+        result: Any = wilcoxon(gains)
     return float(result.pvalue)
 
 
@@ -203,6 +237,7 @@ def _contender_document(contender: Contender) -> dict[str, Any]:
         "difference": number(contender.difference),
         "difference_interval": [number(contender.difference_low), number(contender.difference_high)],
         "p_value": number(contender.p_value),
+        "seeds_better_less_worse": contender.better,
         "diverged": contender.diverged,
         "scores": [number(float(score)) for score in contender.scores],
         **{name: curve(contender.curves(name)) for name in ("train_loss", "val_loss", "val_score", "learning_rate")},

@@ -1,13 +1,16 @@
 """Formulas for people: simplified text and LaTeX, through sympy.
 
-For display only. sympy knows no protected division and no clipped exponential, so what it returns is equal to
-the expression where those protections do not act, and is never read back.
+For display only. sympy knows no protected division and no clipped exponential: parts without a signal are computed by
+the reference before sympy sees them, and of the rest what it returns is equal where the protections do not act. It is
+never read back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
+
+import numpy as np
 
 from evolr.expression.primitives import DIV_THRESHOLD, PRIMITIVES
 from evolr.expression.signals import SIGNALS
@@ -42,6 +45,8 @@ def _simplest(expression: Expression) -> Any:
 
     exact = _to_sympy(expression)
     simple = sympy.simplify(exact) if expression.size <= _MAX_SIMPLIFIED else exact
+    if simple.has(sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
+        return exact  # a protection acts here, which sympy cannot say
     expanded = sympy.expand(simple)
     if sympy.count_ops(expanded) <= sympy.count_ops(simple):
         simple = expanded
@@ -49,13 +54,14 @@ def _simplest(expression: Expression) -> Any:
 
 
 def _to_sympy(expression: Expression) -> Any:
+    """The expression in sympy's terms, left as it is written but for what is constant."""
     import sympy
 
     functions: dict[str, Callable[..., Any]] = {
         "add": lambda a, b: a + b,
         "sub": lambda a, b: a - b,
         "mul": lambda a, b: a * b,
-        "div": lambda a, b: sympy.Integer(1) if b.is_number and abs(b) < DIV_THRESHOLD else a / b,
+        "div": lambda a, b: a / b,
         "sin": sympy.sin,
         "cos": sympy.cos,
         "exp": sympy.exp,
@@ -70,5 +76,18 @@ def _to_sympy(expression: Expression) -> Any:
         elif token in SIGNALS:
             stack.append(sympy.Symbol(token, real=True))
         else:
-            stack.append(functions[token](*(stack.pop() for _ in range(arity(token)))))
+            arguments = [stack.pop() for _ in range(arity(token))]
+            value = _constant_value(token, arguments)
+            stack.append(functions[token](*arguments) if value is None else sympy.Float(value))
     return stack.pop()
+
+
+def _constant_value(name: str, arguments: Sequence[Any]) -> float | None:
+    """The reference's value of a function of numbers, or of a division by one that is protected; else None."""
+    if name == "div" and arguments[1].is_number and abs(arguments[1]) < DIV_THRESHOLD:
+        return 1.0
+    if not all(argument.is_number for argument in arguments):
+        return None
+    with np.errstate(all="ignore"):
+        value = float(PRIMITIVES[name].reference(*(np.float64(argument) for argument in arguments)))
+    return value if np.isfinite(value) else None

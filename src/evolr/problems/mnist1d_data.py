@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 LENGTH: Final = 40  # values in a sample
 CLASSES: Final = 10
+PUBLISHED_TRAIN: Final = 4_000
+PUBLISHED_TEST: Final = 1_000
 
 _GENERATOR_VERSION: Final = 1  # of this file's way of building; part of the cache's file names
 _log = logging.getLogger(__name__)
@@ -32,9 +34,10 @@ class Samples(NamedTuple):
 
 def published() -> tuple[Samples, Samples]:
     """The published 4,000 training and 1,000 test samples."""
-    samples = _cached("published", count=5_000, seed=42)
+    samples = _cached("published", count=PUBLISHED_TRAIN + PUBLISHED_TEST, seed=42)
     inputs, labels = samples
-    return Samples(inputs[:4_000], labels[:4_000]), Samples(inputs[4_000:], labels[4_000:])
+    cut = PUBLISHED_TRAIN
+    return Samples(inputs[:cut], labels[:cut]), Samples(inputs[cut:], labels[cut:])
 
 
 def fresh(count: int, seed: int) -> Samples:
@@ -44,11 +47,12 @@ def fresh(count: int, seed: int) -> Samples:
 
 def _cached(name: str, count: int, seed: int) -> Samples:
     path = platformdirs.user_cache_path("evolr") / f"mnist1d-v{_GENERATOR_VERSION}-{name}-{count}.npz"
-    if path.exists():
-        try:
-            return _load(path, count)
-        except Exception as error:  # whatever a damaged zip or array may raise
-            _log.warning("the data cache %s is damaged (%s); building it anew", path, error)
+    try:
+        return _load(path, count)
+    except FileNotFoundError:
+        pass
+    except Exception as error:  # whatever a damaged zip or array may raise
+        _log.warning("the data cache %s is damaged (%s); building it anew", path, type(error).__name__)
     samples = _build(count, seed)
     try:
         _save(path, samples)

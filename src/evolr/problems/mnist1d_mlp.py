@@ -14,7 +14,7 @@ import numpy as np
 
 from evolr.errors import ConfigError
 from evolr.expression import SIGNALS
-from evolr.problems.mnist1d_data import CLASSES, LENGTH, Samples, fresh, published
+from evolr.problems.mnist1d_data import CLASSES, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
 from evolr.problems.problem import Metric, Pool
 from evolr.randomness import generator
 from evolr.training.optimizers import OptimizerName
@@ -40,8 +40,8 @@ class Mnist1dMlp(
     pools: Literal["disjoint", "original"] = "disjoint"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.batch_size <= 4_000:
-            raise ConfigError(f"problem.batch_size must be from 1 to 4000, got {self.batch_size}")
+        if not 1 <= self.batch_size <= PUBLISHED_TRAIN:
+            raise ConfigError(f"problem.batch_size must be from 1 to {PUBLISHED_TRAIN}, got {self.batch_size}")
 
     @property
     def metric(self) -> Metric:
@@ -50,6 +50,10 @@ class Mnist1dMlp(
     @property
     def signals(self) -> tuple[str, ...]:
         return tuple(SIGNALS)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return PUBLISHED_TRAIN // self.batch_size
 
     @property
     def optimizers(self) -> tuple[OptimizerName, ...]:
@@ -66,7 +70,7 @@ class Mnist1dMlp(
 
     def task(self, pool: Pool) -> Task:
         train, monitor = published()
-        steps = len(train.labels) // self.batch_size
+        steps = self.steps_per_epoch
 
         def initial(seed: int) -> list[tuple[Any, Any]]:
             rng = generator(seed, "mnist1d-mlp", "initial weights")

@@ -49,6 +49,9 @@ class Problem(Protocol):
         ...
 
     @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
     def optimizers(self) -> tuple[OptimizerName, ...]:
         """The optimisers that make sense on it."""
         ...

@@ -13,6 +13,7 @@ exactly, so that the best possible schedule can be computed (see `optimum`).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -47,9 +48,9 @@ class Quadratic(
                 "problem.dimension and problem.steps_per_epoch must be at least 1, "
                 f"got {self.dimension} and {self.steps_per_epoch}"
             )
-        if not (self.condition_number >= 1 and self.noise >= 0):
+        if not (1 <= self.condition_number < math.inf and 0 <= self.noise < math.inf):
             raise ConfigError(
-                "problem.condition_number must be at least 1 and problem.noise at least 0, "
+                "problem.condition_number must be at least 1, problem.noise at least 0, both finite, "
                 f"got {self.condition_number} and {self.noise}"
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,14 +13,16 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from evolr.config import resolve
-from evolr.errors import RunDirectoryError
-from evolr.expression import SIGNALS, ordinary_text, original_text, parse
+from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, shortened
+from evolr.expression import SIGNALS, Expression, ordinary_text, original_text, parse
 from evolr.expression.simplify import latex, simplified
 from evolr.schedule import Schedule
 from evolr.study.run_directory import RunDirectory
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = 60
+_EPOCHS, _STEPS_PER_EPOCH = 30, 40
+_MAX_STEPS: Final = 10_000_000
 
 _ASSUMED_LOSS: Final = (2.3, 0.5)
 """Where a live signal is drawn without a training: a loss that falls exponentially from one to the other."""
@@ -32,16 +35,17 @@ class Shown:
     title: str
     schedule: Schedule
     curve: NDArray[np.float64]
+    steps_per_epoch: int
     provenance: dict[str, Any]
     front: Table | None = None
 
     @property
     def note(self) -> str:
         """What the curve assumes; empty for an open-loop schedule."""
-        live = sorted(name for name in self.schedule.expression.signals if SIGNALS[name].live)
-        if not live:
-            return ""
-        return f"assuming that {' and '.join(live)} fall from {_ASSUMED_LOSS[0]} to {_ASSUMED_LOSS[1]}"
+        live = _live_signals(self.schedule)
+        return (
+            f"assuming values from {_ASSUMED_LOSS[0]} down to {_ASSUMED_LOSS[1]} for {', '.join(live)}" if live else ""
+        )
 
     def document(self) -> dict[str, Any]:
         expression = self.schedule.expression
@@ -86,32 +90,57 @@ class Shown:
         return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
 
 
-def describe(what: str, transform: str, epochs: int, steps_per_epoch: int) -> Shown:
+def describe(what: str, transform: str | None, epochs: int | None, steps_per_epoch: int | None) -> Shown:
     """The description of what a path or a text names.
 
-    A directory is a run, a file is a schedule document, anything else is a formula.
+    A directory is a run, a file is a schedule document, anything else is a formula. What is None is the run's own, or
+    else linear, 30 epochs and 40 steps an epoch.
     Raises EvolrError where it is none of these.
     """
     front: Table | None = None
     provenance: dict[str, Any] = {}
-    path = Path(what) if len(what) < 1_000 else None
-    if path is not None and path.is_dir():
-        directory = RunDirectory.open(path)
+    if os.path.isdir(what):  # unlike Path.is_dir, False for a formula too long to be a path
+        directory = RunDirectory.open(Path(what))
         document = directory.champion_document()
         schedule, provenance = Schedule.from_json(document), Schedule.provenance(document)
         front = _front_table(directory)
-    elif path is not None and (path.is_file() or path.suffix == ".json"):
+        config = directory.config()
+        epochs = epochs or config.comparison.epochs
+        steps_per_epoch = steps_per_epoch or config.problem.steps_per_epoch
+    elif os.path.isfile(what) or what.endswith(".json"):
         try:
-            document = path.read_bytes()
+            document = Path(what).read_bytes()
         except OSError as error:
-            raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
+            raise RunDirectoryError(f"cannot read {what}: {error.strerror}") from error
         schedule, provenance = Schedule.from_json(document), Schedule.provenance(document)
     else:
-        schedule = resolve(settings={"search.transform": transform}).search.schedule(parse(what))
+        settings = {} if transform is None else {"search.transform": transform}
+        schedule = resolve(settings=settings).search.schedule(_formula(what))
+    if transform is not None and provenance:
+        raise ConfigError("--transform belongs to a formula; a saved schedule has its own")
+    epochs, steps_per_epoch = epochs or _EPOCHS, steps_per_epoch or _STEPS_PER_EPOCH
+    if epochs * steps_per_epoch > _MAX_STEPS:
+        raise ConfigError(f"a curve may have {_MAX_STEPS:,} steps at most, got {epochs * steps_per_epoch:,}")
     falling = np.geomspace(*_ASSUMED_LOSS, epochs * steps_per_epoch)
-    live = {name: falling for name in schedule.expression.signals if SIGNALS[name].live}
-    curve = schedule.curve(epochs, steps_per_epoch, **live)
-    return Shown(f"learning rate of {ordinary_text(schedule.expression)}"[:90], schedule, curve, provenance, front)
+    curve = schedule.curve(epochs, steps_per_epoch, **dict.fromkeys(_live_signals(schedule), falling))
+    title = f"learning rate of {shortened(ordinary_text(schedule.expression), 70)}"
+    return Shown(title, schedule, curve, steps_per_epoch, provenance, front)
+
+
+def _formula(text: str) -> Expression:
+    """The formula, or, for a text that looks like a path, an error that says so."""
+    try:
+        return parse(text)
+    except ExpressionError as error:
+        if "/" in text and " " not in text and "(" not in text:
+            raise RunDirectoryError(
+                f"{shortened(text, 200)} is no run directory or file, and no formula either"
+            ) from error
+        raise
+
+
+def _live_signals(schedule: Schedule) -> list[str]:
+    return sorted(name for name in schedule.expression.signals if SIGNALS[name].live)
 
 
 def _front_table(directory: RunDirectory) -> Table | None:

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from evolr.config import Config
-from evolr.contest.comparison import CHAMPION, CONFIDENCE, ComparisonResult, Contender
+from evolr.contest.comparison import CHAMPION, CONFIDENCE, SIGNIFICANCE, ComparisonResult, Contender
 from evolr.expression import ordinary_text
 from evolr.problems import Metric
 from evolr.search.individual import Evaluation
@@ -39,16 +39,18 @@ def comparison_table(result: ComparisonResult) -> Table:
 
 
 def verdict(result: ComparisonResult) -> str:
-    """The comparison in one sentence; a schedule is above or below where the interval of the difference says so."""
-    groups: dict[str, list[str]] = {"above": [], "below": [], "not distinguishable from": []}
+    """The comparison in one sentence, by rule: a schedule is better or worse where Holm's p is below 0.05."""
+    groups: dict[str, list[str]] = {}
     for contender in result.contenders[1:]:
-        groups[_relation(contender)].append(contender.name)
-    parts = [f"{relation} {_and(names)}" for relation, names in groups.items() if names]
-    better = "higher" if result.metric.higher_is_better else "lower"
-    return (
-        f"The {CHAMPION} schedule's final {result.metric.name} ({better} is better) is {'; '.join(parts)}. "
-        "The baselines are not tuned."
-    )
+        groups.setdefault(_relation(contender), []).append(contender.name)
+    parts = [f"{relation} {_and(names)}" for relation, names in groups.items()]
+    diverged = [f"{c.diverged} of {len(c.scores)} runs of {c.name} diverged" for c in result.contenders if c.diverged]
+    sentences = [
+        f"By final {result.metric.name}, the {CHAMPION} schedule is {'; '.join(parts)}",
+        *([f"{_and(diverged)}: a diverged run counts as the worst"] if diverged else []),
+        "The baselines are not tuned.",
+    ]
+    return ". ".join(sentences)
 
 
 def hall_of_fame_table(front: Sequence[Evaluation], metric: Metric) -> Table:
@@ -88,11 +90,12 @@ def duration(seconds: float) -> str:
 
 
 def _relation(contender: Contender) -> str:
-    low, high = contender.difference_low, contender.difference_high
-    if low is None or high is None or low <= 0 <= high:
+    """What the champion is to a contender."""
+    if contender.p_value is None:
+        return "with too few seeds to be told from"
+    if contender.p_value >= SIGNIFICANCE or contender.better == 0:
         return "not distinguishable from"
-    contender_is_higher = low > 0
-    return "below" if contender_is_higher else "above"
+    return "worse than" if contender.better > 0 else "better than"
 
 
 def _interval(metric: Metric, low: float | None, high: float | None, sign: str = "") -> str:

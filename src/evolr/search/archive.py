@@ -13,7 +13,8 @@ from evolr.expression import SIGNALS, Expression
 from evolr.randomness import generator
 from evolr.search.individual import Evaluation, Individual
 
-_BANK_POINTS = 64
+_BANK_POINTS = 24  # of each training at most
+_BANK_TRAININGS = ((10, 40, 2.3, 0.9), (30, 40, 2.3, 0.2), (10, 30, 11.0, 0.015), (100, 400, 0.7, 5.0))
 _FINGERPRINT_DIGITS = 10
 
 
@@ -46,23 +47,35 @@ def fingerprint(expression: Expression) -> bytes:
 
     Formulas with one fingerprint are taken to be one function: x + x and 2·x, say.
     """
-    values = np.broadcast_to(expression(_signal_bank()), _BANK_POINTS)
+    bank = _signal_bank()
+    values = np.broadcast_to(expression(bank), bank["step"].shape)
     return " ".join(f"{value + 0.0:.{_FINGERPRINT_DIGITS - 1}e}" for value in values).encode()
 
 
 @cache
 def _signal_bank() -> MappingProxyType[str, np.ndarray]:
-    """(64,) values of every signal, over the ranges that trainings show."""
+    """The values of every signal at points of four made-up trainings, their first and last steps among them.
+
+    Within a training, epoch, progress and step belong together; the losses fall, stay or rise, with noise.
+    """
     rng = generator("signal bank")
-    bank = {
-        "epoch": rng.integers(0, 100, _BANK_POINTS),
-        "loss": rng.lognormal(-0.5, 1.5, _BANK_POINTS),
-        "val_loss": rng.lognormal(-0.5, 1.5, _BANK_POINTS),
-        "progress": rng.random(_BANK_POINTS),
-        "step": rng.integers(0, 4_000, _BANK_POINTS),
-    }
-    assert bank.keys() == SIGNALS.keys()
-    return MappingProxyType(bank)
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in SIGNALS}
+    for epochs, steps_per_epoch, first_loss, last_loss in _BANK_TRAININGS:
+        total = epochs * steps_per_epoch
+        inner = np.unique(np.geomspace(1, total - 1, _BANK_POINTS - 1).round())
+        step = np.concatenate([[0.0], inner])
+        progress = step / total
+        trend = first_loss * (last_loss / first_loss) ** progress
+        points = {
+            "epoch": step // steps_per_epoch,
+            "loss": trend * rng.lognormal(0.0, 0.2, len(step)),
+            "val_loss": trend * rng.lognormal(0.1, 0.1, len(step)),
+            "progress": progress,
+            "step": step,
+        }
+        for name, values in columns.items():
+            values.append(points[name])
+    return MappingProxyType({name: np.concatenate(values) for name, values in columns.items()})
 
 
 def champion(evaluations: Iterable[Evaluation]) -> Evaluation:

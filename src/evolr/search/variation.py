@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evolr.expression import PRIMITIVES, Expression, Token, arity
+from evolr.expression.text import MAX_NODES
 
 _CONSTANT_SPREAD = 0.25  # of a mutated constant: relative, and against the width of the constants' range
 _CROSSOVER_INNER = 0.9  # the probability that crossover cuts at a function (Koza)
@@ -32,10 +33,15 @@ class Vocabulary:
     def constant(self, rng: np.random.Generator) -> float:
         return float(rng.uniform(*self.constant_range))
 
-    def function(self, rng: np.random.Generator, arguments: int | None = None) -> str:
-        """A function, of that many arguments where a number is given."""
-        fitting = [f for f in self.functions if arguments in (None, PRIMITIVES[f].arity)]
-        return fitting[rng.integers(len(fitting))]
+    def function(self, rng: np.random.Generator) -> str:
+        return self.functions[rng.integers(len(self.functions))]
+
+    def others(self, rng: np.random.Generator, token: Token) -> list[Token]:
+        """What may take the place of a token: the others of its arity, among leaves one new constant."""
+        if count := arity(token):
+            return [f for f in self.functions if PRIMITIVES[f].arity == count and f != token]
+        signals: list[Token] = [s for s in self.signals if s != token]
+        return [*signals, self.constant(rng)] if self.has_constant else signals
 
 
 def ramped_half_and_half(
@@ -47,8 +53,13 @@ def ramped_half_and_half(
     return random_tree(rng, vocabulary, depth, full=slot % 2 == 0)
 
 
-def random_tree(rng: np.random.Generator, vocabulary: Vocabulary, depth: int, *, full: bool) -> Expression:
-    """A random tree of at most `depth` levels: a full tree has every leaf there, a grown one may end sooner."""
+def random_tree(
+    rng: np.random.Generator, vocabulary: Vocabulary, depth: int, *, full: bool, max_size: int = MAX_NODES
+) -> Expression:
+    """A random tree of at most `depth` levels: a full tree has every leaf there, a grown one may end sooner.
+
+    A tree that reaches max_size nodes ends as soon as it can; it is a little larger then.
+    """
     share = len(vocabulary.signals) + vocabulary.has_constant
     leaf_probability = share / (share + len(vocabulary.functions))
     tokens: list[Token] = []
@@ -56,7 +67,7 @@ def random_tree(rng: np.random.Generator, vocabulary: Vocabulary, depth: int, *,
     while pending:
         level = pending.pop()
         may_end = not full and level > 1 and rng.random() < leaf_probability
-        if level == depth or may_end:
+        if level == depth or may_end or len(tokens) >= max_size:
             tokens.append(vocabulary.leaf(rng))
         else:
             function = vocabulary.function(rng)
@@ -76,13 +87,12 @@ def subtree_mutation(rng: np.random.Generator, parent: Expression, vocabulary: V
 
 
 def point_mutation(rng: np.random.Generator, parent: Expression, vocabulary: Vocabulary) -> Expression:
-    """The parent with one token replaced by another of the same arity."""
+    """The parent with one token replaced by another of the same arity, where the vocabulary has another."""
     place = int(rng.integers(parent.size))
-    count = arity(parent.tokens[place])
-    can_change = not count or any(PRIMITIVES[f].arity == count for f in vocabulary.functions)
     token = parent.tokens[place]
-    if can_change:
-        token = vocabulary.function(rng, count) if count else vocabulary.leaf(rng)
+    others = vocabulary.others(rng, token)
+    if others:
+        token = others[rng.integers(len(others))]
     return Expression((*parent.tokens[:place], token, *parent.tokens[place + 1 :]))
 
 

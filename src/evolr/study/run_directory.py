@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,13 +70,17 @@ class RunDirectory:
     @staticmethod
     def require_free(path: Path) -> None:
         """Raises RunDirectoryError where a path is taken: by a file, or by a directory with anything in it."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        try:
+            is_taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        except OSError as error:
+            raise RunDirectoryError(f"cannot look into {path}: {error.strerror}") from error
+        if is_taken:
             raise RunDirectoryError(f"{path} exists already; name another run directory, or remove it first")
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
         """An existing run directory. Raises RunDirectoryError where there is none."""
-        if not (path / "config.toml").is_file():
+        if not os.path.isfile(path / "config.toml"):  # unlike Path.is_file, False where one may not look
             raise RunDirectoryError(f"{path} is not a run directory: it has no config.toml")
         return cls(path)
 
@@ -114,7 +119,7 @@ class RunDirectory:
             "generation": individual.place.generation,
             "slot": individual.place.slot,
             "epochs": config.training.epochs,
-            config.problem.metric.name: champion.score if champion.score == champion.score else None,
+            config.problem.metric.name: None if math.isnan(champion.score) else champion.score,
         }
         self.write("champion.json", schedule.to_json(provenance))
         self.write("champion.txt", (original_text(individual.expression) + "\n").encode())

@@ -6,9 +6,13 @@ asked to train, evolr trains on the devices that it finds.
 
 from __future__ import annotations
 
+import logging
 import os
-from contextlib import suppress
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,6 +20,8 @@ import platformdirs
 
 from evolr.errors import ConfigError
 
+_log = logging.getLogger(__name__)
+_CACHE_FAULT = "Error reading persistent compilation cache entry"
 _XLA_FLAGS = (
     # One thread a device: the devices are the cores, and the bits do not depend on how many there are.
     "--xla_cpu_multi_thread_eigen=false",
@@ -44,6 +50,23 @@ def prepare() -> None:
 
 
 Device = Any  # jax.Device, which pyright takes for a variable
+
+
+@contextmanager
+def mended_cache() -> Generator[None]:
+    """While programs are compiled: a damaged entry of the cache is removed and said so, to be written anew next time."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    damaged = [w for w in caught if _CACHE_FAULT in str(w.message)]
+    for warning in caught:
+        if warning not in damaged:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    directory = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if damaged and directory:
+        _log.warning("the cache of compiled programs in %s is damaged; it was emptied", directory)
+        for entry in Path(directory).glob("*-cache"):
+            entry.unlink(missing_ok=True)
 
 
 def devices(count: int | None = None) -> list[Device]:

@@ -32,11 +32,11 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         for name in ("momentum", "beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"optimizer.{name} must be in [0, 1), got {getattr(self, name)}")
+                raise ConfigError(f"training.optimizer.{name} must be in [0, 1), got {getattr(self, name)}")
         if not self.epsilon > 0:
-            raise ConfigError(f"optimizer.epsilon must be positive, got {self.epsilon}")
+            raise ConfigError(f"training.optimizer.epsilon must be positive, got {self.epsilon}")
         if not self.weight_decay >= 0:
-            raise ConfigError(f"optimizer.weight_decay must not be negative, got {self.weight_decay}")
+            raise ConfigError(f"training.optimizer.weight_decay must not be negative, got {self.weight_decay}")
 
     def direction(self) -> Any:
         """The optax transformation from gradients to directions."""

@@ -21,7 +21,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from evolr.errors import ConfigError
-from evolr.training.devices import devices
+from evolr.training.devices import devices, mended_cache
 from evolr.training.interpreter import pack_schedules
 from evolr.training.optimizers import Optimizer
 from evolr.training.programs import Record, Start, build
@@ -111,7 +111,8 @@ class Trainer:
                 on_finish(len(landed))
 
         for chunk in self._chunks([trial.seed for trial in trials]):
-            in_flight.append(self._launch(chunk, trials, epochs))
+            with mended_cache():
+                in_flight.append(self._launch(chunk, trials, epochs))
             if len(in_flight) == _CHUNKS_IN_FLIGHT:
                 land()
         while in_flight:
