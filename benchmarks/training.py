@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-POPULATION, EPOCHS, ROUNDS = 20, 3, 5
+POPULATION, EPOCHS, ROUNDS = 20, 10, 5
 BATCH, STEPS, MONITOR, WIDTHS = 100, 40, 1_000, (40, 100, 100, 10)
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 RESULTS = Path(__file__).parent / "results" / "training.json"

@@ -32,10 +32,11 @@ def evolr(monkeypatch, capsys):
 
 
 def names(path):
-    return sorted(p.name for p in Path(path).iterdir())
+    """What a directory holds, but for what SQLite keeps beside a database for its readers."""
+    return sorted(p.name for p in Path(path).iterdir() if not p.name.endswith(("-shm", "-wal")))
 
 
-SEARCH_FILES = ["champion.json", "champion.txt", "config.toml", "front.csv", "history.csv"]
+SEARCH_FILES = ["champion.json", "champion.txt", "config.toml", "front.csv", "history.csv", "study.db", "writer.lock"]
 ALL_FILES = sorted([*SEARCH_FILES, "comparison.csv", "comparison.json", "comparison.png"])
 
 
@@ -79,7 +80,7 @@ def test_compare_takes_a_formula(evolr):
     code, out, _ = evolr("compare", "--expression", PUBLISHED, "--epochs", "1", "--seeds", "2", "-o", "files")
     assert code == 0
     assert "evolved" in out
-    assert names("files") == ["comparison.csv", "comparison.json", "comparison.png", "config.toml"]
+    assert names("files") == ["comparison.csv", "comparison.json", "comparison.png"]
 
 
 def test_show_a_formula(evolr):
@@ -192,13 +193,13 @@ def test_a_signal_that_the_problem_does_not_give_is_named(evolr, monkeypatch):
 
 def test_help_names_every_command_and_the_version_is_told(evolr):
     _, out, _ = evolr("--help")
-    assert all(command in out for command in ("evolve", "run", "compare", "show"))
+    assert all(command in out for command in ("evolve", "run", "compare", "show", "runs"))
     assert evolr("--version")[1].strip() == __version__
 
 
 def test_every_command_is_in_the_readme():
     readme = (Path(__file__).parent.parent / "README.md").read_text()
-    assert all(f"evolr {command}" in readme for command in ("evolve", "run", "compare", "show"))
+    assert all(f"evolr {command}" in readme for command in ("evolve", "run", "compare", "show", "runs"))
 
 
 @pytest.mark.parametrize("formula", ["+".join(["epoch"] * 100), "exp(exp(exp(exp(5))))", "log(0)", "epoch/sin(log(0))"])
@@ -240,7 +241,8 @@ def test_ctrl_c_ends_with_a_message_exit_code_130_and_what_was_finished_on_disk(
                 break
         rest = process.stderr.read()
         assert process.wait(timeout=60) == 130
-    assert "interrupted; what was finished is in mine" in rest
+    assert "stopping after the trainings under way" in rest
+    assert "interrupted; what was finished is in mine; go on with: evolr evolve --run mine" in rest
     assert "Traceback" not in rest
     assert names("mine") == SEARCH_FILES
     assert Path("mine/history.csv").read_text().count("\n") >= 1 + 2 * 20

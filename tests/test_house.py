@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "execution": {"problems", "training"},
     "config": {"errors", "expression", "schedule", "training", "problems"},
     "search": {"config", "expression", "randomness", "schedule", "training"},
-    "study": {"config", "errors", "execution", "expression", "problems", "schedule", "search", ""},
+    "study": {"config", "errors", "execution", "expression", "schedule", "search", "training", ""},
     "contest": {"config", "execution", "expression", "problems", "randomness", "schedule", "standard", "training"},
     "report": {"config", "contest", "errors", "expression", "problems", "schedule", "search", "study"},
     "cli": {"config", "contest", "errors", "expression", "report", "study", ""},
@@ -40,6 +40,8 @@ HOMES = {
     "sympy": {"expression"},
     "scipy": {"contest", "problems"},
     "mnist1d": {"problems"},
+    "sqlite3": {"study"},
+    "filelock": {"study"},
 }
 """The libraries that only some rooms may import."""
 
@@ -119,7 +121,17 @@ def test_the_help_imports_nothing_heavy():
 
 
 def test_the_public_names():
-    assert evolr.__all__ == ["Config", "EvolrError", "Expression", "Schedule", "compare", "evolve", "parse", "resolve"]
+    assert evolr.__all__ == [
+        "Config",
+        "EvolrError",
+        "Expression",
+        "Schedule",
+        "Study",
+        "compare",
+        "evolve",
+        "parse",
+        "resolve",
+    ]
     for name in evolr.__all__:
         assert getattr(evolr, name) is not None
     with pytest.raises(AttributeError, match="nothing"):

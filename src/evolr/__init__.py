@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evolr.errors import EvolrError
     from evolr.expression import Expression, parse
     from evolr.schedule import Schedule
-    from evolr.study.evolve import evolve
+    from evolr.study.study import Study, evolve
 
 __version__: Final = "0.1.0"
 
@@ -23,13 +23,14 @@ _HOMES: Final = {
     "EvolrError": "evolr.errors",
     "Expression": "evolr.expression",
     "Schedule": "evolr.schedule",
+    "Study": "evolr.study.study",
     "compare": "evolr.contest.comparison",
-    "evolve": "evolr.study.evolve",
+    "evolve": "evolr.study.study",
     "parse": "evolr.expression",
     "resolve": "evolr.config",
 }
 
-__all__ = ["Config", "EvolrError", "Expression", "Schedule", "compare", "evolve", "parse", "resolve"]
+__all__ = ["Config", "EvolrError", "Expression", "Schedule", "Study", "compare", "evolve", "parse", "resolve"]
 
 
 def __getattr__(name: str) -> Any:

@@ -46,7 +46,7 @@ Settings = Annotated[
 
 def main() -> None:
     """The program. Turns what evolr raises on purpose into a message and exit code 2."""
-    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGINT, _end_now)
     try:
         app()
         sys.stdout.flush()
@@ -61,20 +61,55 @@ def main() -> None:
         sys.exit(2)
 
 
-_saved_so_far: list[Path] = []
-"""The run directory of the search under way, for whoever interrupts it."""
-
-
-def _interrupt(*_: object) -> NoReturn:
-    """Ctrl-C ends the process here and now.
+def _end_now(*_: object) -> NoReturn:
+    """Ctrl-C outside a search ends the process here and now.
 
     Every file is written beside its place and renamed, so there is nothing to tidy up; and an exception might be
     raised, and lost, inside a callback of JAX.
     """
-    saved = [path for path in _saved_so_far if (path / "champion.json").is_file()]
-    message = f"what was finished is in {saved[0]}" if saved else "nothing was finished yet"
-    os.write(2, f"\ninterrupted; {message}\n".encode())
+    os.write(2, b"\ninterrupted\n")
     os._exit(130)
+
+
+class _Interruption:
+    """Ctrl-C and SIGTERM during a search: the first time it stops after the batch in flight, the second time at once.
+
+    Nothing is lost either way: what was finished is in the study.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Interruption:
+        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def reason(self) -> str | None:
+        return None if self._signal is None else "interrupted"
+
+    def leave(self) -> None:
+        """Ends the process where the search was interrupted."""
+        if self._signal is not None:
+            print(f"interrupted; {self._go_on()}", file=sys.stderr)
+            sys.exit(128 + self._signal)
+
+    def _take(self, number: int, _: object) -> None:
+        if self._signal is not None or not (self._path / "study.db").is_file():
+            os.write(2, f"\ninterrupted; {self._go_on()}\n".encode())
+            os._exit(128 + number)
+        self._signal = number
+        os.write(2, b"\nstopping after the trainings under way; once more to stop now\n")
+
+    def _go_on(self) -> str:
+        if not (self._path / "study.db").is_file():
+            return "nothing was begun yet"
+        return f"what was finished is in {self._path}; go on with: evolr evolve --run {self._path}"
 
 
 @app.callback(invoke_without_command=True)
@@ -88,9 +123,11 @@ def root(
 
 def search(
     context: typer.Context,
-    preset: Annotated[str, typer.Option(help="The preset to start from: original, quadratic.")] = "original",
+    preset: Annotated[str | None, typer.Option(help="The preset to start from: original (default), quadratic.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings, on top of the preset.")] = None,
-    run: Annotated[Path | None, typer.Option(help="The run directory to create; runs/PRESET-N by default.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="The run directory: a new one, or one to go on with; runs/PRESET-N by default.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="The study's seed.")] = None,
     problem: Annotated[str | None, typer.Option(help="The problem: mnist1d-mlp, quadratic.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, momentum, adam or adamw.")] = None,
@@ -103,14 +140,15 @@ def search(
     transform: Annotated[str | None, typer.Option(help="linear or log.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Training runs of each individual.")] = None,
     setting: Settings = None,
+    max_time: Annotated[str | None, typer.Option(help="Stop after this long: 90s, 15m, 2h.")] = None,
+    max_trainings: Annotated[int | None, typer.Option(help="Stop after this many trainings in all.", min=1)] = None,
+    target: Annotated[float | None, typer.Option(help="Stop when the champion's score reaches this.")] = None,
     devices: Devices = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    from evolr.config import resolve
     from evolr.report import progress, tables
-    from evolr.study.evolve import evolve
-    from evolr.study.run_directory import RunDirectory
+    from evolr.study.study import Limits, evolve
 
     given: dict[str, Any] = {
         "seed": seed,
@@ -126,16 +164,27 @@ def search(
         "search.seeds": seeds,
         **_settings(setting),
     }
-    resolved = resolve(preset, config, {name: value for name, value in given.items() if value is not None})
-    path = run or RunDirectory.next_free(RUNS, preset)
-    _saved_so_far.append(path)
-    with progress.searching(progress.display(quiet), resolved.problem.metric) as (on_trained, on_generation):
-        result = evolve(resolved, path, device_count=devices, on_trained=on_trained, on_generation=on_generation)
+    given = {name: value for name, value in given.items() if value is not None}
+    path, resolved = _study_of(run, preset, config, given)
+    limits = Limits(None if max_time is None else _seconds(max_time), max_trainings, target)
+    with _Interruption(path) as interruption:
+        with progress.searching(progress.display(quiet), resolved.problem.metric) as (on_trained, on_generation):
+            result = evolve(
+                resolved,
+                path,
+                limits,
+                device_count=devices,
+                should_stop=interruption.reason,
+                on_trained=on_trained,
+                on_generation=on_generation,
+            )
+        interruption.leave()
     document: dict[str, Any] = {
         "run": str(path),
-        "expression": str(result.schedule.expression),
-        "score": None if math.isnan(result.champion.score) else result.champion.score,
+        "expression": str(result.schedule.expression) if result.schedule else None,
+        "score": _number(result.champion.score) if result.champion else None,
         "metric": resolved.problem.metric.name,
+        "stopped_by": result.stopped_by,
         "trainings": result.trainings,
         "seconds": result.seconds,
         "training_seconds": result.training_seconds,
@@ -144,7 +193,7 @@ def search(
         out = progress.output()
         out.print(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
         out.print(tables.search_summary(result, resolved, path), soft_wrap=True, highlight=False)
-    if context.info_name == "run":
+    if context.info_name == "run" and result.schedule is not None:
         compared = _compare_run(path, resolved, resolved.comparison, devices, quiet)
         document["comparison"] = compared.document()
         if not json:
@@ -153,7 +202,7 @@ def search(
         _print_json(document)
 
 
-app.command("evolve", help="Evolve a schedule and save it in a run directory.")(search)
+app.command("evolve", help="Evolve a schedule in a run directory, or go on with one that was begun.")(search)
 app.command("run", help="Evolve a schedule, then compare it with the published baselines.")(search)
 
 
@@ -180,6 +229,7 @@ def compare(
     from evolr.config import require_signals, resolve
     from evolr.expression import parse
     from evolr.study.run_directory import RunDirectory
+    from evolr.study.study import stored_config
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
@@ -188,7 +238,7 @@ def compare(
     if run is not None:
         if setting or transform is not None or output is not None or config is not None:
             raise ConfigError("--config, --set, --transform and --output belong to --expression; a run has its own")
-        own = RunDirectory.open(run).config()
+        own = stored_config(RunDirectory.open(run).path)
         settings = msgspec.structs.replace(own.comparison, **changes)
         if seed is not None:
             own = msgspec.structs.replace(own, seed=seed)
@@ -199,11 +249,11 @@ def compare(
         resolved = resolve(preset, config, {name: value for name, value in given.items() if value is not None})
         formula = parse(expression or "")
         require_signals(resolved.problem, sorted(formula.signals))
-        if output is not None:
-            RunDirectory.require_free(output)
+        if output is not None and output.exists():
+            raise ConfigError(f"{output} exists already; name another directory for the files")
         result = _compare(resolved.search.schedule(formula), resolved, resolved.comparison, devices, quiet)
         if output is not None:
-            _save_comparison(RunDirectory.create(output, resolved), result)
+            _save_comparison(RunDirectory.create(output), result)
     if json:
         _print_json(result.document())
     else:
@@ -238,6 +288,36 @@ def show(
     out.print(described.text(), soft_wrap=True, highlight=False, markup=False)
     if described.front is not None:
         out.print(described.front)
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="The folder to look in.")] = RUNS,
+    json: Json = False,
+) -> None:
+    """List the studies in a folder: where they stand and what they found, while they run too."""
+    from evolr.report import progress, tables
+    from evolr.study.summary import summaries
+
+    found = list(summaries(folder))
+    if json:
+        _print_json({"runs": [tables.summary_document(path, summary) for path, summary in found]})
+    elif found:
+        progress.output().print(tables.runs_table(found))
+    else:
+        print(f"no studies in {folder}")
+
+
+def _study_of(run: Path | None, preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Path, Config]:
+    """The directory of a search and its configuration: the stored one, where it was begun before."""
+    from evolr.config import changed, resolve
+    from evolr.study.run_directory import DATABASE, RunDirectory
+    from evolr.study.study import stored_config
+
+    if run is not None and preset is None and file is None and os.path.isfile(run / DATABASE):
+        return run, changed(stored_config(run), given)
+    resolved = resolve(preset or "original", file, given)
+    return run or RunDirectory.next_free(RUNS, preset or "original"), resolved
 
 
 def _compare_run(
@@ -297,6 +377,23 @@ def _print_json(document: Mapping[str, Any]) -> None:
     import msgspec
 
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _seconds(text: str) -> float:
+    """A time such as 90, 90s, 15m or 2h, in seconds."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"--max-time expects a time such as 90s, 15m or 2h, got {text!r}")
+    return seconds
 
 
 def _names(text: str | None) -> list[str] | None:

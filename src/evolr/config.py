@@ -197,6 +197,11 @@ def resolve(preset: str = "original", file: Path | None = None, settings: Mappin
     return from_data(_merged(data, _nested(settings or {})))
 
 
+def changed(config: Config, settings: Mapping[str, Any]) -> Config:
+    """A configuration with single settings by dotted name on top; errors as of `resolve`."""
+    return from_data(_merged(msgspec.to_builtins(config), _nested(settings)))
+
+
 def from_data(data: Mapping[str, Any]) -> Config:
     """The configuration of a nested mapping, as TOML gives it; errors as of `resolve`."""
     _refuse_unknown_keys(data)
@@ -216,6 +221,20 @@ def load(path: Path) -> Config:
 def to_toml(config: Config) -> bytes:
     """The whole configuration, as resolved."""
     return msgspec.toml.encode(config)
+
+
+def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
+    """The settings in which two configurations differ, by dotted name, with both values."""
+    left, right = _flat(msgspec.to_builtins(one)), _flat(msgspec.to_builtins(other))
+    names = [*left, *(name for name in right if name not in left)]
+    return {n: (left.get(n), right.get(n)) for n in names if left.get(n) != right.get(n)}
+
+
+def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(cast("Any", value), f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return flat
 
 
 def problem_name(problem: AnyProblem) -> str:

@@ -5,7 +5,9 @@ EvolrError
 ├── ScheduleError        a schedule, or a schedule document, that is not understood
 ├── ConfigError          a setting that is unknown, of the wrong type or out of range
 ├── ProblemError         a problem that cannot serve what is asked of it
-└── RunDirectoryError    a run directory that cannot be created, read or written
+├── RunDirectoryError    a run directory that cannot be created, read or written
+└── StudyError           a study that cannot be opened, or not written now, or was told what it cannot take
+    └── StudyLockedError a study that another process is writing
 
 The command line turns each of them into one message and exit code 2. An outcome of a training run
 (divergence, say) is data, never an exception.
@@ -48,6 +50,14 @@ class ProblemError(EvolrError, ValueError):
 
 class RunDirectoryError(EvolrError):
     """A run directory that cannot be created, read or written."""
+
+
+class StudyError(EvolrError):
+    """A study that cannot be opened, or not written now, or was told what it cannot take."""
+
+
+class StudyLockedError(StudyError):
+    """A study that another process is writing."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -1,12 +1,10 @@
-import msgspec
 import pytest
 
 from evolr.config import Search, resolve
 from evolr.search.archive import KnownEvaluations
-from evolr.search.evaluation import evaluate
+from evolr.search.evaluation import evaluate, seeds_of, to_train
 from evolr.search.evolution import initial_population, is_oversize, next_population
 from evolr.search.individual import Evaluation
-from evolr.training.task import Outcome
 
 
 def judged(population, fitness=lambda i: float(i.expression.size)):
@@ -78,48 +76,36 @@ def test_selection_drives_the_search():
     assert sum(i.expression.size for i in population) < sum(i.expression.size for i in first) / 2
 
 
-class Runner:
-    """Scores a trial by its seed and its formula's size; counts what it was asked for."""
-
-    def __init__(self):
-        self.trials = []
-
-    def __call__(self, trials):
-        self.trials += trials
-        return [Outcome(t.schedule.expression.size / 100 + (t.seed % 7) / 1000, None, *[None] * 4) for t in trials]
+def evaluated(config, population, known):
+    """The evaluations of a population whose every training scores by its formula's size; and who was trained."""
+    trained = to_train(population, known)
+    return evaluate(config, population, known, {i.place: [i.expression.size / 100] for i in trained}), trained
 
 
 def test_duplicates_are_not_trained_twice():
     config = resolve(settings={"search.population": 100})
-    population = initial_population(config.search, 0)
-    runner, known = Runner(), KnownEvaluations()
-    first = evaluate(config, population, known, runner)
-    trained = [e for e in first if e.source == "trained"]
-    assert len(trained) == len(runner.trials) < 100
+    known = KnownEvaluations()
+    first, trained = evaluated(config, initial_population(config.search, 0), known)
+    assert [e.individual for e in first if e.source == "trained"] == trained
+    assert len(trained) < 100
     assert {e.source for e in first} == {"trained", "same text", "same values"}
-    again = evaluate(config, next_population(config.search, 0, first), known, runner)
-    assert any(e.source == "trained" for e in again)
-    assert all(e.known_from is not None for e in again if e.source != "trained")
+    second, again = evaluated(config, next_population(config.search, 0, first), known)
+    assert {i.expression for i in again}.isdisjoint({i.expression for i in trained})
+    assert all(e.known_from is not None for e in second if e.source != "trained")
 
 
 def test_individuals_of_a_generation_meet_the_same_luck_and_generations_do_not():
     config = resolve(settings={"search.seeds": 3})
-    runner, known = Runner(), KnownEvaluations()
-    first = evaluate(config, initial_population(config.search, 0), known, runner)
-    seeds = {t.seed for t in runner.trials}
-    assert len(seeds) == 3
-    assert len(runner.trials) == 3 * sum(e.source == "trained" for e in first)
-    evaluate(config, next_population(config.search, 0, first), known, runner)
-    assert len({t.seed for t in runner.trials}) == 6
+    assert seeds_of(config, 0) == seeds_of(config, 0)
+    assert len({*seeds_of(config, 0), *seeds_of(config, 1)}) == 6
 
 
 def test_a_run_that_diverged_makes_the_individual_the_worst():
-    config = resolve(settings={"search.seeds": 2})
-    config = msgspec.structs.replace(config, search=msgspec.structs.replace(config.search, population=3))
-
-    def runner(trials):
-        return [Outcome(float("nan") if k == 0 else 0.5, None, *[None] * 4) for k in range(len(trials))]
-
-    evaluated = evaluate(config, initial_population(config.search, 5), KnownEvaluations(), runner)
-    assert evaluated[0].fitness == float("-inf")
-    assert all(e.fitness == 0.5 for e in evaluated[1:] if e.source == "trained")
+    config = resolve(settings={"search.population": 3})
+    known = KnownEvaluations()
+    population = initial_population(config.search, 5)
+    trained = to_train(population, known)
+    scores = {i.place: [0.5, float("nan") if i is trained[0] else 0.7] for i in trained}
+    worst, *others = [e for e in evaluate(config, population, known, scores) if e.source == "trained"]
+    assert worst.fitness == float("-inf")
+    assert all(e.fitness == 0.6 for e in others)

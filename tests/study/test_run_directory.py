@@ -3,7 +3,7 @@ import os
 import pytest
 
 from evolr.config import resolve
-from evolr.errors import RunDirectoryError
+from evolr.errors import RunDirectoryError, StudyError
 from evolr.study.run_directory import RunDirectory
 
 
@@ -11,26 +11,33 @@ def test_a_taken_directory_is_refused_and_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(RunDirectoryError, match="exists already"):
-        RunDirectory.create(tmp_path / "mine", resolve())
+        RunDirectory.prepare(tmp_path / "mine", resolve())
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
 def test_an_empty_directory_may_be_used_and_a_file_may_not(tmp_path):
     (tmp_path / "empty").mkdir()
-    assert RunDirectory.create(tmp_path / "empty", resolve()).config() == resolve()
+    assert RunDirectory.prepare(tmp_path / "empty", resolve())[1]
     (tmp_path / "file").write_text("")
     with pytest.raises(RunDirectoryError, match="exists already"):
-        RunDirectory.create(tmp_path / "file", resolve())
+        RunDirectory.prepare(tmp_path / "file", resolve())
+
+
+def test_what_a_killed_creation_left_is_no_obstacle(tmp_path):
+    (tmp_path / "study.db.new").write_bytes(b"half")
+    (tmp_path / "study.db.new-wal").write_bytes(b"half")
+    (tmp_path / "writer.lock").write_bytes(b"")
+    assert RunDirectory.prepare(tmp_path, resolve())[1]
 
 
 def test_a_directory_below_a_file_cannot_be_created(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunDirectoryError, match="cannot create"):
-        RunDirectory.create(tmp_path / "file" / "run", resolve())
+        RunDirectory.prepare(tmp_path / "file" / "run", resolve())
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    directory = RunDirectory.create(tmp_path / "run", resolve())
+    directory = RunDirectory.create(tmp_path / "run")
     directory.write("champion.txt", b"old")
 
     def full(*_):
@@ -40,7 +47,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     with pytest.raises(RunDirectoryError, match=r"champion\.txt: No space left on device"):
         directory.write("champion.txt", b"new")
     assert (tmp_path / "run" / "champion.txt").read_bytes() == b"old"
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["champion.txt", "config.toml"]
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["champion.txt"]
 
 
 def test_the_next_free_name_counts_up(tmp_path):
@@ -52,5 +59,7 @@ def test_the_next_free_name_counts_up(tmp_path):
 def test_what_is_no_run_directory_is_refused(tmp_path):
     with pytest.raises(RunDirectoryError, match="not a run directory"):
         RunDirectory.open(tmp_path)
+    with pytest.raises(StudyError, match="give a configuration"):
+        RunDirectory.prepare(tmp_path / "new", None)
     with pytest.raises(RunDirectoryError, match="cannot read the champion"):
-        RunDirectory.create(tmp_path / "run", resolve()).champion()
+        RunDirectory.create(tmp_path / "run").champion()

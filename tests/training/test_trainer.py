@@ -1,5 +1,7 @@
 """The population trainer, on the real network and on the quadratic."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -293,9 +295,22 @@ def test_a_damaged_cache_of_compiled_programs_is_emptied_and_said_so(tmp_path, c
 def test_progress_is_told_as_chunks_finish():
     told = []
     trials = [Trial(schedule("0.01"), seed) for seed in range(3)]
-    Trainer(SMALL, SGD, runs_per_device=1).train(trials * 3, 1, on_finish=told.append)
-    assert sum(told) == 9
+    outcomes = Trainer(SMALL, SGD, runs_per_device=1).train(trials * 3, 1, on_outcomes=told.append)
     assert len(told) > 3
+    assert {number: outcome for landed in told for number, outcome in landed.items()} == dict(enumerate(outcomes))
+
+
+def test_a_chunk_in_which_the_problem_raises_has_failed_and_the_others_have_not():
+    def batches(seed, epoch):
+        if seed == 1 and epoch == 1:
+            raise ValueError("no data today")
+        return SMALL.batches(seed, epoch)
+
+    trials = [Trial(schedule("0.01"), seed) for seed in (0, 1, 2)]
+    outcomes = Trainer(replace(SMALL, batches=batches), SGD).train(trials, 3)
+    assert [o.failure for o in outcomes] == [None, "ValueError: no data today", None]
+    assert np.isnan(outcomes[1].score)
+    assert same(outcomes[2], Trainer(SMALL, SGD).train(trials[2:], 3)[0])
 
 
 def test_no_trials_are_no_outcomes():

@@ -124,7 +124,9 @@ def compare(
     seeds = [seed_from(seed, k, "comparison") for k in range(settings.seeds)]
     local = Local(problem, optimizer, "monitor", device_count=device_count)
     trials = [Trial(schedule, s) for schedule in schedules.values() for s in seeds]
-    outcomes = local.run(trials, settings.epochs, on_finish=on_trained)
+    outcomes = local.run(
+        trials, settings.epochs, on_outcomes=lambda landed: on_trained(len(landed)) if on_trained else None
+    )
     contenders: list[Contender] = []
     for number, (name, schedule) in enumerate(schedules.items()):
         own = outcomes[number * len(seeds) : (number + 1) * len(seeds)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -48,14 +48,18 @@ class Local:
         epochs: int,
         *,
         keep_steps: bool = False,
-        on_finish: Callable[[int], None] | None = None,
+        on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
     ) -> list[Outcome]:
         """The outcome of each trial, in order; see Trainer.train."""
         trainer = self.prepare()
+
+        def landed(outcomes: Mapping[int, Outcome]) -> None:
+            self.trainings += len(outcomes)
+            if on_outcomes:
+                on_outcomes(outcomes)
+
         with self._timed():
-            outcomes = trainer.train(trials, epochs, keep_steps=keep_steps, on_finish=on_finish)
-        self.trainings += len(trials)
-        return outcomes
+            return trainer.train(trials, epochs, keep_steps=keep_steps, on_outcomes=landed)
 
     @contextmanager
     def _timed(self) -> Generator[None]:

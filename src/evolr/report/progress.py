@@ -15,7 +15,7 @@ from rich.text import Text
 
 from evolr.problems import Metric
 from evolr.report.tables import duration
-from evolr.study.evolve import GenerationReport
+from evolr.study.study import GenerationReport
 
 Display = Literal["live", "plain", "none"]
 
@@ -90,7 +90,7 @@ def _generation_line(report: GenerationReport, metric: Metric) -> str:
     sign = 1 if metric.higher_is_better else -1
     best, median = (_score_text(metric, sign * fitness) for fitness in (report.best, report.median))
     rate = report.trainings / report.training_seconds if report.training_seconds else 0.0
-    left = duration(report.seconds / done * (total - done))
+    left = duration(report.seconds / report.generations_done * (total - done))
     return f"generation {done}/{total}  best {best}  median {median}  {rate:.1f} networks/s  {left} left"
 
 

@@ -16,8 +16,11 @@ from evolr.config import resolve
 from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, shortened
 from evolr.expression import SIGNALS, Expression, ordinary_text, original_text, parse
 from evolr.expression.simplify import latex, simplified
+from evolr.problems import Metric
+from evolr.report.tables import front_table
 from evolr.schedule import Schedule
 from evolr.study.run_directory import RunDirectory
+from evolr.study.summary import summarise
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = 60
@@ -101,12 +104,18 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
     provenance: dict[str, Any] = {}
     if os.path.isdir(what):  # unlike Path.is_dir, False for a formula too long to be a path
         directory = RunDirectory.open(Path(what))
+        summary = summarise(directory.path)
         document = directory.champion_document()
         schedule, provenance = Schedule.from_json(document), Schedule.provenance(document)
-        front = _front_table(directory)
-        config = directory.config()
-        epochs = epochs or config.comparison.epochs
-        steps_per_epoch = steps_per_epoch or config.problem.steps_per_epoch
+        front = _front_table(directory, summary.config.problem.metric)
+        provenance |= {
+            "state": summary.state,
+            "generations": f"{summary.generations_done} of {summary.config.search.generations}",
+            "trainings": summary.trainings,
+            "last activity": summary.active_at,
+        }
+        epochs = epochs or summary.config.comparison.epochs
+        steps_per_epoch = steps_per_epoch or summary.config.problem.steps_per_epoch
     elif os.path.isfile(what) or what.endswith(".json"):
         try:
             document = Path(what).read_bytes()
@@ -143,19 +152,13 @@ def _live_signals(schedule: Schedule) -> list[str]:
     return sorted(name for name in schedule.expression.signals if SIGNALS[name].live)
 
 
-def _front_table(directory: RunDirectory) -> Table | None:
+def _front_table(directory: RunDirectory, metric: Metric) -> Table | None:
     path = directory.path / "front.csv"
     if not path.is_file():
         return None
     with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    table = Table(title="best of each size", title_justify="left")
-    table.add_column("size", justify="right")
-    table.add_column("score", justify="right")
-    table.add_column("formula", overflow="fold")
-    for row in rows:
-        table.add_row(row["Complexity"], row["Score"], row["Equation"])
-    return table
+        rows = [(row["Complexity"], float(row["Score"]), row["Equation"]) for row in csv.DictReader(file)]
+    return front_table(rows, metric)
 
 
 def _sparkline(curve: NDArray[np.float64]) -> str:

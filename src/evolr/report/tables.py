@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from evolr.config import Config
+from evolr.config import Config, problem_name
 from evolr.contest.comparison import CHAMPION, CONFIDENCE, SIGNIFICANCE, ComparisonResult, Contender
+from evolr.errors import EvolrError
 from evolr.expression import ordinary_text
 from evolr.problems import Metric
 from evolr.search.individual import Evaluation
-from evolr.study.evolve import SearchResult
+from evolr.study.study import SearchResult
+from evolr.study.summary import Summary
 
 
 def comparison_table(result: ComparisonResult) -> Table:
@@ -55,28 +58,80 @@ def verdict(result: ComparisonResult) -> str:
 
 def hall_of_fame_table(front: Sequence[Evaluation], metric: Metric) -> Table:
     """The best formula of each size."""
+    expressions = [(e.individual.expression, e.score) for e in front]
+    return front_table([(str(e.size), score, ordinary_text(e)) for e, score in expressions], metric)
+
+
+def front_table(rows: Iterable[tuple[str, float, str]], metric: Metric) -> Table:
+    """The table of (size, score, formula) rows."""
     table = _table("best of each size")
     table.add_column("size", justify="right")
     table.add_column(metric.name, justify="right")
     table.add_column("formula", overflow="fold")
-    for evaluation in front:
-        expression = evaluation.individual.expression
-        table.add_row(str(expression.size), metric.text(evaluation.score), ordinary_text(expression))
+    for size, score, formula in rows:
+        table.add_row(size, metric.text(score), formula)
     return table
 
 
 def search_summary(result: SearchResult, config: Config, path: Path) -> str:
     """What a search found and what it took, in a few lines."""
-    metric = config.problem.metric
+    metric, best = config.problem.metric, result.champion
+    found = (
+        []
+        if best is None
+        else [
+            f"champion: {ordinary_text(best.individual.expression)}",
+            f"fitness: {metric.name} {metric.text(best.score)} "
+            f"({_count(config.training.epochs, 'epoch')}, {_count(config.search.seeds, 'run')})",
+        ]
+    )
     lines = [
-        f"champion: {ordinary_text(result.schedule.expression)}",
-        f"fitness: {metric.name} {metric.text(result.champion.score)} "
-        f"({_count(config.training.epochs, 'epoch')}, {_count(config.search.seeds, 'run')})",
-        f"took: {duration(result.seconds)} for {_count(result.trainings, 'training')}",
+        *found,
+        f"took: {duration(result.seconds)}; {_count(result.trainings, 'training')} in the study",
+        *([f"stopped: {result.stopped_by}"] if result.stopped_by else []),
         *(f"note: {note}" for note in config.problem.notes),
         f"saved: {path}",
     ]
     return "\n".join(lines)
+
+
+def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> Table:
+    """One row a study: where it stands, its best score and formula, and when it was last written."""
+    table = _table("")
+    for column in ("run", "problem", "state", "generations", "best", "last activity", "champion"):
+        table.add_column(column, no_wrap=column != "champion", justify="right" if column == "best" else "left")
+    for path, summary in found:
+        if isinstance(summary, EvolrError):
+            table.add_row(path.name, "", "unreadable", "", "", "", str(summary))
+            continue
+        metric, config = summary.config.problem.metric, summary.config
+        table.add_row(
+            path.name,
+            problem_name(config.problem),
+            summary.state,
+            f"{summary.generations_done} of {config.search.generations}",
+            "" if summary.best is None else metric.text(summary.best),
+            summary.active_at[:16].replace("T", " "),
+            summary.champion,
+        )
+    return table
+
+
+def summary_document(path: Path, summary: Summary | EvolrError) -> dict[str, Any]:
+    """A row of `runs_table`, for JSON."""
+    if isinstance(summary, EvolrError):
+        return {"run": str(path), "state": "unreadable", "message": str(summary)}
+    return {
+        "run": str(path),
+        "state": summary.state,
+        "problem": problem_name(summary.config.problem),
+        "generations_done": summary.generations_done,
+        "generations": summary.config.search.generations,
+        "best": summary.best,
+        "champion": summary.champion,
+        "trainings": summary.trainings,
+        "active_at": summary.active_at,
+    }
 
 
 def duration(seconds: float) -> str:

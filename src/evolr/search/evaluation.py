@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from evolr.config import Config
 from evolr.randomness import seed_from
 from evolr.search.archive import KnownEvaluations
-from evolr.search.individual import Evaluation, Individual
-from evolr.training.task import Outcome, Trial
-
-RunTrials = Callable[[list[Trial]], list[Outcome]]
+from evolr.search.individual import Evaluation, Individual, Place
 
 
-def evaluate(
-    config: Config, population: Sequence[Individual], known: KnownEvaluations, run: RunTrials
-) -> list[Evaluation]:
-    """The evaluation of each individual, in order; new formulas are trained, known ones are not.
-
-    The seeds of the trials belong to the generation, so that all its individuals meet the same luck. Adds the
-    new evaluations to `known`.
-    """
-    fresh = _without_duplicates(population, known)
-    generation = population[0].place.generation
-    seeds = [seed_from(config.seed, generation, k, "trial") for k in range(config.search.seeds)]
-    schedules = [config.search.schedule(individual.expression) for individual in fresh]
-    outcomes = run([Trial(schedule, seed) for schedule in schedules for seed in seeds])
-    metric = config.problem.metric
-    for number, individual in enumerate(fresh):
-        scores = [outcome.score for outcome in outcomes[number * len(seeds) : (number + 1) * len(seeds)]]
-        score = float(np.mean(scores))  # NaN where one is
-        known.add(Evaluation(individual, metric.fitness(score), score))
-    return [_found(known, individual) for individual in population]
+def seeds_of(config: Config, generation: int) -> list[int]:
+    """The seeds of the trials of a generation: they are its own, so that all its individuals meet the same luck."""
+    return [seed_from(config.seed, generation, k, "trial") for k in range(config.search.seeds)]
 
 
-def _without_duplicates(population: Sequence[Individual], known: KnownEvaluations) -> list[Individual]:
-    """The individuals to train: the first of each formula that is neither known nor seen before."""
+def to_train(population: Sequence[Individual], known: KnownEvaluations) -> list[Individual]:
+    """The individuals of a population that have to be trained: the first of each formula that is not known."""
     seen = KnownEvaluations()
     fresh: list[Individual] = []
     for individual in population:
@@ -45,6 +26,17 @@ def _without_duplicates(population: Sequence[Individual], known: KnownEvaluation
             fresh.append(individual)
             seen.add(Evaluation(individual, np.nan, np.nan))
     return fresh
+
+
+def evaluate(
+    config: Config, population: Sequence[Individual], known: KnownEvaluations, scores: Mapping[Place, Sequence[float]]
+) -> list[Evaluation]:
+    """The evaluation of each individual, in order, from the scores of the trained ones; adds those to `known`."""
+    metric = config.problem.metric
+    for individual in to_train(population, known):
+        score = float(np.mean(scores[individual.place]))  # NaN where one is
+        known.add(Evaluation(individual, metric.fitness(score), score))
+    return [_found(known, individual) for individual in population]
 
 
 def _found(known: KnownEvaluations, individual: Individual) -> Evaluation:

@@ -1,5 +1,6 @@
-"""The run directory: the files of one study.
+"""The run directory: the files of one study. All but study.db are derived from it and can be lost.
 
+    study.db          everything that the study remembers; see migrations.py
     config.toml       the configuration as resolved
     champion.json     the champion as a schedule document
     champion.txt      its formula in the original text form
@@ -19,16 +20,19 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import evolr
 from evolr import config as configuration
 from evolr.config import Config
-from evolr.errors import RunDirectoryError
+from evolr.errors import RunDirectoryError, StudyError
 from evolr.expression import ordinary_text, original_text
 from evolr.schedule import Schedule
-from evolr.search.archive import hall_of_fame
 from evolr.search.individual import Evaluation
+from evolr.study.database import UNFINISHED
+from evolr.study.lock import LOCK_FILE
+
+DATABASE: Final = "study.db"
 
 _HISTORY_COLUMNS = (
     "generation",
@@ -53,35 +57,48 @@ class RunDirectory:
         self.path = path
 
     @classmethod
-    def create(cls, path: Path, config: Config) -> RunDirectory:
-        """A new run directory that holds its configuration.
+    def prepare(cls, path: Path, config: Config | None) -> tuple[RunDirectory, bool]:
+        """The directory of a study, and whether it is a new one, for which a configuration must be given.
 
-        Raises RunDirectoryError where the path is taken or cannot be written.
+        Raises StudyError where there is no study and no configuration, RunDirectoryError where the path is taken by
+        something else or cannot be written.
         """
-        cls.require_free(path)
+        cls.require_usable(path)
+        if os.path.isfile(path / DATABASE):
+            return cls(path), False
+        if config is None:
+            raise StudyError(f"{path} is not a study: it has no {DATABASE}; give a configuration to begin one")
+        return cls.create(path), True
+
+    @classmethod
+    def create(cls, path: Path) -> RunDirectory:
+        """A directory to write in. Raises RunDirectoryError where it cannot be made."""
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunDirectoryError(f"cannot create the run directory {path}: {error.strerror}") from error
-        directory = cls(path)
-        directory.write("config.toml", configuration.to_toml(config))
-        return directory
+            raise RunDirectoryError(f"cannot create the directory {path}: {error.strerror}") from error
+        return cls(path)
 
     @staticmethod
-    def require_free(path: Path) -> None:
-        """Raises RunDirectoryError where a path is taken: by a file, or by a directory with anything in it."""
+    def require_usable(path: Path) -> None:
+        """Raises RunDirectoryError where a path is taken by what is no study: a file, or another directory."""
         try:
-            is_taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+            if not path.exists():
+                return
+            names = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
         except OSError as error:
             raise RunDirectoryError(f"cannot look into {path}: {error.strerror}") from error
-        if is_taken:
-            raise RunDirectoryError(f"{path} exists already; name another run directory, or remove it first")
+        leftovers = {name for name in names if name == LOCK_FILE or name.startswith(DATABASE + UNFINISHED)}
+        if DATABASE not in names and names - leftovers:
+            raise RunDirectoryError(
+                f"{path} exists already and is no study; name another directory, or remove it first"
+            )
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """An existing run directory. Raises RunDirectoryError where there is none."""
-        if not os.path.isfile(path / "config.toml"):  # unlike Path.is_file, False where one may not look
-            raise RunDirectoryError(f"{path} is not a run directory: it has no config.toml")
+        """The directory of an existing study. Raises RunDirectoryError where there is none."""
+        if not os.path.isfile(path / DATABASE):  # unlike Path.is_file, False where one may not look
+            raise RunDirectoryError(f"{path} is not a run directory: it has no {DATABASE}")
         return cls(path)
 
     @staticmethod
@@ -92,8 +109,8 @@ class RunDirectory:
             number += 1
         return folder / f"{name}-{number}"
 
-    def config(self) -> Config:
-        return configuration.load(self.path / "config.toml")
+    def save_config(self, config: Config) -> None:
+        self.write("config.toml", configuration.to_toml(config))
 
     def champion_document(self) -> bytes:
         """The bytes of champion.json. Raises RunDirectoryError where the search has saved none."""
@@ -108,8 +125,8 @@ class RunDirectory:
         """The champion, from its file."""
         return Schedule.from_json(self.champion_document())
 
-    def save_search(self, config: Config, champion: Evaluation, history: Sequence[Evaluation]) -> None:
-        """Writes what a search has found so far."""
+    def save_champion(self, config: Config, champion: Evaluation, front: Sequence[Evaluation]) -> None:
+        """Writes champion.json, champion.txt and front.csv."""
         individual = champion.individual
         schedule = config.search.schedule(individual.expression)
         provenance: dict[str, Any] = {
@@ -123,9 +140,15 @@ class RunDirectory:
         }
         self.write("champion.json", schedule.to_json(provenance))
         self.write("champion.txt", (original_text(individual.expression) + "\n").encode())
-        front = (_front_row(e) for e in hall_of_fame(history))
-        self.write_csv("front.csv", ("Complexity", "Loss", "Equation", "Score"), front)
-        self.write_csv("history.csv", _HISTORY_COLUMNS, (_history_row(e) for e in history))
+        self.write_csv("front.csv", ("Complexity", "Loss", "Equation", "Score"), map(_front_row, front))
+
+    def save_history(self, history: Sequence[Evaluation]) -> None:
+        self.write_csv("history.csv", _HISTORY_COLUMNS, self.history_rows(history))
+
+    @staticmethod
+    def history_rows(history: Sequence[Evaluation]) -> list[dict[str, Any]]:
+        """The rows of history.csv, one an individual."""
+        return [_history_row(evaluation) for evaluation in history]
 
     def write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         text = io.StringIO()

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from evolr.schedule import Schedule
 
+_MAX_MESSAGE = 2_000  # characters of a failure
+
 Tree = Any
 """A pytree of arrays, as JAX understands it."""
 
@@ -49,11 +51,12 @@ class Trial:
 class Outcome:
     """What came of a trial; e epochs. An epoch that a diverged run did not finish holds NaN.
 
-    score: on the judging examples after the last epoch; NaN where the run diverged.
+    score: on the judging examples after the last epoch; NaN where the run diverged or failed.
     diverged_at: the epoch in which the loss was first not finite, None where it never was.
     train_loss: (e,) mean over the epoch's batches. val_loss, val_score: (e,) on the monitor's examples.
     learning_rate: (e,) mean over the epoch's steps.
     learning_rates: (e · steps_per_epoch,) of each step, where they were asked for.
+    failure: what the problem raised in it, None where it raised nothing; all curves are NaN then.
     """
 
     score: float
@@ -63,7 +66,14 @@ class Outcome:
     val_score: NDArray[np.float32]
     learning_rate: NDArray[np.float32]
     learning_rates: NDArray[np.float32] | None = None
+    failure: str | None = None
 
     @property
     def diverged(self) -> bool:
         return self.diverged_at is not None
+
+    @classmethod
+    def failed(cls, error: Exception, epochs: int) -> Outcome:
+        """The outcome of a trial in which the problem raised."""
+        nothing = np.full(epochs, np.nan, np.float32)
+        return cls(float("nan"), None, *[nothing] * 4, failure=f"{type(error).__name__}: {error}"[:_MAX_MESSAGE])

@@ -11,10 +11,10 @@ A run's arithmetic does not depend on its place in a chunk, on the chunk's size 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import jax
 import numpy as np
@@ -27,7 +27,9 @@ from evolr.training.optimizers import Optimizer
 from evolr.training.programs import Record, Start, build
 from evolr.training.task import Outcome, Task, Tree, Trial
 
-_CPU_RUNS: Final = 16  # runs of a chunk on each device of a CPU: enough to hide the call, few enough to pad
+_Result = TypeVar("_Result")
+
+_CPU_RUNS: Final = 10  # runs of a chunk on each device of a CPU: enough to hide the call, few enough to pad
 _ACCELERATOR_RUNS: Final = 1024  # and on an accelerator at most: enough to fill it
 _CHUNKS_IN_FLIGHT: Final = 4  # so that a chunk with work for one device does not hold up the other
 
@@ -90,33 +92,48 @@ class Trainer:
         epochs: int,
         *,
         keep_steps: bool = False,
-        on_finish: Callable[[int], None] | None = None,
+        on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
     ) -> list[Outcome]:
         """The outcome of each trial, in the order of the trials.
 
         keep_steps: whether the outcomes hold the learning rate of every step.
-        on_finish: called after each chunk with the number of its trials.
+        on_outcomes: called after each chunk with its outcomes, by the trials' numbers. What it raises ends the
+            training; other chunks under way are dropped.
 
-        Raises ConfigError for epochs below 1.
+        A chunk in which the problem raises is recorded as failed. Raises ConfigError for epochs below 1.
         """
         if epochs < 1:
             raise ConfigError(f"epochs must be at least 1, got {epochs}")
         outcomes: dict[int, Outcome] = {}
         in_flight: deque[_Flight] = deque()
 
-        def land() -> None:
-            landed = self._land(in_flight.popleft(), keep_steps)
+        def land(landed: dict[int, Outcome]) -> None:
             outcomes.update(landed)
-            if on_finish:
-                on_finish(len(landed))
+            if on_outcomes:
+                on_outcomes(landed)
+
+        def attempt(chunk: _Chunk, step: Callable[[], _Result]) -> _Result | None:
+            try:
+                return step()
+            except Exception as error:  # the problem's own functions, and whatever the devices report
+                land(dict.fromkeys(chunk.trials, Outcome.failed(error, epochs)))
+                return None
+
+        def land_oldest() -> None:
+            flight = in_flight.popleft()
+            landed = attempt(flight.chunk, lambda: self._land(flight, keep_steps))
+            if landed is not None:
+                land(landed)
 
         for chunk in self._chunks([trial.seed for trial in trials]):
             with mended_cache():
-                in_flight.append(self._launch(chunk, trials, epochs))
+                flight = attempt(chunk, lambda chunk=chunk: self._launch(chunk, trials, epochs))
+            if flight is not None:
+                in_flight.append(flight)
             if len(in_flight) == _CHUNKS_IN_FLIGHT:
-                land()
+                land_oldest()
         while in_flight:
-            land()
+            land_oldest()
         return [outcomes[number] for number in range(len(trials))]
 
     def _chunks(self, seeds: Sequence[int]) -> Iterator[_Chunk]:

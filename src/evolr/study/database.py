@@ -1,0 +1,184 @@
+"""study.db: the connection, its schema, and what is refused.
+
+SQLite in WAL mode: one writer, any number of readers that never wait for it. `PRAGMA synchronous = NORMAL` survives a
+kill without losing anything; a power cut may lose the latest transactions, never the file, and the search then does the
+lost trials again with the same result.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import evolr
+from evolr.errors import StudyError
+from evolr.study.migrations import MIGRATIONS
+
+UNFINISHED: Final = ".new"  # after the name of a database that is being made
+APPLICATION_ID: Final = 0x65766F6C  # "evol": tells a study from any other SQLite file
+_BUSY_SECONDS: Final = 10.0
+
+
+class Database:
+    """An open study.db."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path) -> Database:
+        """A new database with the schema. The file appears whole, or not at all: it is made beside and renamed."""
+        unfinished = path.with_name(path.name + UNFINISHED)
+        for leftover in path.parent.glob(unfinished.name + "*"):
+            leftover.unlink()
+        with _reported(path):
+            connection = sqlite3.connect(unfinished, timeout=_BUSY_SECONDS, isolation_level=None)
+            try:
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                cls(connection, unfinished)._migrate()
+            finally:
+                connection.close()
+            unfinished.rename(path)
+        return cls.open(path, write=True)
+
+    @classmethod
+    def open(cls, path: Path, *, write: bool) -> Database:
+        """An existing database. A writer brings an older schema up to date; a reader reads any that it knows.
+
+        Raises StudyError for a file that is no study, is damaged, or has a newer schema.
+        """
+        if not path.is_file():
+            raise StudyError(f"{path.parent} is not a study: it has no {path.name}")
+        with _reported(path):
+            mode = "mode=rw" if write else "mode=ro"
+            if not write and not os.access(path.parent, os.W_OK):
+                mode += "&immutable=1"  # a reader of a WAL database needs a file beside it, which cannot be made here
+            uri = f"file:{quote(str(path.absolute()))}?{mode}"
+            connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+            database = cls(connection, path)
+            try:
+                database._recognise()
+                if write:
+                    database._prepare()
+                    database._migrate()
+            except BaseException:
+                connection.close()
+                raise
+        return database
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def rows(self, query: str, parameters: Any = ()) -> list[sqlite3.Row]:
+        with _reported(self.path):
+            return self._connection.execute(query, parameters).fetchall()
+
+    def row(self, query: str, parameters: Any = ()) -> sqlite3.Row | None:
+        with _reported(self.path):
+            return self._connection.execute(query, parameters).fetchone()
+
+    def write(self, statement: str, parameters: Any = ()) -> int:
+        """Runs one statement; the id of the row it inserted, where it inserted one."""
+        with _reported(self.path):
+            return self._connection.execute(statement, parameters).lastrowid or 0
+
+    def write_many(self, statement: str, rows: Any) -> None:
+        with _reported(self.path):
+            self._connection.executemany(statement, rows)
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """All of what is written inside, or nothing."""
+        with _reported(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @property
+    def version(self) -> int:
+        """The schema version; 0 for a database that has no schema yet."""
+        if not self.rows("SELECT 1 FROM sqlite_schema WHERE name = 'migration'"):
+            return 0
+        return self.rows("SELECT max(version) FROM migration")[0][0]
+
+    def _recognise(self) -> None:
+        self._connection.row_factory = sqlite3.Row
+        row = self.row("PRAGMA application_id")
+        if row is None or row[0] != APPLICATION_ID:
+            raise StudyError(f"{self.path} is not evolr's: it is another program's database; it was left as it is")
+        if self.version > len(MIGRATIONS):
+            raise StudyError(
+                f"{self.path} has schema version {self.version}, this evolr knows {len(MIGRATIONS)} and older; "
+                "a newer evolr wrote it: update evolr to open it"
+            )
+
+    def _prepare(self) -> None:
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+
+    def _migrate(self) -> None:
+        for version in range(self.version + 1, len(MIGRATIONS) + 1):
+            with self.transaction():
+                for statement in _statements(MIGRATIONS[version - 1]):
+                    self._connection.execute(statement)
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS migration "
+                    "(version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL, evolr TEXT NOT NULL) STRICT"
+                )
+                record = (version, now(), evolr.__version__)
+                self._connection.execute("INSERT INTO migration VALUES (?, ?, ?)", record)
+
+
+def now() -> str:
+    """The time for a record, UTC. Nothing is ever ordered by it, so a clock may go backwards."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script, one by one: `executescript` would end the transaction."""
+    statements: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+@contextmanager
+def _reported(path: Path) -> Generator[None]:
+    """SQLite's errors as StudyErrors that say what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StudyError(f"cannot use {path}: {error}{_advice(error)}") from error
+    except sqlite3.DatabaseError as error:
+        raise StudyError(
+            f"{path} is damaged or no study at all ({error}); it was left as it is. "
+            "Restore it from a copy, or start a new study elsewhere"
+        ) from error
+
+
+def _advice(error: sqlite3.OperationalError) -> str:
+    match error.sqlite_errorcode & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return ". What was finished before is kept: make room, then go on with the same command"
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR:
+            return ". Check that the directory can be written and has room"
+        case _:
+            return ""

@@ -1,0 +1,37 @@
+"""The one writer of a study.
+
+The lock is the operating system's, on a file beside the database, so it ends with the process that holds it, however
+that ends: a dead writer's lock is simply free.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from evolr.errors import StudyError, StudyLockedError
+
+LOCK_FILE: Final = "writer.lock"
+
+
+class WriterLock:
+    """The right to write a study's directory, held from construction to `release`.
+
+    Raises StudyLockedError where another holds it; `holder` says who, for the message.
+    """
+
+    def __init__(self, directory: Path, holder: str) -> None:
+        self._lock = FileLock(directory / LOCK_FILE, timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise StudyLockedError(f"{directory} is being written by {holder}; wait for it, or end it first") from None
+        except OSError as error:
+            raise StudyError(
+                f"cannot lock {directory}: {error.strerror}; a search must be able to write there"
+            ) from error
+
+    def release(self) -> None:
+        self._lock.release()

@@ -1,0 +1,276 @@
+"""What a study remembers, in and out of its database: configuration, populations, outcomes, evaluations."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
+
+import numpy as np
+
+import evolr
+from evolr import config as configuration
+from evolr.config import Config
+from evolr.expression import LANGUAGE_VERSION, original_text, parse
+from evolr.search.individual import Evaluation, Individual, Place
+from evolr.study.database import Database, now
+from evolr.training.task import Outcome
+
+TOLD = "told"
+"""In the place of a pool: the score came from outside, by Study.tell."""
+
+_CURVES = ("train_loss", "val_loss", "val_score", "learning_rate")
+
+
+class Writer(NamedTuple):
+    """Who wrote last. is_alive: None where that cannot be known, on another host."""
+
+    host: str
+    process: int
+    started_at: str
+    ended_at: str | None
+    is_alive: bool | None
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}, since {self.started_at}"
+
+
+class Records:
+    """The records of one study."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ids: dict[Place, int] = {}
+        self._session = 0
+
+    # --- the study itself -------------------------------------------------------------------------------------------
+
+    def create(self, config: Config) -> None:
+        """Stores the configuration, once."""
+        with self._database.transaction():
+            values = (configuration.to_toml(config).decode(), now(), now())
+            self._database.write("INSERT INTO study (id, config, created_at, active_at) VALUES (1, ?, ?, ?)", values)
+
+    def config(self) -> Config:
+        return configuration.from_data(tomllib.loads(self._database.rows("SELECT config FROM study")[0][0]))
+
+    def replace_config(self, config: Config) -> None:
+        with self._database.transaction():
+            self._database.write("UPDATE study SET config = ?", (configuration.to_toml(config).decode(),))
+
+    def begin_session(self) -> None:
+        values = (now(), socket.gethostname(), os.getpid(), evolr.__version__, _jax_version())
+        values = (*values, platform.python_version(), LANGUAGE_VERSION)
+        with self._database.transaction():
+            self._session = self._database.write(
+                "INSERT INTO session (started_at, host, process, evolr, jax, python, language) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+        rows = self._database.rows("SELECT id, generation, slot FROM individual")
+        self._ids = {Place(generation, slot): number for number, generation, slot in rows}
+
+    def end_session(self) -> None:
+        with self._database.transaction():
+            self._database.write("UPDATE session SET ended_at = ? WHERE id = ?", (now(), self._session))
+
+    def writer(self) -> Writer | None:
+        """Who writes or wrote last; None where nobody has."""
+        row = self._database.row("SELECT host, process, started_at, ended_at FROM session ORDER BY id DESC LIMIT 1")
+        if row is None:
+            return None
+        here = row["host"] == socket.gethostname()
+        return Writer(*row, is_alive=False if row["ended_at"] else _is_running(row["process"]) if here else None)
+
+    # --- populations ------------------------------------------------------------------------------------------------
+
+    def add_population(self, config: Config, population: Sequence[Individual]) -> None:
+        generation = population[0].place.generation
+        with self._database.transaction():
+            self._database.write("INSERT INTO generation (number) VALUES (?)", (generation,))
+            for individual in population:
+                expression = individual.expression
+                self._ids[individual.place] = self._database.write(
+                    "INSERT INTO individual (generation, slot, expression, transform, size, depth, operator, oversize) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        *individual.place,
+                        original_text(expression),
+                        config.search.transform,
+                        expression.size,
+                        expression.depth,
+                        individual.operator,
+                        individual.oversize,
+                    ),
+                )
+                parents = enumerate(individual.parents)
+                self._database.write_many(
+                    "INSERT INTO parent (individual, position, parent) VALUES (?, ?, ?)",
+                    [(self._ids[individual.place], position, self._ids[parent]) for position, parent in parents],
+                )
+
+    def population(self, generation: int) -> list[Individual]:
+        """The individuals of a generation, by slot; none where it has not been made."""
+        parents: dict[int, list[Place]] = {}
+        for row in self._database.rows(
+            "SELECT child.id, parent.generation, parent.slot FROM individual AS child "
+            "JOIN parent AS link ON link.individual = child.id JOIN individual AS parent ON parent.id = link.parent "
+            "WHERE child.generation = ? ORDER BY child.id, link.position",
+            (generation,),
+        ):
+            parents.setdefault(row[0], []).append(Place(row[1], row[2]))
+        return [
+            Individual(
+                Place(generation, row["slot"]),
+                parse(row["expression"]),
+                row["operator"],
+                tuple(parents.get(row["id"], ())),
+                bool(row["oversize"]),
+            )
+            for row in self._database.rows("SELECT * FROM individual WHERE generation = ? ORDER BY slot", (generation,))
+        ]
+
+    def generations(self) -> list[int]:
+        """The numbers of the generations that have been made, the last of which may be unfinished."""
+        return [row[0] for row in self._database.rows("SELECT number FROM generation ORDER BY number")]
+
+    # --- trials -----------------------------------------------------------------------------------------------------
+
+    def add_outcomes(self, outcomes: Sequence[tuple[Place, int, Outcome]], pool: str, epochs: int) -> None:
+        """Stores the outcomes of trials, each by its individual's place and its seed, in one transaction."""
+        rows = [
+            (
+                self._ids[place],
+                self._session,
+                pool,
+                seed,
+                epochs,
+                _status(outcome),
+                None if np.isnan(outcome.score) else outcome.score,
+                outcome.diverged_at,
+                outcome.failure,
+                None if outcome.failure or pool == TOLD else _packed_curves(outcome),
+            )
+            for place, seed, outcome in outcomes
+        ]
+        with self._database.transaction():
+            self._database.write_many(
+                "INSERT INTO trial (individual, session, pool, seed, epochs, status, score, diverged_at, message, curves) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+            self._database.write("UPDATE study SET active_at = ?", (now(),))
+
+    def scores(self, generation: int) -> dict[tuple[Place, str, int], float]:
+        """The scores of a generation's trials by place, pool and seed; NaN for what diverged or failed."""
+        rows = self._database.rows(
+            "SELECT slot, pool, seed, score FROM trial JOIN individual ON individual.id = trial.individual "
+            "WHERE generation = ?",
+            (generation,),
+        )
+        return {
+            (Place(generation, slot), pool, seed): float("nan") if score is None else score
+            for slot, pool, seed, score in rows
+        }
+
+    def failures(self, generation: int) -> list[str]:
+        """The messages of a generation's failed trials, in order."""
+        rows = self._database.rows(
+            "SELECT message FROM trial JOIN individual ON individual.id = trial.individual "
+            "WHERE generation = ? AND status = 'failed' ORDER BY trial.id",
+            (generation,),
+        )
+        return [row[0] for row in rows]
+
+    def forget_failures(self, generation: int) -> None:
+        """Removes a generation's failed trials, so that going on tries them again."""
+        with self._database.transaction():
+            self._database.write(
+                "DELETE FROM trial WHERE status = 'failed' AND individual IN "
+                "(SELECT id FROM individual WHERE generation = ?)",
+                (generation,),
+            )
+
+    def trainings(self) -> int:
+        """The number of trials stored."""
+        return self._database.rows("SELECT count(*) FROM trial")[0][0]
+
+    # --- evaluations ------------------------------------------------------------------------------------------------
+
+    def finish_generation(self, evaluations: Sequence[Evaluation], hall_of_fame: Sequence[Evaluation]) -> None:
+        """Stores the evaluations of a whole generation, and the hall of fame after it."""
+        generation = evaluations[0].individual.place.generation
+        fitness = [evaluation.fitness for evaluation in evaluations]
+        with self._database.transaction():
+            self._database.write_many(
+                "INSERT INTO evaluation (individual, fitness, score, source, known_from) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (
+                        self._ids[e.individual.place],
+                        e.fitness,
+                        None if np.isnan(e.score) else e.score,
+                        e.source,
+                        None if e.known_from is None else self._ids[e.known_from],
+                    )
+                    for e in evaluations
+                ],
+            )
+            self._database.write(
+                "UPDATE generation SET finished_at = ?, best = ?, median = ? WHERE number = ?",
+                (now(), max(fitness), float(np.median(fitness)), generation),
+            )
+            self._database.write("DELETE FROM hall_of_fame")
+            self._database.write_many(
+                "INSERT INTO hall_of_fame (size, individual) VALUES (?, ?)",
+                [(e.individual.expression.size, self._ids[e.individual.place]) for e in hall_of_fame],
+            )
+            self._database.write("UPDATE study SET active_at = ?", (now(),))
+
+    def evaluations(self, population: Sequence[Individual]) -> list[Evaluation]:
+        """The evaluations of a generation's individuals, in order; none while it is unfinished."""
+        rows = self._database.rows(
+            "SELECT own.slot, fitness, score, source, other.generation, other.slot FROM evaluation "
+            "JOIN individual AS own ON own.id = evaluation.individual "
+            "LEFT JOIN individual AS other ON other.id = evaluation.known_from "
+            "WHERE own.generation = ? ORDER BY own.slot",
+            (population[0].place.generation,),
+        )
+        return [
+            Evaluation(
+                population[slot],
+                fitness,
+                float("nan") if score is None else score,
+                source,
+                None if generation is None else Place(generation, other),
+            )
+            for slot, fitness, score, source, generation, other in rows
+        ]
+
+
+def _status(outcome: Outcome) -> str:
+    return "failed" if outcome.failure else "diverged" if np.isnan(outcome.score) else "finished"
+
+
+def _packed_curves(outcome: Outcome) -> bytes:
+    curves: Mapping[str, np.ndarray] = {name: getattr(outcome, name) for name in _CURVES}
+    return np.stack([curves[name] for name in _CURVES]).astype("<f4").tobytes()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _jax_version() -> str:
+    try:
+        return version("jax")
+    except PackageNotFoundError:
+        return "none"

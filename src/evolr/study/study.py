@@ -1,0 +1,458 @@
+"""The study: a search that remembers everything, and goes on from what it remembers."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from evolr import config as configuration
+from evolr.config import Config
+from evolr.errors import EvolrError, StudyError
+from evolr.execution.local import Local
+from evolr.schedule import Schedule
+from evolr.search.archive import KnownEvaluations, champion, hall_of_fame
+from evolr.search.evaluation import evaluate, seeds_of, to_train
+from evolr.search.evolution import initial_population, next_population
+from evolr.search.individual import Evaluation, Individual, Place
+from evolr.study.database import Database
+from evolr.study.lock import WriterLock
+from evolr.study.records import TOLD, Records
+from evolr.study.run_directory import DATABASE, RunDirectory
+from evolr.training.task import Outcome, Trial
+
+_POOL = "fitness"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends a search before its last generation, cleanly. seconds: of this call. trainings: of the study in all.
+    target: a score, in the problem's metric, that the champion reaches.
+    """
+
+    seconds: float | None = None
+    trainings: int | None = None
+    target: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationReport:
+    """What there is to tell after a generation. Fitness is greater for the better.
+
+    trainings, training_seconds, seconds: of this call of `run`; generations_done: by it.
+    """
+
+    generation: int
+    generations: int
+    generations_done: int
+    best: float
+    median: float
+    champion: Evaluation
+    trainings: int
+    training_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search has found so far.
+
+    stopped_by: why it stopped before its last generation, None where it did not. trainings: in all. seconds: wall time
+    of this call; training_seconds: the part of it spent in training, compiling and loading.
+    """
+
+    schedule: Schedule | None
+    champion: Evaluation | None
+    hall_of_fame: list[Evaluation]
+    history: list[Evaluation]
+    stopped_by: str | None
+    trainings: int
+    seconds: float
+    training_seconds: float
+
+
+class _StopError(Exception):
+    """Raised between chunks of a generation, to leave it for now. The argument says why."""
+
+
+class Study:
+    """A study in a directory: created with a configuration, or opened where it exists.
+
+    >>> from tempfile import mkdtemp
+    >>> from evolr.config import resolve
+    >>> study = Study(Path(mkdtemp()) / "mine", resolve(settings={"search.generations": 2}))
+    >>> for individual in study.ask():
+    ...     study.tell(individual, 1 / individual.expression.size)  # train under it, then tell what it scored
+    >>> len(study.history())
+    20
+
+    Raises StudyError where the directory holds no study and no configuration is given, or a configuration other than
+    the stored one; StudyLockedError where another process writes it. `search.generations` alone may grow.
+
+    The right to write is taken at once and given back by `close`, or by the end of the process. To look at a study
+    that another process writes, use `evolr show` and `evolr runs`, or its files.
+    """
+
+    def __init__(self, directory: Path | str, config: Config | None = None) -> None:
+        self.directory = Path(directory)
+        self._files, is_new = RunDirectory.prepare(self.directory, config)
+        self._lock = WriterLock(self.directory, _holder(self.directory))
+        self._database: Database | None = None
+        try:
+            path = self.directory / DATABASE
+            self._database = Database.create(path) if is_new else Database.open(path, write=True)
+            self._records = Records(self._database)
+            self.config = self._agreed_config(config, is_new=is_new)
+            self._records.begin_session()
+            self._load()
+        except BaseException:
+            self._release()
+            raise
+
+    # --- from outside -----------------------------------------------------------------------------------------------
+
+    def ask(self) -> list[Individual]:
+        """The individuals of the current generation whose score is wanted; none when the search is over.
+
+        What was asked and not told is asked again, by another process too. Formulas that are known, by their text or
+        their values, are not asked.
+        """
+        while not self.is_finished:
+            if wanted := self._wanted():
+                return wanted
+            self._finish_generation()
+        return []
+
+    def tell(self, individual: Individual, score: float) -> None:
+        """Records the score of an individual, in the problem's own metric.
+
+        A score that is not finite is recorded as that of a diverged training, the worst. The same score told again
+        changes nothing. Raises StudyError for another score, and for an individual that was not asked.
+        """
+        place = individual.place
+        asked = {i.place: i for i in to_train(self._population, self._known)}
+        told = self._told.get(place)
+        if told is not None:
+            if told == score or not (math.isfinite(told) or math.isfinite(score)):
+                return
+            raise StudyError(f"individual {place} has the score {told} already, was told {score}")
+        if asked.get(place) != individual:
+            earlier = next((e for e in self._history if e.individual == individual), None)
+            if earlier is not None and (
+                earlier.score == score or not (math.isfinite(earlier.score) or math.isfinite(score))
+            ):
+                return
+            known = f"; it has the score {earlier.score} already" if earlier else ""
+            raise StudyError(f"individual {place} ({individual.expression}) was not asked{known}")
+        value = float(score) if math.isfinite(score) else float("nan")
+        nothing = np.empty(0, np.float32)
+        outcome = Outcome(value, None, nothing, nothing, nothing, nothing)
+        self._records.add_outcomes([(place, 0, outcome)], TOLD, self.config.training.epochs)
+        self._told[place] = value
+        if not self._wanted():
+            self._finish_generation()
+
+    def run(
+        self,
+        limits: Limits | None = None,
+        *,
+        executor: Local | None = None,
+        should_stop: Callable[[], str | None] = lambda: None,
+        on_trained: Callable[[int], None] | None = None,
+        on_generation: Callable[[GenerationReport], None] | None = None,
+    ) -> SearchResult:
+        """Trains and breeds until the last generation, a limit, or until `should_stop` gives a reason to stop.
+
+        executor: what trains; this machine, on all its devices, where None. should_stop: asked whenever trainings have finished.
+        on_trained: called with the number of networks just trained. on_generation: called after each generation.
+
+        Raises StudyError where every training of a generation fails.
+        """
+        start = time.perf_counter()
+        limits = limits or Limits()
+        local = executor or local_executor(self.config)
+        before = self._records.trainings()
+        first = self._generation
+
+        def reason() -> str | None:
+            if limits.seconds is not None and time.perf_counter() - start >= limits.seconds:
+                return f"the time is up: {limits.seconds:g} s"
+            if limits.trainings is not None and before + local.trainings >= limits.trainings:
+                return f"{limits.trainings} trainings are done"
+            if limits.target is not None and (best := self._best):
+                metric = self.config.problem.metric
+                if best.fitness >= metric.fitness(limits.target):
+                    return f"the target is reached: {metric.name} {metric.text(best.score)}"
+            return should_stop()
+
+        stopped_by = None
+        try:
+            while not self.is_finished:
+                if why := reason():
+                    raise _StopError(why)
+                self._train(local, reason, on_trained)
+                self._finish_generation()
+                if on_generation:
+                    seconds = time.perf_counter() - start
+                    on_generation(self._report(self._generation - first, local, seconds))
+        except _StopError as stop:
+            stopped_by = str(stop)
+        self._write_files()
+        return SearchResult(
+            schedule=self.champion,
+            champion=self._best,
+            hall_of_fame=self.front,
+            history=self.history(),
+            stopped_by=stopped_by,
+            trainings=self._records.trainings(),
+            seconds=time.perf_counter() - start,
+            training_seconds=local.seconds,
+        )
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all generations have been evaluated."""
+        return self._generation >= self.config.search.generations
+
+    @property
+    def champion(self) -> Schedule | None:
+        """The fittest schedule so far; None before the first generation is done."""
+        return None if self._best is None else self.config.search.schedule(self._best.individual.expression)
+
+    @property
+    def front(self) -> list[Evaluation]:
+        """The fittest of each size that is fitter than everything smaller."""
+        return list(self._front)
+
+    def history(self) -> list[Evaluation]:
+        """The evaluations of all finished generations, in order."""
+        return list(self._history)
+
+    def frame(self) -> Any:
+        """The history as a pandas DataFrame, with the columns of history.csv. Raises StudyError without pandas."""
+        try:
+            import pandas as pd  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise StudyError("a DataFrame needs pandas: pip install pandas") from error
+        return pd.DataFrame(self._files.history_rows(self._history))
+
+    def close(self) -> None:
+        """Writes the files and gives back the right to write. Closing twice is closing once."""
+        try:
+            if self._database is not None:
+                self._write_files()
+                self._records.end_session()
+        finally:
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+            return
+        with suppress(EvolrError):  # the error on its way is the one to tell of
+            self.close()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _release(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        self._lock.release()
+
+    def _agreed_config(self, given: Config | None, *, is_new: bool) -> Config:
+        """The stored configuration, grown where the given one asks for more generations."""
+        if is_new and given is not None:
+            self._records.create(given)
+            self._files.save_config(given)
+            return given
+        stored = self._records.config()
+        if given is None or given == stored:
+            return stored
+        changes = configuration.differences(stored, given)
+        grown = changes.pop("search.generations", None)
+        if changes:
+            shown = "; ".join(f"{name} is {old}, was asked to be {new}" for name, (old, new) in changes.items())
+            raise StudyError(f"{self.directory} was begun with other settings: {shown}. Begin another study for these")
+        if grown and given.search.generations < stored.search.generations:
+            raise StudyError(
+                f"{self.directory} is to have {grown[0]} generations; they may grow, not shrink to {grown[1]}"
+            )
+        self._records.replace_config(given)
+        self._files.save_config(given)
+        return given
+
+    def _load(self) -> None:
+        """Reads what is known: finished generations, the current one, what was told of it."""
+        self._history: list[Evaluation] = []
+        self._last: list[Evaluation] = []
+        self._best: Evaluation | None = None
+        self._front: list[Evaluation] = []
+        self._known = KnownEvaluations()
+        self._told: dict[Place, float] = {}
+        self._population: list[Individual] = []
+        self._generation = 0
+        for number in self._records.generations():
+            population = self._records.population(number)
+            evaluations = self._records.evaluations(population)
+            if not evaluations:
+                self._population = population
+                break
+            for evaluation in evaluations:
+                if evaluation.source == "trained":
+                    self._known.add(evaluation)
+            self._extend(evaluations)
+        if not self._population and not self.is_finished:
+            self._begin_generation()
+        scores = self._records.scores(self._generation)
+        self._told = {place: score for (place, pool, _), score in scores.items() if pool == TOLD}
+
+    def _extend(self, evaluations: list[Evaluation]) -> None:
+        """Takes up the evaluations of a finished generation."""
+        self._history += evaluations
+        self._last = evaluations
+        self._best = champion(evaluations if self._best is None else [self._best, *evaluations])
+        self._front = hall_of_fame([*self._front, *evaluations])
+        self._generation += 1
+
+    def _begin_generation(self) -> None:
+        search, seed = self.config.search, self.config.seed
+        self._population = next_population(search, seed, self._last) if self._last else initial_population(search, seed)
+        self._told = {}
+        self._records.add_population(self.config, self._population)
+
+    def _wanted(self) -> list[Individual]:
+        return [i for i in to_train(self._population, self._known) if i.place not in self._told]
+
+    def _train(self, local: Local, reason: Callable[[], str | None], on_trained: Callable[[int], None] | None) -> None:
+        """Trains what the current generation lacks; stores outcomes as they come. Raises _StopError in between."""
+        config, generation = self.config, self._generation
+        done = self._records.scores(generation)
+        work = [
+            (individual.place, seed, Trial(config.search.schedule(individual.expression), seed))
+            for individual in self._wanted()
+            for seed in seeds_of(config, generation)
+            if (individual.place, _POOL, seed) not in done
+        ]
+
+        def landed(outcomes: Mapping[int, Outcome]) -> None:
+            rows = [(work[number][0], work[number][1], outcome) for number, outcome in outcomes.items()]
+            self._records.add_outcomes(rows, _POOL, config.training.epochs)
+            if on_trained:
+                on_trained(len(outcomes))
+            if why := reason():
+                raise _StopError(why)
+
+        try:
+            local.run([trial for *_, trial in work], config.training.epochs, on_outcomes=landed)
+        except _StopError:
+            if any((place, _POOL, seed) not in self._records.scores(generation) for place, seed, _ in work):
+                raise  # otherwise the generation is whole, and is finished first
+        failures = self._records.failures(generation)
+        if failures and len(failures) == len(self._records.scores(generation)):
+            self._records.forget_failures(generation)
+            raise StudyError(f"every training of generation {generation + 1} failed; the first with: {failures[0]}")
+
+    def _finish_generation(self) -> None:
+        """Evaluates the current generation, whose trials are all there, and begins the next one."""
+        stored = self._records.scores(self._generation)
+        scores: dict[Place, list[float]] = {}
+        for (place, pool, _), score in sorted(stored.items(), key=lambda item: item[0][2]):
+            if pool == TOLD or place not in self._told:
+                scores.setdefault(place, []).append(score)
+        evaluations = evaluate(self.config, self._population, self._known, scores)
+        best, front = self._best, self._front
+        self._extend(evaluations)
+        self._records.finish_generation(evaluations, self._front)
+        if (best, front) != (self._best, self._front):
+            self._write_champion()
+        self._population = []
+        if not self.is_finished:
+            self._begin_generation()
+
+    def _write_champion(self) -> None:
+        if self._best is not None:
+            self._files.save_champion(self.config, self._best, self._front)
+
+    def _write_files(self) -> None:
+        """Writes all that is derived from the records, whatever a kill may have left of it."""
+        self._write_champion()
+        if self._history:
+            self._files.save_history(self._history)
+
+    def _report(self, done: int, local: Local, seconds: float) -> GenerationReport:
+        fitness = [e.fitness for e in self._last]
+        return GenerationReport(
+            generation=self._generation - 1,
+            generations=self.config.search.generations,
+            generations_done=done,
+            best=max(fitness),
+            median=float(np.median(fitness)),
+            champion=champion(self._history) if self._best is None else self._best,
+            trainings=local.trainings,
+            training_seconds=local.seconds,
+            seconds=seconds,
+        )
+
+
+def local_executor(config: Config, device_count: int | None = None) -> Local:
+    """What trains the trials of a search on this machine."""
+    return Local(config.problem, config.training.optimizer, _POOL, device_count=device_count)
+
+
+def evolve(
+    config: Config,
+    directory: Path | str,
+    limits: Limits | None = None,
+    *,
+    device_count: int | None = None,
+    should_stop: Callable[[], str | None] = lambda: None,
+    on_trained: Callable[[int], None] | None = None,
+    on_generation: Callable[[GenerationReport], None] | None = None,
+) -> SearchResult:
+    """Evolves a schedule in a study's directory, new or begun; see Study and Study.run for the arguments and errors."""
+    executor = local_executor(config, device_count)
+    RunDirectory.require_usable(Path(directory))
+    executor.prepare()  # before anything is written, so that what is refused leaves nothing
+    with Study(directory, config) as study:
+        return study.run(
+            limits,
+            executor=executor,
+            should_stop=should_stop,
+            on_trained=on_trained,
+            on_generation=on_generation,
+        )
+
+
+def stored_config(directory: Path) -> Config:
+    """The configuration of an existing study. Raises StudyError where there is none."""
+    database = Database.open(directory / DATABASE, write=False)
+    try:
+        return Records(database).config()
+    finally:
+        database.close()
+
+
+def _holder(directory: Path) -> str:
+    """Who writes a study, for the message to whoever may not."""
+    try:
+        database = Database.open(directory / DATABASE, write=False)
+    except StudyError:
+        return "another process"
+    try:
+        writer = Records(database).writer()
+    finally:
+        database.close()
+    return str(writer) if writer else "another process"
