@@ -168,6 +168,8 @@ def _reported(path: Path) -> Generator[None]:
     except sqlite3.OperationalError as error:
         raise StudyError(f"cannot use {path}: {error}{_advice(error)}") from error
     except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:
+            raise  # a broken constraint, say: a fault of this program, not of the file
         raise StudyError(
             f"{path} is damaged or no study at all ({error}); it was left as it is. "
             "Restore it from a copy, or start a new study elsewhere"

@@ -1,0 +1,42 @@
+"""A study small enough to run many times: a quadratic of dimension 3, two short generations and a bit."""
+
+import sqlite3
+
+from evolr.config import resolve
+
+SETTINGS = {
+    "problem.dimension": 3,
+    "problem.steps_per_epoch": 4,
+    "training.epochs": 2,
+    "search.population": 8,
+    "search.generations": 4,
+    "search.seeds": 3,
+    "search.tournament": 3,
+}
+
+
+def small(**changes):
+    return resolve("quadratic", settings={**SETTINGS, **changes})
+
+
+def remembered(path):
+    """Everything that a study remembers, but for when and by whom it was written."""
+    connection = sqlite3.connect(path / "study.db")
+    tables = {
+        "study": "id, config",
+        "generation": "number, best, median, finished_at IS NULL",
+        "individual": "*",
+        "parent": "*",
+        "trial": "individual, pool, seed, epochs, status, score, diverged_at, message, curves",
+        "evaluation": "*",
+        "hall_of_fame": "*",
+    }
+    try:
+        return {t: sorted(connection.execute(f"SELECT {c} FROM {t}"), key=repr) for t, c in tables.items()}  # noqa: S608
+    finally:
+        connection.close()
+
+
+def derived(path):
+    """The derived files, which hold no times."""
+    return {p.name: p.read_bytes() for p in path.iterdir() if p.suffix in (".json", ".csv", ".txt", ".toml")}

@@ -1,0 +1,137 @@
+"""Searching from outside: ask for individuals, tell what they scored."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from evolr.errors import StudyError
+from evolr.expression import parse
+from evolr.study.study import Study
+from tests.study.small import derived, remembered, small
+
+CONFIG = small()
+
+
+def score(individual):
+    """A loss that likes formulas of seven nodes."""
+    return 1.0 + abs(individual.expression.size - 7) + individual.expression.depth / 100
+
+
+def drive(path, order=lambda asked: asked, at_most=10**9):
+    """Runs a study by hand to its end, opened anew after each round, telling some of what was asked."""
+    rounds = 0
+    while True:
+        with Study(path, CONFIG) as study:
+            asked = study.ask()
+            for individual in order(asked)[:at_most]:
+                study.tell(individual, score(individual))
+        if not asked:
+            return rounds
+        rounds += 1
+
+
+def test_a_study_by_hand_selects_by_what_it_was_told(tmp_path):
+    drive(tmp_path)
+    with Study(tmp_path) as study:
+        history = study.history()
+        assert len(history) == 4 * 8
+        assert all(e.score == score(e.individual) for e in history if e.source == "trained")
+        assert (
+            study.champion.expression == min(history, key=lambda e: (e.score, e.individual.place)).individual.expression
+        )
+        assert study.front[-1].fitness == max(e.fitness for e in history)
+        assert study.ask() == []
+
+
+@pytest.mark.parametrize("at_most", [1, 3])
+def test_order_and_interruptions_change_nothing(tmp_path, at_most):
+    drive(tmp_path / "whole")
+    drive(tmp_path / "pieces", order=lambda asked: asked[::-1], at_most=at_most)
+    ignoring_ids = {"trial"}  # their order is that of the telling
+    one, two = remembered(tmp_path / "whole"), remembered(tmp_path / "pieces")
+    assert {k: v for k, v in one.items() if k not in ignoring_ids} == {
+        k: v for k, v in two.items() if k not in ignoring_ids
+    }
+    assert sorted(one["trial"]) == sorted(two["trial"])
+    assert derived(tmp_path / "whole") == derived(tmp_path / "pieces")
+
+
+def test_what_was_asked_and_not_told_is_asked_again(tmp_path):
+    with Study(tmp_path, CONFIG) as study:
+        first, *others = study.ask()
+        study.tell(first, 1.0)
+    with Study(tmp_path) as study:
+        assert study.ask() == others
+
+
+def test_known_formulas_are_not_asked(tmp_path):
+    with Study(tmp_path, CONFIG) as study:
+        seen = set()
+        while asked := study.ask():
+            for individual in asked:
+                assert individual.expression not in seen
+                seen.add(individual.expression)
+                study.tell(individual, score(individual))
+
+
+def test_the_same_score_told_twice_is_told_once_and_another_is_refused(tmp_path):
+    with Study(tmp_path, CONFIG) as study:
+        one, two, *_ = study.ask()
+        study.tell(one, 0.5)
+        study.tell(one, 0.5)
+        with pytest.raises(StudyError, match=r"has the score 0\.5 already, was told 0\.7"):
+            study.tell(one, 0.7)
+        study.tell(two, math.nan)
+        study.tell(two, math.inf)
+        for individual in study.ask():
+            study.tell(individual, 1.0)
+        study.tell(one, 0.5)  # of a generation that is over
+        with pytest.raises(StudyError, match=r"has the score 0\.5 already"):
+            study.tell(one, 0.7)
+
+
+def test_a_stranger_is_refused(tmp_path):
+    with Study(tmp_path, CONFIG) as study:
+        individual = study.ask()[0]
+        with pytest.raises(StudyError, match="was not asked"):
+            study.tell(replace(individual, expression=parse("epoch*12345")), 1.0)
+        with pytest.raises(StudyError, match="was not asked"):
+            study.tell(replace(individual, place=type(individual.place)(7, 0)), 1.0)
+        assert study.ask()[0] == individual
+
+
+@pytest.mark.parametrize("told", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_a_diverged_training(tmp_path, told):
+    with Study(tmp_path, CONFIG) as study:
+        first, *others = study.ask()
+        study.tell(first, told)
+        for individual in others:
+            study.tell(individual, 1.0)
+        evaluation = next(e for e in study.history() if e.individual == first)
+        assert evaluation.fitness == -math.inf
+        assert math.isnan(evaluation.score)
+
+
+def test_half_told_and_half_trained(tmp_path):
+    with Study(tmp_path, CONFIG) as study:
+        told = study.ask()[0]
+        study.tell(told, 1e-9)
+        result = study.run()
+        assert result.champion.individual.expression == told.expression
+
+
+def test_the_history_is_a_frame_where_pandas_is_there(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    drive(tmp_path)
+    with Study(tmp_path) as study:
+        frame = study.frame()
+    assert isinstance(frame, pandas.DataFrame)
+    assert len(frame) == 32
+    assert {"generation", "slot", "score", "expression"} <= set(frame.columns)
+
+
+def test_without_pandas_the_error_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    with Study(tmp_path, CONFIG) as study, pytest.raises(StudyError, match="pip install pandas"):
+        study.frame()

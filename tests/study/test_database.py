@@ -1,0 +1,106 @@
+"""The schema and its migrations."""
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evolr.errors import StudyError
+from evolr.study import database as module
+from evolr.study.database import Database
+from evolr.study.migrations import MIGRATIONS
+from evolr.study.study import Study
+from evolr.study.summary import summarise
+from tests.study.small import remembered, small
+
+KEPT = Path(__file__).parent / "databases"
+
+
+def test_a_database_of_every_schema_is_kept():
+    assert {p.name for p in KEPT.glob("*.db")} == {f"v{v}.db" for v in range(1, len(MIGRATIONS) + 1)}
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
+def test_a_study_of_any_schema_opens_and_goes_on(tmp_path, version):
+    shutil.copy(KEPT / f"v{version}.db", tmp_path / "study.db")
+    assert summarise(tmp_path).generations_done == 2
+    with Study(tmp_path, small(**{"search.generations": 3})) as study:
+        assert len(study.history()) == 16
+        study.run()
+    database = Database.open(tmp_path / "study.db", write=False)
+    assert database.version == len(MIGRATIONS)
+    database.close()
+    with Study(tmp_path / "anew", small(**{"search.generations": 3})) as study:
+        study.run()
+    assert remembered(tmp_path) == remembered(tmp_path / "anew")
+
+
+def test_a_newer_schema_is_refused(tmp_path):
+    shutil.copy(KEPT / "v1.db", tmp_path / "study.db")
+    connection = sqlite3.connect(tmp_path / "study.db")
+    connection.execute("INSERT INTO migration VALUES (99, '2099-01-01', '9.0')")
+    connection.commit()
+    connection.close()
+    for write in (True, False):
+        with pytest.raises(StudyError, match=r"schema version 99.*update evolr"):
+            Database.open(tmp_path / "study.db", write=write)
+
+
+def test_rows_without_their_owner_are_refused(tmp_path):
+    with Study(tmp_path / "run", small()) as study, pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+        study._database.write("INSERT INTO parent VALUES (12345, 0, 1)")
+
+
+def test_a_failing_migration_leaves_the_schema_before(tmp_path, monkeypatch):
+    shutil.copy(KEPT / "v1.db", tmp_path / "study.db")
+    monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE extra (x);\nCREATE TABLE broken (;"))
+    with pytest.raises(StudyError, match="syntax error"):
+        Database.open(tmp_path / "study.db", write=True)
+    monkeypatch.undo()
+    database = Database.open(tmp_path / "study.db", write=True)
+    assert not database.rows("SELECT 1 FROM sqlite_schema WHERE name = 'extra'")
+    assert database.version == len(MIGRATIONS)
+    database.close()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from evolr.study import database
+original = database._statements
+def statements(script):
+    yield from original(script)
+    os.kill(os.getpid(), signal.SIGKILL)
+database._statements = statements
+database.MIGRATIONS = (*database.MIGRATIONS, "CREATE TABLE extra (x);")
+{action}
+"""
+
+
+def killed(action):
+    process = subprocess.run([sys.executable, "-c", KILLED.format(action=action)], check=False)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_kill_inside_a_migration_leaves_the_schema_before(tmp_path):
+    path = tmp_path / "study.db"
+    shutil.copy(KEPT / "v1.db", path)
+    killed(f"database.Database.open(Path({str(path)!r}), write=True)")
+    database = Database.open(path, write=True)
+    assert not database.rows("SELECT 1 FROM sqlite_schema WHERE name = 'extra'")
+    database.close()
+    assert summarise(tmp_path).generations_done == 2
+
+
+def test_a_kill_inside_the_creation_leaves_no_study_and_is_no_obstacle(tmp_path):
+    path = tmp_path / "study.db"
+    killed(f"database.Database.create(Path({str(path)!r}))")
+    assert not path.exists()
+    assert list(tmp_path.iterdir())
+    with Study(tmp_path, small()) as study:
+        assert study.ask()
+    assert not list(tmp_path.glob("study.db.new*"))
