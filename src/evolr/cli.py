@@ -123,14 +123,14 @@ def root(
 
 def search(
     context: typer.Context,
-    preset: Annotated[str | None, typer.Option(help="The preset to start from: original (default), quadratic.")] = None,
+    preset: Annotated[str | None, typer.Option(help="The preset to start from; original by default.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings, on top of the preset.")] = None,
     run: Annotated[
         Path | None, typer.Option(help="The run directory: a new one, or one to go on with; runs/PRESET-N by default.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The study's seed.")] = None,
-    problem: Annotated[str | None, typer.Option(help="The problem: mnist1d-mlp, quadratic.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, momentum, adam or adamw.")] = None,
+    problem: Annotated[str | None, typer.Option(help="The problem, by name.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="The optimiser, by name.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training of the search.")] = None,
     population: Annotated[int | None, typer.Option(help="Individuals in a population.")] = None,
     generations: Annotated[int | None, typer.Option(help="Populations evaluated, the first included.")] = None,

@@ -43,7 +43,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(RunDirectoryError, match=r"champion\.txt: No space left on device"):
         directory.write("champion.txt", b"new")
     assert (tmp_path / "run" / "champion.txt").read_bytes() == b"old"

@@ -8,7 +8,8 @@
     front.csv         the best formula of each size, with the columns that PySR's users know
     comparison.*      the comparison with the baselines: json, csv, png
 
-Every file is written beside its place and renamed, so that none is ever half there.
+Every file is written beside its place and renamed, so that none is ever half there. None is flushed to the disk: what a
+power cut takes of the derived files, going on with the study writes again.
 """
 
 from __future__ import annotations
@@ -164,8 +165,6 @@ class RunDirectory:
             descriptor, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
             os.chmod(temporary, 0o644)
             os.replace(temporary, self.path / name)
         except OSError as error:
