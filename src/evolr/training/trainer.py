@@ -10,6 +10,7 @@ A run's arithmetic does not depend on its place in a chunk, on the chunk's size 
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -187,6 +188,7 @@ class Trainer:
 
     def _land(self, flight: _Flight, keep_steps: bool) -> dict[int, Outcome]:
         """Waits for a chunk and reads its outcomes, by trial number."""
+        _wait_for(flight.records[-1].val_loss if flight.score is None else flight.score)
         train_loss, val_loss, val_score, steps = (
             np.stack([np.asarray(getattr(record, name)) for record in flight.records], axis=1)
             for name in Record._fields
@@ -210,6 +212,14 @@ class Trainer:
     def _load_batches(self, seeds: tuple[int, ...], epoch: int) -> Tree:
         """The batches of an epoch on the devices; each array (seeds, steps, …)."""
         return jax.device_put(_stack([self._task.batches(seed, epoch) for seed in seeds]), self._copied)
+
+
+def _wait_for(array: Any) -> None:
+    """Waits in Python rather than in JAX, so that a signal's handler runs while the devices work."""
+    pause = 0.0002
+    while not array.is_ready():
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
 
 
 def _shortest(value: np.float32) -> float:
