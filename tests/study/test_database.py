@@ -98,7 +98,7 @@ def test_a_kill_inside_a_migration_leaves_the_schema_before(tmp_path):
 
 def test_a_kill_inside_the_creation_leaves_no_study_and_is_no_obstacle(tmp_path):
     path = tmp_path / "study.db"
-    killed(f"database.Database.create(Path({str(path)!r}))")
+    killed(f"database.Database.create(Path({str(path)!r}), print)")
     assert not path.exists()
     assert list(tmp_path.iterdir())
     with Study(tmp_path, small()) as study:

@@ -2,7 +2,6 @@ import os
 
 import pytest
 
-from evolr.config import resolve
 from evolr.errors import RunDirectoryError, StudyError
 from evolr.study.run_directory import RunDirectory
 
@@ -11,29 +10,29 @@ def test_a_taken_directory_is_refused_and_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(RunDirectoryError, match="exists already"):
-        RunDirectory.prepare(tmp_path / "mine", resolve())
+        RunDirectory.prepare(tmp_path / "mine", may_begin=True)
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
 def test_an_empty_directory_may_be_used_and_a_file_may_not(tmp_path):
     (tmp_path / "empty").mkdir()
-    assert RunDirectory.prepare(tmp_path / "empty", resolve())[1]
+    RunDirectory.prepare(tmp_path / "empty", may_begin=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(RunDirectoryError, match="exists already"):
-        RunDirectory.prepare(tmp_path / "file", resolve())
+        RunDirectory.prepare(tmp_path / "file", may_begin=True)
 
 
 def test_what_a_killed_creation_left_is_no_obstacle(tmp_path):
     (tmp_path / "study.db.new").write_bytes(b"half")
     (tmp_path / "study.db.new-wal").write_bytes(b"half")
     (tmp_path / "writer.lock").write_bytes(b"")
-    assert RunDirectory.prepare(tmp_path, resolve())[1]
+    RunDirectory.prepare(tmp_path, may_begin=True)
 
 
 def test_a_directory_below_a_file_cannot_be_created(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunDirectoryError, match="cannot create"):
-        RunDirectory.prepare(tmp_path / "file" / "run", resolve())
+        RunDirectory.prepare(tmp_path / "file" / "run", may_begin=True)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -60,6 +59,6 @@ def test_what_is_no_run_directory_is_refused(tmp_path):
     with pytest.raises(RunDirectoryError, match="not a run directory"):
         RunDirectory.open(tmp_path)
     with pytest.raises(StudyError, match="give a configuration"):
-        RunDirectory.prepare(tmp_path / "new", None)
+        RunDirectory.prepare(tmp_path / "new", may_begin=False)
     with pytest.raises(RunDirectoryError, match="cannot read the champion"):
         RunDirectory.create(tmp_path / "run").champion()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +33,11 @@ class Database:
         self.path = path
 
     @classmethod
-    def create(cls, path: Path) -> Database:
-        """A new database with the schema. The file appears whole, or not at all: it is made beside and renamed."""
+    def create(cls, path: Path, begin: Callable[[Database], None]) -> Database:
+        """A new database with the schema and what `begin` writes.
+
+        The file appears whole, or not at all: it is made beside its place and renamed.
+        """
         unfinished = path.with_name(path.name + UNFINISHED)
         for leftover in path.parent.glob(unfinished.name + "*"):
             leftover.unlink()
@@ -42,7 +45,9 @@ class Database:
             connection = sqlite3.connect(unfinished, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                cls(connection, unfinished)._migrate()
+                database = cls(connection, unfinished)
+                database._migrate()
+                begin(database)
             finally:
                 connection.close()
             unfinished.rename(path)

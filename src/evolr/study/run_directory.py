@@ -58,18 +58,18 @@ class RunDirectory:
         self.path = path
 
     @classmethod
-    def prepare(cls, path: Path, config: Config | None) -> tuple[RunDirectory, bool]:
-        """The directory of a study, and whether it is a new one, for which a configuration must be given.
+    def prepare(cls, path: Path, *, may_begin: bool) -> RunDirectory:
+        """The directory of a study; made, where there is none and one may begin.
 
-        Raises StudyError where there is no study and no configuration, RunDirectoryError where the path is taken by
+        Raises StudyError where there is no study and none may begin, RunDirectoryError where the path is taken by
         something else or cannot be written.
         """
         cls.require_usable(path)
-        if os.path.isfile(path / DATABASE):
-            return cls(path), False
-        if config is None:
+        if may_begin:
+            return cls.create(path)
+        if not os.path.isfile(path / DATABASE):
             raise StudyError(f"{path} is not a study: it has no {DATABASE}; give a configuration to begin one")
-        return cls.create(path), True
+        return cls(path)
 
     @classmethod
     def create(cls, path: Path) -> RunDirectory:

@@ -102,14 +102,17 @@ class Study:
 
     def __init__(self, directory: Path | str, config: Config | None = None) -> None:
         self.directory = Path(directory)
-        self._files, is_new = RunDirectory.prepare(self.directory, config)
+        self._files = RunDirectory.prepare(self.directory, may_begin=config is not None)
         self._lock = WriterLock(self.directory, _holder(self.directory))
         self._database: Database | None = None
         try:
             path = self.directory / DATABASE
-            self._database = Database.create(path) if is_new else Database.open(path, write=True)
+            if config is None or path.is_file():
+                self._database = Database.open(path, write=True)
+            else:
+                self._database = Database.create(path, lambda database: Records(database).create(config))
             self._records = Records(self._database)
-            self.config = self._agreed_config(config, is_new=is_new)
+            self.config = self._agreed_config(config)
             self._records.begin_session()
             self._load()
         except BaseException:
@@ -137,13 +140,12 @@ class Study:
         changes nothing. Raises StudyError for another score, and for an individual that was not asked.
         """
         place = individual.place
-        asked = {i.place: i for i in to_train(self._population, self._known)}
         told = self._told.get(place)
         if told is not None:
             if told == score or not (math.isfinite(told) or math.isfinite(score)):
                 return
             raise StudyError(f"individual {place} has the score {told} already, was told {score}")
-        if asked.get(place) != individual:
+        if self._fresh.get(place) != individual:
             earlier = next((e for e in self._history if e.individual == individual), None)
             if earlier is not None and (
                 earlier.score == score or not (math.isfinite(earlier.score) or math.isfinite(score))
@@ -272,12 +274,8 @@ class Study:
             self._database = None
         self._lock.release()
 
-    def _agreed_config(self, given: Config | None, *, is_new: bool) -> Config:
+    def _agreed_config(self, given: Config | None) -> Config:
         """The stored configuration, grown where the given one asks for more generations."""
-        if is_new and given is not None:
-            self._records.create(given)
-            self._files.save_config(given)
-            return given
         stored = self._records.config()
         if given is None or given == stored:
             return stored
@@ -291,11 +289,11 @@ class Study:
                 f"{self.directory} is to have {grown[0]} generations; they may grow, not shrink to {grown[1]}"
             )
         self._records.replace_config(given)
-        self._files.save_config(given)
         return given
 
     def _load(self) -> None:
         """Reads what is known: finished generations, the current one, what was told of it."""
+        self._files.save_config(self.config)
         self._history: list[Evaluation] = []
         self._last: list[Evaluation] = []
         self._best: Evaluation | None = None
@@ -316,6 +314,7 @@ class Study:
             self._extend(evaluations)
         if not self._population and not self.is_finished:
             self._begin_generation()
+        self._fresh = {i.place: i for i in to_train(self._population, self._known)}
         scores = self._records.scores(self._generation)
         self._told = {place: score for (place, pool, _), score in scores.items() if pool == TOLD}
 
@@ -330,11 +329,13 @@ class Study:
     def _begin_generation(self) -> None:
         search, seed = self.config.search, self.config.seed
         self._population = next_population(search, seed, self._last) if self._last else initial_population(search, seed)
+        self._fresh = {i.place: i for i in to_train(self._population, self._known)}
         self._told = {}
         self._records.add_population(self.config, self._population)
 
     def _wanted(self) -> list[Individual]:
-        return [i for i in to_train(self._population, self._known) if i.place not in self._told]
+        """What has no score from outside yet, of the current generation's formulas that are not known."""
+        return [i for i in self._fresh.values() if i.place not in self._told]
 
     def _train(self, local: Local, reason: Callable[[], str | None], on_trained: Callable[[int], None] | None) -> None:
         """Trains what the current generation lacks; stores outcomes as they come. Raises _StopError in between."""
@@ -378,7 +379,7 @@ class Study:
         self._records.finish_generation(evaluations, self._front)
         if (best, front) != (self._best, self._front):
             self._write_champion()
-        self._population = []
+        self._population, self._fresh = [], {}
         if not self.is_finished:
             self._begin_generation()
 
