@@ -152,7 +152,7 @@ BAD = [
     (("show", "sinn(epoch)"), "did you mean 'sin'"),
     (("show", "none.json"), "cannot read"),
     (("show", "bad.json"), "not a schedule document"),
-    (("show", "taken"), "not a run directory"),
+    (("show", "taken"), "not a study"),
     (("show", "1", "-o", "nowhere/curve.png"), "cannot write"),
     (("show", "runs/original-9"), "no run directory"),
     (("show", "1", "--epochs", "100000", "--steps-per-epoch", "100000"), "10,000,000 steps at most"),

@@ -10,7 +10,8 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -112,6 +113,19 @@ class _Interruption:
         return f"what was finished is in {self._path}; go on with: evolr evolve --run {self._path}"
 
 
+@contextmanager
+def _unused_removed(path: Path, *, reserved: bool) -> Generator[None]:
+    """Where a search is refused before it begins, the directories that were made for it go again."""
+    try:
+        yield
+    except EvolrError:
+        if reserved:
+            with suppress(OSError):  # not empty, so in use
+                path.rmdir()
+                path.parent.rmdir()
+        raise
+
+
 @app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -165,9 +179,9 @@ def search(
         **_settings(setting),
     }
     given = {name: value for name, value in given.items() if value is not None}
-    path, resolved = _study_of(run, preset, config, given)
     limits = Limits(None if max_time is None else _seconds(max_time), max_trainings, target)
-    with _Interruption(path) as interruption:
+    path, resolved = _study_of(run, preset, config, given)
+    with _Interruption(path) as interruption, _unused_removed(path, reserved=run is None):
         with progress.searching(progress.display(quiet), resolved.problem.metric) as (on_trained, on_generation):
             result = evolve(
                 resolved,
@@ -178,7 +192,8 @@ def search(
                 on_trained=on_trained,
                 on_generation=on_generation,
             )
-        interruption.leave()
+        if result.stopped_by is not None:
+            interruption.leave()
     document: dict[str, Any] = {
         "run": str(path),
         "expression": str(result.schedule.expression) if result.schedule else None,
@@ -191,7 +206,8 @@ def search(
     }
     if not json:
         out = progress.output()
-        out.print(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
+        if result.hall_of_fame:
+            out.print(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
         out.print(tables.search_summary(result, resolved, path), soft_wrap=True, highlight=False)
     if context.info_name == "run" and result.schedule is not None:
         compared = _compare_run(path, resolved, resolved.comparison, devices, quiet)
@@ -317,7 +333,7 @@ def _study_of(run: Path | None, preset: str | None, file: Path | None, given: di
     if run is not None and preset is None and file is None and os.path.isfile(run / DATABASE):
         return run, changed(stored_config(run), given)
     resolved = resolve(preset or "original", file, given)
-    return run or RunDirectory.next_free(RUNS, preset or "original"), resolved
+    return run or RunDirectory.reserve(RUNS, preset or "original"), resolved
 
 
 def _compare_run(

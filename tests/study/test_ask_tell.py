@@ -7,7 +7,7 @@ import pytest
 
 from evolr.errors import StudyError
 from evolr.expression import parse
-from evolr.study.study import Study
+from evolr.study.study import Limits, Study
 from tests.study.small import derived, remembered, small
 
 CONFIG = small()
@@ -99,6 +99,21 @@ def test_a_stranger_is_refused(tmp_path):
         with pytest.raises(StudyError, match="was not asked"):
             study.tell(replace(individual, place=type(individual.place)(7, 0)), 1.0)
         assert study.ask()[0] == individual
+        study.tell(individual, 1.0)
+        with pytest.raises(StudyError, match="was not asked"):  # a stranger at a place that is told
+            study.tell(replace(individual, expression=parse("epoch*12345")), 1.0)
+        for score in (None, "half", [1.0]):
+            with pytest.raises(StudyError, match="a score is a number"):
+                study.tell(study.ask()[0], score)
+
+
+def test_what_was_trained_is_not_asked(tmp_path):
+    with Study(tmp_path, small(**{"search.population": 60, "search.seeds": 1})) as study:
+        everybody = study.ask()
+        study.run(Limits(trainings=1))  # ends with the chunk under way
+        left = study.ask()
+        assert 0 < len(left) < len(everybody)
+        assert left == [individual for individual in everybody if individual in left]
 
 
 @pytest.mark.parametrize("told", [math.nan, math.inf, -math.inf])

@@ -5,6 +5,9 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -138,7 +141,7 @@ def test_any_other_change_is_refused_with_the_difference(whole, changes, part):
 
 def test_a_number_of_trainings_ends_a_search_and_it_can_go_on(whole, tmp_path):
     result = evolve(CONFIG, tmp_path / "run", Limits(trainings=20))
-    assert result.stopped_by == "20 trainings are done"
+    assert result.stopped_by == f"{result.trainings} trainings are done, 20 were wanted"
     assert 20 <= result.trainings < 40
     assert summarise(tmp_path / "run").state == "stopped"
     evolve(CONFIG, tmp_path / "run")
@@ -287,6 +290,92 @@ def test_every_trial_failing_stops_the_search_and_going_on_tries_again(whole, tm
             evolve(CONFIG, tmp_path / "run")
     evolve(CONFIG, tmp_path / "run")
     assert remembered(tmp_path / "run") == remembered(whole)
+
+
+def test_an_individual_that_fails_alone_in_its_generation_does_not_stop_the_search(tmp_path, monkeypatch):
+    """Where something has been trained before, a generation of failures is bad luck, not a broken problem."""
+    from dataclasses import replace
+
+    from evolr.problems import Quadratic
+    from evolr.search.evaluation import seeds_of
+
+    task = Quadratic.task
+    bad = set(seeds_of(CONFIG, 2))
+
+    def flaky(self, pool):
+        own = task(self, pool)
+
+        def batches(seed, epoch):
+            if seed in bad:
+                raise RuntimeError("no data today")
+            return own.batches(seed, epoch)
+
+        return replace(own, batches=batches)
+
+    monkeypatch.setattr(Quadratic, "task", flaky)
+    assert evolve(CONFIG, tmp_path / "run").stopped_by is None
+    assert summarise(tmp_path / "run").state == "done"
+
+
+def test_a_study_that_could_not_write_closes_and_opens_again(whole, tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    study = Study(path, CONFIG)
+    with monkeypatch.context() as patch:
+
+        def full(*_):
+            raise StudyError("database or disk is full")
+
+        patch.setattr(Records, "finish_generation", full)
+        with pytest.raises(StudyError, match="disk is full"):
+            study.run()
+    for call in (study.ask, study.run, lambda: study.tell(None, 1.0)):
+        with pytest.raises(StudyError, match="is closed; open it again"):
+            call()
+    evolve(CONFIG, path)
+    assert remembered(path) == remembered(whole)
+
+
+def test_limits_count_each_call_of_a_shared_executor_once(tmp_path):
+    from evolr.study.study import local_executor
+
+    executor = local_executor(CONFIG)
+    with Study(tmp_path / "run", CONFIG) as study:
+        first = study.run(Limits(trainings=20), executor=executor).trainings
+        second = study.run(Limits(trainings=first + 10), executor=executor)
+    assert second.trainings >= first + 10
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="needs to become another user")
+def test_a_reader_that_may_not_write_sees_what_a_killed_writer_left(tmp_path):
+    path = tmp_path / "run"
+    Study(path, CONFIG).close()
+    crash = f"""
+import os
+from evolr.study.study import Study, Limits
+study = Study({str(path)!r}); study.run(Limits(trainings=20)); os._exit(9)"""
+    subprocess.run([sys.executable, "-c", crash], check=False)
+    assert (path / "study.db-wal").stat().st_size > 0
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.owner() == "root" and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    for file in path.iterdir():
+        file.chmod(0o644)
+    look = f"""
+import os
+from pathlib import Path
+import evolr.study.summary as summary
+os.setuid(65534)
+print(summary.summarise(Path({str(path)!r})).trainings)"""
+    seen = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
+    assert int(seen) == summarise(path).trainings >= 20
+
+
+def test_a_study_whose_configuration_is_missing_is_refused(tmp_path):
+    Database.create(tmp_path / DATABASE, lambda _: None).close()
+    with pytest.raises(StudyError, match="holds no configuration"):
+        Study(tmp_path, CONFIG)
+    with pytest.raises(StudyError, match="holds no configuration"):
+        summarise(tmp_path)
 
 
 def test_one_seed_failing_is_recorded_and_the_search_goes_on(tmp_path, monkeypatch):

@@ -49,10 +49,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["champion.txt"]
 
 
-def test_the_next_free_name_counts_up(tmp_path):
-    assert RunDirectory.next_free(tmp_path, "original").name == "original-1"
-    (tmp_path / "original-1").mkdir()
-    assert RunDirectory.next_free(tmp_path, "original").name == "original-2"
+def test_reserved_names_count_up_and_are_had_once(tmp_path):
+    assert RunDirectory.reserve(tmp_path / "runs", "original").name == "original-1"
+    assert RunDirectory.reserve(tmp_path / "runs", "original").name == "original-2"
 
 
 def test_what_is_no_run_directory_is_refused(tmp_path):

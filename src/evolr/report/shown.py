@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from evolr.config import resolve
-from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, shortened
+from evolr.config import problem_name, resolve
+from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, shortened
 from evolr.expression import SIGNALS, Expression, ordinary_text, original_text, parse
 from evolr.expression.simplify import latex, simplified
-from evolr.problems import Metric
 from evolr.report.tables import front_table
 from evolr.schedule import Schedule
-from evolr.study.run_directory import RunDirectory
 from evolr.study.summary import summarise
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
@@ -103,19 +100,25 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
     front: Table | None = None
     provenance: dict[str, Any] = {}
     if os.path.isdir(what):  # unlike Path.is_dir, False for a formula too long to be a path
-        directory = RunDirectory.open(Path(what))
-        summary = summarise(directory.path)
-        document = directory.champion_document()
-        schedule, provenance = Schedule.from_json(document), Schedule.provenance(document)
-        front = _front_table(directory, summary.config.problem.metric)
-        provenance |= {
+        summary = summarise(Path(what))
+        config = summary.config
+        done = f"{summary.generations_done} of {config.search.generations}"
+        if summary.champion is None:
+            raise StudyError(
+                f"{what} is {summary.state}, {done} generations are done: there is no champion to show yet"
+            )
+        schedule, front = summary.champion, front_table(summary.front, config.problem.metric)
+        provenance = {
+            "problem": problem_name(config.problem),
+            "seed": config.seed,
+            config.problem.metric.name: summary.best,
             "state": summary.state,
-            "generations": f"{summary.generations_done} of {summary.config.search.generations}",
+            "generations": done,
             "trainings": summary.trainings,
             "last activity": summary.active_at,
         }
-        epochs = epochs or summary.config.comparison.epochs
-        steps_per_epoch = steps_per_epoch or summary.config.problem.steps_per_epoch
+        epochs = epochs or config.comparison.epochs
+        steps_per_epoch = steps_per_epoch or config.problem.steps_per_epoch
     elif os.path.isfile(what) or what.endswith(".json"):
         try:
             document = Path(what).read_bytes()
@@ -150,15 +153,6 @@ def _formula(text: str) -> Expression:
 
 def _live_signals(schedule: Schedule) -> list[str]:
     return sorted(name for name in schedule.expression.signals if SIGNALS[name].live)
-
-
-def _front_table(directory: RunDirectory, metric: Metric) -> Table | None:
-    path = directory.path / "front.csv"
-    if not path.is_file():
-        return None
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [(row["Complexity"], float(row["Score"]), row["Equation"]) for row in csv.DictReader(file)]
-    return front_table(rows, metric)
 
 
 def _sparkline(curve: NDArray[np.float64]) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from evolr.config import Config, problem_name
 from evolr.contest.comparison import CHAMPION, CONFIDENCE, SIGNIFICANCE, ComparisonResult, Contender
 from evolr.errors import EvolrError
-from evolr.expression import ordinary_text
+from evolr.expression import Expression, ordinary_text
 from evolr.problems import Metric
 from evolr.search.individual import Evaluation
 from evolr.study.study import SearchResult
@@ -59,17 +59,17 @@ def verdict(result: ComparisonResult) -> str:
 def hall_of_fame_table(front: Sequence[Evaluation], metric: Metric) -> Table:
     """The best formula of each size."""
     expressions = [(e.individual.expression, e.score) for e in front]
-    return front_table([(str(e.size), score, ordinary_text(e)) for e, score in expressions], metric)
+    return front_table([(expression.size, score, expression) for expression, score in expressions], metric)
 
 
-def front_table(rows: Iterable[tuple[str, float, str]], metric: Metric) -> Table:
+def front_table(rows: Iterable[tuple[int, float, Expression]], metric: Metric) -> Table:
     """The table of (size, score, formula) rows."""
     table = _table("best of each size")
     table.add_column("size", justify="right")
     table.add_column(metric.name, justify="right")
     table.add_column("formula", overflow="fold")
     for size, score, formula in rows:
-        table.add_row(size, metric.text(score), formula)
+        table.add_row(str(size), metric.text(score), ordinary_text(formula))
     return table
 
 
@@ -112,7 +112,7 @@ def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> Table:
             f"{summary.generations_done} of {config.search.generations}",
             "" if summary.best is None else metric.text(summary.best),
             summary.active_at[:16].replace("T", " "),
-            summary.champion,
+            str(summary.champion.expression) if summary.champion else "",
         )
     return table
 
@@ -128,7 +128,7 @@ def summary_document(path: Path, summary: Summary | EvolrError) -> dict[str, Any
         "generations_done": summary.generations_done,
         "generations": summary.config.search.generations,
         "best": summary.best,
-        "champion": summary.champion,
+        "champion": str(summary.champion.expression) if summary.champion else None,
         "trainings": summary.trainings,
         "active_at": summary.active_at,
     }

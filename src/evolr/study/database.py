@@ -62,20 +62,29 @@ class Database:
         if not path.is_file():
             raise StudyError(f"{path.parent} is not a study: it has no {path.name}")
         with _reported(path):
-            mode = "mode=rw" if write else "mode=ro"
-            if not write and not os.access(path.parent, os.W_OK):
-                mode += "&immutable=1"  # a reader of a WAL database needs a file beside it, which cannot be made here
-            uri = f"file:{quote(str(path.absolute()))}?{mode}"
-            connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
-            database = cls(connection, path)
             try:
-                database._recognise()
-                if write:
-                    database._prepare()
-                    database._migrate()
-            except BaseException:
-                connection.close()
-                raise
+                return cls._connected(path, "mode=rw" if write else "mode=ro", write=write)
+            except sqlite3.OperationalError:
+                log = path.with_name(path.name + "-wal")
+                if write or os.access(path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
+                    raise
+                # A reader of a WAL database needs files beside it, which cannot be made here. Nobody is writing, and
+                # nothing waits in the log, so the file is all there is.
+                return cls._connected(path, "immutable=1", write=False)
+
+    @classmethod
+    def _connected(cls, path: Path, mode: str, *, write: bool) -> Database:
+        uri = f"file:{quote(str(path.absolute()))}?{mode}"
+        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        database = cls(connection, path)
+        try:
+            database._recognise()
+            if write:
+                database._prepare()
+                database._migrate()
+        except BaseException:
+            connection.close()
+            raise
         return database
 
     def close(self) -> None:
@@ -120,8 +129,8 @@ class Database:
 
     def _recognise(self) -> None:
         self._connection.row_factory = sqlite3.Row
-        row = self.row("PRAGMA application_id")
-        if row is None or row[0] != APPLICATION_ID:
+        self._connection.execute("SELECT 1 FROM sqlite_schema").fetchall()  # raises where it cannot be read
+        if self.rows("PRAGMA application_id")[0][0] != APPLICATION_ID:
             raise StudyError(f"{self.path} is not evolr's: it is another program's database; it was left as it is")
         if self.version > len(MIGRATIONS):
             raise StudyError(

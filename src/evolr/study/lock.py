@@ -6,6 +6,7 @@ that ends: a dead writer's lock is simply free.
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ from evolr.errors import StudyError, StudyLockedError
 
 LOCK_FILE: Final = "writer.lock"
 
+_PATIENCE: Final = 0.5  # seconds: longer than anybody looks, in `is_held`
+
 
 class WriterLock:
     """The right to write a study's directory, held from construction to `release`.
@@ -23,7 +26,7 @@ class WriterLock:
     """
 
     def __init__(self, directory: Path, holder: str) -> None:
-        self._lock = FileLock(directory / LOCK_FILE, timeout=0)
+        self._lock = FileLock(directory / LOCK_FILE, timeout=_PATIENCE)
         try:
             self._lock.acquire()
         except Timeout:
@@ -35,3 +38,15 @@ class WriterLock:
 
     def release(self) -> None:
         self._lock.release()
+
+
+def is_held(directory: Path) -> bool:
+    """Whether somebody is writing a study. Looks for an instant, by a shared lock that needs no right to write."""
+    try:
+        with (directory / LOCK_FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -15,6 +15,7 @@ import numpy as np
 import evolr
 from evolr import config as configuration
 from evolr.config import Config
+from evolr.errors import StudyError
 from evolr.expression import LANGUAGE_VERSION, original_text, parse
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.study.database import Database, now
@@ -27,13 +28,12 @@ _CURVES = ("train_loss", "val_loss", "val_score", "learning_rate")
 
 
 class Writer(NamedTuple):
-    """Who wrote last. is_alive: None where that cannot be known, on another host."""
+    """Who began to write last. ended_at: None while it writes, and after a kill."""
 
     host: str
     process: int
     started_at: str
     ended_at: str | None
-    is_alive: bool | None
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}, since {self.started_at}"
@@ -56,7 +56,10 @@ class Records:
             self._database.write("INSERT INTO study (id, config, created_at, active_at) VALUES (1, ?, ?, ?)", values)
 
     def config(self) -> Config:
-        return configuration.from_data(tomllib.loads(self._database.rows("SELECT config FROM study")[0][0]))
+        rows = self._database.rows("SELECT config FROM study")
+        if not rows:
+            raise StudyError(f"{self._database.path} holds no configuration: it is damaged; it was left as it is")
+        return configuration.from_data(tomllib.loads(rows[0][0]))
 
     def replace_config(self, config: Config) -> None:
         with self._database.transaction():
@@ -80,10 +83,7 @@ class Records:
     def writer(self) -> Writer | None:
         """Who writes or wrote last; None where nobody has."""
         row = self._database.row("SELECT host, process, started_at, ended_at FROM session ORDER BY id DESC LIMIT 1")
-        if row is None:
-            return None
-        here = row["host"] == socket.gethostname()
-        return Writer(*row, is_alive=False if row["ended_at"] else _is_running(row["process"]) if here else None)
+        return None if row is None else Writer(*row)
 
     # --- populations ------------------------------------------------------------------------------------------------
 
@@ -176,6 +176,10 @@ class Records:
             for slot, pool, seed, score in rows
         }
 
+    def any_trained(self) -> bool:
+        """Whether any trial of the whole study has come to an end that is no failure."""
+        return bool(self._database.rows("SELECT 1 FROM trial WHERE status != 'failed' LIMIT 1"))
+
     def failures(self, generation: int) -> list[str]:
         """The messages of a generation's failed trials, in order."""
         rows = self._database.rows(
@@ -229,6 +233,14 @@ class Records:
             )
             self._database.write("UPDATE study SET active_at = ?", (now(),))
 
+    def hall_of_fame(self) -> list[tuple[int, float, str]]:
+        """The size, score and formula of the fittest of each size, by size; the last one is the champion."""
+        rows = self._database.rows(
+            "SELECT hall_of_fame.size, score, expression FROM hall_of_fame JOIN evaluation USING (individual) "
+            "JOIN individual ON individual.id = hall_of_fame.individual ORDER BY hall_of_fame.size"
+        )
+        return [(size, float("nan") if score is None else score, formula) for size, score, formula in rows]
+
     def evaluations(self, population: Sequence[Individual]) -> list[Evaluation]:
         """The evaluations of a generation's individuals, in order; none while it is unfinished."""
         rows = self._database.rows(
@@ -257,16 +269,6 @@ def _status(outcome: Outcome) -> str:
 def _packed_curves(outcome: Outcome) -> bytes:
     curves: Mapping[str, np.ndarray] = {name: getattr(outcome, name) for name in _CURVES}
     return np.stack([curves[name] for name in _CURVES]).astype("<f4").tobytes()
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _jax_version() -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 import os
 import tempfile
@@ -102,13 +103,20 @@ class RunDirectory:
             raise RunDirectoryError(f"{path} is not a run directory: it has no {DATABASE}")
         return cls(path)
 
-    @staticmethod
-    def next_free(folder: Path, name: str) -> Path:
-        """The first of folder/name-1, folder/name-2, … that does not exist."""
-        number = 1
-        while (folder / f"{name}-{number}").exists():
-            number += 1
-        return folder / f"{name}-{number}"
+    @classmethod
+    def reserve(cls, folder: Path, name: str) -> Path:
+        """Makes the first of folder/name-1, folder/name-2, … that nobody has, or that was reserved and not used."""
+        cls.create(folder)
+        for number in itertools.count(1):
+            path = folder / f"{name}-{number}"
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise RunDirectoryError(f"cannot create the directory {path}: {error.strerror}") from error
+            return path
+        raise AssertionError("numbers do not end")
 
     def save_config(self, config: Config) -> None:
         self.write("config.toml", configuration.to_toml(config))

@@ -127,6 +127,7 @@ class Study:
         What was asked and not told is asked again, by another process too. Formulas that are known, by their text or
         their values, are not asked.
         """
+        self._require_open()
         while not self.is_finished:
             if wanted := self._wanted():
                 return wanted
@@ -139,25 +140,25 @@ class Study:
         A score that is not finite is recorded as that of a diverged training, the worst. The same score told again
         changes nothing. Raises StudyError for another score, and for an individual that was not asked.
         """
+        self._require_open()
+        try:
+            value = float(score)
+        except (TypeError, ValueError) as error:
+            raise StudyError(f"a score is a number, got {score!r}") from error
         place = individual.place
-        told = self._told.get(place)
-        if told is not None:
-            if told == score or not (math.isfinite(told) or math.isfinite(score)):
+        if not math.isfinite(value):
+            value = math.nan
+        known = self._told_before(individual)
+        if known is not None:
+            if known == value or (math.isnan(known) and math.isnan(value)):
                 return
-            raise StudyError(f"individual {place} has the score {told} already, was told {score}")
+            raise StudyError(f"individual {place} has the score {known} already, was told {score}")
         if self._fresh.get(place) != individual:
-            earlier = next((e for e in self._history if e.individual == individual), None)
-            if earlier is not None and (
-                earlier.score == score or not (math.isfinite(earlier.score) or math.isfinite(score))
-            ):
-                return
-            known = f"; it has the score {earlier.score} already" if earlier else ""
-            raise StudyError(f"individual {place} ({individual.expression}) was not asked{known}")
-        value = float(score) if math.isfinite(score) else float("nan")
+            raise StudyError(f"individual {place} ({individual.expression}) was not asked")
         nothing = np.empty(0, np.float32)
         outcome = Outcome(value, None, nothing, nothing, nothing, nothing)
         self._records.add_outcomes([(place, 0, outcome)], TOLD, self.config.training.epochs)
-        self._told[place] = value
+        self._scores[place, TOLD, 0] = value
         if not self._wanted():
             self._finish_generation()
 
@@ -177,17 +178,18 @@ class Study:
 
         Raises StudyError where every training of a generation fails.
         """
+        self._require_open()
         start = time.perf_counter()
         limits = limits or Limits()
         local = executor or local_executor(self.config)
-        before = self._records.trainings()
-        first = self._generation
+        before = self._records.trainings() - local.trainings
+        first, first_trainings, first_seconds = self._generation, local.trainings, local.seconds
 
         def reason() -> str | None:
             if limits.seconds is not None and time.perf_counter() - start >= limits.seconds:
                 return f"the time is up: {limits.seconds:g} s"
             if limits.trainings is not None and before + local.trainings >= limits.trainings:
-                return f"{limits.trainings} trainings are done"
+                return f"{before + local.trainings} trainings are done, {limits.trainings} were wanted"
             if limits.target is not None and (best := self._best):
                 metric = self.config.problem.metric
                 if best.fitness >= metric.fitness(limits.target):
@@ -202,8 +204,14 @@ class Study:
                 self._train(local, reason, on_trained)
                 self._finish_generation()
                 if on_generation:
-                    seconds = time.perf_counter() - start
-                    on_generation(self._report(self._generation - first, local, seconds))
+                    on_generation(
+                        self._report(
+                            done=self._generation - first,
+                            trainings=local.trainings - first_trainings,
+                            training_seconds=local.seconds - first_seconds,
+                            seconds=time.perf_counter() - start,
+                        )
+                    )
         except _StopError as stop:
             stopped_by = str(stop)
         self._write_files()
@@ -215,7 +223,7 @@ class Study:
             stopped_by=stopped_by,
             trainings=self._records.trainings(),
             seconds=time.perf_counter() - start,
-            training_seconds=local.seconds,
+            training_seconds=local.seconds - first_seconds,
         )
 
     @property
@@ -274,6 +282,10 @@ class Study:
             self._database = None
         self._lock.release()
 
+    def _require_open(self) -> None:
+        if self._database is None:
+            raise StudyError(f"the study in {self.directory} is closed; open it again to go on")
+
     def _agreed_config(self, given: Config | None) -> Config:
         """The stored configuration, grown where the given one asks for more generations."""
         stored = self._records.config()
@@ -294,12 +306,13 @@ class Study:
     def _load(self) -> None:
         """Reads what is known: finished generations, the current one, what was told of it."""
         self._files.save_config(self.config)
+        self._is_dirty = True  # whether the derived files lag behind
         self._history: list[Evaluation] = []
         self._last: list[Evaluation] = []
         self._best: Evaluation | None = None
         self._front: list[Evaluation] = []
         self._known = KnownEvaluations()
-        self._told: dict[Place, float] = {}
+        self._scores: dict[tuple[Place, str, int], float] = {}  # of the current generation, by place, pool and seed
         self._population: list[Individual] = []
         self._generation = 0
         for number in self._records.generations():
@@ -315,8 +328,7 @@ class Study:
         if not self._population and not self.is_finished:
             self._begin_generation()
         self._fresh = {i.place: i for i in to_train(self._population, self._known)}
-        scores = self._records.scores(self._generation)
-        self._told = {place: score for (place, pool, _), score in scores.items() if pool == TOLD}
+        self._scores = self._records.scores(self._generation)
 
     def _extend(self, evaluations: list[Evaluation]) -> None:
         """Takes up the evaluations of a finished generation."""
@@ -330,27 +342,39 @@ class Study:
         search, seed = self.config.search, self.config.seed
         self._population = next_population(search, seed, self._last) if self._last else initial_population(search, seed)
         self._fresh = {i.place: i for i in to_train(self._population, self._known)}
-        self._told = {}
+        self._scores = {}
         self._records.add_population(self.config, self._population)
 
     def _wanted(self) -> list[Individual]:
-        """What has no score from outside yet, of the current generation's formulas that are not known."""
-        return [i for i in self._fresh.values() if i.place not in self._told]
+        """What lacks a score, of the current generation's formulas that are not known."""
+        seeds = seeds_of(self.config, self._generation)
+        return [
+            individual
+            for place, individual in self._fresh.items()
+            if (place, TOLD, 0) not in self._scores and any((place, _POOL, s) not in self._scores for s in seeds)
+        ]
+
+    def _told_before(self, individual: Individual) -> float | None:
+        """The score that an individual has been told, in this generation or an earlier one; None where it has none."""
+        if self._fresh.get(individual.place) == individual:
+            return self._scores.get((individual.place, TOLD, 0))
+        evaluated = (e for e in self._history if e.individual == individual and e.source == "trained")
+        return next((e.score for e in evaluated), None)
 
     def _train(self, local: Local, reason: Callable[[], str | None], on_trained: Callable[[int], None] | None) -> None:
         """Trains what the current generation lacks; stores outcomes as they come. Raises _StopError in between."""
         config, generation = self.config, self._generation
-        done = self._records.scores(generation)
         work = [
             (individual.place, seed, Trial(config.search.schedule(individual.expression), seed))
             for individual in self._wanted()
             for seed in seeds_of(config, generation)
-            if (individual.place, _POOL, seed) not in done
+            if (individual.place, _POOL, seed) not in self._scores
         ]
 
         def landed(outcomes: Mapping[int, Outcome]) -> None:
             rows = [(work[number][0], work[number][1], outcome) for number, outcome in outcomes.items()]
             self._records.add_outcomes(rows, _POOL, config.training.epochs)
+            self._scores |= {(place, _POOL, seed): outcome.score for place, seed, outcome in rows}
             if on_trained:
                 on_trained(len(outcomes))
             if why := reason():
@@ -359,41 +383,50 @@ class Study:
         try:
             local.run([trial for *_, trial in work], config.training.epochs, on_outcomes=landed)
         except _StopError:
-            if any((place, _POOL, seed) not in self._records.scores(generation) for place, seed, _ in work):
+            if self._wanted():
                 raise  # otherwise the generation is whole, and is finished first
         failures = self._records.failures(generation)
-        if failures and len(failures) == len(self._records.scores(generation)):
+        if failures and not self._records.any_trained():
             self._records.forget_failures(generation)
+            self._scores = self._records.scores(generation)
             raise StudyError(f"every training of generation {generation + 1} failed; the first with: {failures[0]}")
 
     def _finish_generation(self) -> None:
-        """Evaluates the current generation, whose trials are all there, and begins the next one."""
-        stored = self._records.scores(self._generation)
+        """Evaluates the current generation, whose trials are all there, and begins the next one.
+
+        Where a write fails, the study closes: what it holds in memory is ahead of what is stored.
+        """
         scores: dict[Place, list[float]] = {}
-        for (place, pool, _), score in sorted(stored.items(), key=lambda item: item[0][2]):
-            if pool == TOLD or place not in self._told:
+        for (place, pool, _), score in sorted(self._scores.items(), key=lambda item: item[0][2]):
+            if pool == TOLD or (place, TOLD, 0) not in self._scores:
                 scores.setdefault(place, []).append(score)
-        evaluations = evaluate(self.config, self._population, self._known, scores)
-        best, front = self._best, self._front
-        self._extend(evaluations)
-        self._records.finish_generation(evaluations, self._front)
-        if (best, front) != (self._best, self._front):
-            self._write_champion()
-        self._population, self._fresh = [], {}
-        if not self.is_finished:
-            self._begin_generation()
+        try:
+            evaluations = evaluate(self.config, self._population, self._known, scores)
+            best, front = self._best, self._front
+            self._extend(evaluations)
+            self._records.finish_generation(evaluations, self._front)
+            self._is_dirty = True
+            if (best, front) != (self._best, self._front):
+                self._write_champion()
+            self._population, self._fresh = [], {}
+            if not self.is_finished:
+                self._begin_generation()
+        except BaseException:
+            self._release()
+            raise
 
     def _write_champion(self) -> None:
         if self._best is not None:
             self._files.save_champion(self.config, self._best, self._front)
 
     def _write_files(self) -> None:
-        """Writes all that is derived from the records, whatever a kill may have left of it."""
-        self._write_champion()
-        if self._history:
+        """Writes all that is derived from the records, where it lags behind."""
+        if self._is_dirty and self._history:
+            self._write_champion()
             self._files.save_history(self._history)
+            self._is_dirty = False
 
-    def _report(self, done: int, local: Local, seconds: float) -> GenerationReport:
+    def _report(self, done: int, trainings: int, training_seconds: float, seconds: float) -> GenerationReport:
         fitness = [e.fitness for e in self._last]
         return GenerationReport(
             generation=self._generation - 1,
@@ -402,8 +435,8 @@ class Study:
             best=max(fitness),
             median=float(np.median(fitness)),
             champion=champion(self._history) if self._best is None else self._best,
-            trainings=local.trainings,
-            training_seconds=local.seconds,
+            trainings=trainings,
+            training_seconds=training_seconds,
             seconds=seconds,
         )
 
@@ -456,4 +489,4 @@ def _holder(directory: Path) -> str:
         writer = Records(database).writer()
     finally:
         database.close()
-    return str(writer) if writer else "another process"
+    return str(writer) if writer and writer.ended_at is None else "another process"

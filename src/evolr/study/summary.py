@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from evolr.config import Config
-from evolr.errors import EvolrError
-from evolr.expression import ordinary_text, parse
+from evolr.errors import EvolrError, RunDirectoryError
+from evolr.expression import Expression, parse
+from evolr.schedule import Schedule
 from evolr.study.database import Database
+from evolr.study.lock import is_held
 from evolr.study.records import Records
 from evolr.study.run_directory import DATABASE
 
@@ -18,19 +21,26 @@ from evolr.study.run_directory import DATABASE
 class Summary:
     """A study at a glance.
 
-    state: `running`, `done`, `stopped` (it can go on), or `open elsewhere`: a process of another host began to write it
-    and has not said that it ended. best: the champion's score, None where there is none or it diverged; champion: its
-    formula. active_at: the latest write, ISO 8601, UTC.
+    state: `running`, `done`, or `stopped`: it can go on. front: size, score and formula of the fittest of each size, by
+    size; the last one is the champion. active_at: the latest write, ISO 8601, UTC.
     """
 
     directory: Path
     state: str
     config: Config
     generations_done: int
-    best: float | None
-    champion: str
+    front: list[tuple[int, float, Expression]]
     trainings: int
     active_at: str
+
+    @property
+    def best(self) -> float | None:
+        """The champion's score; None where there is none, or it diverged."""
+        return self.front[-1][1] if self.front else None
+
+    @property
+    def champion(self) -> Schedule | None:
+        return self.config.search.schedule(self.front[-1][2]) if self.front else None
 
 
 def summarise(directory: Path) -> Summary:
@@ -40,22 +50,13 @@ def summarise(directory: Path) -> Summary:
         records = Records(database)
         config = records.config()
         done = database.rows("SELECT count(*) FROM generation WHERE finished_at IS NOT NULL")[0][0]
-        best = database.row(
-            "SELECT score, expression FROM hall_of_fame JOIN evaluation USING (individual) "
-            "JOIN individual ON individual.id = hall_of_fame.individual ORDER BY hall_of_fame.size DESC LIMIT 1"
-        )
-        writer = records.writer()
-        if writer is not None and writer.is_alive is not False:
-            state = "running" if writer.is_alive else "open elsewhere"
-        else:
-            state = "done" if done >= config.search.generations else "stopped"
+        ended = "done" if done >= config.search.generations else "stopped"
         return Summary(
             directory=directory,
-            state=state,
+            state="running" if is_held(directory) else ended,
             config=config,
             generations_done=done,
-            best=best["score"] if best else None,
-            champion=ordinary_text(parse(best["expression"])) if best else "",
+            front=[(size, score, parse(formula)) for size, score, formula in records.hall_of_fame()],
             trainings=records.trainings(),
             active_at=database.rows("SELECT active_at FROM study")[0][0],
         )
@@ -65,8 +66,12 @@ def summarise(directory: Path) -> Summary:
 
 def summaries(folder: Path) -> Iterator[tuple[Path, Summary | EvolrError]]:
     """The summaries of the studies in a folder, by name; for one that cannot be read, the error that says why."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if (path / DATABASE).is_file():
+    try:
+        paths = sorted(folder.iterdir()) if os.path.isdir(folder) else []
+    except OSError as error:
+        raise RunDirectoryError(f"cannot look into {folder}: {error.strerror}") from error
+    for path in paths:
+        if os.path.isfile(path / DATABASE):  # unlike Path.is_file, False where one may not look
             try:
                 yield path, summarise(path)
             except EvolrError as error:

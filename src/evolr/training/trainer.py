@@ -42,7 +42,17 @@ class _Chunk:
     width: int
     trials: list[int]
     slots: list[int]
-    seeds: list[int]
+    trial_seeds: list[int]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The distinct seeds."""
+        return list(dict.fromkeys(self.trial_seeds))
+
+    def singles(self) -> Iterator[_Chunk]:
+        """Each trial in a chunk of its own."""
+        for trial, slot, seed in zip(self.trials, self.slots, self.trial_seeds, strict=True):
+            yield _Chunk(self.width, [trial], [slot], [seed])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,16 @@ class _Flight:
     chunk: _Chunk
     records: list[Record]
     score: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What `train` was asked for, and where its outcomes go."""
+
+    trials: Sequence[Trial]
+    epochs: int
+    keep_steps: bool
+    land: Callable[[dict[int, Outcome]], None]
 
 
 class Trainer:
@@ -101,7 +121,7 @@ class Trainer:
         on_outcomes: called after each chunk with its outcomes, by the trials' numbers. What it raises ends the
             training; other chunks under way are dropped.
 
-        A chunk in which the problem raises is recorded as failed. Raises ConfigError for epochs below 1.
+        A trial in which the problem raises is recorded as failed. Raises ConfigError for epochs below 1.
         """
         if epochs < 1:
             raise ConfigError(f"epochs must be at least 1, got {epochs}")
@@ -113,29 +133,41 @@ class Trainer:
             if on_outcomes:
                 on_outcomes(landed)
 
-        def attempt(chunk: _Chunk, step: Callable[[], _Result]) -> _Result | None:
-            try:
-                return step()
-            except Exception as error:  # the problem's own functions, and whatever the devices report
-                land(dict.fromkeys(chunk.trials, Outcome.failed(error, epochs)))
-                return None
-
-        def land_oldest() -> None:
-            flight = in_flight.popleft()
-            landed = attempt(flight.chunk, lambda: self._land(flight, keep_steps))
-            if landed is not None:
-                land(landed)
-
+        order = _Order(trials, epochs, keep_steps, land)
         for chunk in self._chunks([trial.seed for trial in trials]):
             with mended_cache():
-                flight = attempt(chunk, lambda chunk=chunk: self._launch(chunk, trials, epochs))
+                flight = self._attempt(order, chunk, lambda chunk=chunk: self._launch(chunk, order))
             if flight is not None:
                 in_flight.append(flight)
             if len(in_flight) == _CHUNKS_IN_FLIGHT:
-                land_oldest()
+                self._arrive(order, in_flight.popleft())
         while in_flight:
-            land_oldest()
+            self._arrive(order, in_flight.popleft())
         return [outcomes[number] for number in range(len(trials))]
+
+    def _attempt(self, order: _Order, chunk: _Chunk, step: Callable[[], _Result]) -> _Result | None:
+        """The result of a step; None where it raises.
+
+        The chunk's trials are then done again one by one, so that only what fails by itself has failed, whatever
+        company it was in.
+        """
+        try:
+            return step()
+        except Exception as error:  # the problem's own functions, and whatever the devices report
+            if len(chunk.trials) == 1:
+                order.land({chunk.trials[0]: Outcome.failed(error, order.epochs)})
+                return None
+        for single in chunk.singles():
+            flight = self._attempt(order, single, lambda single=single: self._launch(single, order))
+            if flight is not None:
+                self._arrive(order, flight)
+        return None
+
+    def _arrive(self, order: _Order, flight: _Flight) -> None:
+        """Waits for a chunk and hands over its outcomes."""
+        landed = self._attempt(order, flight.chunk, lambda: self._land(flight, order.keep_steps))
+        if landed is not None:
+            order.land(landed)
 
     def _chunks(self, seeds: Sequence[int]) -> Iterator[_Chunk]:
         """Splits trials into chunks, each dealt out to the devices in turn.
@@ -160,10 +192,11 @@ class Trainer:
                 members = group[start : start + width]
                 slots = [(turn + k) % count * per_device + k // count for k in range(len(members))]
                 turn = (turn + len(members)) % count
-                yield _Chunk(width, members, slots, list(dict.fromkeys(seeds[i] for i in members)))
+                yield _Chunk(width, members, slots, [seeds[i] for i in members])
 
-    def _launch(self, chunk: _Chunk, trials: Sequence[Trial], epochs: int) -> _Flight:
+    def _launch(self, chunk: _Chunk, order: _Order) -> _Flight:
         """Hands a chunk's whole training to the devices; returns at once."""
+        trials, epochs = order.trials, order.epochs
         # A slot without a trial gets the first one's schedule, to have some, and is not active.
         schedules = [trials[chunk.trials[0]].schedule] * chunk.width
         seed_numbers = np.zeros(chunk.width, np.int32)
