@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from evolr.study.evolve import evolve
 from scipy.optimize import minimize
 
 from evolr.config import resolve
 from evolr.problems import Quadratic
+from evolr.study.study import evolve
 
 SEEDS = (1, 2, 3)
 RESULTS = Path(__file__).parent / "results" / "quadratic.json"

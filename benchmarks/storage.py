@@ -63,7 +63,7 @@ def share_of_a_search() -> dict[str, float]:
         Records, "create", "begin_session", "end_session", "add_population", "add_outcomes", "finish_generation",
         "scores", "failures", "trainings", "population", "evaluations",
     )  # fmt: skip
-    stopwatch.time(RunDirectory, "save_config", "save_champion", "save_history")
+    stopwatch.time(RunDirectory, "save_config", "save_champion", "save_front", "save_history")
     stopwatch.time(Database, "close")
     with tempfile.TemporaryDirectory() as folder:
         result = evolve(resolve("original"), Path(folder) / "warm")
@@ -100,7 +100,6 @@ def fill(path: Path, trials: int) -> int:
             records.finish_generation(evaluations, best)
             population = next_population(config.search, 0, evaluations)
             records.add_population(config, population)
-        study._files.save_champion(config, best[-1], best)
     return stored
 
 

@@ -44,6 +44,7 @@ class Database:
         with _reported(path):
             connection = sqlite3.connect(unfinished, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
+                connection.execute("PRAGMA journal_mode = MEMORY")  # what is half made is thrown away, not recovered
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 database = cls(connection, unfinished)
                 database._migrate()

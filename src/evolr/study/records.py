@@ -89,28 +89,36 @@ class Records:
 
     def add_population(self, config: Config, population: Sequence[Individual]) -> None:
         generation = population[0].place.generation
+        first = self._database.rows("SELECT coalesce(max(id), 0) + 1 FROM individual")[0][0]
+        ids = {individual.place: number for number, individual in enumerate(population, start=first)}
+        self._ids |= ids
         with self._database.transaction():
             self._database.write("INSERT INTO generation (number) VALUES (?)", (generation,))
-            for individual in population:
-                expression = individual.expression
-                self._ids[individual.place] = self._database.write(
-                    "INSERT INTO individual (generation, slot, expression, transform, size, depth, operator, oversize) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            self._database.write_many(
+                "INSERT INTO individual (id, generation, slot, expression, transform, size, depth, operator, oversize) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
                     (
+                        ids[individual.place],
                         *individual.place,
-                        original_text(expression),
+                        original_text(individual.expression),
                         config.search.transform,
-                        expression.size,
-                        expression.depth,
+                        individual.expression.size,
+                        individual.expression.depth,
                         individual.operator,
                         individual.oversize,
-                    ),
-                )
-                parents = enumerate(individual.parents)
-                self._database.write_many(
-                    "INSERT INTO parent (individual, position, parent) VALUES (?, ?, ?)",
-                    [(self._ids[individual.place], position, self._ids[parent]) for position, parent in parents],
-                )
+                    )
+                    for individual in population
+                ],
+            )
+            self._database.write_many(
+                "INSERT INTO parent (individual, position, parent) VALUES (?, ?, ?)",
+                [
+                    (ids[individual.place], position, self._ids[parent])
+                    for individual in population
+                    for position, parent in enumerate(individual.parents)
+                ],
+            )
 
     def population(self, generation: int) -> list[Individual]:
         """The individuals of a generation, by slot; none where it has not been made."""

@@ -19,8 +19,8 @@ import io
 import itertools
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -134,8 +134,8 @@ class RunDirectory:
         """The champion, from its file."""
         return Schedule.from_json(self.champion_document())
 
-    def save_champion(self, config: Config, champion: Evaluation, front: Sequence[Evaluation]) -> None:
-        """Writes champion.json, champion.txt and front.csv."""
+    def save_champion(self, config: Config, champion: Evaluation) -> None:
+        """Writes champion.json and champion.txt."""
         individual = champion.individual
         schedule = config.search.schedule(individual.expression)
         provenance: dict[str, Any] = {
@@ -149,6 +149,8 @@ class RunDirectory:
         }
         self.write("champion.json", schedule.to_json(provenance))
         self.write("champion.txt", (original_text(individual.expression) + "\n").encode())
+
+    def save_front(self, front: Sequence[Evaluation]) -> None:
         self.write_csv("front.csv", ("Complexity", "Loss", "Equation", "Score"), map(_front_row, front))
 
     def save_history(self, history: Sequence[Evaluation]) -> None:
@@ -168,18 +170,14 @@ class RunDirectory:
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a file whole or not at all. Raises RunDirectoryError where that fails."""
-        temporary: str | None = None
+        temporary = self.path / f".{name}.{os.getpid()}"
         try:
-            descriptor, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            os.chmod(temporary, 0o644)
+            temporary.write_bytes(content)
             os.replace(temporary, self.path / name)
         except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise RunDirectoryError(f"cannot write {self.path / name}: {error.strerror}") from error
-        finally:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
 
 
 def _front_row(evaluation: Evaluation) -> dict[str, Any]:

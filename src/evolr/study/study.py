@@ -406,8 +406,7 @@ class Study:
             self._extend(evaluations)
             self._records.finish_generation(evaluations, self._front)
             self._is_dirty = True
-            if (best, front) != (self._best, self._front):
-                self._write_champion()
+            self._write_news(best, front)
             self._population, self._fresh = [], {}
             if not self.is_finished:
                 self._begin_generation()
@@ -415,14 +414,17 @@ class Study:
             self._release()
             raise
 
-    def _write_champion(self) -> None:
-        if self._best is not None:
-            self._files.save_champion(self.config, self._best, self._front)
+    def _write_news(self, best: Evaluation | None, front: list[Evaluation]) -> None:
+        """Writes the champion's files where they are not those of `best`, and the front's where it is not `front`."""
+        if self._best is not None and self._best != best:
+            self._files.save_champion(self.config, self._best)
+        if self._front != front:
+            self._files.save_front(self._front)
 
     def _write_files(self) -> None:
         """Writes all that is derived from the records, where it lags behind."""
         if self._is_dirty and self._history:
-            self._write_champion()
+            self._write_news(None, [])
             self._files.save_history(self._history)
             self._is_dirty = False
 
