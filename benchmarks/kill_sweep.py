@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import evolr.training.trainer  # noqa: F401  loaded before the forks, and not yet used
-from evolr.study.study import evolve
+from evolr.study.evolve import evolve
 from tests.study.small import derived, remembered, small
 
 RESULTS = Path(__file__).parent / "results" / "kill_sweep.json"

@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 
 from evolr.config import resolve
 from evolr.problems import Quadratic
-from evolr.study.study import evolve
+from evolr.study.evolve import evolve
 
 SEEDS = (1, 2, 3)
 RESULTS = Path(__file__).parent / "results" / "quadratic.json"

@@ -25,9 +25,10 @@ from evolr.search.archive import hall_of_fame
 from evolr.search.evolution import next_population
 from evolr.search.individual import Evaluation
 from evolr.study.database import Database
+from evolr.study.evolve import evolve
 from evolr.study.records import Records
 from evolr.study.run_directory import RunDirectory
-from evolr.study.study import Study, evolve
+from evolr.study.study import Study
 from evolr.training.task import Outcome
 
 RESULTS = Path(__file__).parent / "results" / "storage.json"

@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "study": {"config", "errors", "execution", "expression", "schedule", "search", "training", ""},
     "contest": {"config", "execution", "expression", "problems", "randomness", "schedule", "standard", "training"},
     "report": {"config", "contest", "errors", "expression", "problems", "schedule", "search", "study"},
-    "cli": {"config", "contest", "errors", "expression", "report", "study", ""},
+    "interruption": set(),
+    "cli": {"config", "contest", "errors", "expression", "interruption", "report", "study", ""},
     "__main__": {"cli"},
     "": {"config", "contest", "errors", "expression", "schedule", "study"},
 }

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from evolr.errors import EvolrError
     from evolr.expression import Expression, parse
     from evolr.schedule import Schedule
-    from evolr.study.study import Study, evolve
+    from evolr.study.evolve import evolve
+    from evolr.study.study import Study
 
 __version__: Final = "0.1.0"
 
@@ -25,7 +26,7 @@ _HOMES: Final = {
     "Schedule": "evolr.schedule",
     "Study": "evolr.study.study",
     "compare": "evolr.contest.comparison",
-    "evolve": "evolr.study.study",
+    "evolve": "evolr.study.evolve",
     "parse": "evolr.expression",
     "resolve": "evolr.config",
 }

@@ -13,12 +13,13 @@ import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evolr import __version__
 from evolr.errors import ConfigError, EvolrError
+from evolr.interruption import Interruption, end_now
 
 if TYPE_CHECKING:
     from evolr.config import Comparison, Config
@@ -47,7 +48,7 @@ Settings = Annotated[
 
 def main() -> None:
     """The program. Turns what evolr raises on purpose into a message and exit code 2."""
-    signal.signal(signal.SIGINT, _end_now)
+    signal.signal(signal.SIGINT, end_now)
     try:
         app()
         sys.stdout.flush()
@@ -60,57 +61,6 @@ def main() -> None:
     except OSError as error:
         print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
         sys.exit(2)
-
-
-def _end_now(*_: object) -> NoReturn:
-    """Ctrl-C outside a search ends the process here and now.
-
-    Every file is written beside its place and renamed, so there is nothing to tidy up; and an exception might be
-    raised, and lost, inside a callback of JAX.
-    """
-    os.write(2, b"\ninterrupted\n")
-    os._exit(130)
-
-
-class _Interruption:
-    """Ctrl-C and SIGTERM during a search: the first time it stops after the batch in flight, the second time at once.
-
-    Nothing is lost either way: what was finished is in the study.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._signal: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Interruption:
-        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def reason(self) -> str | None:
-        return None if self._signal is None else "interrupted"
-
-    def leave(self) -> None:
-        """Ends the process where the search was interrupted."""
-        if self._signal is not None:
-            print(f"interrupted; {self._go_on()}", file=sys.stderr)
-            sys.exit(128 + self._signal)
-
-    def _take(self, number: int, _: object) -> None:
-        if self._signal is not None or not (self._path / "study.db").is_file():
-            os.write(2, f"\ninterrupted; {self._go_on()}\n".encode())
-            os._exit(128 + number)
-        self._signal = number
-        os.write(2, b"\nstopping after the trainings under way; once more to stop now\n")
-
-    def _go_on(self) -> str:
-        if not (self._path / "study.db").is_file():
-            return "nothing was begun yet"
-        return f"what was finished is in {self._path}; go on with: evolr evolve --run {self._path}"
 
 
 @contextmanager
@@ -162,7 +112,8 @@ def search(
     json: Json = False,
 ) -> None:
     from evolr.report import progress, tables
-    from evolr.study.study import Limits, evolve
+    from evolr.study.evolve import evolve
+    from evolr.study.results import Limits
 
     given: dict[str, Any] = {
         "seed": seed,
@@ -181,7 +132,7 @@ def search(
     given = {name: value for name, value in given.items() if value is not None}
     limits = Limits(None if max_time is None else _seconds(max_time), max_trainings, target)
     path, resolved = _study_of(run, preset, config, given)
-    with _Interruption(path) as interruption, _unused_removed(path, reserved=run is None):
+    with Interruption(path) as interruption, _unused_removed(path, reserved=run is None):
         with progress.searching(progress.display(quiet), resolved.problem.metric) as (on_trained, on_generation):
             result = evolve(
                 resolved,
@@ -244,8 +195,8 @@ def compare(
 
     from evolr.config import require_signals, resolve
     from evolr.expression import parse
+    from evolr.study.evolve import stored_config
     from evolr.study.run_directory import RunDirectory
-    from evolr.study.study import stored_config
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
@@ -327,8 +278,8 @@ def runs(
 def _study_of(run: Path | None, preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Path, Config]:
     """The directory of a search and its configuration: the stored one, where it was begun before."""
     from evolr.config import changed, resolve
+    from evolr.study.evolve import stored_config
     from evolr.study.run_directory import DATABASE, RunDirectory
-    from evolr.study.study import stored_config
 
     if run is not None and preset is None and file is None and os.path.isfile(run / DATABASE):
         return run, changed(stored_config(run), given)

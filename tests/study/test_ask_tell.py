@@ -7,7 +7,8 @@ import pytest
 
 from evolr.errors import StudyError
 from evolr.expression import parse
-from evolr.study.study import Limits, Study
+from evolr.study.results import Limits
+from evolr.study.study import Study
 from tests.study.small import derived, remembered, small
 
 CONFIG = small()

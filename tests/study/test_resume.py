@@ -13,9 +13,11 @@ import pytest
 
 from evolr.errors import StudyError, StudyLockedError
 from evolr.study.database import Database
+from evolr.study.evolve import evolve
 from evolr.study.records import Records
+from evolr.study.results import Limits
 from evolr.study.run_directory import DATABASE
-from evolr.study.study import Limits, Study, evolve
+from evolr.study.study import Study
 from evolr.study.summary import summarise
 from tests.study.small import derived, remembered, small
 
@@ -351,7 +353,8 @@ def test_a_reader_that_may_not_write_sees_what_a_killed_writer_left(tmp_path):
     Study(path, CONFIG).close()
     crash = f"""
 import os
-from evolr.study.study import Study, Limits
+from evolr.study.results import Limits
+from evolr.study.study import Study
 study = Study({str(path)!r}); study.run(Limits(trainings=20)); os._exit(9)"""
     subprocess.run([sys.executable, "-c", crash], check=False)
     assert (path / "study.db-wal").stat().st_size > 0

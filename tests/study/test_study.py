@@ -6,8 +6,8 @@ import numpy as np
 from evolr.config import resolve
 from evolr.expression import original_text, parse
 from evolr.problems import Quadratic
+from evolr.study.evolve import evolve, stored_config
 from evolr.study.run_directory import RunDirectory
-from evolr.study.study import evolve, stored_config
 
 QUICK = {"search.population": 8, "search.generations": 3, "training.epochs": 1}
 

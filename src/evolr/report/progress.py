@@ -15,7 +15,7 @@ from rich.text import Text
 
 from evolr.problems import Metric
 from evolr.report.tables import duration
-from evolr.study.study import GenerationReport
+from evolr.study.results import GenerationReport
 
 Display = Literal["live", "plain", "none"]
 

@@ -15,7 +15,7 @@ from evolr.errors import EvolrError
 from evolr.expression import Expression, ordinary_text
 from evolr.problems import Metric
 from evolr.search.individual import Evaluation
-from evolr.study.study import SearchResult
+from evolr.study.results import SearchResult
 from evolr.study.summary import Summary
 
 

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,57 +24,11 @@ from evolr.search.individual import Evaluation, Individual, Place
 from evolr.study.database import Database
 from evolr.study.lock import WriterLock
 from evolr.study.records import TOLD, Records
+from evolr.study.results import GenerationReport, Limits, SearchResult
 from evolr.study.run_directory import DATABASE, RunDirectory
 from evolr.training.task import Outcome, Trial
 
 _POOL = "fitness"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What ends a search before its last generation, cleanly. seconds: of this call. trainings: of the study in all.
-    target: a score, in the problem's metric, that the champion reaches.
-    """
-
-    seconds: float | None = None
-    trainings: int | None = None
-    target: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationReport:
-    """What there is to tell after a generation. Fitness is greater for the better.
-
-    trainings, training_seconds, seconds: of this call of `run`; generations_done: by it.
-    """
-
-    generation: int
-    generations: int
-    generations_done: int
-    best: float
-    median: float
-    champion: Evaluation
-    trainings: int
-    training_seconds: float
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """What a search has found so far.
-
-    stopped_by: why it stopped before its last generation, None where it did not. trainings: in all. seconds: wall time
-    of this call; training_seconds: the part of it spent in training, compiling and loading.
-    """
-
-    schedule: Schedule | None
-    champion: Evaluation | None
-    hall_of_fame: list[Evaluation]
-    history: list[Evaluation]
-    stopped_by: str | None
-    trainings: int
-    seconds: float
-    training_seconds: float
 
 
 class _StopError(Exception):
@@ -443,44 +396,6 @@ class Study:
         )
 
 
-def local_executor(config: Config, device_count: int | None = None) -> Local:
-    """What trains the trials of a search on this machine."""
-    return Local(config.problem, config.training.optimizer, _POOL, device_count=device_count)
-
-
-def evolve(
-    config: Config,
-    directory: Path | str,
-    limits: Limits | None = None,
-    *,
-    device_count: int | None = None,
-    should_stop: Callable[[], str | None] = lambda: None,
-    on_trained: Callable[[int], None] | None = None,
-    on_generation: Callable[[GenerationReport], None] | None = None,
-) -> SearchResult:
-    """Evolves a schedule in a study's directory, new or begun; see Study and Study.run for the arguments and errors."""
-    executor = local_executor(config, device_count)
-    RunDirectory.require_usable(Path(directory))
-    executor.prepare()  # before anything is written, so that what is refused leaves nothing
-    with Study(directory, config) as study:
-        return study.run(
-            limits,
-            executor=executor,
-            should_stop=should_stop,
-            on_trained=on_trained,
-            on_generation=on_generation,
-        )
-
-
-def stored_config(directory: Path) -> Config:
-    """The configuration of an existing study. Raises StudyError where there is none."""
-    database = Database.open(directory / DATABASE, write=False)
-    try:
-        return Records(database).config()
-    finally:
-        database.close()
-
-
 def _holder(directory: Path) -> str:
     """Who writes a study, for the message to whoever may not."""
     try:
@@ -492,3 +407,8 @@ def _holder(directory: Path) -> str:
     finally:
         database.close()
     return str(writer) if writer and writer.ended_at is None else "another process"
+
+
+def local_executor(config: Config, device_count: int | None = None) -> Local:
+    """What trains the trials of a search on this machine."""
+    return Local(config.problem, config.training.optimizer, _POOL, device_count=device_count)

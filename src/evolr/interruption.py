@@ -1,0 +1,63 @@
+"""Ctrl-C and SIGTERM.
+
+No exception is raised in a handler: JAX calls back into Python, from the garbage collector for one, and an exception
+raised just then is printed and dropped. A handler sets a flag, or ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+def end_now(*_: object) -> NoReturn:
+    """Ctrl-C outside a search ends the process here and now.
+
+    Every file is written beside its place and renamed, so there is nothing to tidy up.
+    """
+    os.write(2, b"\ninterrupted\n")
+    os._exit(130)
+
+
+class Interruption:
+    """Ctrl-C and SIGTERM during a search: the first time it stops after the batch in flight, the second time at once.
+
+    Nothing is lost either way: what was finished is in the study.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def reason(self) -> str | None:
+        return None if self._signal is None else "interrupted"
+
+    def leave(self) -> None:
+        """Ends the process where the search was interrupted."""
+        if self._signal is not None:
+            print(f"interrupted; {self._go_on()}", file=sys.stderr)
+            sys.exit(128 + self._signal)
+
+    def _take(self, number: int, _: object) -> None:
+        if self._signal is not None or not (self._path / "study.db").is_file():
+            os.write(2, f"\ninterrupted; {self._go_on()}\n".encode())
+            os._exit(128 + number)
+        self._signal = number
+        os.write(2, b"\nstopping after the trainings under way; once more to stop now\n")
+
+    def _go_on(self) -> str:
+        if not (self._path / "study.db").is_file():
+            return "nothing was begun yet"
+        return f"what was finished is in {self._path}; go on with: evolr evolve --run {self._path}"
