@@ -15,7 +15,6 @@ import json
 import multiprocessing
 import random
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import evolr.training.trainer  # noqa: F401  loaded before the forks, and not yet used
 from evolr.study.evolve import evolve
+from evolr.study.summary import summarise
 from tests.study.small import derived, remembered, small
 
 RESULTS = Path(__file__).parent / "results" / "kill_sweep.json"
@@ -61,11 +61,7 @@ def attempt(path: Path, seconds: float | None) -> tuple[int, bool]:
 def stored(path: Path) -> int:
     if not (path / "study.db").exists():
         return 0
-    connection = sqlite3.connect(f"file:{path / 'study.db'}?mode=ro", uri=True)
-    try:
-        return connection.execute("SELECT count(*) FROM trial").fetchone()[0]
-    finally:
-        connection.close()
+    return summarise(path).trainings  # as a reader sees it, right after the kill
 
 
 def main() -> None:

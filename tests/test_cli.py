@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,8 @@ BAD = [
     (("evolve", "--devices", "99", *QUICK), "devices must be from 1"),
     (("evolve", "--run", "taken"), "exists already"),
     (("evolve", "--run", "bad.toml/run"), "cannot create"),
+    (("evolve", "--max-time", "soon"), "90s, 15m or 2h"),
+    (("evolve", "--max-time", "-5m"), "90s, 15m or 2h"),
     (("compare",), "either a run directory or --expression"),
     (("compare", "taken", "--expression", "1"), "not both"),
     (("compare", "nowhere"), "not a run directory"),
@@ -189,6 +192,67 @@ def test_a_signal_that_the_problem_does_not_give_is_named(evolr, monkeypatch):
         code, _, err = evolr(*arguments)
         assert code == 2
         assert "does not give the signal 'val_loss'; it gives epoch, loss" in err
+
+
+def test_runs_lists_the_studies_of_a_folder_and_says_which_cannot_be_read(evolr):
+    assert evolr("runs")[1] == "no studies in runs\n"
+    evolr("evolve", *QUICK, "-q")
+    evolr("evolve", "--preset", "quadratic", *QUICK, "--max-trainings", "1", "-q")
+    Path("runs/broken").mkdir()
+    Path("runs/broken/study.db").write_text("precious notes")
+    Path("runs/notes").mkdir()
+    code, out, _ = evolr("runs")
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines() if line.split()}
+    assert "mnist1d-mlp" in lines["original-1"]
+    assert "done" in lines["original-1"]
+    assert "2 of 2" in lines["original-1"]
+    assert "stopped" in lines["quadratic-1"]
+    assert "unreadable" in lines["broken"]
+    assert "notes" not in lines
+    listed = json.loads(evolr("runs", "--json")[1])["runs"]
+    assert [(run["run"], run["state"]) for run in listed] == [
+        ("runs/broken", "unreadable"),
+        ("runs/original-1", "done"),
+        ("runs/quadratic-1", "stopped"),
+    ]
+
+
+def test_evolve_goes_on_with_a_study_and_refuses_another_search_in_it(evolr):
+    evolr("evolve", *QUICK, "--max-trainings", "1", "--run", "mine", "-q")
+    code, _, err = evolr("evolve", "--run", "mine", "--population", "9")
+    assert code == 2
+    assert "search.population is 6, was asked to be 9" in err
+    assert json.loads(evolr("evolve", "--run", "mine", "--json")[1])["stopped_by"] is None
+    assert json.loads(evolr("runs", ".", "--json")[1])["runs"][0]["generations_done"] == 2
+    evolr("evolve", "--run", "mine", "--generations", "3", "-q")
+    assert json.loads(evolr("runs", ".", "--json")[1])["runs"][0]["generations_done"] == 3
+
+
+def test_show_of_a_study_without_a_champion_says_where_it_stands(evolr):
+    evolr("evolve", *QUICK, "--max-time", "0.000001s", "--run", "mine", "-q")
+    code, _, err = evolr("show", "mine")
+    assert code == 2
+    assert "mine is stopped, 0 of 2 generations are done" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_ends_a_search_at_once_and_it_goes_on_later(evolr, number, code):
+    command = [sys.executable, "-m", "evolr", "evolve", "--run", "mine", "--population", "20", "--epochs", "3000"]
+    with subprocess.Popen([*command, "--generations", "1"], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not Path("mine/study.db").exists():
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.05)
+        process.send_signal(number)
+        for line in process.stderr:  # the training under way lasts for many seconds more
+            if line.startswith("stopping after the trainings under way"):
+                break
+        process.send_signal(number)
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == code
+    assert "go on with: evolr evolve --run mine" in rest
+    assert json.loads(evolr("runs", ".", "--json")[1])["runs"][0]["state"] == "stopped"
 
 
 def test_help_names_every_command_and_the_version_is_told(evolr):

@@ -94,7 +94,7 @@ def test_kills_at_random_moments_lose_nothing(whole, tmp_path):
                 acknowledged += receiver.recv()
         except EOFError:
             pass
-        stored = sqlite3.connect(path / DATABASE).execute("SELECT count(*) FROM trial").fetchone()[0]
+        stored = summarise(path).trainings  # as a reader sees it, right after the kill
         assert stored >= acknowledged
         if process.exitcode == 0:
             break
@@ -210,6 +210,14 @@ def test_a_reader_in_the_middle_of_a_transaction_does_not_hold_up_a_writer(tmp_p
         assert reader.execute("SELECT count(*) FROM trial").fetchone() == (0,)  # its own, old snapshot
         reader.close()
         assert summarise(path).trainings > 0
+
+
+def test_a_reader_cannot_write(tmp_path):
+    Study(tmp_path, CONFIG).close()
+    reader = Database.open(tmp_path / DATABASE, write=False)
+    with pytest.raises(StudyError, match="readonly"):
+        reader.write("DELETE FROM individual")
+    reader.close()
 
 
 def test_a_clock_that_goes_backwards_changes_nothing(whole, tmp_path, monkeypatch):

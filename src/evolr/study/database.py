@@ -62,12 +62,15 @@ class Database:
         """
         if not path.is_file():
             raise StudyError(f"{path.parent} is not a study: it has no {path.name}")
+        # After a kill, whoever comes first has to put the log's index in order, a reader too: so a reader that has the
+        # right to write opens the file with it, and forbids itself to use it (`query_only`).
+        may_write = write or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         with _reported(path):
             try:
-                return cls._connected(path, "mode=rw" if write else "mode=ro", write=write)
+                return cls._connected(path, "mode=rw" if may_write else "mode=ro", write=write)
             except sqlite3.OperationalError:
                 log = path.with_name(path.name + "-wal")
-                if write or os.access(path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
+                if may_write or (log.exists() and log.stat().st_size):
                     raise
                 # A reader of a WAL database needs files beside it, which cannot be made here. Nobody is writing, and
                 # nothing waits in the log, so the file is all there is.
@@ -83,6 +86,8 @@ class Database:
             if write:
                 database._prepare()
                 database._migrate()
+            else:
+                connection.execute("PRAGMA query_only = ON")
         except BaseException:
             connection.close()
             raise

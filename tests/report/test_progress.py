@@ -1,0 +1,55 @@
+from evolr.expression import parse
+from evolr.problems import Metric
+from evolr.report import progress
+from evolr.search.individual import Evaluation, Individual, Place
+from evolr.study.results import GenerationReport
+
+LOSS, ACCURACY = Metric("loss", higher_is_better=False), Metric("accuracy", higher_is_better=True)
+
+
+def report(fitness, score, **changes):
+    champion = Evaluation(Individual(Place(1, 0), parse("epoch*2"), "initial"), fitness, score)
+    values = {
+        "generation": 1,
+        "generations": 10,
+        "generations_done": 2,
+        "best": fitness,
+        "median": float("-inf"),
+        "champion": champion,
+        "trainings": 30,
+        "training_seconds": 3.0,
+        "seconds": 4.0,
+    }
+    return GenerationReport(**{**values, **changes})
+
+
+def lines(metric, given, capsys):
+    with progress.searching("plain", metric) as (on_trained, on_generation):
+        on_trained(5)
+        on_generation(given)
+    return capsys.readouterr().err
+
+
+def test_a_generation_is_one_plain_line(capsys):
+    line = lines(ACCURACY, report(0.5, 0.5), capsys)
+    assert line == (
+        "generation 2/10  best 50.00 %  median diverged  10.0 networks/s  16 s left  champion 50.00 %  epoch*2\n"
+    )
+
+
+def test_a_loss_is_shown_as_itself_and_not_as_its_fitness(capsys):
+    assert "best 0.25  median diverged" in lines(LOSS, report(-0.25, 0.25), capsys)
+
+
+def test_a_champion_that_diverged_is_named_so(capsys):
+    line = lines(LOSS, report(float("-inf"), float("nan")), capsys)
+    assert "best diverged" in line
+    assert "champion diverged" in line
+
+
+def test_quiet_is_quiet(capsys):
+    with progress.searching("none", LOSS) as (_, on_generation):
+        on_generation(report(-0.25, 0.25))
+    with progress.comparing("none", 3) as on_trained:
+        on_trained(3)
+    assert capsys.readouterr().err == ""
