@@ -4,7 +4,7 @@ import pytest
 from evolr import config as configuration
 from evolr.config import PRESETS, Config, Search, resolve
 from evolr.errors import ConfigError
-from evolr.problems import Mnist1dMlp, Quadratic
+from evolr.problems import External, Mnist1dMlp, Quadratic
 
 
 def test_the_preset_original_is_the_first_experiment_to_the_letter():
@@ -123,7 +123,7 @@ def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path):
 
 
 def test_every_setting_has_its_meaning_written_down():
-    for struct in (Search, configuration.Training, configuration.Comparison, Config, Mnist1dMlp, Quadratic):
+    for struct in (Search, configuration.Training, configuration.Comparison, Config, Mnist1dMlp, Quadratic, External):
         for field in msgspec.structs.fields(struct):
             assert field.name in (struct.__doc__ or "") or field.name in (
                 "problem",

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from evolr.errors import StudyError
+from evolr.config import resolve
+from evolr.errors import ProblemError, StudyError
 from evolr.expression import parse
 from evolr.study.results import Limits
 from evolr.study.study import Study
+from evolr.study.summary import summarise
 from tests.study.small import derived, remembered, small
 
 CONFIG = small()
@@ -127,6 +129,19 @@ def test_a_score_that_is_not_finite_is_a_diverged_training(tmp_path, told):
         evaluation = next(e for e in study.history() if e.individual == first)
         assert evaluation.fitness == -math.inf
         assert math.isnan(evaluation.score)
+
+
+def test_trainings_that_run_elsewhere_have_a_problem_of_their_own(tmp_path):
+    settings = {"problem.name": "external", "problem.metric_name": "error", "problem.higher_is_better": False}
+    config = resolve(settings={**settings, "search.generations": 2})
+    with Study(tmp_path, config) as study:
+        with pytest.raises(ProblemError, match=r"Study\.ask"):
+            study.run()
+        while asked := study.ask():
+            for individual in asked:
+                study.tell(individual, score(individual))
+        assert study.champion.expression == min(study.history(), key=lambda e: e.score).individual.expression
+    assert summarise(tmp_path).state == "done"
 
 
 def test_half_told_and_half_trained(tmp_path):

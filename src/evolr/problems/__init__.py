@@ -1,12 +1,13 @@
 """What a schedule is judged on. The problems, by name; importing them imports no JAX."""
 
+from evolr.problems.external import External
 from evolr.problems.mnist1d_mlp import Mnist1dMlp
 from evolr.problems.problem import Metric, Pool, Problem
 from evolr.problems.quadratic import Quadratic
 
-AnyProblem = Mnist1dMlp | Quadratic
+AnyProblem = Mnist1dMlp | Quadratic | External
 """The settings of any problem, told apart by their key `name`."""
 
-PROBLEMS: dict[str, type[AnyProblem]] = {"mnist1d-mlp": Mnist1dMlp, "quadratic": Quadratic}
+PROBLEMS: dict[str, type[AnyProblem]] = {"mnist1d-mlp": Mnist1dMlp, "quadratic": Quadratic, "external": External}
 
-__all__ = ["PROBLEMS", "AnyProblem", "Metric", "Mnist1dMlp", "Pool", "Problem", "Quadratic"]
+__all__ = ["PROBLEMS", "AnyProblem", "External", "Metric", "Mnist1dMlp", "Pool", "Problem", "Quadratic"]

@@ -1,0 +1,49 @@
+"""The problem `external`: trainings that run elsewhere, for a study that is asked and told."""
+
+from __future__ import annotations
+
+import msgspec
+
+from evolr.errors import ConfigError, ProblemError
+from evolr.expression import SIGNALS
+from evolr.problems.problem import Metric, Pool
+from evolr.training.optimizers import OptimizerName
+from evolr.training.task import Task
+
+
+class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag="external"):
+    """Settings of the problem.
+
+    metric_name: of what is told; `accuracy` is shown in per cent. higher_is_better: which way it is good.
+    steps_per_epoch: of your trainings; for curves that are drawn.
+    """
+
+    metric_name: str = "score"
+    higher_is_better: bool = True
+    steps_per_epoch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.steps_per_epoch < 1:
+            raise ConfigError(f"problem.steps_per_epoch must be at least 1, got {self.steps_per_epoch}")
+
+    @property
+    def metric(self) -> Metric:
+        return Metric(self.metric_name, self.higher_is_better)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        return tuple(SIGNALS)
+
+    @property
+    def optimizers(self) -> tuple[OptimizerName, ...]:
+        return ("sgd", "momentum", "adam", "adamw")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    def task(self, pool: Pool) -> Task:
+        """Raises ProblemError: there is nothing here to train."""
+        raise ProblemError(
+            "the problem 'external' is trained elsewhere: use Study.ask and Study.tell, not evolve or compare"
+        )
