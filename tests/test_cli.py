@@ -283,7 +283,7 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("delay", [0.3, 0.5, 0.8, 1.2])
+@pytest.mark.parametrize("delay", [0.6, 0.8, 1.0, 1.4])
 def test_ctrl_c_is_never_lost(delay):
     """Sent at any moment, through imports, compilation and training, it ends the process."""
     command = [sys.executable, "-m", "evolr", "evolve", "-q", "--run", "mine", "--generations", "1000"]
