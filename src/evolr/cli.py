@@ -114,6 +114,7 @@ def search(
     from evolr.report import progress, tables
     from evolr.study.evolve import evolve
     from evolr.study.results import Limits
+    from evolr.study.run_directory import DATABASE
 
     given: dict[str, Any] = {
         "seed": seed,
@@ -132,7 +133,7 @@ def search(
     given = {name: value for name, value in given.items() if value is not None}
     limits = Limits(None if max_time is None else _seconds(max_time), max_trainings, target)
     path, resolved = _study_of(run, preset, config, given)
-    with Interruption(path) as interruption, _unused_removed(path, reserved=run is None):
+    with Interruption(path / DATABASE) as interruption, _unused_removed(path, reserved=run is None):
         with progress.searching(progress.display(quiet), resolved.problem.metric) as (on_trained, on_generation):
             result = evolve(
                 resolved,

@@ -28,8 +28,8 @@ class Interruption:
     Nothing is lost either way: what was finished is in the study.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, database: Path) -> None:
+        self._database = database  # of the study; there as soon as there is something to go on with
         self._signal: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -51,13 +51,14 @@ class Interruption:
             sys.exit(128 + self._signal)
 
     def _take(self, number: int, _: object) -> None:
-        if self._signal is not None or not (self._path / "study.db").is_file():
+        if self._signal is not None or not self._database.is_file():
             os.write(2, f"\ninterrupted; {self._go_on()}\n".encode())
             os._exit(128 + number)
         self._signal = number
         os.write(2, b"\nstopping after the trainings under way; once more to stop now\n")
 
     def _go_on(self) -> str:
-        if not (self._path / "study.db").is_file():
+        if not self._database.is_file():
             return "nothing was begun yet"
-        return f"what was finished is in {self._path}; go on with: evolr evolve --run {self._path}"
+        directory = self._database.parent
+        return f"what was finished is in {directory}; go on with: evolr evolve --run {directory}"

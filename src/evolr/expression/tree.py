@@ -81,9 +81,14 @@ class Expression:
         return frozenset(t for t in self.tokens if isinstance(t, str) and t in SIGNALS)
 
     @property
+    def live_signals(self) -> list[str]:
+        """The signals that the formula reads and that depend on how the training goes, by name."""
+        return sorted(name for name in self.signals if SIGNALS[name].live)
+
+    @property
     def is_open_loop(self) -> bool:
         """Whether the formula reads no live signal."""
-        return not any(SIGNALS[name].live for name in self.signals)
+        return not self.live_signals
 
     def end(self, start: int) -> int:
         """The position after the subtree that starts at `start`."""

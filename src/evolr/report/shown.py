@@ -13,7 +13,7 @@ from rich.table import Table
 
 from evolr.config import problem_name, resolve
 from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, shortened
-from evolr.expression import SIGNALS, Expression, ordinary_text, original_text, parse
+from evolr.expression import Expression, ordinary_text, original_text, parse
 from evolr.expression.simplify import latex, simplified
 from evolr.report.tables import front_table
 from evolr.schedule import Schedule
@@ -42,7 +42,7 @@ class Shown:
     @property
     def note(self) -> str:
         """What the curve assumes; empty for an open-loop schedule."""
-        live = _live_signals(self.schedule)
+        live = self.schedule.expression.live_signals
         return (
             f"assuming values from {_ASSUMED_LOSS[0]} down to {_ASSUMED_LOSS[1]} for {', '.join(live)}" if live else ""
         )
@@ -134,7 +134,7 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
     if epochs * steps_per_epoch > _MAX_STEPS:
         raise ConfigError(f"a curve may have {_MAX_STEPS:,} steps at most, got {epochs * steps_per_epoch:,}")
     falling = np.geomspace(*_ASSUMED_LOSS, epochs * steps_per_epoch)
-    curve = schedule.curve(epochs, steps_per_epoch, **dict.fromkeys(_live_signals(schedule), falling))
+    curve = schedule.curve(epochs, steps_per_epoch, **dict.fromkeys(schedule.expression.live_signals, falling))
     title = f"learning rate of {shortened(ordinary_text(schedule.expression), 70)}"
     return Shown(title, schedule, curve, steps_per_epoch, provenance, front)
 
@@ -149,10 +149,6 @@ def _formula(text: str) -> Expression:
                 f"{shortened(text, 200)} is no run directory or file, and no formula either"
             ) from error
         raise
-
-
-def _live_signals(schedule: Schedule) -> list[str]:
-    return sorted(name for name in schedule.expression.signals if SIGNALS[name].live)
 
 
 def _sparkline(curve: NDArray[np.float64]) -> str:

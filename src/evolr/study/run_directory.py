@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -105,34 +104,31 @@ class RunDirectory:
 
     @classmethod
     def reserve(cls, folder: Path, name: str) -> Path:
-        """Makes the first of folder/name-1, folder/name-2, … that nobody has, or that was reserved and not used."""
+        """Makes the first of folder/name-1, folder/name-2, … that does not exist, for the caller alone."""
         cls.create(folder)
-        for number in itertools.count(1):
+        number = 1
+        while True:
             path = folder / f"{name}-{number}"
             try:
                 path.mkdir()
+                return path
             except FileExistsError:
-                continue
+                number += 1
             except OSError as error:
                 raise RunDirectoryError(f"cannot create the directory {path}: {error.strerror}") from error
-            return path
-        raise AssertionError("numbers do not end")
 
     def save_config(self, config: Config) -> None:
         self.write("config.toml", configuration.to_toml(config))
 
-    def champion_document(self) -> bytes:
-        """The bytes of champion.json. Raises RunDirectoryError where the search has saved none."""
+    def champion(self) -> Schedule:
+        """The champion, from champion.json. Raises RunDirectoryError where the search has saved none."""
         try:
-            return (self.path / "champion.json").read_bytes()
+            document = (self.path / "champion.json").read_bytes()
         except OSError as error:
             raise RunDirectoryError(
                 f"cannot read the champion of {self.path}: {error.strerror}; a search saves it after its first generation"
             ) from error
-
-    def champion(self) -> Schedule:
-        """The champion, from its file."""
-        return Schedule.from_json(self.champion_document())
+        return Schedule.from_json(document)
 
     def save_champion(self, config: Config, champion: Evaluation) -> None:
         """Writes champion.json and champion.txt."""

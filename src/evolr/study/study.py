@@ -156,9 +156,10 @@ class Study:
                     raise _StopError(why)
                 self._train(local, reason, on_trained)
                 self._finish_generation()
-                if on_generation:
+                if on_generation and self._best is not None:
                     on_generation(
                         self._report(
+                            self._best,
                             done=self._generation - first,
                             trainings=local.trainings - first_trainings,
                             training_seconds=local.seconds - first_seconds,
@@ -267,6 +268,7 @@ class Study:
         self._known = KnownEvaluations()
         self._scores: dict[tuple[Place, str, int], float] = {}  # of the current generation, by place, pool and seed
         self._population: list[Individual] = []
+        self._fresh: dict[Place, Individual] = {}  # of the population, what has to be trained
         self._generation = 0
         for number in self._records.generations():
             population = self._records.population(number)
@@ -278,10 +280,10 @@ class Study:
                 if evaluation.source == "trained":
                     self._known.add(evaluation)
             self._extend(evaluations)
-        if not self._population and not self.is_finished:
+        if self._population:
+            self._take_up(self._records.scores(self._generation))
+        elif not self.is_finished:
             self._begin_generation()
-        self._fresh = {i.place: i for i in to_train(self._population, self._known)}
-        self._scores = self._records.scores(self._generation)
 
     def _extend(self, evaluations: list[Evaluation]) -> None:
         """Takes up the evaluations of a finished generation."""
@@ -294,9 +296,13 @@ class Study:
     def _begin_generation(self) -> None:
         search, seed = self.config.search, self.config.seed
         self._population = next_population(search, seed, self._last) if self._last else initial_population(search, seed)
-        self._fresh = {i.place: i for i in to_train(self._population, self._known)}
-        self._scores = {}
+        self._take_up({})
         self._records.add_population(self.config, self._population)
+
+    def _take_up(self, scores: dict[tuple[Place, str, int], float]) -> None:
+        """Begins or goes on with the current population, of which some trials may have their scores."""
+        self._fresh = {i.place: i for i in to_train(self._population, self._known)}
+        self._scores = scores
 
     def _wanted(self) -> list[Individual]:
         """What lacks a score, of the current generation's formulas that are not known."""
@@ -381,7 +387,9 @@ class Study:
             self._files.save_history(self._history)
             self._is_dirty = False
 
-    def _report(self, done: int, trainings: int, training_seconds: float, seconds: float) -> GenerationReport:
+    def _report(
+        self, best: Evaluation, *, done: int, trainings: int, training_seconds: float, seconds: float
+    ) -> GenerationReport:
         fitness = [e.fitness for e in self._last]
         return GenerationReport(
             generation=self._generation - 1,
@@ -389,7 +397,7 @@ class Study:
             generations_done=done,
             best=max(fitness),
             median=float(np.median(fitness)),
-            champion=champion(self._history) if self._best is None else self._best,
+            champion=best,
             trainings=trainings,
             training_seconds=training_seconds,
             seconds=seconds,
