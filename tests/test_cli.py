@@ -293,7 +293,7 @@ def test_ctrl_c_is_never_lost(delay):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
         assert process.stderr is not None
-        assert "interrupted; " in process.stderr.read()
+        assert "\ninterrupted" in process.stderr.read()
 
 
 def test_ctrl_c_ends_with_a_message_exit_code_130_and_what_was_finished_on_disk():

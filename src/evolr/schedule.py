@@ -78,7 +78,13 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         `live` gives the values of the live signals that the formula reads, scalars or one a step.
         """
         step = np.arange(epochs * steps_per_epoch)
-        given = {"step": step, "epoch": step // steps_per_epoch, "progress": step / len(step)}
+        within = step % steps_per_epoch / steps_per_epoch
+        given = {
+            "step": step,
+            "epoch": step // steps_per_epoch,
+            "progress": step / len(step),
+            "epoch_progress": within,
+        }
         return np.broadcast_to(self(**given, **live), step.shape)
 
     def to_json(self, provenance: Mapping[str, Any] | None = None) -> bytes:

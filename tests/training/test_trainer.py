@@ -167,7 +167,7 @@ def test_runs_of_one_seed_start_alike_and_other_seeds_do_not():
 # --- the meaning of the signals ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.parametrize("name", [name for name in SIGNALS if name not in ("lr", "stale_epochs")])
 def test_the_learning_rate_follows_its_signal(name):
     """Each signal is shown as the learning rate, scaled so that training stays tame."""
     trainer = Trainer(SMALL, SGD)
@@ -180,6 +180,8 @@ def test_the_learning_rate_follows_its_signal(name):
         np.testing.assert_allclose(shown, steps, rtol=1e-6)
     elif name == "progress":
         np.testing.assert_allclose(shown, steps / 21, rtol=1e-6)
+    elif name == "epoch_progress":
+        np.testing.assert_allclose(shown, steps % 7 / 7, rtol=1e-6)
     elif name == "val_loss":
         untrained = 0.5 * Quadratic(dimension=10).eigenvalues.sum()
         expected = np.array([untrained, outcome.val_loss[0], outcome.val_loss[1]])
@@ -194,6 +196,24 @@ def test_the_learning_rate_follows_its_signal(name):
                 rate = 0.001 * (losses[0] if len(losses) == 1 else losses[-2])
                 weights = weights - max(rate, 0.0) * (eigenvalues * weights + noise)
         np.testing.assert_allclose(shown.ravel(), [losses[0], *losses[:-1]], rtol=1e-4)
+
+
+def test_lr_is_the_learning_rate_of_the_step_before():
+    halving = schedule("where(step, lr*0.5, 0.5 + lr)", min_lr=0.0)
+    (outcome,) = Trainer(SMALL, SGD).train([Trial(halving, 4)], 2, keep_steps=True)
+    assert list(outcome.learning_rates) == [0.5**k for k in range(1, 15)]
+
+
+def test_stale_epochs_counts_from_the_best_validation_loss():
+    """By the rule of ReduceLROnPlateau: relative threshold 1e-4, the first epoch's end is the first best."""
+    (outcome,) = Trainer(SMALL, SGD).train([Trial(schedule("0.2 + stale_epochs"), 4)], 40, keep_steps=True)
+    best, stale, expected = np.inf, 0, [0]
+    for val_loss in outcome.val_loss[:-1]:
+        stale = 0 if val_loss < best * (1 - 1e-4) else stale + 1
+        best = min(best, val_loss) if stale == 0 else best
+        expected.append(stale)
+    assert len(set(expected)) > 2
+    np.testing.assert_allclose(outcome.learning_rates.reshape(40, 7)[:, 0], np.minimum(0.2 + np.array(expected), 1.0))
 
 
 # --- divergence -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+STALE_THRESHOLD: Final = 1e-4  # relative; ReduceLROnPlateau's own
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
@@ -31,6 +33,13 @@ _TABLE = (
     ),
     Signal("progress", "step ÷ total steps, in [0, 1)", live=False),
     Signal("step", "steps finished so far", live=False),
+    Signal("epoch_progress", "steps finished in this epoch ÷ steps of an epoch, in [0, 1)", live=False),
+    Signal("lr", "learning rate of the previous step; 0 before the first", live=True),
+    Signal(
+        "stale_epochs",
+        f"epochs since val_loss was last below its best by more than {STALE_THRESHOLD:g} of it; 0 in the first two",
+        live=True,
+    ),
 )
 
 SIGNALS: Final = MappingProxyType({s.name: s for s in _TABLE})

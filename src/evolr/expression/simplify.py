@@ -67,6 +67,11 @@ def _to_sympy(expression: Expression) -> Any:
         "exp": sympy.exp,
         "log": lambda a: sympy.log(sympy.Abs(a)),
         "floor": sympy.floor,
+        "min": sympy.Min,
+        "max": sympy.Max,
+        "where": lambda a, b, c: sympy.Piecewise((b, a > 0), (c, True)),
+        "sqrt": lambda a: sympy.sqrt(sympy.Abs(a)),
+        "pow": lambda a, b: sympy.Abs(a) ** b,
     }
     assert functions.keys() == PRIMITIVES.keys()
     stack: list[Any] = []

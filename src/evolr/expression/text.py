@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -42,8 +43,10 @@ _OPERAND: Final = re.compile(
 _OPERATOR: Final = re.compile(rf"\s*(?:(?P<operator>[-+*/]|{_NAME})|(?P<mark>[),])|(?P<other>\S))")
 
 
-def parse(text: str) -> Expression:
+def parse(text: str, constants: Mapping[str, float] | None = None) -> Expression:
     """The expression that a text says, in either notation.
+
+    constants: values of names that the text may use beside the signals.
 
     >>> parse("((epoch mul -0.5) sub 1.0)").tokens
     ('sub', 'mul', 'epoch', -0.5, 1.0)
@@ -55,7 +58,7 @@ def parse(text: str) -> Expression:
     """
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(f"a formula may have {MAX_CHARACTERS:,} characters at most, got {len(text):,}")
-    return _Reading(text).expression()
+    return _Reading(text, {**_NAMED_CONSTANTS, **(constants or {})}).expression()
 
 
 def original_text(expression: Expression) -> str:
@@ -126,8 +129,9 @@ class _Pending:
 class _Reading:
     """One reading of one text: nodes made, operands waiting for an operator, operators waiting for an operand."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, constants: Mapping[str, float]) -> None:
         self.text = text
+        self.constants = constants
         self.nodes: list[tuple[Token, list[int]]] = []  # a token and the numbers of its argument nodes
         self.operands: list[int] = []
         self.pending: list[_Pending] = []
@@ -199,14 +203,14 @@ class _Reading:
     def _leaf(self, name: str, column: int) -> Token:
         if name in SIGNALS:
             return name
-        if name in _NAMED_CONSTANTS:
-            return _NAMED_CONSTANTS[name]
+        if name in self.constants:
+            return float(self.constants[name])
         if name in PRIMITIVES:
             count = PRIMITIVES[name].arity
             raise self._error(f"{name!r} is a function of {count}: write {_call(name, ['…'] * count)}", column)
         if name.lower() in ("nan", "inf", "infinity"):
             raise self._error(f"constants must be finite, got {name}", column)
-        raise self._error(unknown_name("name", name, [*SIGNALS, *PRIMITIVES, *_NAMED_CONSTANTS]), column)
+        raise self._error(unknown_name("name", name, [*SIGNALS, *PRIMITIVES, *self.constants]), column)
 
     def _open(self, opening: _Pending) -> None:
         self.nesting += 1

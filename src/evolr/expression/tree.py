@@ -102,6 +102,23 @@ class Expression:
         """The tree with `other` in the place of the subtree that starts at `start`."""
         return Expression(self.tokens[:start] + other.tokens + self.tokens[self.end(start) :])
 
+    def folded(self) -> Expression:
+        """The formula with every part that reads no signal computed, by the reference.
+
+        A part whose value is not finite stays as it is.
+        """
+        stack: list[tuple[Token, ...]] = []
+        for token in reversed(self.tokens):
+            arguments = [stack.pop() for _ in range(arity(token))]
+            if arguments and all(len(part) == 1 and not isinstance(part[0], str) for part in arguments):
+                with np.errstate(all="ignore"):
+                    value = float(PRIMITIVES[str(token)].reference(*(np.float64(part[0]) for part in arguments)))
+                if math.isfinite(value):
+                    stack.append((value,))
+                    continue
+            stack.append((token, *(inner for part in arguments for inner in part)))
+        return Expression(stack.pop())
+
     def __call__(self, signals: Mapping[str, ArrayLike]) -> Array:
         """The value at each point of a trace, by the NumPy float64 reference.
 

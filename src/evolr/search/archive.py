@@ -72,6 +72,9 @@ def _signal_bank() -> MappingProxyType[str, np.ndarray]:
             "val_loss": trend * rng.lognormal(0.1, 0.1, len(step)),
             "progress": progress,
             "step": step,
+            "epoch_progress": step % steps_per_epoch / steps_per_epoch,
+            "lr": 0.01 * (1 - progress),
+            "stale_epochs": step // steps_per_epoch % 4,
         }
         for name, values in columns.items():
             values.append(points[name])

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR, PRIMITIVES
+from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR, POW_RANGE, PRIMITIVES
 from evolr.expression.program import OPCODES, pack, stack_depth
 from evolr.schedule import LOG_LIMIT, Schedule
 
@@ -29,6 +29,11 @@ FUNCTIONS: Final[dict[str, Callable[..., Scalar]]] = {
     "exp": lambda a: jnp.exp(jnp.clip(a, -EXP_LIMIT, EXP_LIMIT)),
     "log": lambda a: jnp.log(jnp.maximum(jnp.abs(a), LOG_FLOOR)),
     "floor": jnp.floor,
+    "min": jnp.minimum,
+    "max": jnp.maximum,
+    "where": lambda a, b, c: jnp.where(a > 0, b, c),
+    "sqrt": lambda a: jnp.sqrt(jnp.abs(a)),
+    "pow": lambda a, b: jnp.clip(jnp.power(jnp.maximum(jnp.abs(a), LOG_FLOOR), b), *POW_RANGE),
 }
 
 _MAX_ARITY = max(p.arity for p in PRIMITIVES.values())

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from evolr.expression import SIGNALS
+from evolr.expression.signals import STALE_THRESHOLD
 from evolr.training.interpreter import PackedSchedules, learning_rate
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Task, Tree
@@ -22,7 +23,8 @@ class Run(NamedTuple):
     """The state of a run between epochs. A run whose loss is not finite is over: it takes no more steps.
 
     seed_number: the place of its seed among those of its chunk. epoch, epochs: done, and in all.
-    loss: of the latest batch. val_loss: at the latest epoch's end.
+    loss: of the latest batch. val_loss: at the latest epoch's end. lr: of the latest step. best_val_loss, stale_epochs:
+    the val_loss that later ones have to be below, and for how many epochs they have not been.
     """
 
     schedule: PackedSchedules
@@ -33,6 +35,9 @@ class Run(NamedTuple):
     optimizer: Tree
     loss: Any
     val_loss: Any
+    lr: Any
+    best_val_loss: Any
+    stale_epochs: Any
 
 
 class Record(NamedTuple):
@@ -117,6 +122,9 @@ class _SingleRun:
             optimizer=self.direction.init(parameters),
             loss=jnp.where(start.is_active, loss, _NAN),
             val_loss=val_loss,
+            lr=jnp.float32(0),
+            best_val_loss=jnp.float32(jnp.inf),
+            stale_epochs=jnp.int32(0),
         )
 
     def epoch(self, run: Run, batches: Tree, monitor: Tree) -> tuple[Run, Record]:
@@ -139,14 +147,21 @@ class _SingleRun:
         val_loss, val_score = self.evaluate(run, monitor)
         # An epoch that ends with a validation loss that is not finite is the run's last.
         loss = jnp.where(jnp.isfinite(val_loss), run.loss, _NAN)
-        run = run._replace(epoch=run.epoch + 1, loss=loss, val_loss=val_loss)
+        is_better = val_loss < run.best_val_loss * (1 - STALE_THRESHOLD)
+        run = run._replace(
+            epoch=run.epoch + 1,
+            loss=loss,
+            val_loss=val_loss,
+            best_val_loss=jnp.where(is_better, val_loss, run.best_val_loss),
+            stale_epochs=jnp.where(is_better, 0, run.stale_epochs + 1),
+        )
         return run, Record(total_loss / steps, val_loss, val_score, rates)
 
     def step(self, run: Run, batch: Tree, rate: Any) -> Run:
         loss, gradients = jax.value_and_grad(self.task.loss)(run.parameters, batch)
         directions, optimizer = self.direction.update(gradients, run.optimizer, run.parameters)
         parameters = jax.tree.map(lambda p, d: p - rate * d, run.parameters, directions)
-        return run._replace(parameters=parameters, optimizer=optimizer, loss=_float32(loss))
+        return run._replace(parameters=parameters, optimizer=optimizer, loss=_float32(loss), lr=rate)
 
     def evaluate(self, run: Run, examples: Tree) -> tuple[Any, Any]:
         """Loss and score on examples; NaN for a run that is over, which costs no time."""
@@ -168,6 +183,9 @@ def _signals(run: Run, step: Any, steps: int) -> Any:
         "val_loss": run.val_loss,
         "progress": taken / (run.epochs * steps),
         "step": taken,
+        "epoch_progress": step / steps,
+        "lr": run.lr,
+        "stale_epochs": run.stale_epochs,
     }
     return jnp.stack([_float32(values[name]) for name in SIGNALS])
 
