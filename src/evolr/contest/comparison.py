@@ -7,15 +7,15 @@ order, seed by seed, so their differences are paired.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evolr.config import Comparison, problem_name
+from evolr.contest.statistics import CONFIDENCE, Pairs, corrected, mean_interval, paired
 from evolr.execution.local import Local
 from evolr.expression import ordinary_text
 from evolr.problems import AnyProblem, Metric
@@ -28,21 +28,13 @@ from evolr.training.task import Outcome, Trial
 CHAMPION = "evolved"
 """The name of the schedule under comparison."""
 
-CONFIDENCE = 0.95
-SIGNIFICANCE = 0.05
-_RESAMPLES = 10_000
-_LEAST_PAIRS = 6
-
 
 @dataclass(frozen=True, slots=True)
 class Contender:
     """A schedule's part in a comparison; s seeds, e epochs.
 
     scores: (s,) final scores, NaN where diverged. mean, low, high: of the runs that finished, with the bootstrap
-    interval. difference, difference_low, difference_high: of the paired differences, contender − champion, in the
-    metric's own direction, where both finished. better: by how many seeds the contender is better than the champion,
-    less those by which it is worse; a diverged run is worse than any that finished. p_value: Wilcoxon's signed-rank
-    test of the pairs, two-sided, Holm-corrected over the baselines. What needs more seeds or another contender is None.
+    interval, None of fewer than two. pairs: against the champion, None for itself; Holm-corrected over the baselines.
     """
 
     name: str
@@ -52,11 +44,7 @@ class Contender:
     mean: float
     low: float | None
     high: float | None
-    difference: float | None = None
-    difference_low: float | None = None
-    difference_high: float | None = None
-    better: int = 0
-    p_value: float | None = None
+    pairs: Pairs | None = None
 
     @property
     def diverged(self) -> int:
@@ -131,7 +119,9 @@ def compare(
     for number, (name, schedule) in enumerate(schedules.items()):
         own = outcomes[number * len(seeds) : (number + 1) * len(seeds)]
         contenders.append(_contender(name, schedule, own, contenders[0] if contenders else None, problem.metric))
-    return ComparisonResult(problem, optimizer, settings, seeds, _holm(contenders))
+    pairs = corrected([c.pairs for c in contenders if c.pairs is not None])
+    contenders[1:] = [replace(c, pairs=own) for c, own in zip(contenders[1:], pairs, strict=True)]
+    return ComparisonResult(problem, optimizer, settings, seeds, contenders)
 
 
 def trainings(settings: Comparison) -> int:
@@ -143,84 +133,8 @@ def _contender(
     name: str, schedule: Schedule, outcomes: list[Outcome], champion: Contender | None, metric: Metric
 ) -> Contender:
     scores = np.array([outcome.score for outcome in outcomes])
-    mean, low, high = _mean_interval(scores)
-    if champion is None:
-        return Contender(name, schedule, outcomes, scores, mean, low, high)
-    differences = scores - champion.scores
-    paired = _mean_interval(differences)
-    gains = _gains(scores, champion.scores, metric)
-    return Contender(
-        name,
-        schedule,
-        outcomes,
-        scores,
-        mean,
-        low,
-        high,
-        difference=None if np.isnan(paired[0]) else paired[0],
-        difference_low=paired[1],
-        difference_high=paired[2],
-        better=int(np.sign(gains).sum()),
-        p_value=_wilcoxon(gains),
-    )
-
-
-def _gains(scores: NDArray[np.float64], champion_scores: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:
-    """By how much a contender is better than the champion, pair by pair, for a test of ranks.
-
-    A diverged run is worse than any that finished, by more than any finished pair differs; two of them are equal.
-    """
-    sign = 1.0 if metric.higher_is_better else -1.0
-    gains = sign * (scores - champion_scores)
-    beyond = 2.0 * max([1.0, *np.abs(gains[np.isfinite(gains)])])
-    mine, theirs = np.isnan(scores), np.isnan(champion_scores)
-    gains[mine & theirs] = 0.0
-    gains[mine & ~theirs] = -beyond
-    gains[~mine & theirs] = beyond
-    return gains
-
-
-def _mean_interval(values: NDArray[np.float64]) -> tuple[float, float | None, float | None]:
-    """Mean and percentile bootstrap interval of the finite values; no interval of fewer than two."""
-    from scipy.stats import bootstrap
-
-    finite = values[np.isfinite(values)]
-    if len(finite) < 2:
-        return (float(finite[0]) if len(finite) else float("nan")), None, None
-    interval = bootstrap(
-        (finite,),
-        np.mean,
-        confidence_level=CONFIDENCE,
-        n_resamples=_RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(finite.mean()), float(interval.low), float(interval.high)
-
-
-def _wilcoxon(gains: NDArray[np.float64]) -> float | None:
-    """The two-sided p-value, 1 where no pair differs; None below 6 pairs, where it could not reach 0.05 two-sided."""
-    from scipy.stats import wilcoxon
-
-    if len(gains) < _LEAST_PAIRS:
-        return None
-    if not gains.any():
-        return 1.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # ties: scipy then says that it approximates
-        result: Any = wilcoxon(gains)
-    return float(result.pvalue)
-
-
-def _holm(contenders: list[Contender]) -> list[Contender]:
-    """The contenders with their p-values corrected for the number of tests (Holm 1979)."""
-    tested = sorted((c for c in contenders if c.p_value is not None), key=lambda c: c.p_value or 0.0)
-    corrected: dict[str, float] = {}
-    highest = 0.0
-    for rank, contender in enumerate(tested):
-        highest = max(highest, min(1.0, (len(tested) - rank) * (contender.p_value or 0.0)))
-        corrected[contender.name] = highest
-    return [replace(c, p_value=corrected.get(c.name)) for c in contenders]
+    pairs = None if champion is None else paired(scores, champion.scores, metric)
+    return Contender(name, schedule, outcomes, scores, *mean_interval(scores), pairs)
 
 
 def _contender_document(contender: Contender) -> dict[str, Any]:
@@ -236,10 +150,7 @@ def _contender_document(contender: Contender) -> dict[str, Any]:
         "transform": contender.schedule.transform,
         "mean": number(contender.mean),
         "interval": [number(contender.low), number(contender.high)],
-        "difference": number(contender.difference),
-        "difference_interval": [number(contender.difference_low), number(contender.difference_high)],
-        "p_value": number(contender.p_value),
-        "seeds_better_less_worse": contender.better,
+        "pairs": None if contender.pairs is None else asdict(contender.pairs),
         "diverged": contender.diverged,
         "scores": [number(float(score)) for score in contender.scores],
         **{name: curve(contender.curves(name)) for name in ("train_loss", "val_loss", "val_score", "learning_rate")},

@@ -10,7 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from evolr.config import Config, problem_name
-from evolr.contest.comparison import CHAMPION, CONFIDENCE, SIGNIFICANCE, ComparisonResult, Contender
+from evolr.contest.comparison import CHAMPION, ComparisonResult
+from evolr.contest.statistics import CONFIDENCE, Pairs
 from evolr.errors import EvolrError
 from evolr.expression import Expression, ordinary_text
 from evolr.problems import Metric
@@ -31,13 +32,13 @@ def comparison_table(result: ComparisonResult) -> Table:
     if any(c.diverged for c in result.contenders):
         table.add_column("diverged", justify="right", no_wrap=True)
     for contender in result.contenders:
-        is_champion = contender.name == CHAMPION
+        pairs = contender.pairs
         score = f"{metric.text(contender.mean)}{_interval(metric, contender.low, contender.high)}"
-        difference = _difference(metric, contender)
-        p_value = "" if contender.p_value is None else f"{contender.p_value:.2g}"
+        difference = "" if pairs is None else difference_text(metric, pairs)
+        p_value = "" if pairs is None or pairs.p_value is None else f"{pairs.p_value:.2g}"
         diverged = f"{contender.diverged} of {len(contender.scores)}"
-        row = (contender.name, score, "" if is_champion else difference, p_value, diverged)
-        table.add_row(*row[: len(table.columns)], style="bold" if is_champion else "")
+        row = (contender.name, score, difference, p_value, diverged)
+        table.add_row(*row[: len(table.columns)], style="bold" if pairs is None else "")
     return table
 
 
@@ -45,7 +46,8 @@ def verdict(result: ComparisonResult) -> str:
     """The comparison in one sentence, by rule: a schedule is better or worse where Holm's p is below 0.05."""
     groups: dict[str, list[str]] = {}
     for contender in result.contenders[1:]:
-        groups.setdefault(_relation(contender), []).append(contender.name)
+        if contender.pairs is not None:
+            groups.setdefault(contender.pairs.relation, []).append(contender.name)
     parts = [f"{relation} {_and(names)}" for relation, names in groups.items()]
     diverged = [f"{c.diverged} of {len(c.scores)} runs of {c.name} diverged" for c in result.contenders if c.diverged]
     sentences = [
@@ -144,15 +146,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
-def _relation(contender: Contender) -> str:
-    """What the champion is to a contender."""
-    if contender.p_value is None:
-        return "with too few seeds to be told from"
-    if contender.p_value >= SIGNIFICANCE or contender.better == 0:
-        return "not distinguishable from"
-    return "worse than" if contender.better > 0 else "better than"
-
-
 def _interval(metric: Metric, low: float | None, high: float | None, sign: str = "") -> str:
     if low is None or high is None:
         return ""
@@ -161,11 +154,12 @@ def _interval(metric: Metric, low: float | None, high: float | None, sign: str =
     return f"  {low:{sign}.4g} … {high:{sign}.4g}"
 
 
-def _difference(metric: Metric, contender: Contender) -> str:
-    if contender.difference is None:
+def difference_text(metric: Metric, pairs: Pairs) -> str:
+    """The mean difference to the champion with its interval, accuracy in points."""
+    if pairs.difference is None:
         return "–"
-    value = f"{100 * contender.difference:+.2f}" if metric.name == "accuracy" else f"{contender.difference:+.4g}"
-    return value + _interval(metric, contender.difference_low, contender.difference_high, "+")
+    value = f"{100 * pairs.difference:+.2f}" if metric.name == "accuracy" else f"{pairs.difference:+.4g}"
+    return value + _interval(metric, pairs.low, pairs.high, "+")
 
 
 def _table(title: str) -> Table:
