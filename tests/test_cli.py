@@ -311,3 +311,47 @@ def test_ctrl_c_ends_with_a_message_exit_code_130_and_what_was_finished_on_disk(
     assert "Traceback" not in rest
     assert names("mine") == SEARCH_FILES
     assert Path("mine/history.csv").read_text().count("\n") >= 1 + 2 * 20
+
+
+def test_prove_writes_the_contest_and_says_the_verdict(evolr, monkeypatch, tmp_path):
+    monkeypatch.setattr("evolr.contest.prove._shared", lambda: tmp_path / "shared")
+    evolr("evolve", "--preset", "quadratic", *QUICK, "--run", "mine", "-q")
+    code, out, err = evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "4")
+    assert code == 0
+    assert "The evolved schedule beats" in out
+    assert "This is a rehearsal (--quick)" in out
+    assert "of 1200 trainings" in err
+    assert {"contest.csv", "contest.db", "contest.json", "contest.md", "contest.png"} < set(names("mine"))
+    code, out, err = evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "4", "--json", "-q")
+    assert json.loads(out)["pool"] == "selection"
+    assert err == ""
+
+
+def test_any_formula_is_proven_in_a_directory_of_its_own(evolr, monkeypatch, tmp_path):
+    monkeypatch.setattr("evolr.contest.prove._shared", lambda: tmp_path / "shared")
+    command = ("prove", "--expression", "0.3*(1 - progress)", "--preset", "quadratic", "--epochs", "1", "--quick")
+    assert evolr(*command, "--budget", "4", "-o", "mine")[0] == 0
+    assert evolr(*command, "--budget", "4", "-o", "mine", "-q")[1].count("0 training runs") == 1
+    assert "page" not in evolr("runs", ".")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing",), "not a run directory"),
+        ((), "name either a run directory or --expression"),
+        (("a", "--expression", "0.1"), "name either a run directory or --expression"),
+        (("a", "--transform", "log"), "belong to --expression"),
+        (("--expression", "0.1"), "needs a directory, --output DIR, and a budget"),
+        (("--expression", "0.1", "-o", "x"), "needs a directory, --output DIR, and a budget"),
+        (("--expression", "0.1 +", "-o", "x", "--budget", "3"), "expected a number"),
+        (("a", "--budget", "many"), "--budget expects `equal` or a number"),
+        (("a", "--budget", "0"), "--budget expects `equal` or a number"),
+        (("a", "--seeds", "0"), "Invalid value for '--seeds'"),
+    ],
+)
+def test_what_prove_refuses(evolr, arguments, message):
+    code, out, err = evolr("prove", *arguments, "-q")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not Path("x").exists()

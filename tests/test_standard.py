@@ -103,12 +103,12 @@ CASES = [
         lambda: optax_curve(optax.cosine_onecycle_schedule(T, 0.02, 0.25, 10.0, 100.0)),
     ),
     (
-        "warm-up, stable, linear decay",
+        "WSD (linear)",
         {"peak": 0.02, "warmup": W / T, "cooldown": C / T},
         lambda: optax_curve(linear_to((0, 0), (W, 0.02), (T - C, 0.02), (T, 0))),
     ),
     (
-        "warm-up, stable, 1 − sqrt decay",
+        "WSD (1 − sqrt)",
         {"peak": 0.02, "warmup": W / T, "cooldown": 0.25},
         lambda: by_formula(lambda t: 0.02 * (min(1, 8 * t) if t < 0.75 else 1 - math.sqrt((t - 0.75) / 0.25))),
     ),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from evolr.config import Config, resolve
     from evolr.contest.comparison import compare
+    from evolr.contest.prove import prove
     from evolr.errors import EvolrError
     from evolr.expression import Expression, parse
     from evolr.schedule import Schedule
@@ -28,10 +29,11 @@ _HOMES: Final = {
     "compare": "evolr.contest.comparison",
     "evolve": "evolr.study.evolve",
     "parse": "evolr.expression",
+    "prove": "evolr.contest.prove",
     "resolve": "evolr.config",
 }
 
-__all__ = ["Config", "EvolrError", "Expression", "Schedule", "Study", "compare", "evolve", "parse", "resolve"]
+__all__ = ["Config", "EvolrError", "Expression", "Schedule", "Study", "compare", "evolve", "parse", "prove", "resolve"]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ from evolr.interruption import Interruption, end_now
 if TYPE_CHECKING:
     from evolr.config import Comparison, Config
     from evolr.contest.comparison import ComparisonResult
+    from evolr.contest.contest import ContestResult
 
 app = typer.Typer(
     name="evolr",
@@ -229,6 +230,57 @@ def compare(
 
 
 @app.command()
+def prove(
+    run: Annotated[Path | None, typer.Argument(help="The run directory whose champion to prove.")] = None,
+    expression: Annotated[str | None, typer.Option(help="A formula to prove, in place of a run's champion.")] = None,
+    transform: Annotated[str | None, typer.Option(help="The formula's output transform: linear or log.")] = None,
+    preset: Annotated[str, typer.Option(help="With --expression: the preset that names the problem.")] = "original",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="With --expression: the directory.")] = None,
+    budget: Annotated[
+        str, typer.Option(help="Training runs that each contender is tuned with; `equal`: as many as the study had.")
+    ] = "equal",
+    seeds: Annotated[int | None, typer.Option(help="Trainings of each contender in the final; 32.", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each training; the comparison's.", min=1)] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A rehearsal of some minutes, which proves nothing.")] = False,
+    setting: Settings = None,
+    devices: Devices = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Prove a champion against every standard schedule, tuned at equal budget; go on where that was interrupted."""
+    from evolr.config import resolve
+    from evolr.contest import prove as contests
+    from evolr.expression import parse
+    from evolr.report import contest, progress
+    from evolr.study.run_directory import RunDirectory
+
+    if (run is None) == (expression is None):
+        raise ConfigError("name either a run directory or --expression, not both or neither")
+    options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "is_quick": quick, "device_count": devices}
+    runs = _budget(budget)
+    with progress.proving(progress.display(quiet)) as (on_total, on_done):
+        options |= {"on_total": on_total, "on_done": on_done}
+        if run is not None:
+            if setting or transform is not None or output is not None:
+                raise ConfigError("--set, --transform and --output belong to --expression; a run has its own")
+            path, result = run, contests.prove(run, budget=runs, **options)
+        else:
+            if output is None or runs is None:
+                raise ConfigError("--expression needs a directory, --output DIR, and a budget, --budget N")
+            given = {"search.transform": transform, **_settings(setting)}
+            config = resolve(preset, None, {name: value for name, value in given.items() if value is not None})
+            schedule = config.search.schedule(parse(expression or ""))
+            path, result = output, contests.prove_schedule(schedule, config, output, budget=runs, **options)
+    _save_contest(RunDirectory(path), result)
+    if json:
+        _print_json(result.document())
+        return
+    out = progress.output()
+    out.print(contest.contest_table(result))
+    out.print(contest.summary(result, path), soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
 def show(
     what: Annotated[str, typer.Argument(help="A run directory, a schedule's JSON file, or a formula.")],
     epochs: Annotated[int | None, typer.Option(help="Epochs of the curve; 30, or the run's.", min=1)] = None,
@@ -328,6 +380,19 @@ def _save_comparison(directory: Any, result: ComparisonResult) -> None:
     directory.write("comparison.png", comparison_picture(result))
 
 
+def _save_contest(directory: Any, result: ContestResult) -> None:
+    import msgspec
+
+    from evolr.report.contest import page
+    from evolr.report.contest_picture import contest_picture
+
+    rows = result.rows()
+    directory.write("contest.json", msgspec.json.format(msgspec.json.encode(result.document()), indent=1) + b"\n")
+    directory.write_csv("contest.csv", list(rows[0]), rows)
+    directory.write("contest.md", page(result).encode())
+    directory.write("contest.png", contest_picture(result))
+
+
 def _print_comparison(result: ComparisonResult, path: Path | None) -> None:
     from evolr.report import progress, tables
 
@@ -349,6 +414,15 @@ def _print_json(document: Mapping[str, Any]) -> None:
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _budget(text: str) -> int | None:
+    """A number of training runs, or None for `equal`."""
+    if text == "equal":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--budget expects `equal` or a number of training runs of at least 1, got {text!r}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

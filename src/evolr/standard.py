@@ -251,13 +251,13 @@ _FAMILIES = (
     ),
     ONE_CYCLE,
     Family(
-        "warm-up, stable, linear decay",
+        "WSD (linear)",
         "peak*min(1, min(progress/warmup, (1 - progress)/cooldown))",
         (_PEAK, _WARMUP, _COOLDOWN),
         "Hu et al. 2024 (MiniCPM); Hägele et al. 2024; optax join_schedules",
     ),
     Family(
-        "warm-up, stable, 1 − sqrt decay",
+        "WSD (1 − sqrt)",
         f"peak*min({_WARMED}, 1 - sqrt(max(0, (progress - (1 - cooldown))/cooldown)))",
         (_PEAK, _WARMUP, _COOLDOWN),
         "Hägele et al. 2024",

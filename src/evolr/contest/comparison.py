@@ -8,51 +8,22 @@ order, seed by seed, so their differences are paired.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from evolr.config import Comparison, problem_name
-from evolr.contest.statistics import CONFIDENCE, Pairs, corrected, mean_interval, paired
+from evolr.contest.contender import Contender, contender
+from evolr.contest.statistics import CONFIDENCE, corrected
 from evolr.execution.local import Local
-from evolr.expression import ordinary_text
 from evolr.problems import AnyProblem, Metric
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
 from evolr.standard import PUBLISHED_BASELINES
 from evolr.training.optimizers import Optimizer
-from evolr.training.task import Outcome, Trial
+from evolr.training.task import Trial
 
 CHAMPION = "evolved"
 """The name of the schedule under comparison."""
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """A schedule's part in a comparison; s seeds, e epochs.
-
-    scores: (s,) final scores, NaN where diverged. mean, low, high: of the runs that finished, with the bootstrap
-    interval, None of fewer than two. pairs: against the champion, None for itself; Holm-corrected over the baselines.
-    """
-
-    name: str
-    schedule: Schedule
-    outcomes: list[Outcome]
-    scores: NDArray[np.float64]
-    mean: float
-    low: float | None
-    high: float | None
-    pairs: Pairs | None = None
-
-    @property
-    def diverged(self) -> int:
-        return int(np.isnan(self.scores).sum())
-
-    def curves(self, name: str) -> NDArray[np.float64]:
-        """(s, e): the curves `train_loss`, `val_score` or `learning_rate` of the outcomes."""
-        return np.array([getattr(outcome, name) for outcome in self.outcomes], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +52,7 @@ class ComparisonResult:
             "base_lr": self.settings.base_lr,
             "seeds": self.seeds,
             "confidence": CONFIDENCE,
-            "contenders": [_contender_document(c) for c in self.contenders],
+            "contenders": [c.document() for c in self.contenders],
         }
 
     def rows(self) -> list[dict[str, Any]]:
@@ -118,7 +89,7 @@ def compare(
     contenders: list[Contender] = []
     for number, (name, schedule) in enumerate(schedules.items()):
         own = outcomes[number * len(seeds) : (number + 1) * len(seeds)]
-        contenders.append(_contender(name, schedule, own, contenders[0] if contenders else None, problem.metric))
+        contenders.append(contender(name, schedule, own, contenders[0] if contenders else None, problem.metric))
     pairs = corrected([c.pairs for c in contenders if c.pairs is not None])
     contenders[1:] = [replace(c, pairs=own) for c, own in zip(contenders[1:], pairs, strict=True)]
     return ComparisonResult(problem, optimizer, settings, seeds, contenders)
@@ -127,31 +98,3 @@ def compare(
 def trainings(settings: Comparison) -> int:
     """The number of training runs of a comparison."""
     return (1 + len(PUBLISHED_BASELINES)) * settings.seeds
-
-
-def _contender(
-    name: str, schedule: Schedule, outcomes: list[Outcome], champion: Contender | None, metric: Metric
-) -> Contender:
-    scores = np.array([outcome.score for outcome in outcomes])
-    pairs = None if champion is None else paired(scores, champion.scores, metric)
-    return Contender(name, schedule, outcomes, scores, *mean_interval(scores), pairs)
-
-
-def _contender_document(contender: Contender) -> dict[str, Any]:
-    def number(value: float | None) -> float | None:
-        return None if value is None or not np.isfinite(value) else value
-
-    def curve(values: NDArray[np.float64]) -> list[list[float | None]]:
-        return [[number(float(v)) for v in row] for row in values]
-
-    return {
-        "name": contender.name,
-        "expression": ordinary_text(contender.schedule.expression),
-        "transform": contender.schedule.transform,
-        "mean": number(contender.mean),
-        "interval": [number(contender.low), number(contender.high)],
-        "pairs": None if contender.pairs is None else asdict(contender.pairs),
-        "diverged": contender.diverged,
-        "scores": [number(float(score)) for score in contender.scores],
-        **{name: curve(contender.curves(name)) for name in ("train_loss", "val_loss", "val_score", "learning_rate")},
-    }

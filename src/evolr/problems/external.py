@@ -45,5 +45,5 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def task(self, pool: Pool) -> Task:
         """Raises ProblemError: there is nothing here to train."""
         raise ProblemError(
-            "the problem 'external' is trained elsewhere: use Study.ask and Study.tell, not evolve or compare"
+            "the problem 'external' is trained elsewhere: use Study.ask and Study.tell, not evolve, compare or prove"
         )

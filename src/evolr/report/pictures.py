@@ -43,21 +43,21 @@ def comparison_picture(result: ComparisonResult) -> bytes:
             (rate, "learning_rate", 1.0),
         ):
             _band(axes, contender.curves(name) * scale, label, look)
-    _finish(loss, "Training loss", "mean over the epoch's batches")
+    finish(loss, "Training loss", "mean over the epoch's batches")
     name = result.metric.name
-    _finish(score, f"Validation {name}", "per cent" if percent == 100 else name)
-    _finish(rate, "Learning rate", "mean over the epoch's steps, log scale")
+    finish(score, f"Validation {name}", "per cent" if percent == 100 else name)
+    finish(rate, "Learning rate", "mean over the epoch's steps, log scale")
     if percent == 1.0:
-        _log_if_positive(score)
-        _log_if_positive(loss)
-    _log_if_positive(rate)
+        log_if_positive(score)
+        log_if_positive(loss)
+    log_if_positive(rate)
     seeds = len(result.seeds)
     band = f", bands: {_QUANTILES[0]}–{_QUANTILES[1]} % of them" if seeds > 1 else ""
     title = f"{problem_name(result.problem)}, {result.optimizer.name}, {result.settings.epochs} epochs"
     figure.suptitle(f"{title}; lines: mean of {seeds} seed{'s' if seeds > 1 else ''}{band}", fontsize=12)
     handles, labels = loss.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
-    return _png(figure)
+    return png(figure)
 
 
 def schedule_picture(curves: Mapping[str, NDArray[np.float64]], steps_per_epoch: int, title: str) -> bytes:
@@ -67,11 +67,11 @@ def schedule_picture(curves: Mapping[str, NDArray[np.float64]], steps_per_epoch:
     for number, (label, curve) in enumerate(curves.items()):
         epochs = np.arange(len(curve)) / steps_per_epoch
         axes.plot(epochs, curve, label=label, color=COLOURS[number], linestyle=_STYLES[number], linewidth=2)
-    _finish(axes, title, "learning rate, log scale")
-    _log_if_positive(axes)
+    finish(axes, title, "learning rate, log scale")
+    log_if_positive(axes)
     if len(curves) > 1:
         axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def _band(axes: Axes, curves: NDArray[np.float64], label: str, look: dict[str, Any]) -> None:
@@ -87,16 +87,18 @@ def _band(axes: Axes, curves: NDArray[np.float64], label: str, look: dict[str, A
         axes.fill_between(epochs + 1, low, high, color=look["color"], alpha=0.15, linewidth=0)
 
 
-def _finish(axes: Axes, title: str, unit: str) -> None:
+def finish(axes: Axes, title: str, unit: str, xlabel: str = "epoch") -> None:
+    """The title, the units and the grid of a part of a picture."""
     axes.set_title(title, fontsize=12)
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(xlabel)
     axes.set_ylabel(unit)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if xlabel == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _log_if_positive(axes: Axes) -> None:
+def log_if_positive(axes: Axes) -> None:
     """A log axis, where something on it is positive; what is not stays off it."""
     heights = [y for line in axes.get_lines() for y in np.asarray(line.get_ydata(), float) if y > 0]
     if heights:
@@ -104,7 +106,8 @@ def _log_if_positive(axes: Axes) -> None:
         axes.set_ylim(max(min(heights) / 1.5, max(heights) * 1e-6), max(heights) * 1.5)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, dpi=120)

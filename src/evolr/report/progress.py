@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
@@ -69,6 +70,35 @@ def comparing(how: Display, total: int) -> Generator[Callable[[int], None]]:
     task = bar.add_task("comparing", total=total)
     with _live(how, console, bar):
         yield lambda count: bar.update(task, advance=count)
+
+
+@contextmanager
+def proving(how: Display) -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """The callbacks of a contest: of how many trainings there will be, and of those just done."""
+    console = _console()
+    bar = _bar(console)
+    task = bar.add_task("proving", total=None)
+    start, done, total, told = time.perf_counter(), 0, 0, 0
+
+    def on_total(count: int) -> None:
+        nonlocal total
+        total = count
+        bar.update(task, total=count)
+
+    def on_done(count: int) -> None:
+        nonlocal done, told
+        done += count
+        left = duration((time.perf_counter() - start) / max(done, 1) * (total - done))
+        line = f"{min(done, total)} of {total} trainings  {left} left"
+        bar.update(task, completed=done, description=line)
+        if how == "plain" and done >= told:
+            console.print(line)
+            told = done + total // 10
+
+    with _live(how, console, bar):
+        yield on_total, on_done
+    if how == "plain":
+        console.print(f"{done} trainings  {duration(time.perf_counter() - start)}")
 
 
 def _console() -> Console:

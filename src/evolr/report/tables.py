@@ -12,6 +12,7 @@ from rich.table import Table
 from evolr.config import Config, problem_name
 from evolr.contest.comparison import CHAMPION, ComparisonResult
 from evolr.contest.statistics import CONFIDENCE, Pairs
+from evolr.contest.verdict import listed
 from evolr.errors import EvolrError
 from evolr.expression import Expression, ordinary_text
 from evolr.problems import Metric
@@ -24,7 +25,7 @@ def comparison_table(result: ComparisonResult) -> Table:
     """One row a contender: score with its interval, and the paired difference to the champion."""
     metric = result.metric
     title = f"{result.settings.epochs} epochs, {_count(len(result.seeds), 'seed')}, {CONFIDENCE:.0%} intervals"
-    table = _table(title)
+    table = plain_table(title)
     table.add_column("schedule", no_wrap=True)
     table.add_column(f"final {metric.name}", justify="right", no_wrap=True)
     table.add_column(f"minus {CHAMPION}", justify="right", no_wrap=True)
@@ -33,7 +34,7 @@ def comparison_table(result: ComparisonResult) -> Table:
         table.add_column("diverged", justify="right", no_wrap=True)
     for contender in result.contenders:
         pairs = contender.pairs
-        score = f"{metric.text(contender.mean)}{_interval(metric, contender.low, contender.high)}"
+        score = score_text(metric, contender.mean, contender.low, contender.high)
         difference = "" if pairs is None else difference_text(metric, pairs)
         p_value = "" if pairs is None or pairs.p_value is None else f"{pairs.p_value:.2g}"
         diverged = f"{contender.diverged} of {len(contender.scores)}"
@@ -48,11 +49,11 @@ def verdict(result: ComparisonResult) -> str:
     for contender in result.contenders[1:]:
         if contender.pairs is not None:
             groups.setdefault(contender.pairs.relation, []).append(contender.name)
-    parts = [f"{relation} {_and(names)}" for relation, names in groups.items()]
+    parts = [f"{relation} {listed(names)}" for relation, names in groups.items()]
     diverged = [f"{c.diverged} of {len(c.scores)} runs of {c.name} diverged" for c in result.contenders if c.diverged]
     sentences = [
         f"By final {result.metric.name}, the {CHAMPION} schedule is {'; '.join(parts)}",
-        *([f"{_and(diverged)}: a diverged run counts as the worst"] if diverged else []),
+        *([f"{listed(diverged)}: a diverged run counts as the worst"] if diverged else []),
         "The baselines are not tuned.",
     ]
     return ". ".join(sentences)
@@ -66,7 +67,7 @@ def hall_of_fame_table(front: Sequence[Evaluation], metric: Metric) -> Table:
 
 def front_table(rows: Iterable[tuple[int, float, Expression]], metric: Metric) -> Table:
     """The table of (size, score, formula) rows."""
-    table = _table("best of each size")
+    table = plain_table("best of each size")
     table.add_column("size", justify="right")
     table.add_column(metric.name, justify="right")
     table.add_column("formula", overflow="fold")
@@ -99,7 +100,7 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
 
 def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> Table:
     """One row a study: where it stands, its best score and formula, and when it was last written."""
-    table = _table("")
+    table = plain_table("")
     for column in ("run", "problem", "state", "generations", "best", "last activity", "champion"):
         table.add_column(column, no_wrap=column != "champion", justify="right" if column == "best" else "left")
     for path, summary in found:
@@ -154,6 +155,11 @@ def _interval(metric: Metric, low: float | None, high: float | None, sign: str =
     return f"  {low:{sign}.4g} … {high:{sign}.4g}"
 
 
+def score_text(metric: Metric, mean: float, low: float | None, high: float | None) -> str:
+    """A mean with its interval, accuracy in per cent."""
+    return f"{metric.text(mean)}{_interval(metric, low, high)}"
+
+
 def difference_text(metric: Metric, pairs: Pairs) -> str:
     """The mean difference to the champion with its interval, accuracy in points."""
     if pairs.difference is None:
@@ -162,13 +168,10 @@ def difference_text(metric: Metric, pairs: Pairs) -> str:
     return value + _interval(metric, pairs.low, pairs.high, "+")
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """A table in evolr's look."""
     return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -41,7 +41,7 @@ class Database:
         unfinished = path.with_name(path.name + UNFINISHED)
         for leftover in path.parent.glob(unfinished.name + "*"):
             leftover.unlink()
-        with _reported(path):
+        with reported(path):
             connection = sqlite3.connect(unfinished, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
                 connection.execute("PRAGMA journal_mode = MEMORY")  # what is half made is thrown away, not recovered
@@ -65,7 +65,7 @@ class Database:
         # After a kill, whoever comes first has to put the log's index in order, a reader too: so a reader that has the
         # right to write opens the file with it, and forbids itself to use it (`query_only`).
         may_write = write or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
-        with _reported(path):
+        with reported(path):
             try:
                 return cls._connected(path, "mode=rw" if may_write else "mode=ro", write=write)
             except sqlite3.OperationalError:
@@ -97,26 +97,26 @@ class Database:
         self._connection.close()
 
     def rows(self, query: str, parameters: Any = ()) -> list[sqlite3.Row]:
-        with _reported(self.path):
+        with reported(self.path):
             return self._connection.execute(query, parameters).fetchall()
 
     def row(self, query: str, parameters: Any = ()) -> sqlite3.Row | None:
-        with _reported(self.path):
+        with reported(self.path):
             return self._connection.execute(query, parameters).fetchone()
 
     def write(self, statement: str, parameters: Any = ()) -> int:
         """Runs one statement; the id of the row it inserted, where it inserted one."""
-        with _reported(self.path):
+        with reported(self.path):
             return self._connection.execute(statement, parameters).lastrowid or 0
 
     def write_many(self, statement: str, rows: Any) -> None:
-        with _reported(self.path):
+        with reported(self.path):
             self._connection.executemany(statement, rows)
 
     @contextmanager
     def transaction(self) -> Generator[None]:
         """All of what is written inside, or nothing."""
-        with _reported(self.path):
+        with reported(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -181,7 +181,7 @@ def _statements(script: str) -> list[str]:
 
 
 @contextmanager
-def _reported(path: Path) -> Generator[None]:
+def reported(path: Path) -> Generator[None]:
     """SQLite's errors as StudyErrors that say what to do."""
     try:
         yield

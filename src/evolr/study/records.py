@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
@@ -18,13 +18,12 @@ from evolr.config import Config
 from evolr.errors import StudyError
 from evolr.expression import LANGUAGE_VERSION, original_text, parse
 from evolr.search.individual import Evaluation, Individual, Place
+from evolr.study import curves
 from evolr.study.database import Database, now
 from evolr.training.task import Outcome
 
 TOLD = "told"
 """In the place of a pool: the score came from outside, by Study.tell."""
-
-_CURVES = ("train_loss", "val_loss", "val_score", "learning_rate")
 
 
 class Writer(NamedTuple):
@@ -160,7 +159,7 @@ class Records:
                 None if np.isnan(outcome.score) else outcome.score,
                 outcome.diverged_at,
                 outcome.failure,
-                None if outcome.failure or pool == TOLD else _packed_curves(outcome),
+                None if outcome.failure or pool == TOLD else curves.packed(outcome),
             )
             for place, seed, outcome in outcomes
         ]
@@ -249,6 +248,15 @@ class Records:
         )
         return [(size, float("nan") if score is None else score, formula) for size, score, formula in rows]
 
+    def best_trained(self, count: int) -> list[tuple[str, float]]:
+        """The formula and score of the fittest different formulas that were trained, the fittest first."""
+        rows = self._database.rows(
+            "SELECT expression, score FROM evaluation JOIN individual ON individual.id = evaluation.individual "
+            "WHERE source = 'trained' GROUP BY expression ORDER BY max(fitness) DESC, size, individual.id LIMIT ?",
+            (count,),
+        )
+        return [(formula, float("nan") if score is None else score) for formula, score in rows]
+
     def evaluations(self, population: Sequence[Individual]) -> list[Evaluation]:
         """The evaluations of a generation's individuals, in order; none while it is unfinished."""
         rows = self._database.rows(
@@ -272,11 +280,6 @@ class Records:
 
 def _status(outcome: Outcome) -> str:
     return "failed" if outcome.failure else "diverged" if np.isnan(outcome.score) else "finished"
-
-
-def _packed_curves(outcome: Outcome) -> bytes:
-    curves: Mapping[str, np.ndarray] = {name: getattr(outcome, name) for name in _CURVES}
-    return np.stack([curves[name] for name in _CURVES]).astype("<f4").tobytes()
 
 
 def _jax_version() -> str:

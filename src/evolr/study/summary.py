@@ -64,6 +64,17 @@ def summarise(directory: Path) -> Summary:
         database.close()
 
 
+def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
+    """The study's fittest different schedules with their scores, the fittest first. Errors as of `summarise`."""
+    database = Database.open(directory / DATABASE, write=False)
+    try:
+        records = Records(database)
+        search = records.config().search
+        return [(search.schedule(parse(formula)), score) for formula, score in records.best_trained(count)]
+    finally:
+        database.close()
+
+
 def summaries(folder: Path) -> Iterator[tuple[Path, Summary | EvolrError]]:
     """The summaries of the studies in a folder, by name; for one that cannot be read, the error that says why."""
     try:

@@ -1,0 +1,73 @@
+"""A schedule's part in a comparison."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evolr.contest.statistics import Pairs, mean_interval, paired
+from evolr.expression import ordinary_text
+from evolr.problems import Metric
+from evolr.schedule import Schedule
+from evolr.training.task import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A schedule's part in a comparison; s seeds, e epochs.
+
+    scores: (s,) final scores, NaN where diverged. mean, low, high: of the runs that finished, with the bootstrap
+    interval, None of fewer than two. pairs: against the champion, None for itself; Holm-corrected over the baselines.
+    """
+
+    name: str
+    schedule: Schedule
+    outcomes: list[Outcome]
+    scores: NDArray[np.float64]
+    mean: float
+    low: float | None
+    high: float | None
+    pairs: Pairs | None = None
+
+    @property
+    def diverged(self) -> int:
+        return int(np.isnan(self.scores).sum())
+
+    def curves(self, name: str) -> NDArray[np.float64]:
+        """(s, e): the curves `train_loss`, `val_score` or `learning_rate` of the outcomes."""
+        return np.array([getattr(outcome, name) for outcome in self.outcomes], np.float64)
+
+    def document(self) -> dict[str, Any]:
+        """Everything, to the single run, as JSON takes it."""
+        return {
+            "name": self.name,
+            "expression": ordinary_text(self.schedule.expression),
+            "transform": self.schedule.transform,
+            "mean": number(self.mean),
+            "interval": [number(self.low), number(self.high)],
+            "pairs": None if self.pairs is None else asdict(self.pairs),
+            "diverged": self.diverged,
+            "scores": [number(float(score)) for score in self.scores],
+            **{name: _rows(self.curves(name)) for name in ("train_loss", "val_loss", "val_score", "learning_rate")},
+        }
+
+
+def contender(
+    name: str, schedule: Schedule, outcomes: list[Outcome], champion: Contender | None, metric: Metric
+) -> Contender:
+    """The contender of some outcomes, its pairs not corrected yet; champion: None for the champion itself."""
+    scores = np.array([outcome.score for outcome in outcomes])
+    pairs = None if champion is None else paired(scores, champion.scores, metric)
+    return Contender(name, schedule, outcomes, scores, *mean_interval(scores), pairs)
+
+
+def number(value: float | None) -> float | None:
+    """What JSON has for a number that is not finite: null."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def _rows(values: NDArray[np.float64]) -> list[list[float | None]]:
+    return [[number(v) for v in row] for row in values.tolist()]

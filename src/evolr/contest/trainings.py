@@ -1,0 +1,111 @@
+"""The trainings of a contest, each done once: the others are looked up.
+
+Those of tuned families depend on the problem alone and are kept in the user's cache directory, for every contest on that
+problem; those of the study's own contenders are kept in its run directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+import evolr
+from evolr.config import Config
+from evolr.errors import StudyError
+from evolr.execution.local import Local
+from evolr.expression import LANGUAGE_VERSION
+from evolr.problems import Pool
+from evolr.study.ledger import Ledger, training_key
+from evolr.training.task import Outcome, Trial
+
+LEDGER: Final = "contest.db"
+"""The ledger's file in a run directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A training that is wanted. is_shared: whether it depends on the problem alone."""
+
+    trial: Trial
+    is_shared: bool
+
+
+class Trainings:
+    """Trains what is wanted on a problem, for a number of epochs, and remembers it.
+
+    own: the run directory; shared: the directory of what depends on the problem alone.
+    `trained` and `remembered` count the trainings that were run and those that were known.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        epochs: int,
+        own: Path,
+        shared: Path,
+        *,
+        device_count: int | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> None:
+        self._config = config
+        self._epochs = epochs
+        self._device_count = device_count
+        self._on_done = on_done or (lambda _: None)
+        self._locals: dict[Pool, Local] = {}
+        self._context: dict[str, Any] = {
+            "problem": msgspec.to_builtins(config.problem),
+            "optimizer": msgspec.to_builtins(config.training.optimizer),
+            "language": LANGUAGE_VERSION,
+            "evolr": evolr.__version__,
+            "jax": version("jax"),
+        }
+        self._shared = Ledger(shared / LEDGER)
+        self._own = Ledger(own / LEDGER)
+        self.trained = 0
+        self.remembered = 0
+
+    def outcomes(self, wanted: Sequence[Wanted], pool: Pool, *, keep_steps: bool = False) -> list[Outcome]:
+        """The outcome of each training, in order, judged on a pool. Raises StudyError where the problem raises."""
+        ledgers = [self._shared if w.is_shared else self._own for w in wanted]
+        keys = [training_key(self._context, w.trial, self._epochs, pool, keep_steps=keep_steps) for w in wanted]
+        known: dict[bytes, Outcome] = {}
+        for ledger in (self._shared, self._own):
+            known |= ledger.find([key for key, mine in zip(keys, ledgers, strict=True) if mine is ledger])
+        missing = [n for n, key in enumerate(keys) if key not in known]
+        missing = list({keys[n]: n for n in reversed(missing)}.values())[::-1]  # each training once
+        self.remembered += len(wanted) - len(missing)
+        self._on_done(len(wanted) - len(missing))
+
+        def landed(outcomes: Mapping[int, Outcome]) -> None:
+            for ledger in (self._shared, self._own):
+                mine = [(keys[missing[k]], o) for k, o in outcomes.items() if ledgers[missing[k]] is ledger]
+                if mine:
+                    ledger.add(mine)
+            self.trained += len(outcomes)
+            self._on_done(len(outcomes))
+
+        if missing:
+            trials = [wanted[n].trial for n in missing]
+            done = self._local(pool).run(trials, self._epochs, keep_steps=keep_steps, on_outcomes=landed)
+            known |= {keys[n]: outcome for n, outcome in zip(missing, done, strict=True)}
+            if failures := [outcome.failure for outcome in done if outcome.failure]:
+                raise StudyError(
+                    f"{len(failures)} of {len(done)} trainings failed, the first by: {failures[0]}. The others are kept; "
+                    "the same command goes on"
+                )
+        return [known[key] for key in keys]
+
+    def close(self) -> None:
+        self._shared.close()
+        self._own.close()
+
+    def _local(self, pool: Pool) -> Local:
+        if pool not in self._locals:
+            config = self._config
+            self._locals[pool] = Local(config.problem, config.training.optimizer, pool, device_count=self._device_count)
+        return self._locals[pool]

@@ -1,0 +1,161 @@
+"""How a contender finds its candidates: each is given the same number of training runs, on the fitness pool.
+
+All contenders are tuned side by side, in rounds: in each, every contender proposes a few schedules, and all of them are
+trained from the round's seeds, so that contenders meet the same luck and the trainer is full.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from evolr.config import Config, Search
+from evolr.contest.trainings import Trainings, Wanted
+from evolr.problems import Metric
+from evolr.randomness import generator, seed_from
+from evolr.schedule import Schedule
+from evolr.search.evolution import vocabulary
+from evolr.search.variation import ramped_half_and_half
+from evolr.standard import Family
+from evolr.training.task import Trial
+
+PER_ROUND: Final = 4  # schedules that a contender proposes at once
+_PURPOSE: Final = "contest tuning"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A schedule that a contender found.
+
+    constants: of its family; empty for one that is of none. score: mean of its runs on the fitness pool, in the
+    problem's metric, NaN where one diverged.
+    """
+
+    schedule: Schedule
+    score: float
+    constants: dict[str, float] = field(default_factory=dict[str, float])
+
+
+class Proposer(Protocol):
+    """Proposes schedules, and learns what they were worth."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its proposals depend on the problem alone."""
+        ...
+
+    def ask(self, count: int) -> list[tuple[Schedule, dict[str, float]]]:
+        """Schedules to be trained, with the constants that they are made of."""
+        ...
+
+    def tell(self, fitness: Sequence[float]) -> None:
+        """The fitness of each schedule of the latest ask; −∞ where it diverged."""
+        ...
+
+
+class FamilyTuner:
+    """Tunes the constants of a family by Optuna's multivariate TPE sampler, from the family's defaults on."""
+
+    is_shared = True
+
+    def __init__(self, family: Family) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.name = family.name
+        self._family = family
+        self._distributions = {c.name: _distribution(c) for c in family.constants}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(seed=seed_from(_PURPOSE, family.name), multivariate=True)
+        self._study: Any = optuna.create_study(direction="maximize", sampler=sampler)
+        self._study.enqueue_trial({c.name: c.default for c in family.constants})
+        self._asked: list[Any] = []
+
+    def ask(self, count: int) -> list[tuple[Schedule, dict[str, float]]]:
+        self._asked = [self._study.ask(self._distributions) for _ in range(count)]
+        return [(self._family.schedule(**trial.params), dict(trial.params)) for trial in self._asked]
+
+    def tell(self, fitness: Sequence[float]) -> None:
+        for trial, value in zip(self._asked, fitness, strict=True):
+            self._study.tell(trial, value)
+
+
+class RandomSearch:
+    """Formulas of a search's own language, drawn at random as its first population is."""
+
+    name = "random search"
+    is_shared = False
+
+    def __init__(self, search: Search, seed: int) -> None:
+        self._search = search
+        self._seed = seed
+        self._drawn = 0
+
+    def ask(self, count: int) -> list[tuple[Schedule, dict[str, float]]]:
+        numbers = range(self._drawn, self._drawn + count)
+        self._drawn += count
+        return [(self._search.schedule(self._formula(number)), {}) for number in numbers]
+
+    def tell(self, fitness: Sequence[float]) -> None:
+        """Random search learns nothing."""
+
+    def _formula(self, number: int) -> Any:
+        rng = generator(self._seed, number, "random search")
+        while True:
+            tree = ramped_half_and_half(rng, vocabulary(self._search), number, self._search.initial_depth)
+            if tree.size <= self._search.max_size:
+                return tree
+
+
+def tune(
+    proposers: Sequence[Proposer], config: Config, budget: int, trainings: Trainings
+) -> dict[str, list[Candidate]]:
+    """Every candidate of every proposer, in order; each proposer spends `budget` training runs, rounded down.
+
+    A candidate trains from as many seeds as an individual of the study's search; the seeds of a round are the same for
+    every study.
+    """
+    metric, runs = config.problem.metric, config.search.seeds
+    candidates: dict[str, list[Candidate]] = {proposer.name: [] for proposer in proposers}
+    number = max(1, budget // runs)
+    for round_number, start in enumerate(range(0, number, PER_ROUND)):
+        asked = [proposer.ask(min(PER_ROUND, number - start)) for proposer in proposers]
+        seeds = [seed_from(round_number, k, _PURPOSE) for k in range(runs)]
+        wanted = [
+            Wanted(Trial(schedule, seed), proposer.is_shared)
+            for seed in seeds
+            for proposer, proposals in zip(proposers, asked, strict=True)
+            for schedule, _ in proposals
+        ]
+        scores = np.array([outcome.score for outcome in trainings.outcomes(wanted, "fitness")])
+        means = iter(scores.reshape(runs, -1).mean(axis=0).tolist())
+        for proposer, proposals in zip(proposers, asked, strict=True):
+            found = [Candidate(schedule, next(means), constants) for schedule, constants in proposals]
+            candidates[proposer.name] += found
+            proposer.tell([metric.fitness(candidate.score) for candidate in found])
+    return candidates
+
+
+def best_of(candidates: Sequence[Candidate], count: int, metric: Metric) -> list[Candidate]:
+    """The best `count` different schedules."""
+    ranked = sorted(candidates, key=lambda candidate: -metric.fitness(candidate.score))
+    different: dict[Schedule, Candidate] = {}
+    for candidate in ranked:
+        different.setdefault(candidate.schedule, candidate)
+    return list(different.values())[:count]
+
+
+def _distribution(constant: Any) -> Any:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if constant.scale == "integer":
+        return IntDistribution(int(constant.low), int(constant.high))
+    return FloatDistribution(constant.low, constant.high, log=constant.scale == "log")

@@ -1,0 +1,107 @@
+"""What may be said of a contest, by rule, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from evolr.contest.contest import EVOLVED, FROZEN, ContestResult, Entry
+from evolr.contest.statistics import SIGNIFICANCE, Relation
+
+LEVELS: Final = (0.001, 0.01, SIGNIFICANCE)
+"""A claim names the strictest of these that all its p-values are below."""
+
+_NOUNS: Final = {"accuracy": ("points", 100.0)}  # the unit of a metric's differences, and its scale
+
+
+def verdict(result: ContestResult) -> list[str]:
+    """The sentences of the verdict, the claim first."""
+    sentences = [_claim(result), _best(result)]
+    if feedback := _feedback(result):
+        sentences.append(feedback)
+    diverged = [
+        f"{e.result.diverged} of {len(result.seeds)} runs of {e.name}" for e in result.entries if e.result.diverged
+    ]
+    if diverged:
+        sentences.append(f"Diverged: {listed(diverged)}; a diverged run counts as the worst, and is in no mean.")
+    if (needed := _seeds_needed(len(result.entries) - 1)) > len(result.seeds):
+        sentences.append(
+            f"With {len(result.seeds)} seeds no difference could be told, whatever the scores: "
+            f"{len(result.entries) - 1} contenders need {needed}."
+        )
+    if result.settings.is_quick:
+        sentences.append("This is a rehearsal (--quick), judged on the selection pool: it proves nothing.")
+    return sentences
+
+
+def claim_level(entries: Sequence[Entry]) -> float:
+    """The strictest level that the p-values of some entries are all below."""
+    highest = max(e.result.pairs.p_value or 0.0 for e in entries if e.result.pairs is not None)
+    return next(level for level in LEVELS if highest < level)
+
+
+def listed(names: Sequence[str]) -> str:
+    """A, B and C."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _claim(result: ContestResult) -> str:
+    groups: dict[Relation, list[Entry]] = {}
+    for entry in result.others:
+        if entry.result.pairs is not None:
+            groups.setdefault(entry.result.pairs.relation, []).append(entry)
+    count = len(result.entries) - 1
+    beaten = groups.pop("better than", [])
+    if not beaten:
+        parts = [f"The {EVOLVED} schedule beats none of {count} contenders"]
+    else:
+        number = f"all {count}" if len(beaten) == count else f"{len(beaten)} of {count}"
+        parts = [f"The {EVOLVED} schedule beats {number} contenders at p < {claim_level(beaten):g}"]
+    for relation in ("worse than", "not distinguishable from", "with too few seeds to be told from"):
+        if entries := groups.get(relation):
+            if relation == "worse than":
+                number = f"all {count}" if len(entries) == count else f"{len(entries)}"
+                parts.append(
+                    f"it is worse than {number} at p < {claim_level(entries):g}: {listed([e.name for e in entries])}"
+                )
+            else:
+                parts.append(f"{relation} {listed([e.name for e in entries])}")
+    return "; ".join(parts) + "."
+
+
+def _best(result: ContestResult) -> str:
+    """The champion against the contender with the best mean."""
+    metric, champion = result.config.problem.metric, result.champion.result
+    best = next((e.result for e in result.others if e.name != FROZEN), None)
+    if best is None or best.pairs is None or best.pairs.difference is None or best.pairs.low is None:
+        return f"Its final {metric.name} is {metric.text(champion.mean)}."
+    unit, scale = _NOUNS.get(metric.name, ("", 1.0))
+    low, high = sorted(-scale * bound for bound in (best.pairs.low, best.pairs.high or 0.0))
+    difference = f"{-scale * best.pairs.difference:+.3g} {unit}".rstrip()
+    return (
+        f"Its final {metric.name} is {metric.text(champion.mean)}; the best of the others, {best.name}, has "
+        f"{metric.text(best.mean)}: a difference of {difference} ({low:+.3g} … {high:+.3g})."
+    )
+
+
+def _feedback(result: ContestResult) -> str | None:
+    """Whether reading live signals is worth it."""
+    own = next((e.result.pairs for e in result.entries if e.name == FROZEN), None)
+    if own is None:
+        return None
+    signals = listed(result.champion.result.schedule.expression.live_signals)
+    said = {
+        "better than": "it is better than its own median curve, frozen: the feedback is worth something",
+        "worse than": "it is worse than its own median curve, frozen: the feedback does harm, take the frozen curve",
+    }.get(
+        own.relation, "it is not distinguishable from its own median curve, frozen: the feedback is not shown to matter"
+    )
+    return f"It reads {signals}, and {said}."
+
+
+def _seeds_needed(contenders: int) -> int:
+    """The least number of seeds at which Holm's correction leaves a two-sided signed-rank test able to reach 0.05."""
+    seeds = 1
+    while contenders * 2.0 ** (1 - seeds) >= SIGNIFICANCE:
+        seeds += 1
+    return seeds

@@ -1,0 +1,124 @@
+"""The contest in the terminal and on a page of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+import evolr
+from evolr.config import problem_name
+from evolr.contest.contest import ContestResult, Entry
+from evolr.contest.statistics import CONFIDENCE
+from evolr.contest.verdict import verdict
+from evolr.expression import ordinary_text
+from evolr.report.tables import difference_text, plain_table, score_text
+
+_COLUMNS = ("contender", "{metric}", "minus evolved", "p (Holm)", "fitness − final", "P(better)", "d")
+_IN_TERMINAL = 5  # columns: the others are for the page
+
+
+def contest_table(result: ContestResult) -> Table:
+    """One row a contender, the best first: its score, the paired difference, and what search believed of it."""
+    table = plain_table(_title(result))
+    for name in _COLUMNS[:_IN_TERMINAL]:
+        justify: Any = "left" if name == "contender" else "right"
+        table.add_column(name.format(metric=result.config.problem.metric.name), justify=justify, no_wrap=True)
+    for entry in _ranked(result):
+        table.add_row(*_cells(entry, result)[:_IN_TERMINAL], style="bold" if entry is result.champion else "")
+    return table
+
+
+def page(result: ContestResult) -> str:
+    """The contest on one page of Markdown, fit for an appendix."""
+    settings, metric = result.settings, result.config.problem.metric
+    (many, few), (first, second) = settings.finalists, settings.race_seeds
+    header = [name.format(metric=f"{metric.name} ({CONFIDENCE:.0%} interval)") for name in _COLUMNS]
+    rows = [[*_cells(entry, result), _steps(entry, result), str(entry.trained)] for entry in _ranked(result)]
+    header += ["steps to reach", "training runs"]
+    champion = result.champion.result.schedule
+    lines = [
+        f"# Contest: {_title(result)}",
+        "",
+        *verdict(result),
+        "",
+        f"The evolved schedule: `{ordinary_text(champion.expression)}`"
+        + (f", as {champion.reference_lr:g}·exp(value)" if champion.transform == "log" else "")
+        + f", within [{champion.min_lr:g}, {champion.max_lr:g}].",
+        "",
+        "| " + " | ".join(header) + " |",
+        "|" + "---|" * len(header),
+        *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows),
+        "",
+        "**How.** Every contender found its candidates with the training runs of the last column, on the fitness pool: "
+        f"families by Optuna's multivariate TPE sampler, {settings.budget} runs each at {settings.epochs} epochs "
+        f"({result.config.search.seeds} a candidate); the evolved schedule by its study, at "
+        f"{result.config.training.epochs} epochs. The {many} best of each ran from {first} fresh seeds on the selection "
+        f"pool, the {few} best of these from {second} more, and one went forward. The final: {len(result.seeds)} fresh "
+        f"seeds, the same initial weights and batch order for all, judged on the {settings.pool} pool"
+        + (", which nothing else sees." if settings.pool == "test" else "."),
+        "",
+        "**Columns.** Intervals are bootstrap percentiles of the mean; differences are paired by seed, contender minus "
+        "evolved. p: Wilcoxon's signed-rank test, two-sided, Holm-corrected over all contenders. P(better): the share of "
+        "seeds at which the evolved schedule is better, ties half. d: Cohen's d of the paired differences, positive where "
+        "the evolved schedule is better. fitness − final: the winner's curse, what the search believed less what the final "
+        "found. steps to reach: the training steps after which the evolved schedule's mean monitor score is as good as the "
+        "contender's is at its end.",
+        "",
+        "## The constants",
+        "",
+        "| contender | constants | whose |",
+        "|---|---|---|",
+        *(f"| {e.name} | {_constants(e)} | {e.source} |" for e in _ranked(result) if e.constants),
+        "",
+        f"evolr {evolr.__version__}; study seed {result.config.seed}; every run is in contest.json.",
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def summary(result: ContestResult, path: Path) -> str:
+    """What the terminal says below the table."""
+    runs = f"{result.trained} training runs, {result.remembered} remembered"
+    return "\n".join(
+        [*verdict(result), *(f"note: {n}" for n in result.config.problem.notes), f"{runs}; saved: {path}/contest.*"]
+    )
+
+
+def _title(result: ContestResult) -> str:
+    config, settings = result.config, result.settings
+    problem = f"{problem_name(config.problem)}, {config.training.optimizer.name}"
+    return f"{problem}, {settings.epochs} epochs, {len(result.seeds)} seeds, {settings.pool} pool"
+
+
+def _ranked(result: ContestResult) -> list[Entry]:
+    metric = result.config.problem.metric
+    return sorted(result.entries, key=lambda e: (-metric.fitness(e.result.mean), e.name))
+
+
+def _cells(entry: Entry, result: ContestResult) -> list[str]:
+    metric, own, pairs = result.config.problem.metric, entry.result, entry.result.pairs
+    scale = 100 if metric.name == "accuracy" else 1
+    curse = "" if entry.fitness != entry.fitness else f"{scale * (entry.fitness - own.mean):+.3g}"
+    name = entry.name + (f" ({own.diverged} diverged)" if own.diverged else "")
+    if pairs is None:
+        return [name, score_text(metric, own.mean, own.low, own.high), "", "", curse, "", ""]
+    return [
+        name,
+        score_text(metric, own.mean, own.low, own.high),
+        difference_text(metric, pairs),
+        "" if pairs.p_value is None else f"{pairs.p_value:.2g}",
+        curse,
+        f"{pairs.improvement:.2f}",
+        "" if pairs.effect_size is None else f"{pairs.effect_size:+.2f}",
+    ]
+
+
+def _steps(entry: Entry, result: ContestResult) -> str:
+    total = result.settings.epochs * result.config.problem.steps_per_epoch
+    return "never" if entry.steps_to_reach is None else f"{entry.steps_to_reach} of {total}"
+
+
+def _constants(entry: Entry) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in entry.constants.items())

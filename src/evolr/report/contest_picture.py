@@ -1,0 +1,107 @@
+"""The picture of a contest: scores with intervals, paired differences, learning rates."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evolr.config import problem_name
+from evolr.contest.contest import ContestResult, Entry
+from evolr.report.pictures import COLOURS, finish, log_if_positive, png
+
+_BEST_CURVES = 5  # contenders whose learning rates are drawn, beside the champion's
+
+
+def contest_picture(result: ContestResult) -> bytes:
+    """The PNG of a contest: left, scores, sorted; middle, paired differences; right, learning rates of the best."""
+    metric = result.config.problem.metric
+    ranked = sorted(result.entries, key=lambda e: metric.fitness(e.result.mean))
+    figure = Figure(figsize=(17, max(4.5, 1.2 + 0.3 * len(ranked))), layout="constrained")
+    scores, differences, rates = figure.subplots(1, 3, width_ratios=(1.25, 0.9, 1.2))
+    scale, unit = (100.0, "per cent") if metric.name == "accuracy" else (1.0, metric.name)
+    _scores(scores, ranked, result, scale)
+    finish(scores, f"Final {metric.name}, {result.settings.pool} pool", "", xlabel=unit)
+    _differences(differences, ranked, scale)
+    finish(differences, "Evolved minus contender", "", xlabel="points" if scale == 100 else unit)
+    _rates(rates, result)
+    finish(rates, "Learning rate", "median over the seeds of the epoch's mean, log scale")
+    rates.legend(frameon=False, fontsize=9)
+    log_if_positive(rates)
+    config, seeds = result.config, len(result.seeds)
+    title = f"{problem_name(config.problem)}, {config.training.optimizer.name}, {result.settings.epochs} epochs"
+    rehearsal = "   (a rehearsal, no proof)" if result.settings.is_quick else ""
+    figure.suptitle(f"{title}; {seeds} seeds; bars: 95 % bootstrap intervals{rehearsal}", fontsize=12)
+    return png(figure)
+
+
+def _colour(entry: Entry, result: ContestResult) -> str:
+    return COLOURS[1] if entry is result.champion else COLOURS[0]
+
+
+def _scores(axes: Axes, ranked: list[Entry], result: ContestResult, scale: float) -> None:
+    rng = np.random.default_rng(0)
+    for place, entry in enumerate(ranked):
+        own, colour = entry.result, _colour(entry, result)
+        jitter = place + rng.uniform(-0.22, 0.22, len(own.scores))
+        axes.plot(scale * own.scores, jitter, ".", color=colour, alpha=0.25, markersize=4)
+        if own.low is not None and own.high is not None:
+            axes.plot([scale * own.low, scale * own.high], [place, place], "-", color=colour, linewidth=2.5)
+        axes.plot(scale * own.mean, place, "o", color=colour, markersize=5)
+    axes.set_yticks(range(len(ranked)), [entry.name for entry in ranked])
+    axes.set_ylim(-0.6, len(ranked) - 0.4)
+    for label, entry in zip(axes.get_yticklabels(), ranked, strict=True):
+        label.set_fontweight("bold" if entry is result.champion else "normal")
+    centre = np.array([scale * e.result.mean for e in ranked if np.isfinite(e.result.mean)])
+    if len(centre) > 3:  # the field in view, whatever the last one did: what is left of it is marked
+        low, high = np.percentile(centre, 25), centre.max()
+        left = min(low, scale * result.champion.result.mean) - 0.35 * (high - low) - 0.5 * (scale == 100)
+        if np.isfinite(left) and centre.min() < left:
+            axes.set_xlim(left=left)
+            for place, entry in enumerate(ranked):
+                if scale * entry.result.mean < left:
+                    axes.annotate(f"◂ {scale * entry.result.mean:.3g}", (left, place), va="center", fontsize=9)
+
+
+def _differences(axes: Axes, ranked: list[Entry], scale: float) -> None:
+    axes.axvline(0.0, color="black", linewidth=1)
+    colours = {"better than": COLOURS[2], "worse than": COLOURS[1]}
+    shown: list[float] = []
+    for place, entry in enumerate(ranked):
+        pairs = entry.result.pairs
+        if pairs is None or pairs.difference is None or pairs.low is None or pairs.high is None:
+            continue
+        colour = colours.get(pairs.relation, "grey")
+        axes.plot([-scale * pairs.high, -scale * pairs.low], [place, place], "-", color=colour, linewidth=2.5)
+        axes.plot(-scale * pairs.difference, place, "o", color=colour, markersize=5)
+        shown.append(-scale * pairs.difference)
+    axes.set_yticks(range(len(ranked)), [])
+    axes.set_ylim(-0.6, len(ranked) - 0.4)
+    if len(shown) > 3:
+        axes.set_xscale("symlog", linthresh=max(1e-9, float(np.percentile(np.abs(shown), 25))))
+    for label, colour in (
+        ("evolved better", COLOURS[2]),
+        ("not distinguishable", "grey"),
+        ("evolved worse", COLOURS[1]),
+    ):
+        axes.plot([], [], "o-", color=colour, label=label)
+    axes.legend(frameon=False, fontsize=9, loc="best")
+
+
+def _rates(axes: Axes, result: ContestResult) -> None:
+    styles = ("-", "--", "-.", ":", (0, (5, 1)))
+    drawn = [result.champion, *result.others[:_BEST_CURVES]]
+    for number, entry in enumerate(drawn):
+        rates = entry.result.curves("learning_rate")
+        if not np.isfinite(rates).any():
+            continue
+        seen = np.ma.masked_invalid(rates)
+        epochs = np.arange(1, rates.shape[1] + 1)
+        is_champion = number == 0
+        colour = COLOURS[1] if is_champion else [c for c in COLOURS if c != COLOURS[1]][(number - 1) % 5]
+        style = "-" if is_champion else styles[(number - 1) % 5]
+        axes.plot(epochs, np.ma.median(seen, axis=0), label=entry.name, color=colour, linestyle=style,
+                  linewidth=2.6 if is_champion else 1.5, zorder=4 if is_champion else 3)  # fmt: skip
+        if is_champion and len(rates) > 1:
+            low, high = np.nanpercentile(np.where(np.isfinite(rates), rates, np.nan), (10, 90), axis=0)
+            axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)

@@ -1,0 +1,100 @@
+"""The ledger: trainings that are done once and remembered, by all that decides their outcome.
+
+What is computed of trainings can be computed again, as long as no training is done twice. So a ledger is all that a
+contest has to keep: after a kill, it is computed anew from its start, and only trainings that are not in the ledger run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from evolr.errors import RunDirectoryError
+from evolr.study.curves import packed, unpacked
+from evolr.study.database import reported
+from evolr.training.task import Outcome, Trial
+
+APPLICATION_ID: Final = 0x65766F63  # "evoc"
+_BUSY_SECONDS: Final = 30.0
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS training (
+    key            BLOB PRIMARY KEY,         -- SHA-256 of all that decides the outcome
+    score          REAL,                     -- NULL where it diverged
+    diverged_at    INTEGER,                  -- epoch
+    curves         BLOB NOT NULL,            -- see curves.py
+    learning_rates BLOB                      -- of each step, float32, little-endian, where they were asked for
+) STRICT, WITHOUT ROWID
+"""
+
+
+class Ledger:
+    """A ledger in a file, made where there is none; several processes may use it at once.
+
+    Raises RunDirectoryError where the file cannot be made, StudyError where it cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunDirectoryError(f"cannot create the directory {path.parent}: {error.strerror}") from error
+        with reported(path):
+            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._connection.execute(_SCHEMA)
+
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, Outcome]:
+        """The outcomes that are known, by key."""
+        found: dict[bytes, Outcome] = {}
+        with reported(self.path):
+            for key in dict.fromkeys(keys):
+                row = self._connection.execute("SELECT * FROM training WHERE key = ?", (key,)).fetchone()
+                if row is not None:
+                    found[key] = _outcome(*row[1:])
+        return found
+
+    def add(self, outcomes: Iterable[tuple[bytes, Outcome]]) -> None:
+        """Keeps outcomes, in one transaction; but for failed ones, which are to be tried again."""
+        rows = [
+            (
+                key,
+                None if np.isnan(outcome.score) else outcome.score,
+                outcome.diverged_at,
+                packed(outcome),
+                None if outcome.learning_rates is None else outcome.learning_rates.astype("<f4").tobytes(),
+            )
+            for key, outcome in outcomes
+            if outcome.failure is None
+        ]
+        with reported(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("INSERT OR REPLACE INTO training VALUES (?, ?, ?, ?, ?)", rows)
+            self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def training_key(context: Mapping[str, Any], trial: Trial, epochs: int, pool: str, *, keep_steps: bool) -> bytes:
+    """The key of a training. context: whatever else decides its outcome, as JSON takes it."""
+    schedule = trial.schedule.to_json().decode()
+    whole = [context, schedule, trial.seed, epochs, pool, keep_steps]
+    return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).digest()
+
+
+def _outcome(score: float | None, diverged_at: int | None, curves: bytes, learning_rates: bytes | None) -> Outcome:
+    return Outcome(
+        float("nan") if score is None else score,
+        diverged_at,
+        *unpacked(curves),
+        learning_rates=None if learning_rates is None else np.frombuffer(learning_rates, "<f4").astype(np.float32),
+    )
