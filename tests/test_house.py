@@ -37,7 +37,7 @@ MAY_IMPORT = {
         "training",
         "",
     },
-    "report": {"config", "contest", "errors", "expression", "problems", "schedule", "search", "study"},
+    "report": {"config", "contest", "errors", "expression", "problems", "schedule", "search", "study", ""},
     "interruption": set(),
     "cli": {"config", "contest", "errors", "expression", "interruption", "report", "study", ""},
     "__main__": {"cli"},
