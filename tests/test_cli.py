@@ -321,7 +321,7 @@ def test_prove_writes_the_contest_and_says_the_verdict(evolr, monkeypatch, tmp_p
     assert "The evolved schedule beats" in out
     assert "This is a rehearsal (--quick)" in out
     assert "of 1200 trainings" in err
-    assert {"contest.csv", "contest.db", "contest.json", "contest.md", "contest.png"} < set(names("mine"))
+    assert {"contest.db", "rehearsal.csv", "rehearsal.json", "rehearsal.md", "rehearsal.png"} < set(names("mine"))
     code, out, err = evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "4", "--json", "-q")
     assert json.loads(out)["pool"] == "selection"
     assert err == ""

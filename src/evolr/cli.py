@@ -386,11 +386,11 @@ def _save_contest(directory: Any, result: ContestResult) -> None:
     from evolr.report.contest import page
     from evolr.report.contest_picture import contest_picture
 
-    rows = result.rows()
-    directory.write("contest.json", msgspec.json.format(msgspec.json.encode(result.document()), indent=1) + b"\n")
-    directory.write_csv("contest.csv", list(rows[0]), rows)
-    directory.write("contest.md", page(result).encode())
-    directory.write("contest.png", contest_picture(result))
+    rows, name = result.rows(), result.file_name
+    directory.write(f"{name}.json", msgspec.json.format(msgspec.json.encode(result.document()), indent=1) + b"\n")
+    directory.write_csv(f"{name}.csv", list(rows[0]), rows)
+    directory.write(f"{name}.md", page(result).encode())
+    directory.write(f"{name}.png", contest_picture(result))
 
 
 def _print_comparison(result: ComparisonResult, path: Path | None) -> None:

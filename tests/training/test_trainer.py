@@ -167,7 +167,7 @@ def test_runs_of_one_seed_start_alike_and_other_seeds_do_not():
 # --- the meaning of the signals ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in SIGNALS if name not in ("lr", "stale_epochs")])
+@pytest.mark.parametrize("name", [name for name in SIGNALS if name not in ("lr", "stale_epochs", "loss_ema")])
 def test_the_learning_rate_follows_its_signal(name):
     """Each signal is shown as the learning rate, scaled so that training stays tame."""
     trainer = Trainer(SMALL, SGD)
@@ -202,6 +202,19 @@ def test_lr_is_the_learning_rate_of_the_step_before():
     halving = schedule("where(step, lr*0.5, 0.5 + lr)", min_lr=0.0)
     (outcome,) = Trainer(SMALL, SGD).train([Trial(halving, 4)], 2, keep_steps=True)
     assert list(outcome.learning_rates) == [0.5**k for k in range(1, 15)]
+
+
+def test_loss_ema_is_the_moving_average_of_loss():
+    shown, averaged = Trainer(SMALL, SGD).train(
+        [Trial(schedule(f"{name}*0 + 0.01 + {name}*1e-6", min_lr=0.0), 4) for name in ("loss", "loss_ema")],
+        3,
+        keep_steps=True,
+    )
+    losses, averages = ((o.learning_rates.astype(float) - 0.01) / 1e-6 for o in (shown, averaged))
+    expected = [losses[0]]
+    for loss in losses[1:]:
+        expected.append(0.95 * expected[-1] + 0.05 * loss)
+    np.testing.assert_allclose(averages, expected, rtol=0.02)
 
 
 def test_stale_epochs_counts_from_the_best_validation_loss():

@@ -81,10 +81,10 @@ def compare(
     schedules = {CHAMPION: champion}
     schedules |= {name: family(settings.base_lr) for name, family in PUBLISHED_BASELINES.items()}
     seeds = [seed_from(seed, k, "comparison") for k in range(settings.seeds)]
-    local = Local(problem, optimizer, "monitor", device_count=device_count)
+    local = Local(problem, optimizer, device_count=device_count)
     trials = [Trial(schedule, s) for schedule in schedules.values() for s in seeds]
     outcomes = local.run(
-        trials, settings.epochs, on_outcomes=lambda landed: on_trained(len(landed)) if on_trained else None
+        trials, settings.epochs, "monitor", on_outcomes=lambda landed: on_trained(len(landed)) if on_trained else None
     )
     contenders: list[Contender] = []
     for number, (name, schedule) in enumerate(schedules.items()):

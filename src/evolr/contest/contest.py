@@ -128,6 +128,11 @@ class ContestResult:
     remembered: int = field(default=0, compare=False)
 
     @property
+    def file_name(self) -> str:
+        """What its files are called: a rehearsal's are not taken for a contest's, nor written over them."""
+        return "rehearsal" if self.settings.is_quick else "contest"
+
+    @property
     def champion(self) -> Entry:
         return self.entries[0]
 

@@ -52,11 +52,9 @@ class Trainings:
         device_count: int | None = None,
         on_done: Callable[[int], None] | None = None,
     ) -> None:
-        self._config = config
         self._epochs = epochs
-        self._device_count = device_count
         self._on_done = on_done or (lambda _: None)
-        self._locals: dict[Pool, Local] = {}
+        self._local = Local(config.problem, config.training.optimizer, device_count=device_count)
         self._context: dict[str, Any] = {
             "problem": msgspec.to_builtins(config.problem),
             "optimizer": msgspec.to_builtins(config.training.optimizer),
@@ -91,7 +89,7 @@ class Trainings:
 
         if missing:
             trials = [wanted[n].trial for n in missing]
-            done = self._local(pool).run(trials, self._epochs, keep_steps=keep_steps, on_outcomes=landed)
+            done = self._local.run(trials, self._epochs, pool, keep_steps=keep_steps, on_outcomes=landed)
             known |= {keys[n]: outcome for n, outcome in zip(missing, done, strict=True)}
             if failures := [outcome.failure for outcome in done if outcome.failure]:
                 raise StudyError(
@@ -103,9 +101,3 @@ class Trainings:
     def close(self) -> None:
         self._shared.close()
         self._own.close()
-
-    def _local(self, pool: Pool) -> Local:
-        if pool not in self._locals:
-            config = self._config
-            self._locals[pool] = Local(config.problem, config.training.optimizer, pool, device_count=self._device_count)
-        return self._locals[pool]

@@ -21,37 +21,35 @@ class Local:
     `seconds` is the time spent in training, compiling and loading (JAX, the data), `trainings` the number of trials run.
     """
 
-    def __init__(
-        self, problem: AnyProblem, optimizer: Optimizer, pool: Pool, *, device_count: int | None = None
-    ) -> None:
+    def __init__(self, problem: AnyProblem, optimizer: Optimizer, *, device_count: int | None = None) -> None:
         self._problem = problem
         self._optimizer = optimizer
-        self._pool: Pool = pool
         self._device_count = device_count
-        self._trainer: Trainer | None = None
+        self._trainers: dict[Pool, Trainer] = {}
         self.seconds = 0.0
         self.trainings = 0
 
-    def prepare(self) -> Trainer:
-        """Loads the data and JAX, once. Raises ConfigError where there are too few devices."""
-        if self._trainer is None:
+    def prepare(self, pool: Pool) -> Trainer:
+        """Loads JAX and the data to judge on a pool, once. Raises ConfigError where there are too few devices."""
+        if pool not in self._trainers:
             with self._timed():
                 from evolr.training.trainer import Trainer  # here: it imports JAX
 
-                task = self._problem.task(self._pool)
-                self._trainer = Trainer(task, self._optimizer, device_count=self._device_count)
-        return self._trainer
+                task = self._problem.task(pool)
+                self._trainers[pool] = Trainer(task, self._optimizer, device_count=self._device_count)
+        return self._trainers[pool]
 
     def run(
         self,
         trials: Sequence[Trial],
         epochs: int,
+        pool: Pool,
         *,
         keep_steps: bool = False,
         on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
     ) -> list[Outcome]:
-        """The outcome of each trial, in order; see Trainer.train."""
-        trainer = self.prepare()
+        """The outcome of each trial, in order, judged on a pool; see Trainer.train."""
+        trainer = self.prepare(pool)
 
         def landed(outcomes: Mapping[int, Outcome]) -> None:
             self.trainings += len(outcomes)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 STALE_THRESHOLD: Final = 1e-4  # relative; ReduceLROnPlateau's own
+EMA_DECAY: Final = 0.95  # a step, of loss_ema
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,9 @@ _TABLE = (
         "stale_epochs",
         f"epochs since val_loss was last below its best by more than {STALE_THRESHOLD:g} of it; 0 in the first two",
         live=True,
+    ),
+    Signal(
+        "loss_ema", f"exponential moving average of loss, decay {EMA_DECAY:g} a step; begins as loss does", live=True
     ),
 )
 

@@ -39,7 +39,7 @@ def page(result: ContestResult) -> str:
     header += ["steps to reach", "training runs"]
     champion = result.champion.result.schedule
     lines = [
-        f"# Contest: {_title(result)}",
+        f"# {'Rehearsal' if settings.is_quick else 'Contest'}: {_title(result)}",
         "",
         *verdict(result),
         "",
@@ -72,7 +72,7 @@ def page(result: ContestResult) -> str:
         "|---|---|---|",
         *(f"| {e.name} | {_constants(e)} | {e.source} |" for e in _ranked(result) if e.constants),
         "",
-        f"evolr {evolr.__version__}; study seed {result.config.seed}; every run is in contest.json.",
+        f"evolr {evolr.__version__}; study seed {result.config.seed}; every run is in {result.file_name}.json.",
         "",
     ]  # fmt: skip
     return "\n".join(lines)
@@ -82,7 +82,11 @@ def summary(result: ContestResult, path: Path) -> str:
     """What the terminal says below the table."""
     runs = f"{result.trained} training runs, {result.remembered} remembered"
     return "\n".join(
-        [*verdict(result), *(f"note: {n}" for n in result.config.problem.notes), f"{runs}; saved: {path}/contest.*"]
+        [
+            *verdict(result),
+            *(f"note: {n}" for n in result.config.problem.notes),
+            f"{runs}; saved: {path}/{result.file_name}.*",
+        ]
     )
 
 

@@ -75,6 +75,7 @@ def _signal_bank() -> MappingProxyType[str, np.ndarray]:
             "epoch_progress": step % steps_per_epoch / steps_per_epoch,
             "lr": 0.01 * (1 - progress),
             "stale_epochs": step // steps_per_epoch % 4,
+            "loss_ema": trend,
         }
         for name, values in columns.items():
             values.append(points[name])

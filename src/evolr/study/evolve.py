@@ -26,7 +26,7 @@ def evolve(
     """Evolves a schedule in a study's directory, new or begun; see Study and Study.run for the arguments and errors."""
     executor = local_executor(config, device_count)
     RunDirectory.require_usable(Path(directory))
-    executor.prepare()  # before anything is written, so that what is refused leaves nothing
+    executor.prepare("fitness")  # before anything is written, so that what is refused leaves nothing
     with Study(directory, config) as study:
         return study.run(
             limits,

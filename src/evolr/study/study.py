@@ -340,7 +340,7 @@ class Study:
                 raise _StopError(why)
 
         try:
-            local.run([trial for *_, trial in work], config.training.epochs, on_outcomes=landed)
+            local.run([trial for *_, trial in work], config.training.epochs, _POOL, on_outcomes=landed)
         except _StopError:
             if self._wanted():
                 raise  # otherwise the generation is whole, and is finished first
@@ -419,4 +419,4 @@ def _holder(directory: Path) -> str:
 
 def local_executor(config: Config, device_count: int | None = None) -> Local:
     """What trains the trials of a search on this machine."""
-    return Local(config.problem, config.training.optimizer, _POOL, device_count=device_count)
+    return Local(config.problem, config.training.optimizer, device_count=device_count)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from evolr.expression import SIGNALS
-from evolr.expression.signals import STALE_THRESHOLD
+from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD
 from evolr.training.interpreter import PackedSchedules, learning_rate
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Task, Tree
@@ -24,7 +24,7 @@ class Run(NamedTuple):
 
     seed_number: the place of its seed among those of its chunk. epoch, epochs: done, and in all.
     loss: of the latest batch. val_loss: at the latest epoch's end. lr: of the latest step. best_val_loss, stale_epochs:
-    the val_loss that later ones have to be below, and for how many epochs they have not been.
+    the val_loss that later ones have to be below, and for how many epochs they have not been. loss_ema: as the signal.
     """
 
     schedule: PackedSchedules
@@ -38,6 +38,7 @@ class Run(NamedTuple):
     lr: Any
     best_val_loss: Any
     stale_epochs: Any
+    loss_ema: Any
 
 
 class Record(NamedTuple):
@@ -125,6 +126,7 @@ class _SingleRun:
             lr=jnp.float32(0),
             best_val_loss=jnp.float32(jnp.inf),
             stale_epochs=jnp.int32(0),
+            loss_ema=loss,
         )
 
     def epoch(self, run: Run, batches: Tree, monitor: Tree) -> tuple[Run, Record]:
@@ -161,7 +163,9 @@ class _SingleRun:
         loss, gradients = jax.value_and_grad(self.task.loss)(run.parameters, batch)
         directions, optimizer = self.direction.update(gradients, run.optimizer, run.parameters)
         parameters = jax.tree.map(lambda p, d: p - rate * d, run.parameters, directions)
-        return run._replace(parameters=parameters, optimizer=optimizer, loss=_float32(loss), lr=rate)
+        loss = _float32(loss)
+        loss_ema = EMA_DECAY * run.loss_ema + (1 - EMA_DECAY) * loss
+        return run._replace(parameters=parameters, optimizer=optimizer, loss=loss, lr=rate, loss_ema=loss_ema)
 
     def evaluate(self, run: Run, examples: Tree) -> tuple[Any, Any]:
         """Loss and score on examples; NaN for a run that is over, which costs no time."""
@@ -186,6 +190,7 @@ def _signals(run: Run, step: Any, steps: int) -> Any:
         "epoch_progress": step / steps,
         "lr": run.lr,
         "stale_epochs": run.stale_epochs,
+        "loss_ema": run.loss_ema,
     }
     return jnp.stack([_float32(values[name]) for name in SIGNALS])
 
