@@ -316,13 +316,16 @@ def test_ctrl_c_ends_with_a_message_exit_code_130_and_what_was_finished_on_disk(
 def test_prove_writes_the_contest_and_says_the_verdict(evolr, monkeypatch, tmp_path):
     monkeypatch.setattr("evolr.contest.prove._shared", lambda: tmp_path / "shared")
     evolr("evolve", "--preset", "quadratic", *QUICK, "--run", "mine", "-q")
-    code, out, err = evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "4")
+    code, out, err = evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "16")
     assert code == 0
     assert "The evolved schedule beats" in out
+    assert "proven: " in out
     assert "This is a rehearsal (--quick)" in out
-    assert "of 1200 trainings" in err
-    assert {"contest.db", "rehearsal.csv", "rehearsal.json", "rehearsal.md", "rehearsal.png"} < set(names("mine"))
-    code, out, err = evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "4", "--json", "-q")
+    assert "of at most" in err
+    assert {"contest.db", "proven.json", "rehearsal.csv", "rehearsal.json", "rehearsal.md", "rehearsal.png"} < set(
+        names("mine")
+    )
+    code, out, err = evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "16", "--json", "-q")
     assert json.loads(out)["pool"] == "selection"
     assert err == ""
 
@@ -330,8 +333,8 @@ def test_prove_writes_the_contest_and_says_the_verdict(evolr, monkeypatch, tmp_p
 def test_any_formula_is_proven_in_a_directory_of_its_own(evolr, monkeypatch, tmp_path):
     monkeypatch.setattr("evolr.contest.prove._shared", lambda: tmp_path / "shared")
     command = ("prove", "--expression", "0.3*(1 - progress)", "--preset", "quadratic", "--epochs", "1", "--quick")
-    assert evolr(*command, "--budget", "4", "-o", "mine")[0] == 0
-    assert evolr(*command, "--budget", "4", "-o", "mine", "-q")[1].count("0 training runs") == 1
+    assert evolr(*command, "--budget", "16", "-o", "mine")[0] == 0
+    assert evolr(*command, "--budget", "16", "-o", "mine", "-q")[1].count("0 training runs") == 1
     assert "page" not in evolr("runs", ".")[1]
 
 
@@ -345,6 +348,7 @@ def test_any_formula_is_proven_in_a_directory_of_its_own(evolr, monkeypatch, tmp
         (("--expression", "0.1"), "needs a directory, --output DIR, and a budget"),
         (("--expression", "0.1", "-o", "x"), "needs a directory, --output DIR, and a budget"),
         (("--expression", "0.1 +", "-o", "x", "--budget", "3"), "expected a number"),
+        (("a", "--preset", "quadratic"), "belong to --expression"),
         (("a", "--budget", "many"), "--budget expects `equal` or a number"),
         (("a", "--budget", "0"), "--budget expects `equal` or a number"),
         (("a", "--seeds", "0"), "Invalid value for '--seeds'"),

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "problems": {"errors", "expression", "randomness", "training"},
     "execution": {"problems", "training"},
     "config": {"errors", "expression", "schedule", "training", "problems"},
-    "search": {"config", "expression", "randomness", "schedule", "training"},
+    "search": {"config", "errors", "expression", "problems", "randomness", "schedule", "standard", "training"},
     "study": {"config", "errors", "execution", "expression", "schedule", "search", "training", ""},
     "contest": {
         "config",
@@ -57,6 +57,7 @@ HOMES = {
     "sqlite3": {"study"},
     "filelock": {"study"},
     "optuna": {"contest"},
+    "cmaes": {"search"},
 }
 """The libraries that only some rooms may import."""
 

@@ -19,12 +19,12 @@ import typer
 
 from evolr import __version__
 from evolr.errors import ConfigError, EvolrError
-from evolr.interruption import Interruption, end_now
+from evolr.interruption import Interruption, end_now, end_saying
 
 if TYPE_CHECKING:
     from evolr.config import Comparison, Config
     from evolr.contest.comparison import ComparisonResult
-    from evolr.contest.contest import ContestResult
+    from evolr.contest.results import ContestResult
 
 app = typer.Typer(
     name="evolr",
@@ -234,7 +234,9 @@ def prove(
     run: Annotated[Path | None, typer.Argument(help="The run directory whose champion to prove.")] = None,
     expression: Annotated[str | None, typer.Option(help="A formula to prove, in place of a run's champion.")] = None,
     transform: Annotated[str | None, typer.Option(help="The formula's output transform: linear or log.")] = None,
-    preset: Annotated[str, typer.Option(help="With --expression: the preset that names the problem.")] = "original",
+    preset: Annotated[
+        str | None, typer.Option(help="With --expression: the preset that names the problem; original by default.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="With --expression: the directory.")] = None,
     budget: Annotated[
         str, typer.Option(help="Training runs that each contender is tuned with; `equal`: as many as the study had.")
@@ -250,6 +252,7 @@ def prove(
     """Prove a champion against every standard schedule, tuned at equal budget; go on where that was interrupted."""
     from evolr.config import resolve
     from evolr.contest import prove as contests
+    from evolr.contest.verdict import verdict
     from evolr.expression import parse
     from evolr.report import contest, progress
     from evolr.study.run_directory import RunDirectory
@@ -258,22 +261,25 @@ def prove(
         raise ConfigError("name either a run directory or --expression, not both or neither")
     options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "is_quick": quick, "device_count": devices}
     runs = _budget(budget)
+    end_saying("what was trained is kept; the same command goes on")
     with progress.proving(progress.display(quiet)) as (on_total, on_done):
         options |= {"on_total": on_total, "on_done": on_done}
         if run is not None:
-            if setting or transform is not None or output is not None:
-                raise ConfigError("--set, --transform and --output belong to --expression; a run has its own")
+            if setting or transform is not None or output is not None or preset is not None:
+                raise ConfigError("--preset, --set, --transform and --output belong to --expression; a run has its own")
             path, result = run, contests.prove(run, budget=runs, **options)
         else:
             if output is None or runs is None:
                 raise ConfigError("--expression needs a directory, --output DIR, and a budget, --budget N")
             given = {"search.transform": transform, **_settings(setting)}
-            config = resolve(preset, None, {name: value for name, value in given.items() if value is not None})
+            config = resolve(
+                preset or "original", None, {name: value for name, value in given.items() if value is not None}
+            )
             schedule = config.search.schedule(parse(expression or ""))
             path, result = output, contests.prove_schedule(schedule, config, output, budget=runs, **options)
     _save_contest(RunDirectory(path), result)
     if json:
-        _print_json(result.document())
+        _print_json(result.document(verdict(result)))
         return
     out = progress.output()
     out.print(contest.contest_table(result))
@@ -383,11 +389,14 @@ def _save_comparison(directory: Any, result: ComparisonResult) -> None:
 def _save_contest(directory: Any, result: ContestResult) -> None:
     import msgspec
 
+    from evolr.contest.verdict import verdict
     from evolr.report.contest import page
     from evolr.report.contest_picture import contest_picture
 
     rows, name = result.rows(), result.file_name
-    directory.write(f"{name}.json", msgspec.json.format(msgspec.json.encode(result.document()), indent=1) + b"\n")
+    document = msgspec.json.encode(result.document(verdict(result)))
+    directory.write(f"{name}.json", msgspec.json.format(document, indent=1) + b"\n")
+    directory.write("proven.json", result.champion.result.schedule.to_json({"contest": verdict(result)}))
     directory.write_csv(f"{name}.csv", list(rows[0]), rows)
     directory.write(f"{name}.md", page(result).encode())
     directory.write(f"{name}.png", contest_picture(result))

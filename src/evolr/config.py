@@ -11,12 +11,12 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
 from evolr.errors import ConfigError, EvolrError, unknown_name
-from evolr.expression import CORE_SIGNALS, ORIGINAL_SET, PRIMITIVES, SIGNALS, Expression
+from evolr.expression import CORE_SIGNALS, EXTENDED_SET, ORIGINAL_SET, PRIMITIVES, SIGNALS, Expression
 from evolr.expression.text import MAX_NESTING, MAX_NODES
 from evolr.problems import PROBLEMS, AnyProblem, Mnist1dMlp
 from evolr.schedule import Schedule, Transform
@@ -39,19 +39,30 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How schedules evolve.
 
-    population, generations: individuals in each population, and populations evaluated, the first included.
+    method: `generational`, tree genetic programming as in the first experiment; `memetic`, a population of structures
+        that each tune their constants (search/memetic.py).
+    population, generations: individuals in each population (structures, where memetic), and populations evaluated, the
+        first included.
     functions: primitives that formulas are made of. terminals: signals, and `constant`.
     constant_range: a new constant is uniform in it.
     transform, reference_lr, min_lr, max_lr: of every schedule; see Schedule.
     seeds: training runs of an individual; its fitness is their mean.
     initial_depth: least and greatest depth of the ramped half-and-half initialisation.
     tournament: individuals drawn for each tournament selection. elites: best individuals copied unchanged.
-    crossover, subtree_mutation, point_mutation, hoist_mutation, constant_mutation: the probability that a child
-        is made so; what they leave of 1 is the probability that it is a copy.
+    crossover, subtree_mutation, point_mutation, hoist_mutation, constant_mutation, growth_mutation: the probability
+        that a child is made so; what they leave of 1 is the probability that it is a copy.
     max_depth, max_size: limits of a formula. An oversize child is discarded, a copy of its first parent takes
         its place, and the history says so.
+    finalists, race_seeds: how many of the most promising race at the end, on fresh seeds and the selection pool, and on
+        how many seeds at first; each heat keeps a third and triples the seeds. The winner is the champion. 0: no race.
+
+    Of the memetic method alone:
+    samples: points that each structure tries a generation. children: new structures tried a generation.
+    youth: generations for which a new structure is safe. seed_families: whether the first structures are the standard
+        families, as far as the language can say them. random_structures: random ones among the first.
     """
 
+    method: Literal["generational", "memetic"] = "generational"
     population: int = 20
     generations: int = 10
     functions: tuple[str, ...] = ORIGINAL_SET
@@ -70,13 +81,34 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     point_mutation: float = 0.05
     hoist_mutation: float = 0.05
     constant_mutation: float = 0.1
+    growth_mutation: float = 0.0
     max_depth: int = 8
     max_size: int = 50
+    finalists: int = 0
+    race_seeds: int = 6
+    samples: int = 8
+    children: int = 8
+    youth: int = 4
+    seed_families: bool = False
+    random_structures: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("population", "generations", "seeds", "tournament", "max_depth", "max_size"):
+        for name in (
+            "population",
+            "generations",
+            "seeds",
+            "tournament",
+            "max_depth",
+            "max_size",
+            "race_seeds",
+            "youth",
+        ):
             _at_least(f"search.{name}", getattr(self, name), 1)
-        _at_least("search.elites", self.elites, 0)
+        for name in ("elites", "finalists", "random_structures", "children"):
+            _at_least(f"search.{name}", getattr(self, name), 0)
+        _at_least("search.samples", self.samples, 4)
+        if self.method == "memetic" and not (self.seed_families or self.random_structures):
+            raise ConfigError("search.random_structures must be at least 1 where search.seed_families is false, got 0")
         _at_most("search.max_size", self.max_size, MAX_NODES)
         _at_most("search.max_depth", self.max_depth, MAX_NESTING)
         for name in ("tournament", "elites"):
@@ -104,8 +136,20 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def operators(self) -> dict[str, float]:
         """The probability of each way of making a child, by name."""
-        names = ("crossover", "subtree_mutation", "point_mutation", "hoist_mutation", "constant_mutation")
+        names = (
+            "crossover",
+            "subtree_mutation",
+            "point_mutation",
+            "hoist_mutation",
+            "constant_mutation",
+            "growth_mutation",
+        )
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def generations_in_all(self) -> int:
+        """The populations that are evaluated, the race's finalists included."""
+        return self.generations + (self.finalists > 0)
 
     def schedule(self, expression: Expression) -> Schedule:
         """The schedule that an expression is in this search."""
@@ -160,6 +204,30 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         # The first experiment to the letter; the defaults above are its settings, and it names the rest.
         "original": {"problem": {"name": "mnist1d-mlp", "pools": "original"}},
+        # The best search that we know; docs/search.md says how it works, docs/log.md what each part buys.
+        "default": {
+            "problem": {"name": "mnist1d-mlp"},
+            "training": {"epochs": 30},
+            "search": {
+                "method": "memetic",
+                "population": 8,
+                "generations": 40,
+                "functions": list(EXTENDED_SET),
+                "terminals": ["progress", "loss", "loss_ema", "val_loss", CONSTANT],
+                "constant_range": [-3.0, 3.0],
+                "transform": "log",
+                "max_size": 60,
+                "max_depth": 20,
+                "crossover": 0.2,
+                "subtree_mutation": 0.13,
+                "point_mutation": 0.1,
+                "hoist_mutation": 0.12,
+                "constant_mutation": 0.0,
+                "growth_mutation": 0.45,
+                "finalists": 24,
+                "seed_families": True,
+            },
+        },
         # The problem with a known optimum.
         "quadratic": {
             "problem": {"name": "quadratic"},

@@ -92,22 +92,20 @@ def piecewise_linear(places: Sequence[float], values: Sequence[float]) -> str:
     return " + ".join([repr(values[0]), *rises])
 
 
-def frozen(learning_rates: Sequence[float], tolerance: float = 0.01, most_knots: int = 80) -> Schedule:
-    """The open-loop schedule that follows a curve of learning rates, one a step: a line in log space through its knots.
+def frozen(learning_rates: Sequence[float], most_knots: int = 64) -> Schedule:
+    """The open-loop schedule that follows a curve of learning rates, one a step.
 
-    Knots are added where the line is furthest from the curve, until it is nowhere further than `tolerance`, relative, or
-    there are `most_knots`.
+    A line in log space through evenly spaced knots, fitted to the curve by least squares; a knot that stood on a single
+    step would follow that step's noise.
     """
-    rates = np.maximum(np.asarray(learning_rates, np.float64), 1e-12)
-    heights, steps = np.log(rates), np.arange(len(rates))
-    knots = [0, len(rates) - 1] if len(rates) > 1 else [0]
-    while 1 < len(knots) < most_knots:
-        distance = np.abs(np.interp(steps, knots, heights[knots]) - heights)
-        if distance.max() <= tolerance:
-            break
-        knots = sorted([*knots, int(distance.argmax())])
-    formula = piecewise_linear([k / len(rates) for k in knots], [float(heights[k]) for k in knots])
-    return _schedule(parse(f"exp({formula})"), float(rates.max()))
+    heights = np.log(np.maximum(np.asarray(learning_rates, np.float64), 1e-12))
+    count = len(heights)
+    knots = np.linspace(0, max(count - 1, 1), min(most_knots, count))
+    at = np.arange(count)
+    weights = np.maximum(0.0, 1.0 - np.abs(at[:, None] - knots) / (knots[1] if len(knots) > 1 else 1.0))
+    fitted = np.linalg.lstsq(weights, heights, rcond=None)[0]
+    formula = piecewise_linear((knots / count).tolist(), fitted.tolist())
+    return _schedule(parse(f"exp({formula})"), float(np.exp(heights.max())))
 
 
 _WARMED: Final = "min(1, progress/warmup)"

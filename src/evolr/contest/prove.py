@@ -10,15 +10,14 @@ import msgspec
 import platformdirs
 
 from evolr.config import Config, require_signals
-from evolr.contest.contest import ContestResult, Evolved, Settings, hold, quick
+from evolr.contest.contest import hold
+from evolr.contest.results import ContestResult, Evolved, Settings, quick
 from evolr.contest.trainings import LEDGER
 from evolr.contest.tuning import Candidate
 from evolr.errors import RunDirectoryError, StudyError
 from evolr.schedule import Schedule
-from evolr.study.run_directory import RunDirectory
+from evolr.study.run_directory import DATABASE, RunDirectory
 from evolr.study.summary import best_schedules, summarise
-
-Callback = Callable[[int], None] | None
 
 
 def prove(
@@ -29,8 +28,8 @@ def prove(
     epochs: int | None = None,
     is_quick: bool = False,
     device_count: int | None = None,
-    on_total: Callback = None,
-    on_done: Callback = None,
+    on_total: Callable[[int], None] | None = None,
+    on_done: Callable[[int, int], None] | None = None,
 ) -> ContestResult:
     """Holds the contest of the study in a directory; see contest.py for what it is.
 
@@ -38,7 +37,8 @@ def prove(
     seeds: trainings of each contender in the final; 32 where None, 16 in a rehearsal.
     epochs: of each training; those of the study's comparison where None.
     is_quick: a rehearsal of some minutes on smaller numbers that leaves the test pool unseen.
-    on_total, on_done: called with the training runs there will be, once, and with those just done or looked up.
+    on_total, on_done: called with the training runs there will be at most, once, and with those just done and those
+    just looked up.
 
     What was interrupted goes on where it was: call again. Raises StudyError where the study has no champion or is being
     written, ConfigError for numbers below 1 and a problem that trains elsewhere.
@@ -52,7 +52,7 @@ def prove(
     config = summary.config
     settings = _settings(config, summary.trainings if budget is None else budget, seeds, epochs, is_quick=is_quick)
     candidates = [Candidate(schedule, score) for schedule, score in best_schedules(path, settings.finalists[0])]
-    evolved = Evolved(candidates, summary.trainings)
+    evolved = Evolved(candidates, "the study's search", summary.trainings, config.training.epochs)
     return hold(
         evolved, config, settings, path, _shared(), device_count=device_count, on_total=on_total, on_done=on_done
     )
@@ -68,19 +68,20 @@ def prove_schedule(
     epochs: int | None = None,
     is_quick: bool = False,
     device_count: int | None = None,
-    on_total: Callback = None,
-    on_done: Callback = None,
+    on_total: Callable[[int], None] | None = None,
+    on_done: Callable[[int, int], None] | None = None,
 ) -> ContestResult:
     """Holds the contest of any schedule, on the problem of a configuration; see `prove` for the arguments.
 
-    directory: a new one, or that of the same contest, to go on with it. Raises RunDirectoryError where it is another.
+    directory: a new one, or that of the same schedule's contest, to go on with it. Raises RunDirectoryError where it is
+    another's, or a study's.
     """
     path = Path(directory)
     require_signals(config.problem, sorted(schedule.expression.signals))
     settings = _settings(config, budget, seeds, epochs, is_quick=is_quick)
-    if path.exists() and not os.path.isfile(path / LEDGER):
-        raise RunDirectoryError(f"{path} exists already and holds no contest; name another directory")
-    evolved = Evolved([Candidate(schedule, float("nan"))], 0)
+    if path.exists() and (os.path.isfile(path / DATABASE) or not os.path.isfile(path / LEDGER)):
+        raise RunDirectoryError(f"{path} exists already and holds no contest of a schedule; name another directory")
+    evolved = Evolved([Candidate(schedule, float("nan"))], "given as a formula")
     return hold(
         evolved, config, settings, path, _shared(), device_count=device_count, on_total=on_total, on_done=on_done
     )
@@ -89,7 +90,9 @@ def prove_schedule(
 def _settings(config: Config, budget: int, seeds: int | None, epochs: int | None, *, is_quick: bool) -> Settings:
     """The settings of a contest. Loads the problem's data, so that one that cannot be trained here is refused first."""
     epochs = config.comparison.epochs if epochs is None else epochs
-    settings = quick(epochs, budget) if is_quick else Settings(epochs=epochs, budget=budget)
+    settings = Settings(epochs=epochs, budget=budget)
+    if is_quick:
+        settings = quick(epochs, budget, config.search.seeds)
     config.problem.task("monitor")
     return settings if seeds is None else msgspec.structs.replace(settings, seeds=seeds)
 

@@ -16,7 +16,7 @@ import msgspec
 
 import evolr
 from evolr.config import Config
-from evolr.errors import StudyError
+from evolr.errors import RunDirectoryError, StudyError
 from evolr.execution.local import Local
 from evolr.expression import LANGUAGE_VERSION
 from evolr.problems import Pool
@@ -50,17 +50,17 @@ class Trainings:
         shared: Path,
         *,
         device_count: int | None = None,
-        on_done: Callable[[int], None] | None = None,
+        on_done: Callable[[int, int], None] | None = None,
     ) -> None:
         self._epochs = epochs
-        self._on_done = on_done or (lambda _: None)
+        self._on_done = on_done or (lambda _trained, _remembered: None)
         self._local = Local(config.problem, config.training.optimizer, device_count=device_count)
         self._context: dict[str, Any] = {
             "problem": msgspec.to_builtins(config.problem),
             "optimizer": msgspec.to_builtins(config.training.optimizer),
             "language": LANGUAGE_VERSION,
             "evolr": evolr.__version__,
-            "jax": version("jax"),
+            "versions": {name: version(name) for name in ("jax", "optax", "numpy", "mnist1d")},
         }
         self._shared = Ledger(shared / LEDGER)
         self._own = Ledger(own / LEDGER)
@@ -77,7 +77,7 @@ class Trainings:
         missing = [n for n, key in enumerate(keys) if key not in known]
         missing = list({keys[n]: n for n in reversed(missing)}.values())[::-1]  # each training once
         self.remembered += len(wanted) - len(missing)
-        self._on_done(len(wanted) - len(missing))
+        self._on_done(0, len(wanted) - len(missing))
 
         def landed(outcomes: Mapping[int, Outcome]) -> None:
             for ledger in (self._shared, self._own):
@@ -85,7 +85,7 @@ class Trainings:
                 if mine:
                     ledger.add(mine)
             self.trained += len(outcomes)
-            self._on_done(len(outcomes))
+            self._on_done(len(outcomes), 0)
 
         if missing:
             trials = [wanted[n].trial for n in missing]
@@ -97,6 +97,17 @@ class Trainings:
                     "the same command goes on"
                 )
         return [known[key] for key in keys]
+
+    def look(self, settings: Any) -> int:
+        """Notes that these settings are judged on the test pool; how many different ones have been, these included."""
+        return self._own.note("look", msgspec.json.encode(settings))
+
+    def claim(self, subject: bytes) -> None:
+        """Makes the run directory's ledger that of one subject. Raises RunDirectoryError where it is another's."""
+        if self._own.note("subject", subject) > 1:
+            raise RunDirectoryError(
+                f"{self._own.path.parent} holds the contest of another schedule; name another directory"
+            )
 
     def close(self) -> None:
         self._shared.close()

@@ -15,9 +15,11 @@ import numpy as np
 
 from evolr.config import Config, Search
 from evolr.contest.trainings import Trainings, Wanted
+from evolr.expression import Expression
 from evolr.problems import Metric
 from evolr.randomness import generator, seed_from
 from evolr.schedule import Schedule
+from evolr.search.archive import fingerprint
 from evolr.search.evolution import vocabulary
 from evolr.search.variation import ramped_half_and_half
 from evolr.standard import Family
@@ -25,6 +27,7 @@ from evolr.training.task import Trial
 
 PER_ROUND: Final = 4  # schedules that a contender proposes at once
 _PURPOSE: Final = "contest tuning"
+_MOST_DRAWS: Final = 1_000_000  # of random search; then a small language is used up, and formulas come again
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +101,23 @@ class RandomSearch:
         self._search = search
         self._seed = seed
         self._drawn = 0
+        self._known: set[bytes] = set()
 
     def ask(self, count: int) -> list[tuple[Schedule, dict[str, float]]]:
-        numbers = range(self._drawn, self._drawn + count)
-        self._drawn += count
-        return [(self._search.schedule(self._formula(number)), {}) for number in numbers]
+        return [(self._search.schedule(self._formula()), {}) for _ in range(count)]
 
     def tell(self, fitness: Sequence[float]) -> None:
         """Random search learns nothing."""
 
-    def _formula(self, number: int) -> Any:
-        rng = generator(self._seed, number, "random search")
+    def _formula(self) -> Expression:
+        """One that is new, by its values; so the budget buys as many functions as it can."""
         while True:
-            tree = ramped_half_and_half(rng, vocabulary(self._search), number, self._search.initial_depth)
-            if tree.size <= self._search.max_size:
+            rng = generator(self._seed, self._drawn, "random search")
+            tree = ramped_half_and_half(rng, vocabulary(self._search), self._drawn, self._search.initial_depth)
+            self._drawn += 1
+            is_last = self._drawn > _MOST_DRAWS
+            if tree.size <= self._search.max_size and (is_last or fingerprint(tree) not in self._known):
+                self._known.add(fingerprint(tree))
                 return tree
 
 

@@ -5,29 +5,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from evolr.contest.contest import EVOLVED, FROZEN, ContestResult, Entry
+from evolr.contest.results import EVOLVED, FROZEN, ContestResult, Entry
 from evolr.contest.statistics import SIGNIFICANCE, Relation
 
 LEVELS: Final = (0.001, 0.01, SIGNIFICANCE)
 """A claim names the strictest of these that all its p-values are below."""
+
+LEAST_CANDIDATES: Final = 20
+"""Candidates of each family below which it cannot be called tuned: the sampler draws its first ten at random."""
 
 _NOUNS: Final = {"accuracy": ("points", 100.0)}  # the unit of a metric's differences, and its scale
 
 
 def verdict(result: ContestResult) -> list[str]:
     """The sentences of the verdict, the claim first."""
+    contenders, seeds, spent = len(result.entries) - 1, len(result.seeds), result.settings.budget
+    needed = seeds_needed(contenders)
+    if needed > seeds:
+        told = _count(seeds, "seed")
+        return [
+            f"Nothing can be said: with {told} no difference could be told, whatever the scores; {contenders} contenders "
+            f"need {needed}."
+        ]
     sentences = [_claim(result), _best(result)]
     if feedback := _feedback(result):
         sentences.append(feedback)
-    diverged = [
-        f"{e.result.diverged} of {len(result.seeds)} runs of {e.name}" for e in result.entries if e.result.diverged
-    ]
+    diverged = [f"{e.result.diverged} of {seeds} runs of {e.name}" for e in result.entries if e.result.diverged]
     if diverged:
         sentences.append(f"Diverged: {listed(diverged)}; a diverged run counts as the worst, and is in no mean.")
-    if (needed := _seeds_needed(len(result.entries) - 1)) > len(result.seeds):
+    if (
+        result.evolved.trained is not None
+        and spent < result.evolved.trained // result.config.search.seeds * result.config.search.seeds
+    ):
         sentences.append(
-            f"With {len(result.seeds)} seeds no difference could be told, whatever the scores: "
-            f"{len(result.entries) - 1} contenders need {needed}."
+            f"The budgets are not equal: {_count(result.evolved.trained, 'training run')} for the search, {spent} for each "
+            "contender. That flatters the evolved schedule."
+        )
+    if spent < (least := LEAST_CANDIDATES * result.config.search.seeds):
+        sentences.append(
+            f"With {_count(spent, 'training run')} each the families are hardly tuned: take {least} at least."
+        )
+    if result.looks > 1:
+        sentences.append(
+            f"The test pool has been looked at by {result.looks} different contests of this directory: the more of them, the "
+            "less a p-value means."
         )
     if result.settings.is_quick:
         sentences.append("This is a rehearsal (--quick), judged on the selection pool: it proves nothing.")
@@ -72,24 +93,30 @@ def _claim(result: ContestResult) -> str:
 def _best(result: ContestResult) -> str:
     """The champion against the contender with the best mean."""
     metric, champion = result.config.problem.metric, result.champion.result
+    if champion.diverged == len(champion.scores):
+        return "None of its runs finished."
     best = next((e.result for e in result.others if e.name != FROZEN), None)
     if best is None or best.pairs is None or best.pairs.difference is None or best.pairs.low is None:
         return f"Its final {metric.name} is {metric.text(champion.mean)}."
     unit, scale = _NOUNS.get(metric.name, ("", 1.0))
-    low, high = sorted(-scale * bound for bound in (best.pairs.low, best.pairs.high or 0.0))
-    difference = f"{-scale * best.pairs.difference:+.3g} {unit}".rstrip()
+    # 0.0 − x: never −0.
+    low, high = sorted(0.0 - scale * bound for bound in (best.pairs.low, best.pairs.high or 0.0))
+    difference = f"{0.0 - scale * best.pairs.difference:+.3g} {unit}".rstrip()
     return (
-        f"Its final {metric.name} is {metric.text(champion.mean)}; the best of the others, {best.name}, has "
+        f"Its final {metric.name} is {metric.text(champion.mean)}; the best of the others on this pool, {best.name}, has "
         f"{metric.text(best.mean)}: a difference of {difference} ({low:+.3g} … {high:+.3g})."
     )
 
 
 def _feedback(result: ContestResult) -> str | None:
     """Whether reading live signals is worth it."""
+    expression = result.champion.result.schedule.expression
+    if expression.is_open_loop:
+        return None
+    signals = listed(expression.live_signals)
     own = next((e.result.pairs for e in result.entries if e.name == FROZEN), None)
     if own is None:
-        return None
-    signals = listed(result.champion.result.schedule.expression.live_signals)
+        return f"It reads {signals}; runs of it diverged, so there is no median curve to compare it with."
     said = {
         "better than": "it is better than its own median curve, frozen: the feedback is worth something",
         "worse than": "it is worse than its own median curve, frozen: the feedback does harm, take the frozen curve",
@@ -99,9 +126,13 @@ def _feedback(result: ContestResult) -> str | None:
     return f"It reads {signals}, and {said}."
 
 
-def _seeds_needed(contenders: int) -> int:
+def seeds_needed(contenders: int) -> int:
     """The least number of seeds at which Holm's correction leaves a two-sided signed-rank test able to reach 0.05."""
     seeds = 1
     while contenders * 2.0 ** (1 - seeds) >= SIGNIFICANCE:
         seeds += 1
     return seeds
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

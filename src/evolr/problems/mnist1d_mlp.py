@@ -22,7 +22,7 @@ from evolr.training.task import Task
 
 _WIDTHS: Final = (LENGTH, 100, 100, CLASSES)
 
-_FRESH_POOLS: Final = {"fitness": (2_000, 1_001), "selection": (4_000, 1_002), "test": (10_000, 1_003)}
+_FRESH_POOLS: Final = {"fitness": (10_000, 1_001), "selection": (4_000, 1_002), "test": (10_000, 1_003)}
 """The size and the generator's seed of each pool that is drawn anew."""
 
 
@@ -32,7 +32,7 @@ class Mnist1dMlp(
     """Settings of the problem.
 
     batch_size: samples in a batch, 1 … 4,000; what does not fill a batch is left out of its epoch.
-    pools: `disjoint`, the fitness pool is a fresh draw of 2,000 samples; `original`, it is the monitor's
+    pools: `disjoint`, the fitness pool is a fresh draw of 10,000 samples; `original`, it is the monitor's
         published 1,000, as in the first experiment.
     """
 

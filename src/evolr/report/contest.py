@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ from rich.table import Table
 
 import evolr
 from evolr.config import problem_name
-from evolr.contest.contest import ContestResult, Entry
+from evolr.contest.results import ContestResult, Entry
 from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.verdict import verdict
 from evolr.expression import ordinary_text
+from evolr.report.tables import count as _count
 from evolr.report.tables import difference_text, plain_table, score_text
 
-_COLUMNS = ("contender", "{metric}", "minus evolved", "p (Holm)", "fitness − final", "P(better)", "d")
+_COLUMNS = ("contender", "{metric}", "minus evolved", "p (Holm)", "optimism", "P(better)", "d")
 _IN_TERMINAL = 5  # columns: the others are for the page
 
 
@@ -25,7 +27,7 @@ def contest_table(result: ContestResult) -> Table:
     for name in _COLUMNS[:_IN_TERMINAL]:
         justify: Any = "left" if name == "contender" else "right"
         table.add_column(name.format(metric=result.config.problem.metric.name), justify=justify, no_wrap=True)
-    for entry in _ranked(result):
+    for entry in result.ranked:
         table.add_row(*_cells(entry, result)[:_IN_TERMINAL], style="bold" if entry is result.champion else "")
     return table
 
@@ -35,7 +37,10 @@ def page(result: ContestResult) -> str:
     settings, metric = result.settings, result.config.problem.metric
     (many, few), (first, second) = settings.finalists, settings.race_seeds
     header = [name.format(metric=f"{metric.name} ({CONFIDENCE:.0%} interval)") for name in _COLUMNS]
-    rows = [[*_cells(entry, result), _steps(entry, result), str(entry.trained)] for entry in _ranked(result)]
+    rows = [
+        [*_cells(entry, result), _steps(entry, result), "" if entry.trained is None else str(entry.trained)]
+        for entry in result.ranked
+    ]
     header += ["steps to reach", "training runs"]
     champion = result.champion.result.schedule
     lines = [
@@ -51,26 +56,26 @@ def page(result: ContestResult) -> str:
         "|" + "---|" * len(header),
         *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows),
         "",
-        "**How.** Every contender found its candidates with the training runs of the last column, on the fitness pool: "
-        f"families by Optuna's multivariate TPE sampler, {settings.budget} runs each at {settings.epochs} epochs "
-        f"({result.config.search.seeds} a candidate); the evolved schedule by its study, at "
-        f"{result.config.training.epochs} epochs. The {many} best of each ran from {first} fresh seeds on the selection "
-        f"pool, the {few} best of these from {second} more, and one went forward. The final: {len(result.seeds)} fresh "
-        f"seeds, the same initial weights and batch order for all, judged on the {settings.pool} pool"
+        f"**How.** {_search_text(result)} Families found their candidates by Optuna's multivariate TPE sampler and random search "
+        f"by drawing formulas of the same language, with {settings.budget} training runs each at "
+        f"{_count(settings.epochs, 'epoch')} ({result.config.search.seeds} a candidate), on the fitness pool. The {many} best "
+        f"of each contender ran from {first} fresh seeds on the selection pool, the {few} best of these from {second} more, "
+        f"and one went forward. The final: {_count(len(result.seeds), 'fresh seed')}, the same initial weights and batch "
+        f"order for all, judged on the {settings.pool} pool"
         + (", which nothing else sees." if settings.pool == "test" else "."),
         "",
         "**Columns.** Intervals are bootstrap percentiles of the mean; differences are paired by seed, contender minus "
         "evolved. p: Wilcoxon's signed-rank test, two-sided, Holm-corrected over all contenders. P(better): the share of "
         "seeds at which the evolved schedule is better, ties half. d: Cohen's d of the paired differences, positive where "
-        "the evolved schedule is better. fitness − final: the winner's curse, what the search believed less what the final "
-        "found. steps to reach: the training steps after which the evolved schedule's mean monitor score is as good as the "
+        "the evolved schedule is better. optimism: the winner's curse, by how much the search thought better of it than the "
+        "final did. steps to reach: the training steps after which the evolved schedule's mean monitor score is as good as the "
         "contender's is at its end.",
         "",
         "## The constants",
         "",
         "| contender | constants | whose |",
         "|---|---|---|",
-        *(f"| {e.name} | {_constants(e)} | {e.source} |" for e in _ranked(result) if e.constants),
+        *(f"| {e.name} | {_constants(e)} | {e.source} |" for e in result.ranked if e.constants),
         "",
         f"evolr {evolr.__version__}; study seed {result.config.seed}; every run is in {result.file_name}.json.",
         "",
@@ -80,31 +85,37 @@ def page(result: ContestResult) -> str:
 
 def summary(result: ContestResult, path: Path) -> str:
     """What the terminal says below the table."""
-    runs = f"{result.trained} training runs, {result.remembered} remembered"
-    return "\n".join(
-        [
-            *verdict(result),
-            *(f"note: {n}" for n in result.config.problem.notes),
-            f"{runs}; saved: {path}/{result.file_name}.*",
-        ]
+    runs = f"{_count(result.trained, 'training run')}, {result.remembered} remembered"
+    proven = result.champion.result.schedule
+    lines = [*verdict(result), f"proven: {ordinary_text(proven.expression)}"]
+    if proven != result.evolved.candidates[0].schedule:
+        lines.append("note: in the race it overtook the study's champion; it is saved as proven.json")
+    notes = [f"note: {note}" for note in result.config.problem.notes]
+    return "\n".join([*lines, *notes, f"{runs}; saved: {path}/{result.file_name}.*"])
+
+
+def _search_text(result: ContestResult) -> str:
+    """Where the evolved schedule comes from, in a sentence."""
+    evolved = result.evolved
+    if evolved.trained is None or evolved.epochs is None:
+        return f"The evolved schedule was {evolved.source}."
+    return (
+        f"The evolved schedule was found by its study with {_count(evolved.trained, 'training run')} at "
+        f"{_count(evolved.epochs, 'epoch')}."
     )
 
 
 def _title(result: ContestResult) -> str:
     config, settings = result.config, result.settings
     problem = f"{problem_name(config.problem)}, {config.training.optimizer.name}"
-    return f"{problem}, {settings.epochs} epochs, {len(result.seeds)} seeds, {settings.pool} pool"
-
-
-def _ranked(result: ContestResult) -> list[Entry]:
-    metric = result.config.problem.metric
-    return sorted(result.entries, key=lambda e: (-metric.fitness(e.result.mean), e.name))
+    return f"{problem}, {_count(settings.epochs, 'epoch')}, {_count(len(result.seeds), 'seed')}, {settings.pool} pool"
 
 
 def _cells(entry: Entry, result: ContestResult) -> list[str]:
     metric, own, pairs = result.config.problem.metric, entry.result, entry.result.pairs
     scale = 100 if metric.name == "accuracy" else 1
-    curse = "" if entry.fitness != entry.fitness else f"{scale * (entry.fitness - own.mean):+.3g}"
+    optimism = result.optimism(entry)
+    curse = "" if math.isnan(optimism) else f"{scale * optimism:+.3g}"
     name = entry.name + (f" ({own.diverged} diverged)" if own.diverged else "")
     if pairs is None:
         return [name, score_text(metric, own.mean, own.low, own.high), "", "", curse, "", ""]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evolr.config import problem_name
-from evolr.contest.contest import ContestResult, Entry
+from evolr.contest.results import ContestResult, Entry
 from evolr.report.pictures import COLOURS, finish, log_if_positive, png
 
 _BEST_CURVES = 5  # contenders whose learning rates are drawn, beside the champion's
@@ -16,7 +16,7 @@ _BEST_CURVES = 5  # contenders whose learning rates are drawn, beside the champi
 def contest_picture(result: ContestResult) -> bytes:
     """The PNG of a contest: left, scores, sorted; middle, paired differences; right, learning rates of the best."""
     metric = result.config.problem.metric
-    ranked = sorted(result.entries, key=lambda e: metric.fitness(e.result.mean))
+    ranked = result.ranked[::-1]
     figure = Figure(figsize=(17, max(4.5, 1.2 + 0.3 * len(ranked))), layout="constrained")
     scores, differences, rates = figure.subplots(1, 3, width_ratios=(1.25, 0.9, 1.2))
     scale, unit = (100.0, "per cent") if metric.name == "accuracy" else (1.0, metric.name)

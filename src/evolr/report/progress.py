@@ -73,32 +73,32 @@ def comparing(how: Display, total: int) -> Generator[Callable[[int], None]]:
 
 
 @contextmanager
-def proving(how: Display) -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
-    """The callbacks of a contest: of how many trainings there will be, and of those just done."""
+def proving(how: Display) -> Generator[tuple[Callable[[int], None], Callable[[int, int], None]]]:
+    """The callbacks of a contest: of how many trainings there will be, and of those just done and remembered."""
     console = _console()
     bar = _bar(console)
     task = bar.add_task("proving", total=None)
-    start, done, total, told = time.perf_counter(), 0, 0, 0
+    start, done, known, total, told = time.perf_counter(), 0, 0, 0, 1
 
     def on_total(count: int) -> None:
         nonlocal total
         total = count
         bar.update(task, total=count)
 
-    def on_done(count: int) -> None:
-        nonlocal done, told
-        done += count
-        left = duration((time.perf_counter() - start) / max(done, 1) * (total - done))
-        line = f"{min(done, total)} of {total} trainings  {left} left"
-        bar.update(task, completed=done, description=line)
-        if how == "plain" and done >= told:
+    def on_done(trained: int, remembered: int) -> None:
+        nonlocal done, known, told
+        done, known = done + trained, known + remembered
+        left = (time.perf_counter() - start) / max(done, 1) * (total - done - known)
+        line = f"{done + known} of at most {total} trainings" + (f"  {duration(left)} left" if done else "")
+        bar.update(task, completed=done + known, description=line)
+        if how == "plain" and done + known >= told:
             console.print(line)
-            told = done + total // 10
+            told = done + known + total // 10
 
     with _live(how, console, bar):
         yield on_total, on_done
     if how == "plain":
-        console.print(f"{done} trainings  {duration(time.perf_counter() - start)}")
+        console.print(f"{done} trainings, {known} remembered  {duration(time.perf_counter() - start)}")
 
 
 def _console() -> Console:

@@ -102,7 +102,7 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
     if os.path.isdir(what):  # unlike Path.is_dir, False for a formula too long to be a path
         summary = summarise(Path(what))
         config = summary.config
-        done = f"{summary.generations_done} of {config.search.generations}"
+        done = f"{summary.generations_done} of {config.search.generations_in_all}"
         if summary.champion is None:
             raise StudyError(
                 f"{what} is {summary.state}, {done} generations are done: there is no champion to show yet"

@@ -24,7 +24,7 @@ from evolr.study.summary import Summary
 def comparison_table(result: ComparisonResult) -> Table:
     """One row a contender: score with its interval, and the paired difference to the champion."""
     metric = result.metric
-    title = f"{result.settings.epochs} epochs, {_count(len(result.seeds), 'seed')}, {CONFIDENCE:.0%} intervals"
+    title = f"{result.settings.epochs} epochs, {count(len(result.seeds), 'seed')}, {CONFIDENCE:.0%} intervals"
     table = plain_table(title)
     table.add_column("schedule", no_wrap=True)
     table.add_column(f"final {metric.name}", justify="right", no_wrap=True)
@@ -85,12 +85,12 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
         else [
             f"champion: {ordinary_text(best.individual.expression)}",
             f"fitness: {metric.name} {metric.text(best.score)} "
-            f"({_count(config.training.epochs, 'epoch')}, {_count(config.search.seeds, 'run')})",
+            f"({count(config.training.epochs, 'epoch')}, {count(config.search.seeds, 'run')})",
         ]
     )
     lines = [
         *found,
-        f"took: {duration(result.seconds)}; {_count(result.trainings, 'training')} in the study",
+        f"took: {duration(result.seconds)}; {count(result.trainings, 'training')} in the study",
         *([f"stopped: {result.stopped_by}"] if result.stopped_by else []),
         *(f"note: {note}" for note in config.problem.notes),
         f"saved: {path}",
@@ -112,7 +112,7 @@ def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> Table:
             path.name,
             problem_name(config.problem),
             summary.state,
-            f"{summary.generations_done} of {config.search.generations}",
+            f"{summary.generations_done} of {config.search.generations_in_all}",
             "" if summary.best is None else metric.text(summary.best),
             summary.active_at[:16].replace("T", " "),
             str(summary.champion.expression) if summary.champion else "",
@@ -129,7 +129,7 @@ def summary_document(path: Path, summary: Summary | EvolrError) -> dict[str, Any
         "state": summary.state,
         "problem": problem_name(summary.config.problem),
         "generations_done": summary.generations_done,
-        "generations": summary.config.search.generations,
+        "generations": summary.config.search.generations_in_all,
         "best": summary.best,
         "champion": str(summary.champion.expression) if summary.champion else None,
         "trainings": summary.trainings,
@@ -173,5 +173,5 @@ def plain_table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from evolr.config import Config
+from evolr.problems import Pool
 from evolr.randomness import seed_from
 from evolr.search.archive import KnownEvaluations
 from evolr.search.individual import Evaluation, Individual, Place
+
+_HEAT_FACTOR: Final = 3  # a heat keeps one in so many, and multiplies the seeds by it
+_LAST_HEAT: Final = 3  # finalists at most that end the race
 
 
 def seeds_of(config: Config, generation: int) -> list[int]:
@@ -45,3 +51,72 @@ def _found(known: KnownEvaluations, individual: Individual) -> Evaluation:
     if evaluation.known_from == individual.place:
         return Evaluation(individual, evaluation.fitness, evaluation.score)
     return evaluation
+
+
+class Run(NamedTuple):
+    """A training run that a population needs."""
+
+    individual: Individual
+    pool: Pool
+    seed: int
+
+
+Scores = Mapping[tuple[Place, str, int], float]
+"""The scores of runs, by place, pool and seed."""
+
+
+def is_race(config: Config, generation: int) -> bool:
+    """Whether a generation is the race of the finalists, which comes after the last one that is bred."""
+    return generation >= config.search.generations
+
+
+def race_population(finalists: Sequence[Evaluation], generation: int) -> list[Individual]:
+    """The finalists as a population of their own."""
+    return [
+        Individual(Place(generation, slot), e.individual.expression, "finalist", (e.individual.place,))
+        for slot, e in enumerate(finalists)
+    ]
+
+
+def runs_of(config: Config, generation: int, fresh: Sequence[Individual]) -> list[Run]:
+    """The runs of a generation that is bred; `fresh` are its individuals that have to be trained."""
+    seeds = seeds_of(config, generation)
+    return [Run(individual, "fitness", seed) for individual in fresh for seed in seeds]
+
+
+def runs_of_race(config: Config, finalists: Sequence[Individual], scores: Scores) -> list[Run]:
+    """The runs of the race's current heat; those of the last one where the race is over."""
+    return _heats(config, finalists, scores)[-1]
+
+
+def evaluate_race(config: Config, finalists: Sequence[Individual], scores: Scores) -> list[Evaluation]:
+    """The evaluation of each finalist by the mean of its runs. Who went out in a heat is no fitter than who stayed."""
+    metric = config.problem.metric
+    heats = _heats(config, finalists, scores)
+    evaluations: dict[Place, Evaluation] = {}
+    floor = math.inf
+    for heat in reversed(heats):
+        runs: dict[Individual, list[float]] = {}
+        for individual, pool, seed in heat:
+            runs.setdefault(individual, []).append(scores[individual.place, pool, seed])
+        for individual, own in runs.items():
+            score = float(np.mean(own))
+            fitness = min(metric.fitness(score), floor)
+            evaluations.setdefault(individual.place, Evaluation(individual, fitness, score))
+        floor = min(e.fitness for e in evaluations.values())
+    return [evaluations[individual.place] for individual in finalists]
+
+
+def _heats(config: Config, finalists: Sequence[Individual], scores: Scores) -> list[list[Run]]:
+    """The heats so far, each with all runs of those in it: successive halving by three (Jamieson and Talwalkar 2016)."""
+    metric = config.problem.metric
+    running, count = list(finalists), config.search.race_seeds
+    heats: list[list[Run]] = []
+    while True:
+        seeds = [seed_from(config.seed, k, "race") for k in range(count)]
+        heats.append([Run(individual, "selection", seed) for individual in running for seed in seeds])
+        if len(running) <= _LAST_HEAT or any((i.place, pool, seed) not in scores for i, pool, seed in heats[-1]):
+            return heats
+        mean = {i: float(np.mean([scores[i.place, "selection", seed] for seed in seeds])) for i in running}
+        ranked = sorted(running, key=lambda i: (-metric.fitness(mean[i]), i.expression.size, i.place))
+        running, count = ranked[: -(-len(running) // _HEAT_FACTOR)], count * _HEAT_FACTOR

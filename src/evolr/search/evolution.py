@@ -18,6 +18,38 @@ from evolr.search.individual import Evaluation, Individual, Place
 from evolr.search.selection import tournament_selection
 
 
+class Generational:
+    """Tree genetic programming, a population after the other; see Method for its members."""
+
+    def __init__(self, search: Search, seed: int) -> None:
+        self._search = search
+        self._seed = seed
+        self._last: list[Evaluation] = []
+        self._best: dict[Expression, Evaluation] = {}
+
+    def population(self) -> list[Individual]:
+        if self._last:
+            return next_population(self._search, self._seed, self._last)
+        return initial_population(self._search, self._seed)
+
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
+        self._last = list(evaluations)
+        if self._search.finalists:
+            for evaluation in evaluations:
+                self._best.setdefault(evaluation.individual.expression, evaluation)
+
+    def recall(self, population: Sequence[Individual], evaluations: Sequence[Evaluation]) -> None:
+        self.learn(evaluations)
+
+    def finalists(self, count: int) -> list[Evaluation]:
+        """The fittest different formulas; of equals the smallest, then the earliest."""
+        ranked = sorted(
+            self._best.values(),
+            key=lambda e: (-e.fitness, e.individual.expression.size, *e.individual.place),
+        )
+        return ranked[:count]
+
+
 def vocabulary(search: Search) -> variation.Vocabulary:
     """What the formulas of a search are made of."""
     return variation.Vocabulary(
@@ -69,30 +101,21 @@ def _child(
     def parent() -> Individual:
         return previous[tournament_selection(rng, fitness, search.tournament)].individual
 
-    operator = _operator(rng, search)
+    operator = draw_operator(rng, search)
     mother = parent()
-    parents = (mother,)
-    match operator:
-        case "crossover":
-            father = parent()
-            parents = (mother, father)
-            tree = variation.crossover(rng, mother.expression, father.expression)
-        case "subtree_mutation":
-            tree = variation.subtree_mutation(rng, mother.expression, words, search.initial_depth[1])
-        case "point_mutation":
-            tree = variation.point_mutation(rng, mother.expression, words)
-        case "hoist_mutation":
-            tree = variation.hoist_mutation(rng, mother.expression)
-        case "constant_mutation":
-            tree = variation.constant_mutation(rng, mother.expression, words)
-        case _:
-            tree = mother.expression
+    parents = [mother]
+
+    def father() -> Expression:
+        parents.append(parent())
+        return parents[-1].expression
+
+    tree = variation.vary(rng, operator, mother.expression, father, words, depth=search.initial_depth[1])
     oversize = is_oversize(search, tree)
     expression = mother.expression if oversize else tree
     return Individual(place, expression, operator, tuple(p.place for p in parents), oversize)
 
 
-def _operator(rng: np.random.Generator, search: Search) -> str:
+def draw_operator(rng: np.random.Generator, search: Search) -> str:
     """The name of the operator that makes a child, by the configured probabilities."""
     draw = rng.random()
     for name, probability in search.operators.items():

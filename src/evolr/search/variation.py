@@ -6,6 +6,7 @@ Guide to Genetic Programming».
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +119,47 @@ def constant_mutation(rng: np.random.Generator, parent: Expression, vocabulary: 
     if not np.isfinite(moved):
         return parent
     return Expression((*parent.tokens[:place], moved, *parent.tokens[place + 1 :]))
+
+
+def growth_mutation(rng: np.random.Generator, parent: Expression, vocabulary: Vocabulary) -> Expression:
+    """The parent with a small random term added: to its value, or to one of its constants.
+
+    So a tuned formula stays nearly what it is while it learns to read another signal.
+    """
+    tree = random_tree(rng, vocabulary, int(rng.integers(1, 4)), full=False)
+    term = ("mul", float(rng.normal(0.0, 0.5)), *tree.tokens)
+    places = [i for i, token in enumerate(parent.tokens) if isinstance(token, float)]
+    if not places or rng.random() < 0.6:
+        return Expression(("add", *parent.tokens, *term))
+    place = places[rng.integers(len(places))]
+    return parent.replace(place, Expression(("add", parent.tokens[place], *term)))
+
+
+def vary(
+    rng: np.random.Generator,
+    operator: str,
+    mother: Expression,
+    father: Callable[[], Expression],
+    vocabulary: Vocabulary,
+    *,
+    depth: int,
+) -> Expression:
+    """The child that a named operator makes; the mother herself for any other name. depth: of new subtrees, at most."""
+    match operator:
+        case "crossover":
+            return crossover(rng, mother, father())
+        case "subtree_mutation":
+            return subtree_mutation(rng, mother, vocabulary, depth)
+        case "point_mutation":
+            return point_mutation(rng, mother, vocabulary)
+        case "hoist_mutation":
+            return hoist_mutation(rng, mother)
+        case "constant_mutation":
+            return constant_mutation(rng, mother, vocabulary)
+        case "growth_mutation":
+            return growth_mutation(rng, mother, vocabulary)
+        case _:
+            return mother
 
 
 def _cut(rng: np.random.Generator, tree: Expression) -> int:

@@ -15,13 +15,14 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from evolr.errors import RunDirectoryError
+from evolr.errors import RunDirectoryError, StudyError
 from evolr.study.curves import packed, unpacked
 from evolr.study.database import reported
 from evolr.training.task import Outcome, Trial
 
 APPLICATION_ID: Final = 0x65766F63  # "evoc"
 _BUSY_SECONDS: Final = 30.0
+_SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS training (
     key            BLOB PRIMARY KEY,         -- SHA-256 of all that decides the outcome
@@ -29,8 +30,16 @@ CREATE TABLE IF NOT EXISTS training (
     diverged_at    INTEGER,                  -- epoch
     curves         BLOB NOT NULL,            -- see curves.py
     learning_rates BLOB                      -- of each step, float32, little-endian, where they were asked for
-) STRICT, WITHOUT ROWID
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS note (            -- what a contest has to know of those before it
+    kind           TEXT NOT NULL,
+    content        BLOB NOT NULL,
+    PRIMARY KEY (kind, content)
+) STRICT, WITHOUT ROWID;
 """
+
+
+_FIND: Final = "SELECT score, diverged_at, curves, learning_rates FROM training WHERE key = ?"
 
 
 class Ledger:
@@ -44,22 +53,51 @@ class Ledger:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunDirectoryError(f"cannot create the directory {path.parent}: {error.strerror}") from error
+            raise RunDirectoryError(
+                f"cannot create the directory {path.parent}: {error.strerror}; the user's cache directory is where "
+                "XDG_CACHE_HOME says"
+            ) from error
         with reported(path):
             self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            self._connection.execute(_SCHEMA)
+            try:
+                self._begin()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _begin(self) -> None:
+        """Recognises the file, or makes the schema in an empty one."""
+
+        def pragma(name: str) -> int:
+            return self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+        is_empty = not self._connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+        if not is_empty and pragma("application_id") != APPLICATION_ID:
+            raise StudyError(f"{self.path} is no ledger of evolr's; it was left as it is. Move it away")
+        if not is_empty and pragma("user_version") != _SCHEMA_VERSION:
+            raise StudyError(f"{self.path} is of another version of evolr. Delete it: it is filled again")
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        if is_empty:
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; "
+                f"PRAGMA user_version = {_SCHEMA_VERSION}; {_SCHEMA} COMMIT;"
+            )
+
+    def note(self, kind: str, content: bytes) -> int:
+        """Keeps a note; how many different ones of its kind there are, this one included."""
+        with reported(self.path):
+            self._connection.execute("INSERT OR IGNORE INTO note VALUES (?, ?)", (kind, content))
+            return self._connection.execute("SELECT count(*) FROM note WHERE kind = ?", (kind,)).fetchone()[0]
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Outcome]:
         """The outcomes that are known, by key."""
         found: dict[bytes, Outcome] = {}
         with reported(self.path):
             for key in dict.fromkeys(keys):
-                row = self._connection.execute("SELECT * FROM training WHERE key = ?", (key,)).fetchone()
+                row = self._connection.execute(_FIND, (key,)).fetchone()
                 if row is not None:
-                    found[key] = _outcome(*row[1:])
+                    found[key] = _outcome(*row)
         return found
 
     def add(self, outcomes: Iterable[tuple[bytes, Outcome]]) -> None:
@@ -77,8 +115,13 @@ class Ledger:
         ]
         with reported(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("INSERT OR REPLACE INTO training VALUES (?, ?, ?, ?, ?)", rows)
-            self._connection.execute("COMMIT")
+            try:
+                self._connection.executemany("INSERT OR REPLACE INTO training VALUES (?, ?, ?, ?, ?)", rows)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
 
     def close(self) -> None:
         self._connection.close()

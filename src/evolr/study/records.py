@@ -248,12 +248,15 @@ class Records:
         )
         return [(size, float("nan") if score is None else score, formula) for size, score, formula in rows]
 
-    def best_trained(self, count: int) -> list[tuple[str, float]]:
-        """The formula and score of the fittest different formulas that were trained, the fittest first."""
+    def best_trained(self, count: int, generation: int | None = None) -> list[tuple[str, float]]:
+        """The formula and score of the fittest different formulas that were trained, the fittest first; of one
+        generation, where one is given.
+        """
         rows = self._database.rows(
             "SELECT expression, score FROM evaluation JOIN individual ON individual.id = evaluation.individual "
-            "WHERE source = 'trained' GROUP BY expression ORDER BY max(fitness) DESC, size, individual.id LIMIT ?",
-            (count,),
+            "WHERE source = 'trained' AND (? IS NULL OR generation = ?) "
+            "GROUP BY expression ORDER BY max(fitness) DESC, size, individual.id LIMIT ?",
+            (generation, generation, count),
         )
         return [(formula, float("nan") if score is None else score) for formula, score in rows]
 

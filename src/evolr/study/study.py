@@ -18,17 +18,24 @@ from evolr.errors import EvolrError, StudyError
 from evolr.execution.local import Local
 from evolr.schedule import Schedule
 from evolr.search.archive import KnownEvaluations, champion, hall_of_fame
-from evolr.search.evaluation import evaluate, seeds_of, to_train
-from evolr.search.evolution import initial_population, next_population
+from evolr.search.evaluation import (
+    Run,
+    evaluate,
+    evaluate_race,
+    is_race,
+    race_population,
+    runs_of,
+    runs_of_race,
+    to_train,
+)
 from evolr.search.individual import Evaluation, Individual, Place
+from evolr.search.method import Method, method_of
 from evolr.study.database import Database
 from evolr.study.lock import WriterLock
 from evolr.study.records import TOLD, Records
 from evolr.study.results import GenerationReport, Limits, SearchResult
 from evolr.study.run_directory import DATABASE, RunDirectory
 from evolr.training.task import Outcome, Trial
-
-_POOL = "fitness"
 
 
 class _StopError(Exception):
@@ -154,7 +161,8 @@ class Study:
             while not self.is_finished:
                 if why := reason():
                     raise _StopError(why)
-                self._train(local, reason, on_trained)
+                while self._missing():  # of the race, heat after heat
+                    self._train(local, reason, on_trained)
                 self._finish_generation()
                 if on_generation and self._best is not None:
                     on_generation(
@@ -183,7 +191,7 @@ class Study:
     @property
     def is_finished(self) -> bool:
         """Whether all generations have been evaluated."""
-        return self._generation >= self.config.search.generations
+        return self._generation >= self.config.search.generations_in_all
 
     @property
     def champion(self) -> Schedule | None:
@@ -250,6 +258,8 @@ class Study:
         if changes:
             shown = "; ".join(f"{name} is {old}, was asked to be {new}" for name, (old, new) in changes.items())
             raise StudyError(f"{self.directory} was begun with other settings: {shown}. Begin another study for these")
+        if grown and stored.search.finalists and len(self._records.generations()) > stored.search.generations:
+            raise StudyError(f"the finalists of {self.directory} race already: its generations cannot grow any more")
         if grown and given.search.generations < stored.search.generations:
             raise StudyError(
                 f"{self.directory} is to have {grown[0]} generations; they may grow, not shrink to {grown[1]}"
@@ -266,6 +276,7 @@ class Study:
         self._best: Evaluation | None = None
         self._front: list[Evaluation] = []
         self._known = KnownEvaluations()
+        self._method: Method = method_of(self.config.search, self.config.seed)
         self._scores: dict[tuple[Place, str, int], float] = {}  # of the current generation, by place, pool and seed
         self._population: list[Individual] = []
         self._fresh: dict[Place, Individual] = {}  # of the population, what has to be trained
@@ -279,7 +290,11 @@ class Study:
             for evaluation in evaluations:
                 if evaluation.source == "trained":
                     self._known.add(evaluation)
+            if not is_race(self.config, number):
+                self._method.recall(population, evaluations)
             self._extend(evaluations)
+        if self._population and not is_race(self.config, self._generation):
+            self._method.population()  # what is known of it is read, but the method has to have made it
         if self._population:
             self._take_up(self._records.scores(self._generation))
         elif not self.is_finished:
@@ -287,6 +302,8 @@ class Study:
 
     def _extend(self, evaluations: list[Evaluation]) -> None:
         """Takes up the evaluations of a finished generation."""
+        if is_race(self.config, self._generation):  # its word is the last: it judges on another pool, with more runs
+            self._best, self._front = None, []
         self._history += evaluations
         self._last = evaluations
         self._best = champion(evaluations if self._best is None else [self._best, *evaluations])
@@ -294,24 +311,50 @@ class Study:
         self._generation += 1
 
     def _begin_generation(self) -> None:
-        search, seed = self.config.search, self.config.seed
-        self._population = next_population(search, seed, self._last) if self._last else initial_population(search, seed)
+        if is_race(self.config, self._generation):
+            finalists = self._method.finalists(self.config.search.finalists)
+            self._population = race_population(finalists, self._generation)
+        else:
+            self._population = self._method.population()
         self._take_up({})
         self._records.add_population(self.config, self._population)
 
     def _take_up(self, scores: dict[tuple[Place, str, int], float]) -> None:
         """Begins or goes on with the current population, of which some trials may have their scores."""
-        self._fresh = {i.place: i for i in to_train(self._population, self._known)}
+        racing = is_race(self.config, self._generation)
+        self._fresh = {i.place: i for i in (self._population if racing else to_train(self._population, self._known))}
         self._scores = scores
+
+    def _missing(self) -> list[Run]:
+        """The runs that the current generation lacks; of the race, those of its current heat."""
+        if is_race(self.config, self._generation):
+            runs = runs_of_race(self.config, self._population, self._race_scores())
+        else:
+            runs = runs_of(self.config, self._generation, list(self._fresh.values()))
+        return [
+            run
+            for run in runs
+            if (run.individual.place, run.pool, run.seed) not in self._scores
+            and (run.individual.place, TOLD, 0) not in self._scores
+        ]
 
     def _wanted(self) -> list[Individual]:
         """What lacks a score, of the current generation's formulas that are not known."""
-        seeds = seeds_of(self.config, self._generation)
-        return [
-            individual
-            for place, individual in self._fresh.items()
-            if (place, TOLD, 0) not in self._scores and any((place, _POOL, s) not in self._scores for s in seeds)
-        ]
+        return list(dict.fromkeys(run.individual for run in self._missing()))
+
+    def _race_scores(self) -> dict[tuple[Place, str, int], float]:
+        """The scores of the race; one that was told from outside stands for all runs of its finalist."""
+        scores = dict(self._scores)
+        told = {place: score for (place, pool, _), score in self._scores.items() if pool == TOLD}
+        while told:
+            runs = runs_of_race(self.config, self._population, scores)
+            added = {
+                (i.place, p, s): told[i.place] for i, p, s in runs if i.place in told and (i.place, p, s) not in scores
+            }
+            if not added:
+                break
+            scores |= added
+        return scores
 
     def _told_before(self, individual: Individual) -> float | None:
         """The score that an individual has been told, in this generation or an earlier one; None where it has none."""
@@ -323,24 +366,26 @@ class Study:
     def _train(self, local: Local, reason: Callable[[], str | None], on_trained: Callable[[int], None] | None) -> None:
         """Trains what the current generation lacks; stores outcomes as they come. Raises _StopError in between."""
         config, generation = self.config, self._generation
+        missing = self._missing()
         work = [
-            (individual.place, seed, Trial(config.search.schedule(individual.expression), seed))
-            for individual in self._wanted()
-            for seed in seeds_of(config, generation)
-            if (individual.place, _POOL, seed) not in self._scores
+            (run.individual.place, run.seed, Trial(config.search.schedule(run.individual.expression), run.seed))
+            for run in missing
         ]
+        if not work:
+            return
+        pool = missing[0].pool  # a generation's runs are all judged on one
 
         def landed(outcomes: Mapping[int, Outcome]) -> None:
             rows = [(work[number][0], work[number][1], outcome) for number, outcome in outcomes.items()]
-            self._records.add_outcomes(rows, _POOL, config.training.epochs)
-            self._scores |= {(place, _POOL, seed): outcome.score for place, seed, outcome in rows}
+            self._records.add_outcomes(rows, pool, config.training.epochs)
+            self._scores |= {(place, pool, seed): outcome.score for place, seed, outcome in rows}
             if on_trained:
                 on_trained(len(outcomes))
             if why := reason():
                 raise _StopError(why)
 
         try:
-            local.run([trial for *_, trial in work], config.training.epochs, _POOL, on_outcomes=landed)
+            local.run([trial for *_, trial in work], config.training.epochs, pool, on_outcomes=landed)
         except _StopError:
             if self._wanted():
                 raise  # otherwise the generation is whole, and is finished first
@@ -355,12 +400,17 @@ class Study:
 
         Where a write fails, the study closes: what it holds in memory is ahead of what is stored.
         """
+        racing = is_race(self.config, self._generation)
         scores: dict[Place, list[float]] = {}
         for (place, pool, _), score in sorted(self._scores.items(), key=lambda item: item[0][2]):
             if pool == TOLD or (place, TOLD, 0) not in self._scores:
                 scores.setdefault(place, []).append(score)
         try:
-            evaluations = evaluate(self.config, self._population, self._known, scores)
+            if racing:
+                evaluations = evaluate_race(self.config, self._population, self._race_scores())
+            else:
+                evaluations = evaluate(self.config, self._population, self._known, scores)
+                self._method.learn(evaluations)
             best, front = self._best, self._front
             self._extend(evaluations)
             self._records.finish_generation(evaluations, self._front)
@@ -393,7 +443,7 @@ class Study:
         fitness = [e.fitness for e in self._last]
         return GenerationReport(
             generation=self._generation - 1,
-            generations=self.config.search.generations,
+            generations=self.config.search.generations_in_all,
             generations_done=done,
             best=max(fitness),
             median=float(np.median(fitness)),

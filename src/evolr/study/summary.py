@@ -11,10 +11,13 @@ from evolr.config import Config
 from evolr.errors import EvolrError, RunDirectoryError
 from evolr.expression import Expression, parse
 from evolr.schedule import Schedule
+from evolr.search.archive import fingerprint
 from evolr.study.database import Database
 from evolr.study.lock import is_held
 from evolr.study.records import Records
 from evolr.study.run_directory import DATABASE
+
+_ALIKE = 4  # formulas that are looked at for each that is wanted: some have the same values
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def summarise(directory: Path) -> Summary:
         records = Records(database)
         config = records.config()
         done = database.rows("SELECT count(*) FROM generation WHERE finished_at IS NOT NULL")[0][0]
-        ended = "done" if done >= config.search.generations else "stopped"
+        ended = "done" if done >= config.search.generations_in_all else "stopped"
         return Summary(
             directory=directory,
             state="running" if is_held(directory) else ended,
@@ -65,12 +68,20 @@ def summarise(directory: Path) -> Summary:
 
 
 def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
-    """The study's fittest different schedules with their scores, the fittest first. Errors as of `summarise`."""
+    """The study's fittest schedules that differ by their values, with their scores, the fittest first.
+
+    Where its finalists have raced, theirs are the scores. Errors as of `summarise`.
+    """
     database = Database.open(directory / DATABASE, write=False)
     try:
         records = Records(database)
         search = records.config().search
-        return [(search.schedule(parse(formula)), score) for formula, score in records.best_trained(count)]
+        race = search.generations if search.finalists and len(records.generations()) > search.generations else None
+        found: dict[bytes, tuple[Schedule, float]] = {}
+        for formula, score in records.best_trained(_ALIKE * count, race):
+            expression = parse(formula)
+            found.setdefault(fingerprint(expression), (search.schedule(expression), score))
+        return list(found.values())[:count]
     finally:
         database.close()
 

@@ -1,0 +1,206 @@
+"""What a contest is asked for, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+
+import evolr
+from evolr.config import Config
+from evolr.contest.contender import Contender, number
+from evolr.contest.statistics import CONFIDENCE
+from evolr.contest.tuning import Candidate
+from evolr.errors import ConfigError
+from evolr.problems import Pool
+from evolr.schedule import Schedule
+
+EVOLVED: Final = "evolved"
+FROZEN: Final = "evolved, frozen"
+_QUICK_RUNS: Final = 32
+_QUICK_CANDIDATES: Final = 12
+_VERSIONS: Final = ("jax", "optax", "optuna", "numpy", "scipy")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How strict a contest is.
+
+    epochs: of each training. budget: training runs that each contender is tuned with. seeds: trainings of each contender
+    in the final. finalists, race_seeds: how many candidates of each contender race, and on how many seeds; the first
+    number of each in the first heat, the second, of the best, in the second. is_quick: a rehearsal, whose final is
+    judged on the selection pool, so that the test pool stays unseen.
+    """
+
+    epochs: int
+    budget: int
+    seeds: int = 32
+    finalists: tuple[int, int] = (16, 6)
+    race_seeds: tuple[int, int] = (4, 12)
+    is_quick: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "budget", "seeds"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"the contest's {name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def pool(self) -> Pool:
+        """The pool of the final."""
+        return "selection" if self.is_quick else "test"
+
+
+def quick(epochs: int, budget: int, runs_per_candidate: int) -> Settings:
+    """A rehearsal of some minutes."""
+    budget = min(budget, max(_QUICK_RUNS, _QUICK_CANDIDATES * runs_per_candidate))
+    return Settings(epochs=epochs, budget=budget, seeds=16, finalists=(6, 2), race_seeds=(2, 4), is_quick=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Evolved:
+    """What is to be proven: schedules, the most promising first; where they come from; what the search for them cost.
+
+    trained: training runs; epochs: of each of these; both None where there was no search.
+    """
+
+    candidates: list[Candidate]
+    source: str
+    trained: int | None = None
+    epochs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finalist:
+    """A candidate in the race. scores: of its runs on the selection pool, those of the first heat first."""
+
+    candidate: Candidate
+    selection: float
+    scores: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What came of a contender.
+
+    source: whose the family is, or how the schedule came about. trained: training runs spent on finding candidates, None
+    where there was no search. candidates: all that were found. finalists: those that raced, best first; the first went
+    to the final, whose result is `result`. fitness: what the search believed of it, a score on the fitness pool at the
+    contest's epochs; NaN where there is none. steps_to_reach: the training steps after which the champion's mean monitor
+    score is as good as this contender's at its end; None where it never is.
+    """
+
+    source: str
+    trained: int | None
+    candidates: list[Candidate]
+    finalists: list[Finalist]
+    result: Contender
+    fitness: float
+    steps_to_reach: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.result.name
+
+    @property
+    def constants(self) -> Mapping[str, float]:
+        return self.finalists[0].candidate.constants if self.finalists else {}
+
+
+@dataclass(frozen=True, slots=True)
+class ContestResult:
+    """A contest: the champion's entry first, then the others'.
+
+    looks: how many contests of this champion's study, with different settings, have been judged on the test pool.
+    trained, remembered: training runs of this contest, and those that earlier ones had done.
+    """
+
+    config: Config
+    settings: Settings
+    evolved: Evolved
+    seeds: list[int]
+    entries: list[Entry]
+    looks: int = 1
+    trained: int = field(default=0, compare=False)
+    remembered: int = field(default=0, compare=False)
+
+    @property
+    def file_name(self) -> str:
+        """What its files are called: a rehearsal's are not taken for a contest's, nor written over them."""
+        return "rehearsal" if self.settings.is_quick else "contest"
+
+    @property
+    def champion(self) -> Entry:
+        return self.entries[0]
+
+    @property
+    def ranked(self) -> list[Entry]:
+        """All entries, the best mean first; after them those of which a run diverged, the fewer the better."""
+        metric = self.config.problem.metric
+        return sorted(self.entries, key=lambda e: (e.result.diverged, -metric.fitness(e.result.mean), e.name))
+
+    @property
+    def others(self) -> list[Entry]:
+        """All but the champion, in the order of `ranked`."""
+        return [entry for entry in self.ranked if entry is not self.champion]
+
+    def optimism(self, entry: Entry) -> float:
+        """The winner's curse: by how much the search thought better of it than the final; NaN where it thought nothing."""
+        sign = 1.0 if self.config.problem.metric.higher_is_better else -1.0
+        return sign * (entry.fitness - entry.result.mean)
+
+    def document(self, verdict: Sequence[str]) -> dict[str, Any]:
+        """Everything, to the single run, as JSON takes it."""
+        config, metric = self.config, self.config.problem.metric
+        return {
+            "verdict": list(verdict),
+            "problem": msgspec.to_builtins(config.problem),
+            "optimizer": msgspec.to_builtins(config.training.optimizer),
+            "study_seed": config.seed,
+            "metric": metric.name,
+            "higher_is_better": metric.higher_is_better,
+            "settings": msgspec.to_builtins(self.settings),
+            "pool": self.settings.pool,
+            "looks_at_the_test_pool": self.looks,
+            "seeds": self.seeds,
+            "confidence": CONFIDENCE,
+            "versions": {"evolr": evolr.__version__, **{name: version(name) for name in _VERSIONS}},
+            "contenders": [self._entry_document(entry) for entry in self.entries],
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a training run of the final: contender, seed, score, and the epoch of its divergence."""
+        return [
+            {"contender": entry.name, "seed": seed, "score": outcome.score, "diverged_at": outcome.diverged_at}
+            for entry in self.entries
+            for seed, outcome in zip(self.seeds, entry.result.outcomes, strict=True)
+        ]
+
+    def _entry_document(self, entry: Entry) -> dict[str, Any]:
+        return {
+            **entry.result.document(),
+            "schedule": schedule_document(entry.result.schedule),
+            "source": entry.source,
+            "constants": dict(entry.constants),
+            "training_runs": entry.trained,
+            "fitness": number(entry.fitness),
+            "optimism": number(self.optimism(entry)),
+            "steps_to_reach": entry.steps_to_reach,
+            "finalists": [
+                {
+                    "schedule": schedule_document(f.candidate.schedule),
+                    "constants": f.candidate.constants,
+                    "fitness": number(f.candidate.score),
+                    "selection": number(f.selection),
+                    "scores": [number(score) for score in f.scores],
+                }
+                for f in entry.finalists
+            ],
+            "candidates": [{"constants": c.constants, "fitness": number(c.score)} for c in entry.candidates],
+        }
+
+
+def schedule_document(schedule: Schedule) -> Any:
+    """The schedule as its document, in JSON's terms."""
+    return msgspec.json.decode(schedule.to_json())

@@ -1,0 +1,260 @@
+"""Memetic genetic programming: a population of structures, each of which tunes its constants by an evolution strategy.
+
+An individual of ordinary genetic programming is judged with the constants that it happens to have, and at one training
+each, a good structure with bad constants is thrown away. Here an individual of the population is a *niche*: a structure
+with a CMA-ES of its own over its constants (Hansen 2016). Every generation each niche asks for a few points, all of them
+trained from the same seeds, and is judged by the better half of them over some generations, so that no single lucky
+training decides. Each generation, children of good niches are tried once and the best one becomes a niche; it inherits
+the tuned constants of its parents, is safe for some generations, and then the worst niche that is not young makes room
+(age-layered, Hornby 2006).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evolr.config import Search
+from evolr.errors import StudyError
+from evolr.expression import Expression, Token
+from evolr.randomness import generator, seed_from
+from evolr.search import variation
+from evolr.search.archive import fingerprint
+from evolr.search.evolution import draw_operator, is_oversize, vocabulary
+from evolr.search.individual import Evaluation, Individual, Place
+from evolr.standard import FAMILIES
+
+_RELATIVE_SPREAD: Final = 0.35  # of a constant's first samples, of its own size
+_LEAST_SPREAD: Final = 0.05  # and at least
+_SEED_SIGMA: Final = 1.0  # the first step size of a structure that begins untuned
+_CHILD_SIGMA: Final = 0.6  # and of one whose constants were tuned in its parents
+_MEMORY: Final = 3  # generations that a niche is judged by
+_CHILD_DEPTH: Final = 3  # of a child's new subtree
+_ATTEMPTS: Final = 30  # at a child that is new and within the limits
+_MOST_CONSTANTS: Final = 40
+
+
+@dataclass(slots=True)
+class _Niche:
+    """A structure and its search for constants.
+
+    strategy: a cmaes.CMA over the constants divided by their scales. birth: the individual that it began with.
+    history: of each generation, the mean fitness of the better half of its points.
+    """
+
+    structure: Expression
+    scales: NDArray[np.float64]
+    strategy: Any
+    birth: Place
+    history: list[float] = field(default_factory=list[float])
+    points: list[NDArray[np.float64]] = field(default_factory=list[NDArray[np.float64]])  # of the latest generation
+
+    @property
+    def age(self) -> int:
+        return len(self.history)
+
+    @property
+    def fitness(self) -> float:
+        return float(np.mean(self.history[-_MEMORY:])) if self.history else -math.inf
+
+    def ask(self, count: int) -> list[Expression]:
+        self.points = [self.strategy.ask() for _ in range(count)]
+        return [_with_constants(self.structure, point * self.scales) for point in self.points]
+
+    def tell(self, fitness: Sequence[float]) -> None:
+        """The fitness of the points of the latest `ask`; −∞ for what diverged."""
+        ranked = np.sort([max(value, -1e300) for value in fitness])
+        self.history.append(float(np.mean(ranked[len(ranked) // 2 :])))
+        worst_first = {value: rank for rank, value in enumerate(sorted(set(fitness)))}
+        # By rank: the strategy looks at the order alone, and an infinity has no place in its arithmetic.
+        self.strategy.tell([(p, -float(worst_first[f])) for p, f in zip(self.points, fitness, strict=True)])
+
+    def centre(self) -> Expression:
+        """The structure with the constants that the strategy has come to."""
+        return _with_constants(self.structure, self.strategy.mean * self.scales)
+
+
+class Memetic:
+    """See the module, and Method for its members."""
+
+    def __init__(self, search: Search, seed: int) -> None:
+        self._search = search
+        self._seed = seed
+        self._words = vocabulary(search)
+        self._generation = 0
+        self._niches: list[_Niche] = []
+        self._asked: list[tuple[_Niche, range]] = []  # the slots of each niche's points in the latest population
+        self._children: range = range(0)
+        self._past: list[_Niche] = []  # that made room, once they were old enough to be judged
+
+    def population(self) -> list[Individual]:
+        if self._generation == 0:
+            self._niches = [self._niche(structure, Place(0, 0), _SEED_SIGMA) for structure in self._first_structures()]
+        individuals: list[Individual] = []
+        self._asked = []
+        for niche in self._niches:
+            start = len(individuals)
+            operator, parents = ("initial", ()) if self._generation == 0 else ("cma", (niche.birth,))
+            for expression in niche.ask(self._search.samples):
+                individuals.append(Individual(self._place(len(individuals)), expression, operator, parents))
+            self._asked.append((niche, range(start, len(individuals))))
+        start = len(individuals)
+        if self._generation > 0:
+            individuals += [self._child(self._place(start + k)) for k in range(self._search.children)]
+        self._children = range(start, len(individuals))
+        return individuals
+
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
+        for niche, slots in self._asked:
+            niche.tell([evaluations[slot].fitness for slot in slots])
+            if self._generation == 0:
+                niche.birth = evaluations[max(slots, key=lambda slot: evaluations[slot].fitness)].individual.place
+        self._niches.sort(key=lambda niche: -niche.fitness)
+        born = [evaluations[slot] for slot in self._children]
+        if born:
+            best = max(born, key=lambda e: e.fitness)
+            self._niches.append(self._niche(best.individual.expression, best.individual.place, _CHILD_SIGMA))
+        # The worst that is not young makes room; of the first structures, half of them after one generation.
+        room, old_enough = self._search.population, self._search.youth
+        if self._generation == 0:
+            room, old_enough = max(room, len(self._niches) // 2), 1
+        while len(self._niches) > room:
+            old = [niche for niche in self._niches if niche.age >= old_enough]
+            if not old:
+                break
+            worst = min(old, key=lambda niche: niche.fitness)
+            self._niches.remove(worst)
+            if worst.age >= _MEMORY:
+                self._past.append(worst)
+        self._generation += 1
+
+    def recall(self, population: Sequence[Individual], evaluations: Sequence[Evaluation]) -> None:
+        if self.population() != list(population):
+            generation = population[0].place.generation
+            raise StudyError(
+                f"generation {generation + 1} is not what this search makes of those before it: another version of evolr, "
+                "numpy or cmaes made it; go on with that one"
+            )
+        self.learn(evaluations)
+
+    def finalists(self, count: int) -> list[Evaluation]:
+        """The centres of the best niches, past ones too; and of each size the best, for the front of sizes."""
+        judged = [n for n in [*self._niches, *self._past] if n.age >= min(_MEMORY, self._generation)]
+        ranked = sorted(judged, key=lambda niche: -niche.fitness)
+        smallest_first = sorted(ranked, key=lambda niche: niche.structure.size)
+        front: list[_Niche] = []
+        for niche in smallest_first:
+            if not front or niche.fitness > front[-1].fitness:
+                front.append(niche)
+        chosen = [*ranked[: max(1, count - len(front))], *reversed(front), *ranked]
+        different: dict[bytes, Evaluation] = {}
+        for niche in chosen:
+            centre = niche.centre()
+            individual = Individual(niche.birth, centre, "finalist", (niche.birth,))
+            different.setdefault(fingerprint(centre), Evaluation(individual, niche.fitness, math.nan))
+        return list(different.values())[:count]
+
+    # --- the parts ------------------------------------------------------------------------------------------------------
+
+    def _place(self, slot: int) -> Place:
+        return Place(self._generation, slot)
+
+    def _first_structures(self) -> list[Expression]:
+        """The standard families that the language can say, and random trees."""
+        seeded = standard_structures(self._search) if self._search.seed_families else []
+        structures = list(seeded)
+        number = 0
+        while len(structures) < len(seeded) + self._search.random_structures:
+            rng = generator(self._seed, 0, number, "structure")
+            tree = variation.ramped_half_and_half(rng, self._words, number, self._search.initial_depth)
+            number += 1
+            if not is_oversize(self._search, tree) and (tree.signals or number > 10 * self._search.random_structures):
+                structures.append(tree)
+        return structures
+
+    def _niche(self, structure: Expression, birth: Place, sigma: float) -> _Niche:
+        from cmaes import CMA
+
+        structure = _tunable(structure)
+        values = np.array([structure.tokens[place] for place in _constants(structure)], np.float64)
+        scales = _RELATIVE_SPREAD * np.abs(values) + _LEAST_SPREAD
+        key = seed_from(self._seed, birth.generation, len(self._niches), birth.slot, "strategy")
+        strategy = CMA(mean=values / scales, sigma=sigma, population_size=self._search.samples, seed=key)
+        return _Niche(structure, scales, strategy, birth)
+
+    def _child(self, place: Place) -> Individual:
+        """A child of good niches that is no known formula's twin; a copy of its parent where none comes about."""
+        rng = generator(self._seed, *place, "child")
+        grown = [niche for niche in self._niches if niche.age >= min(2, self._generation)]
+
+        def parent() -> _Niche:
+            return grown[min(rng.integers(len(grown), size=2))]  # they are sorted: a tournament of two
+
+        for _ in range(_ATTEMPTS):
+            mother, father = parent(), grown[rng.integers(len(grown))]
+            operator = draw_operator(rng, self._search)
+            tree = variation.vary(rng, operator, mother.centre(), father.centre, self._words, depth=_CHILD_DEPTH)
+            if tree == mother.structure or operator == "copy":
+                continue
+            if tree.signals and not is_oversize(self._search, tree) and len(_constants(tree)) <= _MOST_CONSTANTS:
+                parents = (mother.birth, father.birth) if operator == "crossover" else (mother.birth,)
+                return Individual(place, tree, operator, parents)
+        mother = parent()
+        return Individual(place, mother.centre(), "copy", (mother.birth,))
+
+
+def standard_structures(search: Search) -> list[Expression]:
+    """The standard families with their default constants, in a search's own terms.
+
+    With the log transform a family is the logarithm of its peak plus that of its shape, so that its scale is one constant.
+    Those that the language cannot say, that are too large, or that have no shape are left out.
+    """
+    words = {*search.functions, *search.terminals}
+    structures: list[Expression] = []
+    for family in FAMILIES.values():
+        rates = [constant for constant in family.constants if constant.is_rate]
+        if len(rates) > 1:
+            continue
+        if search.transform == "log":
+            shape = family.schedule(**{rates[0].name: 1.0}).expression
+            scale = math.log(rates[0].default / search.reference_lr)
+            tree = Expression(("add", scale, "log", *_without_unit(shape).tokens))
+        else:
+            tree = family.schedule().expression
+        said = {token for token in tree.tokens if isinstance(token, str)}
+        if tree.signals and said <= words and not is_oversize(search, tree):
+            structures.append(tree)
+    return structures
+
+
+def _without_unit(shape: Expression) -> Expression:
+    return Expression(shape.tokens[2:]) if shape.tokens[:2] == ("mul", 1.0) else shape
+
+
+def _tunable(structure: Expression) -> Expression:
+    """The structure with at least two constants to tune, which a CMA-ES needs: with a factor, and a summand."""
+    count = len(_constants(structure))
+    if count == 0:
+        return Expression(("add", 0.01, "mul", 1.01, *structure.tokens))
+    return structure if count > 1 else Expression(("mul", 1.01, *structure.tokens))
+
+
+def _constants(expression: Expression) -> list[int]:
+    """The places of the constants that are tuned; whole numbers and π are part of the structure."""
+    return [
+        place
+        for place, token in enumerate(expression.tokens)
+        if isinstance(token, float) and not token.is_integer() and token != math.pi
+    ]
+
+
+def _with_constants(structure: Expression, values: NDArray[np.float64]) -> Expression:
+    tokens: list[Token] = list(structure.tokens)
+    for place, value in zip(_constants(structure), values.tolist(), strict=True):
+        tokens[place] = float(np.clip(value, -1e6, 1e6))
+    return Expression(tuple(tokens))

@@ -1,0 +1,44 @@
+"""What every search method is: it makes populations, and learns from their evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from evolr.config import Search
+from evolr.search.individual import Evaluation, Individual
+
+
+class Method(Protocol):
+    """A search, as a function of its settings, a seed and what it was told.
+
+    Populations are asked for and their evaluations told in turn. No other state decides: told the same evaluations, it
+    makes the same populations, so a study goes on by telling a new one all that came before.
+    """
+
+    def population(self) -> list[Individual]:
+        """The next population."""
+        ...
+
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
+        """Takes up the evaluations of the population, in its order."""
+        ...
+
+    def recall(self, population: Sequence[Individual], evaluations: Sequence[Evaluation]) -> None:
+        """Takes up a population that was made and evaluated before, by another of its kind, from the beginning on."""
+        ...
+
+    def finalists(self, count: int) -> list[Evaluation]:
+        """The most promising individuals so far, at most `count`, the best first; for the race at the search's end."""
+        ...
+
+
+def method_of(search: Search, seed: int) -> Method:
+    """The method that a configuration names."""
+    if search.method == "memetic":
+        from evolr.search.memetic import Memetic
+
+        return Memetic(search, seed)
+    from evolr.search.evolution import Generational
+
+    return Generational(search, seed)
