@@ -92,7 +92,7 @@ def test_the_pools_are_disjoint_and_the_original_is_not():
     assert "monitor = fitness" in original.notes[0]
     task = disjoint.task("fitness")
     rows = {row.tobytes() for row in task.judge.inputs}
-    assert len(rows) == 2_000
+    assert len(rows) == 10_000
     assert not rows & {row.tobytes() for row in task.monitor.inputs}
     assert not disjoint.notes
 

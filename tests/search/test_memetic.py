@@ -1,0 +1,189 @@
+"""Memetic search and the race of its finalists, as functions of what they are told."""
+
+import math
+
+import numpy as np
+import pytest
+
+from evolr.config import resolve
+from evolr.errors import ConfigError, StudyError
+from evolr.expression import ordinary_text, parse
+from evolr.search.evaluation import evaluate_race, race_population, runs_of_race
+from evolr.search.individual import Evaluation, Individual, Place
+from evolr.search.memetic import Memetic, _constants, _tunable, standard_structures
+from evolr.search.method import method_of
+
+CONFIG = resolve("default", settings={"search.population": 4, "search.samples": 6, "search.children": 5})
+SEARCH = CONFIG.search
+
+
+def progress_like(individual):
+    """Fitter the nearer its curve is to a line that falls: no training, but something to find."""
+    progress = np.linspace(0.0, 0.999, 50)
+    flat = {name: np.full(50, 0.5) for name in ("loss", "loss_ema", "val_loss")}
+    value = np.broadcast_to(individual.expression({"progress": progress, **flat}), 50)
+    error = np.mean(np.abs(np.nan_to_num(value, nan=1e3, posinf=1e3, neginf=-1e3) - (3.0 - 2.0 * progress)))
+    return -float(min(error, 1e3))
+
+
+def evolved(generations, seed=1, judge=progress_like, search=SEARCH):
+    """The method after some generations, and its populations with their evaluations."""
+    method, history = method_of(search, seed), []
+    for _ in range(generations):
+        population = method.population()
+        evaluations = [Evaluation(i, judge(i), judge(i)) for i in population]
+        method.learn(evaluations)
+        history.append((population, evaluations))
+    return method, history
+
+
+def test_populations_are_a_function_of_settings_seed_and_what_was_told():
+    assert evolved(6)[1] == evolved(6)[1]
+    assert evolved(3)[1] != evolved(3, seed=2)[1]
+
+
+def test_a_new_one_that_recalls_what_was_makes_the_same_next_population():
+    method, history = evolved(6)
+    other = Memetic(SEARCH, 1)
+    for population, evaluations in history:
+        other.recall(population, evaluations)
+    assert other.population() == method.population()
+    assert other.finalists(8) == method.finalists(8)
+
+
+def test_a_history_that_it_would_not_have_made_is_refused():
+    _, history = evolved(2)
+    (population, evaluations), _ = history
+    with pytest.raises(StudyError, match="another version"):
+        Memetic(SEARCH, 1).recall(population[::-1], evaluations)
+
+
+def test_it_tunes_constants_towards_what_is_fit():
+    _, history = evolved(40)
+    best = [max(e.fitness for e in evaluations) for _, evaluations in history]
+    assert best[-1] > -0.1 > best[0]
+
+
+def test_populations_are_of_points_and_children_within_the_limits():
+    _, history = evolved(8)
+    for generation, (population, _) in enumerate(history):
+        assert [i.place for i in population] == [Place(generation, slot) for slot in range(len(population))]
+        operators = [i.operator for i in population]
+        if generation == 0:
+            assert set(operators) == {"initial"}
+            continue
+        assert len([o for o in operators if o != "cma"]) == SEARCH.children
+        for individual in population:
+            assert individual.expression.size <= SEARCH.max_size + 2
+            assert individual.parents
+            assert all(parent.generation < generation for parent in individual.parents)
+    assert len(history[-1][0]) <= (SEARCH.population + SEARCH.youth) * SEARCH.samples + SEARCH.children
+
+
+def test_the_young_are_safe_and_the_worst_of_the_others_makes_room():
+    method, _ = evolved(12)
+    assert len(method._niches) <= SEARCH.population + 1
+    assert any(niche.age < SEARCH.youth for niche in method._niches)
+
+
+def test_what_diverges_is_the_worst_and_ends_nothing():
+    method, _ = evolved(6, judge=lambda _: -math.inf)
+    assert method.finalists(3)
+    method, history = evolved(20, judge=lambda i: -math.inf if i.place.slot % 2 else progress_like(i))
+    assert max(e.fitness for e in history[-1][1]) > max(e.fitness for e in history[0][1])
+
+
+def test_finalists_are_different_and_hold_small_formulas_too():
+    method, _ = evolved(20)
+    finalists = method.finalists(12)
+    formulas = [e.individual.expression for e in finalists]
+    assert len(set(formulas)) == len(formulas) <= 12
+    assert min(f.size for f in formulas) < max(f.size for f in formulas)
+    assert len(method.finalists(1)) == 1
+
+
+def test_the_first_structures_are_the_families_that_the_language_can_say():
+    said = [ordinary_text(tree) for tree in standard_structures(SEARCH)]
+    assert any("cos(" in text for text in said)
+    assert not any("stale_epochs" in text for text in said)
+    few = resolve(
+        "default",
+        settings={"search.functions": ["add", "mul", "log", "cos"], "search.terminals": ["progress", "constant"]},
+    )
+    assert all(
+        {t for t in tree.tokens if isinstance(t, str)} <= {"add", "mul", "log", "cos", "progress"}
+        for tree in standard_structures(few.search)
+    )
+    linear = resolve("default", settings={"search.transform": "linear"})
+    cosine = next(tree for tree in standard_structures(linear.search) if "cos" in tree.tokens)
+    assert float(linear.search.schedule(cosine)(progress=0.0)) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("text", ["progress", "progress + 0.5", "2*progress", "cos(3.141592653589793*progress)"])
+def test_every_structure_has_two_constants_to_tune_at_least(text):
+    tree = _tunable(parse(text))
+    assert len(_constants(tree)) >= 2
+    assert float(tree({"progress": 0.5})) == pytest.approx(float(parse(text)({"progress": 0.5})), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"search.samples": 3}, "search.samples must be at least 4, got 3"),
+        ({"search.finalists": -1}, "search.finalists must be at least 0"),
+        ({"search.youth": 0}, "search.youth must be at least 1"),
+        ({"search.seed_families": False, "search.random_structures": 0}, "search.random_structures must be at least 1"),
+        ({"search.method": "memetical"}, "search.method"),
+        ({"search.growth_mutation": 0.9}, "add up to at most 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve("default", settings=settings)
+
+
+# --- the race -----------------------------------------------------------------------------------------------------------
+
+
+def racers(count):
+    finalists = [Evaluation(Individual(Place(3, k), parse(f"{k + 1}"), "cma"), 0.0, 0.0) for k in range(count)]
+    return race_population(finalists, CONFIG.search.generations)
+
+
+def raced(count, worth, noise=0.0):
+    """The race of so many finalists, each with a true worth; the scores it asked for."""
+    population, scores = racers(count), {}
+    rng = np.random.default_rng(0)
+    while missing := [
+        r for r in runs_of_race(CONFIG, population, scores) if (r.individual.place, r.pool, r.seed) not in scores
+    ]:
+        for run in missing:
+            scores[run.individual.place, run.pool, run.seed] = worth(run.individual.place.slot) + noise * rng.normal()
+    return evaluate_race(CONFIG, population, scores), scores
+
+
+def test_each_heat_keeps_a_third_and_triples_the_seeds():
+    evaluations, scores = raced(24, lambda slot: slot / 100)
+    runs = sorted(sum(place.slot == slot for place, _, _ in scores) for slot in range(24))
+    assert runs == [6] * 16 + [18] * 5 + [54] * 3
+    assert {pool for _, pool, _ in scores} == {"selection"}
+    assert max(evaluations, key=lambda e: e.fitness).individual.place.slot == 23
+    assert len({seed for _, _, seed in scores}) == 54
+
+
+def test_who_went_out_ranks_below_all_who_stayed_whatever_luck_it_had():
+    evaluations, scores = raced(24, lambda slot: slot / 1000, noise=0.05)
+    count = {e.individual.place: sum(place == e.individual.place for place, _, _ in scores) for e in evaluations}
+    longest = min(e.fitness for e in evaluations if count[e.individual.place] == 54)
+    assert all(e.fitness <= longest for e in evaluations if count[e.individual.place] < 54)
+    assert any(e.score > longest for e in evaluations if count[e.individual.place] < 54)
+
+
+def test_a_finalist_that_diverges_loses():
+    evaluations, _ = raced(6, lambda slot: math.nan if slot == 5 else slot / 100)
+    assert max(evaluations, key=lambda e: e.fitness).individual.place.slot == 4
+
+
+def test_few_finalists_race_in_one_heat():
+    _, scores = raced(2, float)
+    assert len(scores) == 2 * CONFIG.search.race_seeds
