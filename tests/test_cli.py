@@ -314,7 +314,7 @@ def test_ctrl_c_ends_with_a_message_exit_code_130_and_what_was_finished_on_disk(
 
 
 def test_prove_writes_the_contest_and_says_the_verdict(evolr, monkeypatch, tmp_path):
-    monkeypatch.setattr("evolr.contest.prove._shared", lambda: tmp_path / "shared")
+    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "shared")
     evolr("evolve", "--preset", "quadratic", *QUICK, "--run", "mine", "-q")
     code, out, err = evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "16")
     assert code == 0
@@ -331,7 +331,7 @@ def test_prove_writes_the_contest_and_says_the_verdict(evolr, monkeypatch, tmp_p
 
 
 def test_any_formula_is_proven_in_a_directory_of_its_own(evolr, monkeypatch, tmp_path):
-    monkeypatch.setattr("evolr.contest.prove._shared", lambda: tmp_path / "shared")
+    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "shared")
     command = ("prove", "--expression", "0.3*(1 - progress)", "--preset", "quadratic", "--epochs", "1", "--quick")
     assert evolr(*command, "--budget", "16", "-o", "mine")[0] == 0
     assert evolr(*command, "--budget", "16", "-o", "mine", "-q")[1].count("0 training runs") == 1

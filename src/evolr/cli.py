@@ -287,6 +287,37 @@ def prove(
 
 
 @app.command()
+def explain(
+    run: Annotated[Path, typer.Argument(help="The run directory whose champion to explain.")],
+    seeds: Annotated[int, typer.Option(help="Trainings of the champion, and with each signal frozen.", min=1)] = 16,
+    devices: Devices = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Explain a champion: what its learning rate does, and which of its signals matter."""
+    import msgspec
+
+    from evolr.contest import explanation
+    from evolr.report import pictures, progress, tables
+    from evolr.study.run_directory import RunDirectory
+
+    end_saying("what was trained is kept; the same command goes on")
+    with progress.proving(progress.display(quiet), "explaining") as (on_total, on_done):
+        result = explanation.explain(run, seeds=seeds, device_count=devices, on_total=on_total, on_done=on_done)
+    directory = RunDirectory.open(run)
+    document = msgspec.json.format(msgspec.json.encode(result.document()), indent=1)
+    directory.write("explanation.json", document + b"\n")
+    directory.write("explanation.png", pictures.explanation_picture(result))
+    if json:
+        _print_json(result.document())
+        return
+    out = progress.output()
+    out.print(f"champion: {result.simplified}", soft_wrap=True, highlight=False, markup=False)
+    out.print(tables.explanation_table(result))
+    out.print(f"picture: {run / 'explanation.png'}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def show(
     what: Annotated[str, typer.Argument(help="A run directory, a schedule's JSON file, or a formula.")],
     epochs: Annotated[int | None, typer.Option(help="Epochs of the curve; 30, or the run's.", min=1)] = None,
@@ -300,9 +331,7 @@ def show(
 
     described = shown.describe(what, transform, epochs, steps_per_epoch)
     if output is not None:
-        from evolr.report.pictures import schedule_picture
-
-        picture = schedule_picture({described.title: described.curve}, described.steps_per_epoch, described.title)
+        picture = described.picture()
         try:
             output.write_bytes(picture)
         except OSError as error:

@@ -41,7 +41,7 @@ def schedule(text, **settings):
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch, tmp_path):
     """Each test has a ledger of its own for what contests share."""
-    monkeypatch.setattr("evolr.contest.prove._shared", lambda: tmp_path / "shared")
+    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "shared")
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_another_study_on_the_problem_finds_the_families_tuned(study):
 def test_the_number_of_devices_changes_nothing(study, tmp_path, monkeypatch):
     first = prove(study, **TINY, device_count=1)
     (study / LEDGER).unlink()
-    monkeypatch.setattr("evolr.contest.prove._shared", lambda: tmp_path / "elsewhere")
+    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "elsewhere")
     assert prove(study, **TINY, device_count=2).document([]) == first.document([])
 
 
@@ -117,7 +117,7 @@ def test_a_contest_that_was_killed_goes_on_and_ends_the_same(study, tmp_path, mo
     killed = tmp_path / "killed"
     code = (
         "import evolr.contest.prove as p, pathlib;"
-        f"p._shared = lambda: pathlib.Path({str(killed)!r});"
+        f"p.shared_directory = lambda: pathlib.Path({str(killed)!r});"
         f"p.prove({str(study)!r}, budget=12, seeds=12, epochs=3, on_done=lambda t, r: print(t, flush=True))"
     )
     trained, kills = 0, 0
@@ -136,10 +136,10 @@ def test_a_contest_that_was_killed_goes_on_and_ends_the_same(study, tmp_path, mo
         trained += seen
     assert kills == 3
     assert process.returncode == 0
-    monkeypatch.setattr("evolr.contest.prove._shared", lambda: killed)
+    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: killed)
     ended = prove(study, **TINY)
     assert ended.trained == 0
-    monkeypatch.setattr("evolr.contest.prove._shared", lambda: tmp_path / "fresh")
+    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "fresh")
     (study / LEDGER).unlink()
     fresh = prove(study, **TINY)
     assert fresh.document([]) == ended.document([])

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from evolr.config import Config, require_signals
 from evolr.contest.contest import hold
 from evolr.contest.results import ContestResult, Evolved, Settings, quick
-from evolr.contest.trainings import LEDGER
+from evolr.contest.trainings import LEDGER, shared_directory
 from evolr.contest.tuning import Candidate
 from evolr.errors import RunDirectoryError, StudyError
 from evolr.schedule import Schedule
@@ -54,7 +53,14 @@ def prove(
     candidates = [Candidate(schedule, score) for schedule, score in best_schedules(path, settings.finalists[0])]
     evolved = Evolved(candidates, "the study's search", summary.trainings, config.training.epochs)
     return hold(
-        evolved, config, settings, path, _shared(), device_count=device_count, on_total=on_total, on_done=on_done
+        evolved,
+        config,
+        settings,
+        path,
+        shared_directory(),
+        device_count=device_count,
+        on_total=on_total,
+        on_done=on_done,
     )
 
 
@@ -83,7 +89,14 @@ def prove_schedule(
         raise RunDirectoryError(f"{path} exists already and holds no contest of a schedule; name another directory")
     evolved = Evolved([Candidate(schedule, float("nan"))], "given as a formula")
     return hold(
-        evolved, config, settings, path, _shared(), device_count=device_count, on_total=on_total, on_done=on_done
+        evolved,
+        config,
+        settings,
+        path,
+        shared_directory(),
+        device_count=device_count,
+        on_total=on_total,
+        on_done=on_done,
     )
 
 
@@ -95,7 +108,3 @@ def _settings(config: Config, budget: int, seeds: int | None, epochs: int | None
         settings = quick(epochs, budget, config.search.seeds)
     config.problem.task("monitor")
     return settings if seeds is None else msgspec.structs.replace(settings, seeds=seeds)
-
-
-def _shared() -> Path:
-    return platformdirs.user_cache_path("evolr") / "contests"

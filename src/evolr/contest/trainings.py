@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import platformdirs
 
 import evolr
 from evolr.config import Config
@@ -33,6 +34,11 @@ class Wanted:
 
     trial: Trial
     is_shared: bool
+
+
+def shared_directory() -> Path:
+    """Where what depends on problems alone is kept: in the user's cache directory."""
+    return platformdirs.user_cache_path("evolr") / "contests"
 
 
 class Trainings:

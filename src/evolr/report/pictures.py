@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 
 from evolr.config import problem_name
 from evolr.contest.comparison import ComparisonResult
+from evolr.contest.explanation import Explanation
+from evolr.errors import shortened
+from evolr.problems import Metric
+from evolr.search.archive import knee
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, told apart by colour-blind readers; line styles tell them apart in print."""
@@ -71,6 +75,59 @@ def schedule_picture(curves: Mapping[str, NDArray[np.float64]], steps_per_epoch:
     log_if_positive(axes)
     if len(curves) > 1:
         axes.legend(frameon=False)
+    return png(figure)
+
+
+def run_picture(
+    curve: NDArray[np.float64], steps_per_epoch: int, title: str, front: Sequence[tuple[int, float]], metric: Metric
+) -> bytes:
+    """The PNG of a run: its champion's learning-rate curve, and the front of sizes and scores with its knee."""
+    figure = Figure(figsize=(13, 4.5), layout="constrained")
+    rates, sizes = figure.subplots(1, 2)
+    rates.plot(np.arange(len(curve)) / steps_per_epoch, curve, color=COLOURS[0], linewidth=2)
+    finish(rates, title, "learning rate, log scale")
+    log_if_positive(rates)
+    scale, unit = (100.0, "per cent") if metric.name == "accuracy" else (1.0, metric.name)
+    shown = [(size, scale * score) for size, score in front if np.isfinite(score)]
+    if shown:
+        x, y = zip(*shown, strict=True)
+        sizes.step(x, y, where="post", color=COLOURS[0], linewidth=1.5)
+        sizes.plot(x, y, "o", color=COLOURS[0])
+        place = knee(x, [metric.fitness(score) for score in y])
+        sizes.plot(x[place], y[place], "o", color=COLOURS[1], markersize=11, label=f"knee: {x[place]} nodes")
+        sizes.legend(frameon=False, loc="lower right" if metric.higher_is_better else "upper right")
+    finish(sizes, "Best of each size", unit, xlabel="nodes of the formula")
+    return png(figure)
+
+
+def explanation_picture(explanation: Explanation) -> bytes:
+    """The PNG of an explanation: learning rates of every step over the seeds, and what each frozen signal costs."""
+    metric = explanation.config.problem.metric
+    scale, unit = (100.0, "points") if metric.name == "accuracy" else (1.0, metric.name)
+    figure = Figure(figsize=(13, 4.5), layout="constrained")
+    rates, effects = figure.subplots(1, 2, width_ratios=(1.4, 1))
+    seen = np.ma.masked_invalid(explanation.learning_rates)
+    epochs = np.arange(seen.shape[1]) / explanation.config.problem.steps_per_epoch
+    if len(seen) > 1:
+        low, high = np.nanpercentile(explanation.learning_rates, _QUANTILES, axis=0)
+        rates.fill_between(epochs, low, high, color=COLOURS[1], alpha=0.25, linewidth=0, label="10–90 % of the seeds")
+    rates.plot(epochs, np.ma.median(seen, axis=0), color=COLOURS[1], linewidth=2, label="median")
+    finish(rates, f"Learning rate of {shortened(explanation.simplified, 60)}", "each step, log scale")
+    log_if_positive(rates)
+    rates.legend(frameon=False)
+    names = list(explanation.frozen)
+    for place, (_, frozen) in enumerate(explanation.frozen.values()):
+        pairs = frozen.pairs
+        if pairs is None or pairs.difference is None or pairs.low is None or pairs.high is None:
+            continue
+        matters = pairs.relation in ("better than", "worse than")
+        colour = COLOURS[1] if matters else "grey"
+        effects.plot([scale * pairs.low, scale * pairs.high], [place, place], "-", color=colour, linewidth=2.5)
+        effects.plot(scale * pairs.difference, place, "o", color=colour)
+    effects.axvline(0.0, color="black", linewidth=1)
+    effects.set_yticks(range(len(names)), names)
+    effects.set_ylim(-0.6, max(len(names), 1) - 0.4)
+    finish(effects, "What freezing a signal changes (grey: not distinguishable)", "", xlabel=unit)
     return png(figure)
 
 

@@ -73,11 +73,13 @@ def comparing(how: Display, total: int) -> Generator[Callable[[int], None]]:
 
 
 @contextmanager
-def proving(how: Display) -> Generator[tuple[Callable[[int], None], Callable[[int, int], None]]]:
+def proving(
+    how: Display, doing: str = "proving"
+) -> Generator[tuple[Callable[[int], None], Callable[[int, int], None]]]:
     """The callbacks of a contest: of how many trainings there will be, and of those just done and remembered."""
     console = _console()
     bar = _bar(console)
-    task = bar.add_task("proving", total=None)
+    task = bar.add_task(doing, total=None)
     start, done, known, total, told = time.perf_counter(), 0, 0, 0, 1
 
     def on_total(count: int) -> None:

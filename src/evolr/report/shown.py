@@ -17,7 +17,8 @@ from evolr.expression import Expression, ordinary_text, original_text, parse
 from evolr.expression.simplify import latex, simplified
 from evolr.report.tables import front_table
 from evolr.schedule import Schedule
-from evolr.study.summary import summarise
+from evolr.search.archive import knee
+from evolr.study.summary import Summary, summarise
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = 60
@@ -30,14 +31,29 @@ _ASSUMED_LOSS: Final = (2.3, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A schedule described. curve: (steps,). front: the run's best formulas by size, None without a run."""
+    """A schedule described. curve: (steps,). summary: of the run, None without one."""
 
     title: str
     schedule: Schedule
     curve: NDArray[np.float64]
     steps_per_epoch: int
     provenance: dict[str, Any]
-    front: Table | None = None
+    summary: Summary | None = None
+
+    @property
+    def front(self) -> Table | None:
+        """The run's best formulas by size."""
+        return None if self.summary is None else front_table(self.summary.front, self.summary.config.problem.metric)
+
+    def picture(self) -> bytes:
+        """The PNG of the curve; of a run, with the front of sizes and scores beside it."""
+        from evolr.report.pictures import run_picture, schedule_picture
+
+        if self.summary is None:
+            return schedule_picture({self.title: self.curve}, self.steps_per_epoch, self.title)
+        front = [(size, score) for size, score, _ in self.summary.front]
+        metric = self.summary.config.problem.metric
+        return run_picture(self.curve, self.steps_per_epoch, self.title, front, metric)
 
     @property
     def note(self) -> str:
@@ -64,6 +80,19 @@ class Shown:
             "provenance": self.provenance,
             "curve_assumes": self.note,
             "curve": [float(rate) for rate in self.curve],
+            **({} if self.summary is None else {"front": self._front_document(self.summary)}),
+        }
+
+    def _front_document(self, summary: Summary) -> dict[str, Any]:
+        """The front, and the place of its knee in it."""
+        sizes = [size for size, _, _ in summary.front]
+        fitness = [summary.config.problem.metric.fitness(score) for _, score, _ in summary.front]
+        return {
+            "formulas": [
+                {"size": size, "score": None if np.isnan(score) else score, "expression": ordinary_text(formula)}
+                for size, score, formula in summary.front
+            ],
+            "knee": knee(sizes, fitness),
         }
 
     def text(self) -> str:
@@ -97,7 +126,7 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
     else linear, 30 epochs and 40 steps an epoch.
     Raises EvolrError where it is none of these.
     """
-    front: Table | None = None
+    of_run: Summary | None = None
     provenance: dict[str, Any] = {}
     if os.path.isdir(what):  # unlike Path.is_dir, False for a formula too long to be a path
         summary = summarise(Path(what))
@@ -107,7 +136,7 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
             raise StudyError(
                 f"{what} is {summary.state}, {done} generations are done: there is no champion to show yet"
             )
-        schedule, front = summary.champion, front_table(summary.front, config.problem.metric)
+        schedule, of_run = summary.champion, summary
         provenance = {
             "problem": problem_name(config.problem),
             "seed": config.seed,
@@ -136,7 +165,7 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
     falling = np.geomspace(*_ASSUMED_LOSS, epochs * steps_per_epoch)
     curve = schedule.curve(epochs, steps_per_epoch, **dict.fromkeys(schedule.expression.live_signals, falling))
     title = f"learning rate of {shortened(ordinary_text(schedule.expression), 70)}"
-    return Shown(title, schedule, curve, steps_per_epoch, provenance, front)
+    return Shown(title, schedule, curve, steps_per_epoch, provenance, of_run)
 
 
 def _formula(text: str) -> Expression:

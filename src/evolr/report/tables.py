@@ -11,11 +11,13 @@ from rich.table import Table
 
 from evolr.config import Config, problem_name
 from evolr.contest.comparison import CHAMPION, ComparisonResult
+from evolr.contest.explanation import Explanation
 from evolr.contest.statistics import CONFIDENCE, Pairs
 from evolr.contest.verdict import listed
 from evolr.errors import EvolrError
 from evolr.expression import Expression, ordinary_text
 from evolr.problems import Metric
+from evolr.search.archive import knee
 from evolr.search.individual import Evaluation
 from evolr.study.results import SearchResult
 from evolr.study.summary import Summary
@@ -59,6 +61,24 @@ def verdict(result: ComparisonResult) -> str:
     return ". ".join(sentences)
 
 
+def explanation_table(explanation: Explanation) -> Table:
+    """One row a signal: its median, and what freezing it there changes."""
+    metric, champion = explanation.config.problem.metric, explanation.champion
+    table = plain_table(
+        f"{explanation.epochs} epochs, {count(len(champion.scores), 'seed')}, selection pool: "
+        f"{score_text(metric, champion.mean, champion.low, champion.high)}"
+    )
+    for column in ("signal", "frozen at", f"final {metric.name}", "difference", "p (Holm)"):
+        table.add_column(column, justify="left" if column == "signal" else "right", no_wrap=True)
+    for name, (median, frozen) in explanation.frozen.items():
+        pairs = frozen.pairs
+        cells = [name, f"{median:.4g}", score_text(metric, frozen.mean, frozen.low, frozen.high)]
+        if pairs is not None:
+            cells += [difference_text(metric, pairs), "" if pairs.p_value is None else f"{pairs.p_value:.2g}"]
+        table.add_row(*cells)
+    return table
+
+
 def hall_of_fame_table(front: Sequence[Evaluation], metric: Metric) -> Table:
     """The best formula of each size."""
     expressions = [(e.individual.expression, e.score) for e in front]
@@ -66,13 +86,16 @@ def hall_of_fame_table(front: Sequence[Evaluation], metric: Metric) -> Table:
 
 
 def front_table(rows: Iterable[tuple[int, float, Expression]], metric: Metric) -> Table:
-    """The table of (size, score, formula) rows."""
-    table = plain_table("best of each size")
+    """The table of (size, score, formula) rows, the knee marked."""
+    rows = list(rows)
+    readable = knee([r[0] for r in rows], [metric.fitness(r[1]) for r in rows]) if rows else -1
+    table = plain_table("best of each size; bold: the knee, beyond which size buys little")
     table.add_column("size", justify="right")
     table.add_column(metric.name, justify="right")
     table.add_column("formula", overflow="fold")
-    for size, score, formula in rows:
-        table.add_row(str(size), metric.text(score), ordinary_text(formula))
+    for place, (size, score, formula) in enumerate(rows):
+        style = "bold" if place == readable else ""
+        table.add_row(str(size), metric.text(score), ordinary_text(formula), style=style)
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from types import MappingProxyType
@@ -94,6 +94,22 @@ def hall_of_fame(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
         if evaluation.fitness > (front[-1].fitness if front else -np.inf):
             front.append(evaluation)
     return front
+
+
+def knee(sizes: Sequence[int], fitness: Sequence[float]) -> int:
+    """The place on a front, by size, that is furthest above the line from its smallest to its fittest: beyond it, size buys
+    little. The last one of a front of fewer than three.
+
+    Raises ValueError for an empty front.
+    """
+    if not sizes:
+        raise ValueError("an empty front has no knee")
+    finite = [place for place, value in enumerate(fitness) if np.isfinite(value)]
+    if len(finite) < 3:
+        return len(sizes) - 1
+    x, y = (np.array([values[place] for place in finite], np.float64) for values in (sizes, fitness))
+    above = (y - y[0]) / (y[-1] - y[0]) - (x - x[0]) / (x[-1] - x[0])
+    return finite[int(above.argmax())]
 
 
 def _rank(evaluation: Evaluation) -> tuple[float, int, int, int]:

@@ -34,9 +34,8 @@ class Generational:
 
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
         self._last = list(evaluations)
-        if self._search.finalists:
-            for evaluation in evaluations:
-                self._best.setdefault(evaluation.individual.expression, evaluation)
+        for evaluation in evaluations:
+            self._best.setdefault(evaluation.individual.expression, evaluation)
 
     def recall(self, population: Sequence[Individual], evaluations: Sequence[Evaluation]) -> None:
         self.learn(evaluations)

@@ -203,6 +203,10 @@ class Study:
         """The fittest of each size that is fitter than everything smaller."""
         return list(self._front)
 
+    def promising(self, count: int) -> list[Evaluation]:
+        """The most promising individuals of the finished generations, the best first; those that would race now."""
+        return self._method.finalists(count)
+
     def history(self) -> list[Evaluation]:
         """The evaluations of all finished generations, in order."""
         return list(self._history)

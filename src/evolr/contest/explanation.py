@@ -1,0 +1,149 @@
+"""The explanation of a champion: what its learning rate does, and which of its signals matter.
+
+Each signal that the formula reads is frozen in turn at its median over the champion's own trainings, and the champion is
+trained again so, from the same seeds. A signal whose freezing changes nothing is one that the formula does not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evolr.config import Config
+from evolr.contest.contender import Contender, contender
+from evolr.contest.statistics import corrected
+from evolr.contest.trainings import Trainings, Wanted, shared_directory
+from evolr.errors import StudyError
+from evolr.expression import Expression
+from evolr.expression.signals import STALE_THRESHOLD
+from evolr.expression.simplify import simplified
+from evolr.randomness import seed_from
+from evolr.schedule import Schedule
+from evolr.study.run_directory import RunDirectory
+from evolr.study.summary import summarise
+from evolr.training.task import Outcome, Trial
+
+POOL = "selection"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A champion explained. learning_rates: (seeds, steps). frozen: by signal, its median and the champion without it."""
+
+    config: Config
+    schedule: Schedule
+    simplified: str
+    epochs: int
+    champion: Contender
+    learning_rates: NDArray[np.float32]
+    frozen: dict[str, tuple[float, Contender]]
+
+    def document(self) -> dict[str, Any]:
+        """Everything, to the single run, as JSON takes it."""
+        return {
+            "simplified": self.simplified,
+            "epochs": self.epochs,
+            "pool": POOL,
+            "champion": self.champion.document(),
+            "frozen": [
+                {"signal": name, "median": median, **frozen.document()}
+                for name, (median, frozen) in self.frozen.items()
+            ],
+        }
+
+
+def explain(
+    directory: Path | str,
+    *,
+    seeds: int = 16,
+    device_count: int | None = None,
+    on_total: Callable[[int], None] | None = None,
+    on_done: Callable[[int, int], None] | None = None,
+) -> Explanation:
+    """Explains the champion of a study, by trainings on the selection pool.
+
+    seeds: trainings of the champion, and of it with each of its signals frozen; they are drawn from the study's.
+    Raises StudyError where there is no champion.
+    """
+    path = RunDirectory.open(Path(directory)).path
+    summary = summarise(path)
+    if summary.champion is None:
+        raise StudyError(f"{path} has no champion yet: go on with its search first")
+    config, champion = summary.config, summary.champion
+    epochs, names = config.training.epochs, sorted(champion.expression.signals)
+    drawn = [seed_from(config.seed, k, "explanation") for k in range(seeds)]
+    if on_total:
+        on_total((1 + len(names)) * seeds)
+    trainings = Trainings(config, epochs, path, shared_directory(), device_count=device_count, on_done=on_done)
+    try:
+        own = trainings.outcomes(_wanted(champion, drawn), POOL, keep_steps=True)
+        medians = {name: _median(name, own, config) for name in names}
+        others = {name: _frozen(champion, name, median) for name, median in medians.items()}
+        wanted = [w for schedule in others.values() for w in _wanted(schedule, drawn)]
+        outcomes = trainings.outcomes(wanted, POOL)
+    finally:
+        trainings.close()
+    metric = config.problem.metric
+    whole = contender("as it is", champion, own, None, metric)
+    found = [
+        contender(f"{name} frozen", schedule, outcomes[k * seeds : (k + 1) * seeds], whole, metric)
+        for k, (name, schedule) in enumerate(others.items())
+    ]
+    pairs = corrected([f.pairs for f in found if f.pairs is not None])
+    frozen = {name: (medians[name], replace(f, pairs=p)) for name, f, p in zip(others, found, pairs, strict=True)}
+    rates = np.array([o.learning_rates for o in own])
+    return Explanation(config, champion, simplified(champion.expression), epochs, whole, rates, frozen)
+
+
+def _wanted(schedule: Schedule, seeds: list[int]) -> list[Wanted]:
+    return [Wanted(Trial(schedule, seed), is_shared=False) for seed in seeds]
+
+
+def _frozen(schedule: Schedule, name: str, value: float) -> Schedule:
+    """The schedule that takes a signal to be what it is at its median."""
+    tokens = tuple(value if token == name else token for token in schedule.expression.tokens)
+    return Schedule(
+        expression=Expression(tokens),
+        transform=schedule.transform,
+        min_lr=schedule.min_lr,
+        max_lr=schedule.max_lr,
+        reference_lr=schedule.reference_lr,
+    )
+
+
+def _median(name: str, outcomes: list[Outcome], config: Config) -> float:
+    """The median of a signal over trainings, by epochs: a loss within an epoch stands for its mean over the epoch."""
+    epochs = len(outcomes[0].val_loss)
+    steps = config.problem.steps_per_epoch
+    step = np.arange(epochs * steps)
+    by_epoch = {
+        "loss": lambda o: o.train_loss,
+        "loss_ema": lambda o: o.train_loss,
+        "val_loss": lambda o: o.val_loss,
+        "lr": lambda o: o.learning_rate,
+        "stale_epochs": lambda o: _stale_epochs(o.val_loss),
+    }
+    clock = {
+        "epoch": step // steps,
+        "step": step,
+        "progress": step / len(step),
+        "epoch_progress": step % steps / steps,
+    }
+    values = clock[name] if name in clock else np.array([by_epoch[name](outcome) for outcome in outcomes])
+    finite = np.asarray(values, np.float64)[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else 0.0
+
+
+def _stale_epochs(val_loss: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The signal's values in the epochs after those that ended with these validation losses."""
+    best, stale, found = np.inf, 0, [0]
+    for loss in val_loss[:-1]:
+        stale = 0 if loss < best * (1 - STALE_THRESHOLD) else stale + 1
+        best = min(best, float(loss)) if stale == 0 else best
+        found.append(stale)
+    return np.array(found, np.float64)
