@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from evolr.errors import StudyError, StudyLockedError
-from evolr.study.database import Database
+from evolr.study.database import DATABASE, Database
 from evolr.study.evolve import evolve
 from evolr.study.records import Records
 from evolr.study.results import Limits
-from evolr.study.run_directory import DATABASE
 from evolr.study.study import Study
 from evolr.study.summary import summarise
 from tests.study.small import derived, remembered, small

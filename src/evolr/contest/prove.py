@@ -15,7 +15,8 @@ from evolr.contest.trainings import LEDGER, shared_directory
 from evolr.contest.tuning import Candidate
 from evolr.errors import RunDirectoryError, StudyError
 from evolr.schedule import Schedule
-from evolr.study.run_directory import DATABASE, RunDirectory
+from evolr.study.database import DATABASE
+from evolr.study.run_directory import RunDirectory
 from evolr.study.summary import best_schedules, summarise
 
 

@@ -85,7 +85,7 @@ def run_picture(
     figure = Figure(figsize=(13, 4.5), layout="constrained")
     rates, sizes = figure.subplots(1, 2)
     rates.plot(np.arange(len(curve)) / steps_per_epoch, curve, color=COLOURS[0], linewidth=2)
-    finish(rates, title, "learning rate, log scale")
+    finish(rates, shortened(title, 60), "learning rate, log scale")
     log_if_positive(rates)
     scale, unit = (100.0, "per cent") if metric.name == "accuracy" else (1.0, metric.name)
     shown = [(size, scale * score) for size, score in front if np.isfinite(score)]

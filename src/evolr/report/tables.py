@@ -102,13 +102,14 @@ def front_table(rows: Iterable[tuple[int, float, Expression]], metric: Metric) -
 def search_summary(result: SearchResult, config: Config, path: Path) -> str:
     """What a search found and what it took, in a few lines."""
     metric, best = config.problem.metric, result.champion
+    has_won = best is not None and best.individual.operator == "finalist"
+    judged = "won the race on the selection pool" if has_won else count(config.search.seeds, "run")
     found = (
         []
         if best is None
         else [
             f"champion: {ordinary_text(best.individual.expression)}",
-            f"fitness: {metric.name} {metric.text(best.score)} "
-            f"({count(config.training.epochs, 'epoch')}, {count(config.search.seeds, 'run')})",
+            f"fitness: {metric.name} {metric.text(best.score)} ({count(config.training.epochs, 'epoch')}, {judged})",
         ]
     )
     lines = [

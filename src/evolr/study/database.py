@@ -20,6 +20,7 @@ import evolr
 from evolr.errors import StudyError
 from evolr.study.migrations import MIGRATIONS
 
+DATABASE: Final = "study.db"
 UNFINISHED: Final = ".new"  # after the name of a database that is being made
 APPLICATION_ID: Final = 0x65766F6C  # "evol": tells a study from any other SQLite file
 _BUSY_SECONDS: Final = 10.0

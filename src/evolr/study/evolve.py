@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evolr.config import Config
-from evolr.study.database import Database
+from evolr.study.database import DATABASE, Database
 from evolr.study.records import Records
 from evolr.study.results import GenerationReport, Limits, SearchResult
-from evolr.study.run_directory import DATABASE, RunDirectory
+from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study, local_executor
 
 

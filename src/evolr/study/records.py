@@ -8,6 +8,7 @@ import socket
 import tomllib
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from evolr.errors import StudyError
 from evolr.expression import LANGUAGE_VERSION, original_text, parse
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.study import curves
-from evolr.study.database import Database, now
+from evolr.study.database import DATABASE, Database, now
 from evolr.training.task import Outcome
 
 TOLD = "told"
@@ -279,6 +280,19 @@ class Records:
             )
             for slot, fitness, score, source, generation, other in rows
         ]
+
+
+def holder(directory: Path) -> str:
+    """Who writes a study, for the message to whoever may not."""
+    try:
+        database = Database.open(directory / DATABASE, write=False)
+    except StudyError:
+        return "another process"
+    try:
+        writer = Records(database).writer()
+    finally:
+        database.close()
+    return str(writer) if writer and writer.ended_at is None else "another process"
 
 
 def _status(outcome: Outcome) -> str:

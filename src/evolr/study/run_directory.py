@@ -21,7 +21,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import evolr
 from evolr import config as configuration
@@ -30,10 +30,8 @@ from evolr.errors import RunDirectoryError, StudyError
 from evolr.expression import ordinary_text, original_text
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
-from evolr.study.database import UNFINISHED
+from evolr.study.database import DATABASE, UNFINISHED
 from evolr.study.lock import LOCK_FILE
-
-DATABASE: Final = "study.db"
 
 _HISTORY_COLUMNS = (
     "generation",

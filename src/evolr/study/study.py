@@ -18,23 +18,15 @@ from evolr.errors import EvolrError, StudyError
 from evolr.execution.local import Local
 from evolr.schedule import Schedule
 from evolr.search.archive import KnownEvaluations, champion, hall_of_fame
-from evolr.search.evaluation import (
-    Run,
-    evaluate,
-    evaluate_race,
-    is_race,
-    race_population,
-    runs_of,
-    runs_of_race,
-    to_train,
-)
-from evolr.search.individual import Evaluation, Individual, Place
+from evolr.search.evaluation import is_race, race_population
+from evolr.search.individual import Evaluation, Individual
 from evolr.search.method import Method, method_of
-from evolr.study.database import Database
+from evolr.study.database import DATABASE, Database
+from evolr.study.generation import CurrentGeneration
 from evolr.study.lock import WriterLock
-from evolr.study.records import TOLD, Records
+from evolr.study.records import TOLD, Records, holder
 from evolr.study.results import GenerationReport, Limits, SearchResult
-from evolr.study.run_directory import DATABASE, RunDirectory
+from evolr.study.run_directory import RunDirectory
 from evolr.training.task import Outcome, Trial
 
 
@@ -63,7 +55,7 @@ class Study:
     def __init__(self, directory: Path | str, config: Config | None = None) -> None:
         self.directory = Path(directory)
         self._files = RunDirectory.prepare(self.directory, may_begin=config is not None)
-        self._lock = WriterLock(self.directory, _holder(self.directory))
+        self._lock = WriterLock(self.directory, holder(self.directory))
         self._database: Database | None = None
         try:
             path = self.directory / DATABASE
@@ -89,7 +81,7 @@ class Study:
         """
         self._require_open()
         while not self.is_finished:
-            if wanted := self._wanted():
+            if wanted := self._now.wanted():
                 return wanted
             self._finish_generation()
         return []
@@ -113,13 +105,13 @@ class Study:
             if known == value or (math.isnan(known) and math.isnan(value)):
                 return
             raise StudyError(f"individual {place} has the score {known} already, was told {score}")
-        if self._fresh.get(place) != individual:
+        if self._current is None or not self._current.has_to_train(individual):
             raise StudyError(f"individual {place} ({individual.expression}) was not asked")
         nothing = np.empty(0, np.float32)
         outcome = Outcome(value, None, nothing, nothing, nothing, nothing)
         self._records.add_outcomes([(place, 0, outcome)], TOLD, self.config.training.epochs)
-        self._scores[place, TOLD, 0] = value
-        if not self._wanted():
+        self._current.add([(place, TOLD, 0, value)])
+        if not self._current.missing():
             self._finish_generation()
 
     def run(
@@ -161,7 +153,7 @@ class Study:
             while not self.is_finished:
                 if why := reason():
                     raise _StopError(why)
-                while self._missing():  # of the race, heat after heat
+                while self._now.missing():  # of the race, heat after heat
                     self._train(local, reason, on_trained)
                 self._finish_generation()
                 if on_generation and self._best is not None:
@@ -271,6 +263,12 @@ class Study:
         self._records.replace_config(given)
         return given
 
+    @property
+    def _now(self) -> CurrentGeneration:
+        """The current generation of a study that is not finished."""
+        assert self._current is not None
+        return self._current
+
     def _load(self) -> None:
         """Reads what is known: finished generations, the current one, what was told of it."""
         self._files.save_config(self.config)
@@ -281,15 +279,16 @@ class Study:
         self._front: list[Evaluation] = []
         self._known = KnownEvaluations()
         self._method: Method = method_of(self.config.search, self.config.seed)
-        self._scores: dict[tuple[Place, str, int], float] = {}  # of the current generation, by place, pool and seed
-        self._population: list[Individual] = []
-        self._fresh: dict[Place, Individual] = {}  # of the population, what has to be trained
+        self._current: CurrentGeneration | None = None  # None when all are finished
         self._generation = 0
         for number in self._records.generations():
             population = self._records.population(number)
             evaluations = self._records.evaluations(population)
             if not evaluations:
-                self._population = population
+                if not is_race(self.config, number):
+                    self._method.population()  # it is stored, but the method has to have made it
+                scores = self._records.scores(number)
+                self._current = CurrentGeneration(self.config, number, population, self._known, scores)
                 break
             for evaluation in evaluations:
                 if evaluation.source == "trained":
@@ -297,11 +296,7 @@ class Study:
             if not is_race(self.config, number):
                 self._method.recall(population, evaluations)
             self._extend(evaluations)
-        if self._population and not is_race(self.config, self._generation):
-            self._method.population()  # what is known of it is read, but the method has to have made it
-        if self._population:
-            self._take_up(self._records.scores(self._generation))
-        elif not self.is_finished:
+        if self._current is None and not self.is_finished:
             self._begin_generation()
 
     def _extend(self, evaluations: list[Evaluation]) -> None:
@@ -317,72 +312,33 @@ class Study:
     def _begin_generation(self) -> None:
         if is_race(self.config, self._generation):
             finalists = self._method.finalists(self.config.search.finalists)
-            self._population = race_population(finalists, self._generation)
+            population = race_population(finalists, self._generation)
         else:
-            self._population = self._method.population()
-        self._take_up({})
-        self._records.add_population(self.config, self._population)
-
-    def _take_up(self, scores: dict[tuple[Place, str, int], float]) -> None:
-        """Begins or goes on with the current population, of which some trials may have their scores."""
-        racing = is_race(self.config, self._generation)
-        self._fresh = {i.place: i for i in (self._population if racing else to_train(self._population, self._known))}
-        self._scores = scores
-
-    def _missing(self) -> list[Run]:
-        """The runs that the current generation lacks; of the race, those of its current heat."""
-        if is_race(self.config, self._generation):
-            runs = runs_of_race(self.config, self._population, self._race_scores())
-        else:
-            runs = runs_of(self.config, self._generation, list(self._fresh.values()))
-        return [
-            run
-            for run in runs
-            if (run.individual.place, run.pool, run.seed) not in self._scores
-            and (run.individual.place, TOLD, 0) not in self._scores
-        ]
-
-    def _wanted(self) -> list[Individual]:
-        """What lacks a score, of the current generation's formulas that are not known."""
-        return list(dict.fromkeys(run.individual for run in self._missing()))
-
-    def _race_scores(self) -> dict[tuple[Place, str, int], float]:
-        """The scores of the race; one that was told from outside stands for all runs of its finalist."""
-        scores = dict(self._scores)
-        told = {place: score for (place, pool, _), score in self._scores.items() if pool == TOLD}
-        while told:
-            runs = runs_of_race(self.config, self._population, scores)
-            added = {
-                (i.place, p, s): told[i.place] for i, p, s in runs if i.place in told and (i.place, p, s) not in scores
-            }
-            if not added:
-                break
-            scores |= added
-        return scores
+            population = self._method.population()
+        self._current = CurrentGeneration(self.config, self._generation, population, self._known, {})
+        self._records.add_population(self.config, population)
 
     def _told_before(self, individual: Individual) -> float | None:
         """The score that an individual has been told, in this generation or an earlier one; None where it has none."""
-        if self._fresh.get(individual.place) == individual:
-            return self._scores.get((individual.place, TOLD, 0))
+        if self._current is not None and self._current.has_to_train(individual):
+            return self._current.told(individual)
         evaluated = (e for e in self._history if e.individual == individual and e.source == "trained")
         return next((e.score for e in evaluated), None)
 
     def _train(self, local: Local, reason: Callable[[], str | None], on_trained: Callable[[int], None] | None) -> None:
         """Trains what the current generation lacks; stores outcomes as they come. Raises _StopError in between."""
-        config, generation = self.config, self._generation
-        missing = self._missing()
+        config, current = self.config, self._now
+        missing = current.missing()
         work = [
             (run.individual.place, run.seed, Trial(config.search.schedule(run.individual.expression), run.seed))
             for run in missing
         ]
-        if not work:
-            return
-        pool = missing[0].pool  # a generation's runs are all judged on one
+        pool = missing[0].pool
 
         def landed(outcomes: Mapping[int, Outcome]) -> None:
             rows = [(work[number][0], work[number][1], outcome) for number, outcome in outcomes.items()]
             self._records.add_outcomes(rows, pool, config.training.epochs)
-            self._scores |= {(place, pool, seed): outcome.score for place, seed, outcome in rows}
+            current.add((place, pool, seed, outcome.score) for place, seed, outcome in rows)
             if on_trained:
                 on_trained(len(outcomes))
             if why := reason():
@@ -391,36 +347,29 @@ class Study:
         try:
             local.run([trial for *_, trial in work], config.training.epochs, pool, on_outcomes=landed)
         except _StopError:
-            if self._wanted():
+            if current.missing():
                 raise  # otherwise the generation is whole, and is finished first
-        failures = self._records.failures(generation)
+        failures = self._records.failures(current.number)
         if failures and not self._records.any_trained():
-            self._records.forget_failures(generation)
-            self._scores = self._records.scores(generation)
-            raise StudyError(f"every training of generation {generation + 1} failed; the first with: {failures[0]}")
+            self._records.forget_failures(current.number)
+            current.replace_scores(self._records.scores(current.number))
+            raise StudyError(f"every training of generation {current.number + 1} failed; the first with: {failures[0]}")
 
     def _finish_generation(self) -> None:
         """Evaluates the current generation, whose trials are all there, and begins the next one.
 
         Where a write fails, the study closes: what it holds in memory is ahead of what is stored.
         """
-        racing = is_race(self.config, self._generation)
-        scores: dict[Place, list[float]] = {}
-        for (place, pool, _), score in sorted(self._scores.items(), key=lambda item: item[0][2]):
-            if pool == TOLD or (place, TOLD, 0) not in self._scores:
-                scores.setdefault(place, []).append(score)
         try:
-            if racing:
-                evaluations = evaluate_race(self.config, self._population, self._race_scores())
-            else:
-                evaluations = evaluate(self.config, self._population, self._known, scores)
+            evaluations = self._now.evaluate()
+            if not self._now.is_race:
                 self._method.learn(evaluations)
             best, front = self._best, self._front
             self._extend(evaluations)
             self._records.finish_generation(evaluations, self._front)
             self._is_dirty = True
             self._write_news(best, front)
-            self._population, self._fresh = [], {}
+            self._current = None
             if not self.is_finished:
                 self._begin_generation()
         except BaseException:
@@ -456,19 +405,6 @@ class Study:
             training_seconds=training_seconds,
             seconds=seconds,
         )
-
-
-def _holder(directory: Path) -> str:
-    """Who writes a study, for the message to whoever may not."""
-    try:
-        database = Database.open(directory / DATABASE, write=False)
-    except StudyError:
-        return "another process"
-    try:
-        writer = Records(database).writer()
-    finally:
-        database.close()
-    return str(writer) if writer and writer.ended_at is None else "another process"
 
 
 def local_executor(config: Config, device_count: int | None = None) -> Local:

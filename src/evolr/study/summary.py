@@ -12,10 +12,9 @@ from evolr.errors import EvolrError, RunDirectoryError
 from evolr.expression import Expression, parse
 from evolr.schedule import Schedule
 from evolr.search.archive import fingerprint
-from evolr.study.database import Database
+from evolr.study.database import DATABASE, Database
 from evolr.study.lock import is_held
 from evolr.study.records import Records
-from evolr.study.run_directory import DATABASE
 
 _ALIKE = 4  # formulas that are looked at for each that is wanted: some have the same values
 

@@ -1,0 +1,84 @@
+"""The program: its options that several commands share, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evolr import __version__
+from evolr.errors import ConfigError, EvolrError
+from evolr.interruption import end_now
+
+app = typer.Typer(
+    name="evolr",
+    help="Evolves learning-rate schedules by genetic programming.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RUNS = Path("runs")
+"""The folder of run directories that nobody named."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Devices = Annotated[int | None, typer.Option("--devices", help="Devices to train on; all of them by default.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting by its dotted name: --set search.elites=2."),
+]
+
+
+def main() -> None:
+    """The program. Turns what evolr raises on purpose into a message and exit code 2."""
+    signal.signal(signal.SIGINT, end_now)
+    try:
+        app()
+        sys.stdout.flush()
+    except EvolrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    import msgspec
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+
+
+def read_settings(texts: list[str] | None) -> dict[str, Any]:
+    """`name=value` pairs, the values read as TOML; a bare word is a string."""
+    import tomllib
+
+    settings: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigError(f"--set expects NAME=VALUE with a dotted name, got {text!r}")
+        try:
+            settings[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[name] = value
+    return settings

@@ -1,0 +1,174 @@
+"""The commands that search: evolve, run, and the list of runs."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evolr.cli.app import RUNS, Devices, Json, Quiet, Settings, app, print_json, read_settings
+from evolr.cli.judge import compare_run, print_comparison
+from evolr.errors import ConfigError, EvolrError
+from evolr.interruption import Interruption
+
+if TYPE_CHECKING:
+    from evolr.config import Config
+
+
+def search(
+    context: typer.Context,
+    preset: Annotated[str | None, typer.Option(help="The preset to start from; original by default.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings, on top of the preset.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="The run directory: a new one, or one to go on with; runs/PRESET-N by default.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The study's seed.")] = None,
+    problem: Annotated[str | None, typer.Option(help="The problem, by name.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="The optimiser, by name.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each training of the search.")] = None,
+    population: Annotated[int | None, typer.Option(help="Individuals in a population.")] = None,
+    generations: Annotated[int | None, typer.Option(help="Populations evaluated, the first included.")] = None,
+    tournament: Annotated[int | None, typer.Option(help="Individuals in a tournament selection.")] = None,
+    functions: Annotated[str | None, typer.Option(help="Functions, separated by commas.")] = None,
+    terminals: Annotated[str | None, typer.Option(help="Signals and `constant`, separated by commas.")] = None,
+    transform: Annotated[str | None, typer.Option(help="linear or log.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Training runs of each individual.")] = None,
+    setting: Settings = None,
+    max_time: Annotated[str | None, typer.Option(help="Stop after this long: 90s, 15m, 2h.")] = None,
+    max_trainings: Annotated[int | None, typer.Option(help="Stop after this many trainings in all.", min=1)] = None,
+    target: Annotated[float | None, typer.Option(help="Stop when the champion's score reaches this.")] = None,
+    devices: Devices = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    from evolr.report import progress, tables
+    from evolr.study.database import DATABASE
+    from evolr.study.evolve import evolve
+    from evolr.study.results import Limits
+
+    given: dict[str, Any] = {
+        "seed": seed,
+        "problem.name": problem,
+        "training.optimizer.name": optimizer,
+        "training.epochs": epochs,
+        "search.population": population,
+        "search.generations": generations,
+        "search.tournament": tournament,
+        "search.functions": _names(functions),
+        "search.terminals": _names(terminals),
+        "search.transform": transform,
+        "search.seeds": seeds,
+        **read_settings(setting),
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    limits = Limits(None if max_time is None else _seconds(max_time), max_trainings, target)
+    path, resolved = _study_of(run, preset, config, given)
+    with Interruption(path / DATABASE) as interruption, _unused_removed(path, reserved=run is None):
+        with progress.searching(progress.display(quiet), resolved.problem.metric) as (on_trained, on_generation):
+            result = evolve(
+                resolved,
+                path,
+                limits,
+                device_count=devices,
+                should_stop=interruption.reason,
+                on_trained=on_trained,
+                on_generation=on_generation,
+            )
+        if result.stopped_by is not None:
+            interruption.leave()
+    document: dict[str, Any] = {
+        "run": str(path),
+        "expression": str(result.schedule.expression) if result.schedule else None,
+        "score": _number(result.champion.score) if result.champion else None,
+        "metric": resolved.problem.metric.name,
+        "stopped_by": result.stopped_by,
+        "trainings": result.trainings,
+        "seconds": result.seconds,
+        "training_seconds": result.training_seconds,
+    }
+    if not json:
+        out = progress.output()
+        if result.hall_of_fame:
+            out.print(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
+        out.print(tables.search_summary(result, resolved, path), soft_wrap=True, highlight=False)
+    if context.info_name == "run" and result.schedule is not None:
+        compared = compare_run(path, resolved, resolved.comparison, devices, quiet)
+        document["comparison"] = compared.document()
+        if not json:
+            print_comparison(compared, path)
+    if json:
+        print_json(document)
+
+
+app.command("evolve", help="Evolve a schedule in a run directory, or go on with one that was begun.")(search)
+app.command("run", help="Evolve a schedule, then compare it with the published baselines.")(search)
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="The folder to look in.")] = RUNS,
+    json: Json = False,
+) -> None:
+    """List the studies in a folder: where they stand and what they found, while they run too."""
+    from evolr.report import progress, tables
+    from evolr.study.summary import summaries
+
+    found = list(summaries(folder))
+    if json:
+        print_json({"runs": [tables.summary_document(path, summary) for path, summary in found]})
+    elif found:
+        progress.output().print(tables.runs_table(found))
+    else:
+        print(f"no studies in {folder}")
+
+
+def _study_of(run: Path | None, preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Path, Config]:
+    """The directory of a search and its configuration: the stored one, where it was begun before."""
+    from evolr.config import changed, resolve
+    from evolr.study.database import DATABASE
+    from evolr.study.evolve import stored_config
+    from evolr.study.run_directory import RunDirectory
+
+    if run is not None and preset is None and file is None and os.path.isfile(run / DATABASE):
+        return run, changed(stored_config(run), given)
+    resolved = resolve(preset or "original", file, given)
+    return run or RunDirectory.reserve(RUNS, preset or "original"), resolved
+
+
+@contextmanager
+def _unused_removed(path: Path, *, reserved: bool) -> Generator[None]:
+    """Where a search is refused before it begins, the directories that were made for it go again."""
+    try:
+        yield
+    except EvolrError:
+        if reserved:
+            with suppress(OSError):  # not empty, so in use
+                path.rmdir()
+                path.parent.rmdir()
+        raise
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _seconds(text: str) -> float:
+    """A time such as 90, 90s, 15m or 2h, in seconds."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"--max-time expects a time such as 90s, 15m or 2h, got {text!r}")
+    return seconds
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

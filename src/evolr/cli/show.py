@@ -1,0 +1,39 @@
+"""The command that shows a schedule: show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evolr.cli.app import Json, app, print_json
+from evolr.errors import ConfigError
+
+
+@app.command()
+def show(
+    what: Annotated[str, typer.Argument(help="A run directory, a schedule's JSON file, or a formula.")],
+    epochs: Annotated[int | None, typer.Option(help="Epochs of the curve; 30, or the run's.", min=1)] = None,
+    steps_per_epoch: Annotated[int | None, typer.Option(help="Steps of an epoch; 40, or the run's.", min=1)] = None,
+    transform: Annotated[str | None, typer.Option(help="With a formula: linear or log.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A PNG file to draw the curve to.")] = None,
+    json: Json = False,
+) -> None:
+    """Show a schedule: its formula, simplified and in LaTeX, and its learning-rate curve."""
+    from evolr.report import progress, shown
+
+    described = shown.describe(what, transform, epochs, steps_per_epoch)
+    if output is not None:
+        picture = described.picture()
+        try:
+            output.write_bytes(picture)
+        except OSError as error:
+            raise ConfigError(f"cannot write {output}: {error.strerror}") from error
+    if json:
+        print_json(described.document())
+        return
+    out = progress.output()
+    out.print(described.text(), soft_wrap=True, highlight=False, markup=False)
+    if described.front is not None:
+        out.print(described.front)
