@@ -359,3 +359,56 @@ def test_what_prove_refuses(evolr, arguments, message):
     assert (code, out) == (2, "")
     assert message in err
     assert not Path("x").exists()
+
+
+def test_explain_says_which_signals_matter(evolr, monkeypatch, tmp_path):
+    monkeypatch.setattr("evolr.contest.explanation.shared_directory", lambda: tmp_path / "shared")
+    terminals = ("--terminals", "progress,loss", "--set", "search.initial_depth=[1, 3]")
+    evolr("evolve", "--preset", "quadratic", *QUICK, *terminals, "--run", "mine", "-q")
+    code, out, _ = evolr("explain", "mine", "--seeds", "6")
+    assert code == 0
+    assert out.startswith("champion: ")
+    assert "frozen at" in out
+    assert Path("mine/explanation.png").read_bytes().startswith(b"\x89PNG")
+    document = json.loads(evolr("explain", "mine", "--seeds", "6", "--json", "-q")[1])
+    signals = sorted(parse((Path("mine") / "champion.txt").read_text().strip()).signals)
+    assert [frozen["signal"] for frozen in document["frozen"]] == signals
+    assert document == json.loads(Path("mine/explanation.json").read_bytes())
+    code, _, err = evolr("explain", "nothing")
+    assert (code, "not a run directory" in err) == (2, True)
+
+
+def test_a_run_is_drawn_with_its_front_and_its_knee_is_proposed(evolr):
+    evolr("evolve", "--preset", "quadratic", *QUICK, "--run", "mine", "-q")
+    code, out, _ = evolr("show", "mine", "-o", "mine.png")
+    assert code == 0
+    assert "best of each size" in out
+    assert Path("mine.png").read_bytes().startswith(b"\x89PNG")
+    document = json.loads(evolr("show", "mine", "--json")[1])
+    front = document["front"]
+    assert 0 <= front["knee"] < len(front["formulas"])
+    assert front["formulas"][-1]["expression"] == document["expression"]
+
+
+def test_a_rehearsal_does_not_touch_the_files_of_a_contest(evolr, monkeypatch, tmp_path):
+    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "shared")
+    evolr("evolve", "--preset", "quadratic", *QUICK, "--run", "mine", "-q")
+    assert evolr("prove", "mine", "--epochs", "1", "--budget", "16", "--seeds", "10", "-q")[0] == 0
+    before = Path("mine/contest.json").read_bytes()
+    evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "16", "-q")
+    assert Path("mine/contest.json").read_bytes() == before
+    assert json.loads(before)["verdict"][0].startswith("The evolved schedule")
+
+
+def test_a_contest_that_is_interrupted_says_how_it_goes_on(evolr):
+    evolr("evolve", "--preset", "quadratic", *QUICK, "--run", "mine", "-q")
+    command = [sys.executable, "-m", "evolr", "prove", "mine", "--budget", "160"]
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if "trainings" in line:
+                    process.send_signal(number)
+                    break
+            assert process.wait(timeout=60) == code
+            assert "the same command goes on" in process.stderr.read()

@@ -86,16 +86,18 @@ def hall_of_fame_table(front: Sequence[Evaluation], metric: Metric) -> Table:
 
 
 def front_table(rows: Iterable[tuple[int, float, Expression]], metric: Metric) -> Table:
-    """The table of (size, score, formula) rows, the knee marked."""
+    """The table of (size, score, formula) rows, the knee marked: the size beyond which size buys little."""
     rows = list(rows)
     readable = knee([r[0] for r in rows], [metric.fitness(r[1]) for r in rows]) if rows else -1
-    table = plain_table("best of each size; bold: the knee, beyond which size buys little")
+    table = plain_table("best of each size")
     table.add_column("size", justify="right")
     table.add_column(metric.name, justify="right")
+    table.add_column("")
     table.add_column("formula", overflow="fold")
     for place, (size, score, formula) in enumerate(rows):
-        style = "bold" if place == readable else ""
-        table.add_row(str(size), metric.text(score), ordinary_text(formula), style=style)
+        is_knee = place == readable and len(rows) > 2
+        cells = (str(size), metric.text(score), "knee" if is_knee else "", ordinary_text(formula))
+        table.add_row(*cells, style="bold" if is_knee else "")
     return table
 
 
