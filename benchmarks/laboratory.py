@@ -5,8 +5,8 @@
     python benchmarks/laboratory.py quadratic --runs 4000 --set search.youth=6 --name "youth 6"
 
 A variant is a line of configuration (VARIANTS, or --set with --name). Each searches with every study seed until its runs
-are spent; its twelve most promising formulas race on the selection pool (the same race for all; the variant «no race»
-takes the best single fitness instead), and the pick is judged anew: on quadratic by its expected final loss ÷ the known
+are spent; its twelve most promising formulas race on the selection pool (the same race for all, on top of those runs; the variant
+«no race» goes without and takes the best single fitness instead), and the pick is judged anew: on quadratic by its expected final loss ÷ the known
 optimum, on mnist1d-mlp by its accuracy on the selection pool over 32 fresh seeds. Studies are kept in --folder and gone on
 with, and no training is done twice, so the command may be interrupted and repeated. Results: results/laboratory-*.json.
 """
@@ -69,12 +69,8 @@ ON = {
 
 
 def configuration(problem, settings, seed):
-    settings = {**ON[problem], **settings, "seed": seed, "search.generations": 100_000, "search.finalists": 0}
-    if problem == "quadratic":
-        settings = {name: value for name, value in settings.items() if name != "search.terminals"} | {
-            "search.terminals": ON[problem]["search.terminals"]
-        }
-    return resolve("default", settings=settings)
+    fixed = {"seed": seed, "search.generations": 100_000, "search.finalists": 0}
+    return resolve("default", settings={**ON[problem], **settings, **fixed})
 
 
 def race(config, finalists, trainings):
@@ -114,6 +110,8 @@ def one(problem, name, settings, seed, *, runs, folder):
     path = folder / f"{problem}-{name.replace(' ', '-')}-{runs}-{seed}"
     evolve(config, path, Limits(trainings=runs))
     with Study(path) as study:
+        if study.champion is None:
+            raise SystemExit(f"{runs} runs are less than the first generation of «{name}»: give more --runs")
         finalists = study.promising(FINALISTS)
         champion = study.champion.expression
     trainings = Trainings(config, config.training.epochs, folder, folder / "shared")

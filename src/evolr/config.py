@@ -48,7 +48,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     transform, reference_lr, min_lr, max_lr: of every schedule; see Schedule.
     seeds: training runs of an individual; its fitness is their mean.
     initial_depth: least and greatest depth of the ramped half-and-half initialisation.
-    tournament: individuals drawn for each tournament selection. elites: best individuals copied unchanged.
+    tournament: individuals drawn for each tournament selection. elites: best individuals copied unchanged. Both of the
+        generational method alone.
     crossover, subtree_mutation, point_mutation, hoist_mutation, constant_mutation, growth_mutation: the probability
         that a child is made so; what they leave of 1 is the probability that it is a copy.
     max_depth, max_size: limits of a formula. An oversize child is discarded, a copy of its first parent takes
@@ -107,11 +108,11 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in ("elites", "finalists", "random_structures", "children"):
             _at_least(f"search.{name}", getattr(self, name), 0)
         _at_least("search.samples", self.samples, 4)
-        if self.method == "memetic" and not (self.seed_families or self.random_structures):
-            raise ConfigError("search.random_structures must be at least 1 where search.seed_families is false, got 0")
+        if self.method == "memetic":
+            self._check_memetic()
         _at_most("search.max_size", self.max_size, MAX_NODES)
         _at_most("search.max_depth", self.max_depth, MAX_NESTING)
-        for name in ("tournament", "elites"):
+        for name in ("tournament", "elites") if self.method == "generational" else ():
             if getattr(self, name) > self.population:
                 raise ConfigError(
                     f"search.{name} must be at most the population, {self.population}, got {getattr(self, name)}"
@@ -132,6 +133,18 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if (total := math.fsum(self.operators.values())) > 1 + 1e-9:
             raise ConfigError(f"search.{', '.join(self.operators)} must add up to at most 1, got {total:g}")
         self.schedule(Expression((0.0,)))  # raises for a transform or bounds out of range
+
+    def _check_memetic(self) -> None:
+        if not (self.seed_families or self.random_structures):
+            raise ConfigError("search.random_structures must be at least 1 where search.seed_families is false, got 0")
+        if self.population <= self.youth:
+            raise ConfigError(
+                f"search.population must be greater than search.youth, {self.youth}, so that good structures can stay; got "
+                f"{self.population}"
+            )
+        for name, needed in (("functions", "add"), ("functions", "mul"), ("terminals", CONSTANT)):
+            if needed not in getattr(self, name):
+                raise ConfigError(f"the memetic method tunes constants: search.{name} must hold {needed!r}")
 
     @property
     def operators(self) -> dict[str, float]:

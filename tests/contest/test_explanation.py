@@ -84,6 +84,8 @@ def test_what_cannot_be_explained_is_refused():
         ([1, 5, 30], [0.0, 0.9, 1.0], 1),
         ([1, 5, 9, 40], [0.0, 0.2, 0.95, 1.0], 2),
         ([1, 3, 5, 30], [-np.inf, 0.0, 0.9, 1.0], 2),
+        ([3, 8, 20], [0.68, 0.66, 0.675], 0),
+        ([3, 8, 20], [0.5, 0.5, 0.5], 0),
     ],
 )
 def test_the_knee_is_where_size_stops_buying(sizes, fitness, place):

@@ -1,19 +1,23 @@
 """Memetic search and the race of its finalists, as functions of what they are told."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from evolr.config import resolve
 from evolr.errors import ConfigError, StudyError
-from evolr.expression import ordinary_text, parse
+from evolr.expression import Expression, ordinary_text, parse
+from evolr.search.archive import fingerprint
 from evolr.search.evaluation import evaluate_race, race_population, runs_of_race
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.search.memetic import Memetic, _constants, _tunable, standard_structures
 from evolr.search.method import method_of
 
-CONFIG = resolve("default", settings={"search.population": 4, "search.samples": 6, "search.children": 5})
+CONFIG = resolve(
+    "default", settings={"search.population": 5, "search.youth": 2, "search.samples": 6, "search.children": 5}
+)
 SEARCH = CONFIG.search
 
 
@@ -46,16 +50,79 @@ def test_a_new_one_that_recalls_what_was_makes_the_same_next_population():
     method, history = evolved(6)
     other = Memetic(SEARCH, 1)
     for population, evaluations in history:
-        other.recall(population, evaluations)
+        other.recall(population)
+        other.learn(evaluations)
     assert other.population() == method.population()
     assert other.finalists(8) == method.finalists(8)
 
 
 def test_a_history_that_it_would_not_have_made_is_refused():
     _, history = evolved(2)
-    (population, evaluations), _ = history
+    (population, _), _ = history
     with pytest.raises(StudyError, match="another version"):
-        Memetic(SEARCH, 1).recall(population[::-1], evaluations)
+        Memetic(SEARCH, 1).recall(population[::-1])
+    with pytest.raises(StudyError, match="another version"):
+        Memetic(SEARCH, 1).recall(population[:-1])
+
+
+def test_a_history_whose_last_bits_are_another_processors_is_gone_on_with():
+    _, history = evolved(3)
+    other = Memetic(SEARCH, 1)
+
+    def nudged(individual):
+        tokens = [
+            t * (1 + 1e-15) if isinstance(t, float) and not t.is_integer() and t != math.pi else t
+            for t in individual.expression.tokens
+        ]
+        return replace(individual, expression=Expression(tuple(tokens)))
+
+    for population, evaluations in history:
+        theirs = [nudged(i) for i in population]
+        other.recall(theirs)
+        other.learn([replace(e, individual=i) for e, i in zip(evaluations, theirs, strict=True)])
+    assert other.population()
+
+
+def test_twins_live_side_by_side_and_one_can_make_room():
+    small = resolve(
+        "default", settings={"search.population": 3, "search.youth": 2, "search.max_size": 12, "search.max_depth": 6}
+    ).search
+    for seed in range(8):
+        evolved(25, seed, search=small)
+    method, _ = evolved(1)
+    twin = method._niche(method._niches[0].structure, Place(9, 9), 0.6)
+    method._niches.append(twin)
+    method._niches.remove(twin)
+    assert twin not in method._niches
+
+
+def test_points_that_are_all_alike_end_nothing():
+    method, _ = evolved(300, judge=lambda _: 0.5)
+    assert all(np.isfinite(niche.strategy.mean).all() for niche in method._niches)
+
+
+def test_the_first_structures_do_not_share_their_luck():
+    method = Memetic(SEARCH, 1)
+    method.population()
+    firsts = [
+        tuple(np.round(niche.points[0] - niche.strategy.mean, 6)) for niche in method._niches if len(niche.scales) == 3
+    ]
+    assert len(set(firsts)) == len(firsts) > 1
+
+
+def test_no_child_is_a_twin_of_a_living_structure():
+    method, _ = evolved(12)
+    living = {fingerprint(niche.centre()) for niche in method._niches}
+    born = [i for i in method.population() if i.operator not in ("cma", "copy")]
+    assert born
+    assert not living & {fingerprint(i.expression) for i in born}
+
+
+def test_the_fittest_structure_is_never_thrown_away():
+    method, history = evolved(30)
+    best = max(niche.fitness for niche in [*method._niches, *method._past])
+    assert max(niche.fitness for niche in method._niches) == best
+    assert history
 
 
 def test_it_tunes_constants_towards_what_is_fit():
@@ -74,7 +141,8 @@ def test_populations_are_of_points_and_children_within_the_limits():
             continue
         assert len([o for o in operators if o != "cma"]) == SEARCH.children
         for individual in population:
-            assert individual.expression.size <= SEARCH.max_size + 2
+            assert individual.expression.size <= SEARCH.max_size
+            assert individual.expression.depth <= SEARCH.max_depth
             assert individual.parents
             assert all(parent.generation < generation for parent in individual.parents)
     assert len(history[-1][0]) <= (SEARCH.population + SEARCH.youth) * SEARCH.samples + SEARCH.children
@@ -135,11 +203,20 @@ def test_every_structure_has_two_constants_to_tune_at_least(text):
         ({"search.seed_families": False, "search.random_structures": 0}, "search.random_structures must be at least 1"),
         ({"search.method": "memetical"}, "search.method"),
         ({"search.growth_mutation": 0.9}, "add up to at most 1"),
+        ({"search.population": 4}, "search.population must be greater than search.youth, 4"),
+        ({"search.functions": ["sub", "div"]}, "search.functions must hold 'add'"),
+        ({"search.terminals": ["progress"]}, "search.terminals must hold 'constant'"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         resolve("default", settings=settings)
+
+
+def test_a_language_in_which_no_structure_fits_is_refused():
+    tiny = resolve("default", settings={"search.max_size": 1, "search.initial_depth": [1, 1]}).search
+    with pytest.raises(ConfigError, match="no structure with a signal"):
+        Memetic(tiny, 0).population()
 
 
 # --- the race -----------------------------------------------------------------------------------------------------------
@@ -171,12 +248,20 @@ def test_each_heat_keeps_a_third_and_triples_the_seeds():
     assert len({seed for _, _, seed in scores}) == 54
 
 
-def test_who_went_out_ranks_below_all_who_stayed_whatever_luck_it_had():
+def test_who_went_out_ranks_below_all_who_stayed_in_the_order_of_its_own_heat():
     evaluations, scores = raced(24, lambda slot: slot / 1000, noise=0.05)
     count = {e.individual.place: sum(place == e.individual.place for place, _, _ in scores) for e in evaluations}
-    longest = min(e.fitness for e in evaluations if count[e.individual.place] == 54)
-    assert all(e.fitness <= longest for e in evaluations if count[e.individual.place] < 54)
-    assert any(e.score > longest for e in evaluations if count[e.individual.place] < 54)
+    by_heat = [[e.fitness for e in evaluations if count[e.individual.place] == runs] for runs in (54, 18, 6)]
+    assert min(by_heat[0]) > max(by_heat[1])
+    assert min(by_heat[1]) > max(by_heat[2])
+    assert len(set(by_heat[2])) == len(by_heat[2])
+    assert all(e.score == e.fitness for e in evaluations)
+
+
+def test_a_finalist_that_diverges_in_the_last_heat_takes_nobody_with_it():
+    late = iter(range(10_000))
+    evaluations, _ = raced(24, lambda slot: math.nan if slot == 23 and next(late) > 20 else slot / 100)
+    assert sum(math.isfinite(e.fitness) for e in evaluations) == 23
 
 
 def test_a_finalist_that_diverges_loses():

@@ -15,7 +15,8 @@ from tests.study.test_resume import interrupted_after
 
 RACING = {
     "search.method": "memetic",
-    "search.population": 3,
+    "search.population": 4,
+    "search.youth": 2,
     "search.samples": 4,
     "search.children": 2,
     "search.random_structures": 4,
@@ -89,6 +90,42 @@ def test_a_race_can_be_asked_and_told():
     with Study("mine") as again:
         assert again.ask() == []
     assert asked > 40
+
+
+def test_a_study_that_stopped_in_its_race_is_judged_by_what_it_knew_before(tmp_path):
+    path = tmp_path / "run"
+    with Study(path, CONFIG) as study:
+        while not study._current.is_race:
+            for individual in study.ask():
+                study.tell(individual, abs(individual.expression.size - 4.0) + 1.0)
+    assert summarise(path).champion is not None
+    assert len(best_schedules(path, 3)) == 3
+
+
+def test_a_race_in_which_everything_diverges_leaves_the_champion_that_there_was():
+    with Study("mine", CONFIG) as study:
+        before = None
+        while individuals := study.ask():
+            racing = study._current.is_race
+            before = before or (study.champion if racing else None)
+            for individual in individuals:
+                study.tell(individual, math.nan if racing else abs(individual.expression.size - 4.0) + 1.0)
+        assert study.champion == before
+    assert summarise(Path("mine")).champion == before
+
+
+def test_an_unfinished_generation_that_was_tampered_with_is_refused(tmp_path):
+    import sqlite3
+
+    path = tmp_path / "run"
+    with Study(path, CONFIG) as study:
+        study.run(should_stop=lambda: "enough")
+    connection = sqlite3.connect(path / "study.db")
+    connection.execute("UPDATE individual SET expression = 'sin(progress)' WHERE generation = 0 AND slot = 1")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StudyError, match="not what this search makes"):
+        Study(path)
 
 
 def test_a_generational_search_can_race_too():

@@ -108,7 +108,10 @@ def knee(sizes: Sequence[int], fitness: Sequence[float]) -> int:
     if len(finite) < 3:
         return len(sizes) - 1
     x, y = (np.array([values[place] for place in finite], np.float64) for values in (sizes, fitness))
-    above = (y - y[0]) / (y[-1] - y[0]) - (x - x[0]) / (x[-1] - x[0])
+    gained = y.max() - y[0]
+    if gained <= 0:
+        return finite[0]
+    above = (y - y[0]) / gained - (x - x[0]) / (x[-1] - x[0])
     return finite[int(above.argmax())]
 
 

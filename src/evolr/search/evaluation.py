@@ -90,20 +90,30 @@ def runs_of_race(config: Config, finalists: Sequence[Individual], scores: Scores
 
 
 def evaluate_race(config: Config, finalists: Sequence[Individual], scores: Scores) -> list[Evaluation]:
-    """The evaluation of each finalist by the mean of its runs. Who went out in a heat is no fitter than who stayed."""
+    """The evaluation of each finalist by the mean of its runs.
+
+    Who went out in a heat ranks below all who stayed: its score is lowered to just below theirs where its luck in fewer
+    runs was better.
+    """
     metric = config.problem.metric
-    heats = _heats(config, finalists, scores)
+    sign = 1.0 if metric.higher_is_better else -1.0
     evaluations: dict[Place, Evaluation] = {}
-    floor = math.inf
-    for heat in reversed(heats):
+    ceiling = math.inf
+    for heat in reversed(_heats(config, finalists, scores)):
         runs: dict[Individual, list[float]] = {}
         for individual, pool, seed in heat:
-            runs.setdefault(individual, []).append(scores[individual.place, pool, seed])
-        for individual, own in runs.items():
-            score = float(np.mean(own))
-            fitness = min(metric.fitness(score), floor)
-            evaluations.setdefault(individual.place, Evaluation(individual, fitness, score))
-        floor = min(e.fitness for e in evaluations.values())
+            if individual.place not in evaluations:
+                runs.setdefault(individual, []).append(scores[individual.place, pool, seed])
+        means = {individual: metric.fitness(float(np.mean(own))) for individual, own in runs.items()}
+        is_last = not evaluations
+        for individual in sorted(means, key=lambda i: -means[i]):
+            fitness = means[individual]
+            if not is_last and math.isfinite(fitness):
+                fitness = min(fitness, math.nextafter(ceiling, -math.inf))
+            if math.isfinite(fitness):
+                ceiling = min(ceiling, fitness)
+            score = sign * fitness if math.isfinite(fitness) else math.nan
+            evaluations[individual.place] = Evaluation(individual, fitness, score)
     return [evaluations[individual.place] for individual in finalists]
 
 

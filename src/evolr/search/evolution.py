@@ -37,8 +37,8 @@ class Generational:
         for evaluation in evaluations:
             self._best.setdefault(evaluation.individual.expression, evaluation)
 
-    def recall(self, population: Sequence[Individual], evaluations: Sequence[Evaluation]) -> None:
-        self.learn(evaluations)
+    def recall(self, population: Sequence[Individual]) -> None:
+        """Nothing to do: the next population is a function of the evaluations alone."""
 
     def finalists(self, count: int) -> list[Evaluation]:
         """The fittest different formulas; of equals the smallest, then the earliest."""

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.config import Search
-from evolr.errors import StudyError
+from evolr.errors import ConfigError, StudyError
 from evolr.expression import Expression, Token
 from evolr.randomness import generator, seed_from
 from evolr.search import variation
@@ -39,11 +39,12 @@ _ATTEMPTS: Final = 30  # at a child that is new and within the limits
 _MOST_CONSTANTS: Final = 40
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Niche:
     """A structure and its search for constants.
 
-    strategy: a cmaes.CMA over the constants divided by their scales. birth: the individual that it began with.
+    strategy: a cmaes.CMA over the constants divided by their scales; restarts: how often it has begun again. birth: the
+    individual that it began with.
     history: of each generation, the mean fitness of the better half of its points.
     """
 
@@ -51,6 +52,7 @@ class _Niche:
     scales: NDArray[np.float64]
     strategy: Any
     birth: Place
+    restarts: int = 0
     history: list[float] = field(default_factory=list[float])
     points: list[NDArray[np.float64]] = field(default_factory=list[NDArray[np.float64]])  # of the latest generation
 
@@ -71,8 +73,17 @@ class _Niche:
         ranked = np.sort([max(value, -1e300) for value in fitness])
         self.history.append(float(np.mean(ranked[len(ranked) // 2 :])))
         worst_first = {value: rank for rank, value in enumerate(sorted(set(fitness)))}
+        if len(worst_first) == 1:
+            return  # points that are all alike say nothing of where to go
         # By rank: the strategy looks at the order alone, and an infinity has no place in its arithmetic.
         self.strategy.tell([(p, -float(worst_first[f])) for p, f in zip(self.points, fitness, strict=True)])
+
+    def recall(self, individuals: Sequence[Individual]) -> None:
+        """Takes the constants of individuals that were made before for the points of the latest `ask`."""
+        for number, individual in enumerate(individuals):
+            if individual.expression != _with_constants(self.structure, self.points[number] * self.scales):
+                values = [individual.expression.tokens[place] for place in _constants(self.structure)]
+                self.points[number] = np.array(values, np.float64) / self.scales
 
     def centre(self) -> Expression:
         """The structure with the constants that the strategy has come to."""
@@ -94,7 +105,8 @@ class Memetic:
 
     def population(self) -> list[Individual]:
         if self._generation == 0:
-            self._niches = [self._niche(structure, Place(0, 0), _SEED_SIGMA) for structure in self._first_structures()]
+            structures = self._first_structures()
+            self._niches = [self._niche(s, Place(0, number), _SEED_SIGMA) for number, s in enumerate(structures)]
         individuals: list[Individual] = []
         self._asked = []
         for niche in self._niches:
@@ -112,6 +124,9 @@ class Memetic:
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
         for niche, slots in self._asked:
             niche.tell([evaluations[slot].fitness for slot in slots])
+            if niche.strategy.should_stop():  # it has come to rest: look again around where it is
+                niche.restarts += 1
+                niche.strategy = self._strategy(niche.strategy.mean, _CHILD_SIGMA, niche.birth, niche.restarts)
             if self._generation == 0:
                 niche.birth = evaluations[max(slots, key=lambda slot: evaluations[slot].fitness)].individual.place
         self._niches.sort(key=lambda niche: -niche.fitness)
@@ -133,18 +148,25 @@ class Memetic:
                 self._past.append(worst)
         self._generation += 1
 
-    def recall(self, population: Sequence[Individual], evaluations: Sequence[Evaluation]) -> None:
-        if self.population() != list(population):
-            generation = population[0].place.generation
+    def recall(self, population: Sequence[Individual]) -> None:
+        made = self.population()
+        if [(i.place, i.parents) for i in made] != [(i.place, i.parents) for i in population] or not all(
+            _shape(one.expression) == _shape(other.expression)
+            for one, other in zip(made, population, strict=True)
+            if one.operator in ("initial", "cma")
+        ):
             raise StudyError(
-                f"generation {generation + 1} is not what this search makes of those before it: another version of evolr, "
-                "numpy or cmaes made it; go on with that one"
+                f"generation {self._generation + 1} is not what this search makes of those before it: another version of "
+                "evolr, or another program, made it; go on with that one"
             )
-        self.learn(evaluations)
+        # Where its arithmetic differed in the last bits, on another processor say, what was made then is what counts.
+        for niche, slots in self._asked:
+            niche.recall([population[slot] for slot in slots])
 
     def finalists(self, count: int) -> list[Evaluation]:
         """The centres of the best niches, past ones too; and of each size the best, for the front of sizes."""
-        judged = [n for n in [*self._niches, *self._past] if n.age >= min(_MEMORY, self._generation)]
+        everyone = [niche for niche in [*self._niches, *self._past] if niche.age > 0]
+        judged = [niche for niche in everyone if niche.age >= _MEMORY] or everyone
         ranked = sorted(judged, key=lambda niche: -niche.fitness)
         smallest_first = sorted(ranked, key=lambda niche: niche.structure.size)
         front: list[_Niche] = []
@@ -157,7 +179,7 @@ class Memetic:
             centre = niche.centre()
             individual = Individual(niche.birth, centre, "finalist", (niche.birth,))
             different.setdefault(fingerprint(centre), Evaluation(individual, niche.fitness, math.nan))
-        return list(different.values())[:count]
+        return sorted(list(different.values())[:count], key=lambda e: -e.fitness)
 
     # --- the parts ------------------------------------------------------------------------------------------------------
 
@@ -166,31 +188,39 @@ class Memetic:
 
     def _first_structures(self) -> list[Expression]:
         """The standard families that the language can say, and random trees."""
-        seeded = standard_structures(self._search) if self._search.seed_families else []
-        structures = list(seeded)
-        number = 0
-        while len(structures) < len(seeded) + self._search.random_structures:
+        structures = standard_structures(self._search) if self._search.seed_families else []
+        wanted = len(structures) + self._search.random_structures
+        for number in range(_ATTEMPTS * self._search.random_structures):
             rng = generator(self._seed, 0, number, "structure")
-            tree = variation.ramped_half_and_half(rng, self._words, number, self._search.initial_depth)
-            number += 1
-            if not is_oversize(self._search, tree) and (tree.signals or number > 10 * self._search.random_structures):
+            least, most = self._search.initial_depth
+            deepest = most - number // self._search.random_structures % most  # lower, where higher ones do not fit
+            tree = variation.ramped_half_and_half(rng, self._words, number, (min(least, deepest), deepest))
+            if len(structures) < wanted and tree.signals and not is_oversize(self._search, _tunable(tree)):
                 structures.append(tree)
+        if not structures:
+            raise ConfigError(
+                "no structure with a signal comes about within search.max_size, search.max_depth and the language: raise "
+                "the limits, or give more functions and terminals"
+            )
         return structures
 
     def _niche(self, structure: Expression, birth: Place, sigma: float) -> _Niche:
-        from cmaes import CMA
-
         structure = _tunable(structure)
         values = np.array([structure.tokens[place] for place in _constants(structure)], np.float64)
         scales = _RELATIVE_SPREAD * np.abs(values) + _LEAST_SPREAD
-        key = seed_from(self._seed, birth.generation, len(self._niches), birth.slot, "strategy")
-        strategy = CMA(mean=values / scales, sigma=sigma, population_size=self._search.samples, seed=key)
-        return _Niche(structure, scales, strategy, birth)
+        return _Niche(structure, scales, self._strategy(values / scales, sigma, birth, 0), birth)
+
+    def _strategy(self, mean: NDArray[np.float64], sigma: float, birth: Place, restarts: int) -> Any:
+        from cmaes import CMA
+
+        key = seed_from(self._seed, *birth, restarts, "strategy")
+        return CMA(mean=np.array(mean), sigma=sigma, population_size=self._search.samples, seed=key)
 
     def _child(self, place: Place) -> Individual:
-        """A child of good niches that is no known formula's twin; a copy of its parent where none comes about."""
+        """A child of good niches that is no living one's twin; a copy of its parent where none comes about."""
         rng = generator(self._seed, *place, "child")
-        grown = [niche for niche in self._niches if niche.age >= min(2, self._generation)]
+        grown = [niche for niche in self._niches if niche.age >= 2] or self._niches
+        living = {fingerprint(niche.centre()) for niche in self._niches}
 
         def parent() -> _Niche:
             return grown[min(rng.integers(len(grown), size=2))]  # they are sorted: a tournament of two
@@ -199,9 +229,8 @@ class Memetic:
             mother, father = parent(), grown[rng.integers(len(grown))]
             operator = draw_operator(rng, self._search)
             tree = variation.vary(rng, operator, mother.centre(), father.centre, self._words, depth=_CHILD_DEPTH)
-            if tree == mother.structure or operator == "copy":
-                continue
-            if tree.signals and not is_oversize(self._search, tree) and len(_constants(tree)) <= _MOST_CONSTANTS:
+            fits = not is_oversize(self._search, _tunable(tree)) and len(_constants(tree)) <= _MOST_CONSTANTS
+            if tree.signals and fits and fingerprint(tree) not in living:
                 parents = (mother.birth, father.birth) if operator == "crossover" else (mother.birth,)
                 return Individual(place, tree, operator, parents)
         mother = parent()
@@ -227,7 +256,7 @@ def standard_structures(search: Search) -> list[Expression]:
         else:
             tree = family.schedule().expression
         said = {token for token in tree.tokens if isinstance(token, str)}
-        if tree.signals and said <= words and not is_oversize(search, tree):
+        if tree.signals and said <= words and not is_oversize(search, _tunable(tree)):
             structures.append(tree)
     return structures
 
@@ -242,6 +271,12 @@ def _tunable(structure: Expression) -> Expression:
     if count == 0:
         return Expression(("add", 0.01, "mul", 1.01, *structure.tokens))
     return structure if count > 1 else Expression(("mul", 1.01, *structure.tokens))
+
+
+def _shape(expression: Expression) -> tuple[Token | None, ...]:
+    """The tokens, without the values of what is tuned."""
+    tuned = set(_constants(expression))
+    return tuple(None if place in tuned else token for place, token in enumerate(expression.tokens))
 
 
 def _constants(expression: Expression) -> list[int]:

@@ -24,8 +24,11 @@ class Method(Protocol):
         """Takes up the evaluations of the population, in its order."""
         ...
 
-    def recall(self, population: Sequence[Individual], evaluations: Sequence[Evaluation]) -> None:
-        """Takes up a population that was made and evaluated before, by another of its kind, from the beginning on."""
+    def recall(self, population: Sequence[Individual]) -> None:
+        """Takes a population that another of its kind made, in the place of its own next one.
+
+        Raises StudyError where it could not have been made by these settings.
+        """
         ...
 
     def finalists(self, count: int) -> list[Evaluation]:

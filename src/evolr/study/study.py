@@ -254,12 +254,12 @@ class Study:
         if changes:
             shown = "; ".join(f"{name} is {old}, was asked to be {new}" for name, (old, new) in changes.items())
             raise StudyError(f"{self.directory} was begun with other settings: {shown}. Begin another study for these")
-        if grown and stored.search.finalists and len(self._records.generations()) > stored.search.generations:
-            raise StudyError(f"the finalists of {self.directory} race already: its generations cannot grow any more")
         if grown and given.search.generations < stored.search.generations:
             raise StudyError(
                 f"{self.directory} is to have {grown[0]} generations; they may grow, not shrink to {grown[1]}"
             )
+        if grown and stored.search.finalists and len(self._records.generations()) > stored.search.generations:
+            raise StudyError(f"the finalists of {self.directory} race already: its generations cannot grow any more")
         self._records.replace_config(given)
         return given
 
@@ -284,9 +284,9 @@ class Study:
         for number in self._records.generations():
             population = self._records.population(number)
             evaluations = self._records.evaluations(population)
+            if not is_race(self.config, number):
+                self._method.recall(population)
             if not evaluations:
-                if not is_race(self.config, number):
-                    self._method.population()  # it is stored, but the method has to have made it
                 scores = self._records.scores(number)
                 self._current = CurrentGeneration(self.config, number, population, self._known, scores)
                 break
@@ -294,15 +294,15 @@ class Study:
                 if evaluation.source == "trained":
                     self._known.add(evaluation)
             if not is_race(self.config, number):
-                self._method.recall(population, evaluations)
+                self._method.learn(evaluations)
             self._extend(evaluations)
         if self._current is None and not self.is_finished:
             self._begin_generation()
 
     def _extend(self, evaluations: list[Evaluation]) -> None:
         """Takes up the evaluations of a finished generation."""
-        if is_race(self.config, self._generation):  # its word is the last: it judges on another pool, with more runs
-            self._best, self._front = None, []
+        if is_race(self.config, self._generation) and any(math.isfinite(e.fitness) for e in evaluations):
+            self._best, self._front = None, []  # its word is the last: it judges on another pool, with more runs
         self._history += evaluations
         self._last = evaluations
         self._best = champion(evaluations if self._best is None else [self._best, *evaluations])

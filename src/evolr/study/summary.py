@@ -75,7 +75,10 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
     try:
         records = Records(database)
         search = records.config().search
-        race = search.generations if search.finalists and len(records.generations()) > search.generations else None
+        finished = database.rows(
+            "SELECT 1 FROM generation WHERE number = ? AND finished_at IS NOT NULL", (search.generations,)
+        )
+        race = search.generations if search.finalists and finished else None
         found: dict[bytes, tuple[Schedule, float]] = {}
         for formula, score in records.best_trained(_ALIKE * count, race):
             expression = parse(formula)
