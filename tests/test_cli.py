@@ -363,7 +363,7 @@ def test_what_prove_refuses(evolr, arguments, message):
 
 def test_explain_says_which_signals_matter(evolr, monkeypatch, tmp_path):
     monkeypatch.setattr("evolr.contest.explanation.shared_directory", lambda: tmp_path / "shared")
-    terminals = ("--terminals", "progress,loss", "--set", "search.initial_depth=[1, 3]")
+    terminals = ("--terminals", "progress,loss,constant", "--set", "search.initial_depth=[1, 3]")
     evolr("evolve", "--preset", "quadratic", *QUICK, *terminals, "--run", "mine", "-q")
     code, out, _ = evolr("explain", "mine", "--seeds", "6")
     assert code == 0

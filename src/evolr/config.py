@@ -213,6 +213,26 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         require_signals(self.problem, [t for t in self.search.terminals if t != CONSTANT])
 
 
+_MEMETIC: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "method": "memetic",
+        "population": 8,
+        "functions": list(EXTENDED_SET),
+        "constant_range": [-3.0, 3.0],
+        "transform": "log",
+        "max_size": 60,
+        "max_depth": 20,
+        "crossover": 0.2,
+        "subtree_mutation": 0.13,
+        "point_mutation": 0.1,
+        "hoist_mutation": 0.12,
+        "constant_mutation": 0.0,
+        "growth_mutation": 0.45,
+        "seed_families": True,
+    }
+)
+"""The memetic search of the presets below."""
+
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         # The first experiment to the letter; the defaults above are its settings, and it names the rest.
@@ -222,23 +242,10 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "problem": {"name": "mnist1d-mlp"},
             "training": {"epochs": 30},
             "search": {
-                "method": "memetic",
-                "population": 8,
+                **_MEMETIC,
                 "generations": 40,
-                "functions": list(EXTENDED_SET),
                 "terminals": ["progress", "loss", "loss_ema", "val_loss", CONSTANT],
-                "constant_range": [-3.0, 3.0],
-                "transform": "log",
-                "max_size": 60,
-                "max_depth": 20,
-                "crossover": 0.2,
-                "subtree_mutation": 0.13,
-                "point_mutation": 0.1,
-                "hoist_mutation": 0.12,
-                "constant_mutation": 0.0,
-                "growth_mutation": 0.45,
                 "finalists": 24,
-                "seed_families": True,
             },
         },
         # The problem with a known optimum.
@@ -246,15 +253,15 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "problem": {"name": "quadratic"},
             "training": {"epochs": 10, "optimizer": {"name": "sgd"}},
             "search": {
-                "population": 100,
-                "generations": 60,
+                **_MEMETIC,
+                "population": 10,
+                "generations": 80,
                 "terminals": ["progress", CONSTANT],
-                "constant_range": [-5.0, 5.0],
-                "transform": "log",
-                "reference_lr": 0.1,
+                "reference_lr": 0.01,
                 "max_lr": 10.0,
                 "seeds": 16,
-                "tournament": 5,
+                "finalists": 24,
+                "race_seeds": 64,
             },
             "comparison": {"epochs": 10, "seeds": 256, "base_lr": 0.1},
         },

@@ -5,6 +5,16 @@ import sqlite3
 from evolr.config import resolve
 
 SETTINGS = {
+    "problem.name": "quadratic",
+    "training.optimizer.name": "sgd",
+    "search.terminals": ["progress", "constant"],
+    "search.constant_range": [-5.0, 5.0],
+    "search.transform": "log",
+    "search.reference_lr": 0.1,
+    "search.max_lr": 10.0,
+    "comparison.epochs": 10,
+    "comparison.seeds": 256,
+    "comparison.base_lr": 0.1,
     "problem.dimension": 3,
     "problem.steps_per_epoch": 4,
     "training.epochs": 2,
@@ -16,7 +26,7 @@ SETTINGS = {
 
 
 def small(**changes):
-    return resolve("quadratic", settings={**SETTINGS, **changes})
+    return resolve("original", settings={**SETTINGS, **changes})
 
 
 def remembered(path):
