@@ -14,7 +14,18 @@ from evolr import __version__, cli
 from evolr.expression import parse
 from evolr.schedule import Schedule
 
-QUICK = ("--population", "6", "--generations", "2", "--epochs", "1", "--set", "comparison.epochs=2")
+QUICK = (
+    "--population",
+    "6",
+    "--generations",
+    "2",
+    "--epochs",
+    "1",
+    "--set",
+    "comparison.epochs=2",
+    "--set",
+    "search.youth=2",
+)
 PUBLISHED = "(((epoch mul -0.001537) mul -0.75568) sub -0.001537)"
 
 
