@@ -195,16 +195,13 @@ _LINES: Final = "".join(f" + r{i}*{_part(f'x{i}', f'w{i}')}" for i in range(3))
 _CUBICS: Final = "".join(f" + {u}*(c{i} + {u}*(b{i} + {u}*a{i}))" for i in range(3) for u in [_part(f"x{i}", f"w{i}")])
 
 
-FREE_CURVE: Final = "free curve"
-
-
 def free_curve(knots: int = 7) -> Family:
     """Any open-loop shape: a line in log space through evenly spaced knots, each of them free."""
     names = [f"lr{k}" for k in range(knots)]
     width = repr(1 / (knots - 1))
     rises = [f"(log({b}) - log({a}))*{_part(repr(k / (knots - 1)), width)}" for k, (a, b) in enumerate(pairwise(names))]
     constants = tuple(FreeConstant(name, 1e-6, 2.0, 1e-2, "log", is_rate=True) for name in names)
-    return Family(FREE_CURVE, f"exp(log({names[0]}) + {' + '.join(rises)})", constants, "no one's: a reference")
+    return Family("free curve", f"exp(log({names[0]}) + {' + '.join(rises)})", constants, "no one's: a reference")
 
 
 _FAMILIES = (

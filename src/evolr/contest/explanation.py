@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -107,13 +108,7 @@ def _wanted(schedule: Schedule, seeds: list[int]) -> list[Wanted]:
 def _frozen(schedule: Schedule, name: str, value: float) -> Schedule:
     """The schedule that takes a signal to be what it is at its median."""
     tokens = tuple(value if token == name else token for token in schedule.expression.tokens)
-    return Schedule(
-        expression=Expression(tokens),
-        transform=schedule.transform,
-        min_lr=schedule.min_lr,
-        max_lr=schedule.max_lr,
-        reference_lr=schedule.reference_lr,
-    )
+    return msgspec.structs.replace(schedule, expression=Expression(tokens))
 
 
 def _median(name: str, outcomes: list[Outcome], config: Config) -> float:

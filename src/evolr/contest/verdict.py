@@ -22,7 +22,7 @@ def verdict(result: ContestResult) -> list[str]:
     contenders, seeds, spent = len(result.entries) - 1, len(result.seeds), result.settings.budget
     needed = seeds_needed(contenders)
     if needed > seeds:
-        told = _count(seeds, "seed")
+        told = count(seeds, "seed")
         return [
             f"Nothing can be said: with {told} no difference could be told, whatever the scores; {contenders} contenders "
             f"need {needed}."
@@ -38,12 +38,12 @@ def verdict(result: ContestResult) -> list[str]:
         and spent < result.evolved.trained // result.config.search.seeds * result.config.search.seeds
     ):
         sentences.append(
-            f"The budgets are not equal: {_count(result.evolved.trained, 'training run')} for the search, {spent} for each "
+            f"The budgets are not equal: {count(result.evolved.trained, 'training run')} for the search, {spent} for each "
             "contender. That flatters the evolved schedule."
         )
     if spent < (least := LEAST_CANDIDATES * result.config.search.seeds):
         sentences.append(
-            f"With {_count(spent, 'training run')} each the families are hardly tuned: take {least} at least."
+            f"With {count(spent, 'training run')} each the families are hardly tuned: take {least} at least."
         )
     if result.looks > 1:
         sentences.append(
@@ -66,22 +66,27 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def count(number: int, noun: str) -> str:
+    """1 seed, 2 seeds."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _claim(result: ContestResult) -> str:
     groups: dict[Relation, list[Entry]] = {}
     for entry in result.others:
         if entry.result.pairs is not None:
             groups.setdefault(entry.result.pairs.relation, []).append(entry)
-    count = len(result.entries) - 1
+    contenders = len(result.entries) - 1
     beaten = groups.pop("better than", [])
     if not beaten:
-        parts = [f"The {EVOLVED} schedule beats none of {count} contenders"]
+        parts = [f"The {EVOLVED} schedule beats none of {contenders} contenders"]
     else:
-        number = f"all {count}" if len(beaten) == count else f"{len(beaten)} of {count}"
+        number = f"all {contenders}" if len(beaten) == contenders else f"{len(beaten)} of {contenders}"
         parts = [f"The {EVOLVED} schedule beats {number} contenders at p < {claim_level(beaten):g}"]
     for relation in ("worse than", "not distinguishable from", "with too few seeds to be told from"):
         if entries := groups.get(relation):
             if relation == "worse than":
-                number = f"all {count}" if len(entries) == count else f"{len(entries)}"
+                number = f"all {contenders}" if len(entries) == contenders else f"{len(entries)}"
                 parts.append(
                     f"it is worse than {number} at p < {claim_level(entries):g}: {listed([e.name for e in entries])}"
                 )
@@ -132,7 +137,3 @@ def seeds_needed(contenders: int) -> int:
     while contenders * 2.0 ** (1 - seeds) >= SIGNIFICANCE:
         seeds += 1
     return seeds
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -12,9 +12,8 @@ import evolr
 from evolr.config import problem_name
 from evolr.contest.results import ContestResult, Entry
 from evolr.contest.statistics import CONFIDENCE
-from evolr.contest.verdict import verdict
+from evolr.contest.verdict import count, verdict
 from evolr.expression import ordinary_text
-from evolr.report.tables import count as _count
 from evolr.report.tables import difference_text, plain_table, score_text
 
 _COLUMNS = ("contender", "{metric}", "minus evolved", "p (Holm)", "optimism", "P(better)", "d")
@@ -58,9 +57,9 @@ def page(result: ContestResult) -> str:
         "",
         f"**How.** {_search_text(result)} Families found their candidates by Optuna's multivariate TPE sampler and random search "
         f"by drawing formulas of the same language, with {settings.budget} training runs each at "
-        f"{_count(settings.epochs, 'epoch')} ({result.config.search.seeds} a candidate), on the fitness pool. The {many} best "
+        f"{count(settings.epochs, 'epoch')} ({result.config.search.seeds} a candidate), on the fitness pool. The {many} best "
         f"of each contender ran from {first} fresh seeds on the selection pool, the {few} best of these from {second} more, "
-        f"and one went forward. The final: {_count(len(result.seeds), 'fresh seed')}, the same initial weights and batch "
+        f"and one went forward. The final: {count(len(result.seeds), 'fresh seed')}, the same initial weights and batch "
         f"order for all, judged on the {settings.pool} pool"
         + (", which nothing else sees." if settings.pool == "test" else "."),
         "",
@@ -85,7 +84,7 @@ def page(result: ContestResult) -> str:
 
 def summary(result: ContestResult, path: Path) -> str:
     """What the terminal says below the table."""
-    runs = f"{_count(result.trained, 'training run')}, {result.remembered} remembered"
+    runs = f"{count(result.trained, 'training run')}, {result.remembered} remembered"
     proven = result.champion.result.schedule
     lines = [*verdict(result), f"proven: {ordinary_text(proven.expression)}"]
     if proven != result.evolved.candidates[0].schedule:
@@ -100,15 +99,15 @@ def _search_text(result: ContestResult) -> str:
     if evolved.trained is None or evolved.epochs is None:
         return f"The evolved schedule was {evolved.source}."
     return (
-        f"The evolved schedule was found by its study with {_count(evolved.trained, 'training run')} at "
-        f"{_count(evolved.epochs, 'epoch')}."
+        f"The evolved schedule was found by its study with {count(evolved.trained, 'training run')} at "
+        f"{count(evolved.epochs, 'epoch')}."
     )
 
 
 def _title(result: ContestResult) -> str:
     config, settings = result.config, result.settings
     problem = f"{problem_name(config.problem)}, {config.training.optimizer.name}"
-    return f"{problem}, {_count(settings.epochs, 'epoch')}, {_count(len(result.seeds), 'seed')}, {settings.pool} pool"
+    return f"{problem}, {count(settings.epochs, 'epoch')}, {count(len(result.seeds), 'seed')}, {settings.pool} pool"
 
 
 def _cells(entry: Entry, result: ContestResult) -> list[str]:

@@ -13,7 +13,7 @@ from evolr.config import Config, problem_name
 from evolr.contest.comparison import CHAMPION, ComparisonResult
 from evolr.contest.explanation import Explanation
 from evolr.contest.statistics import CONFIDENCE, Pairs
-from evolr.contest.verdict import listed
+from evolr.contest.verdict import count, listed
 from evolr.errors import EvolrError
 from evolr.expression import Expression, ordinary_text
 from evolr.problems import Metric
@@ -197,7 +197,3 @@ def difference_text(metric: Metric, pairs: Pairs) -> str:
 def plain_table(title: str) -> Table:
     """A table in evolr's look."""
     return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
