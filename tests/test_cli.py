@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evolr import __version__, cli
+from evolr import __version__
 from evolr.expression import parse
 from evolr.schedule import Schedule
 
@@ -27,20 +27,6 @@ QUICK = (
     "search.youth=2",
 )
 PUBLISHED = "(((epoch mul -0.001537) mul -0.75568) sub -0.001537)"
-
-
-@pytest.fixture
-def evolr(monkeypatch, capsys):
-    """Runs a command line in this process; gives exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["evolr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out, captured.err
-
-    return run
 
 
 def names(path):

@@ -5,6 +5,7 @@ EvolrError
 ├── ScheduleError        a schedule, or a schedule document, that is not understood
 ├── ConfigError          a setting that is unknown, of the wrong type or out of range
 ├── ProblemError         a problem that cannot serve what is asked of it
+├── MissingExtraError    a library that an optional part of evolr needs is not installed
 ├── RunDirectoryError    a run directory that cannot be created, read or written
 └── StudyError           a study that cannot be opened, or not written now, or was told what it cannot take
     └── StudyLockedError a study that another process is writing
@@ -46,6 +47,13 @@ class ConfigError(EvolrError, ValueError):
 
 class ProblemError(EvolrError, ValueError):
     """A problem that cannot serve what is asked of it."""
+
+
+class MissingExtraError(EvolrError, ImportError):
+    """A library that an optional part of evolr needs is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs a library that is not installed: pip install 'evolr[{extra}]'")
 
 
 class RunDirectoryError(EvolrError):

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 
 from evolr.expression import PRIMITIVES, SIGNALS, Expression, parse
 from evolr.schedule import Schedule
-from evolr.training.interpreter import FUNCTIONS, learning_rate, pack_schedules
+from evolr.training.interpreter import learning_rate, pack_schedules
+from evolr.training.primitives import FUNCTIONS
 from tests.contracts.primitives import check_back_end
 from tests.expression.strategies import expressions
 

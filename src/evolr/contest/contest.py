@@ -23,6 +23,7 @@ import numpy as np
 
 from evolr.config import Config
 from evolr.contest.contender import Contender, contender
+from evolr.contest.explanation import typical_curve
 from evolr.contest.results import EVOLVED, FROZEN, ContestResult, Entry, Evolved, Finalist, Settings
 from evolr.contest.statistics import corrected
 from evolr.contest.trainings import Trainings, Wanted
@@ -30,7 +31,7 @@ from evolr.contest.tuning import Candidate, FamilyTuner, RandomSearch, best_of, 
 from evolr.errors import ConfigError
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
-from evolr.standard import FAMILIES, frozen
+from evolr.standard import FAMILIES
 from evolr.training.task import Trial
 
 RANDOM_SEARCH: Final = RandomSearch.name
@@ -109,12 +110,8 @@ def _frozen(champion: Schedule, settings: Settings, trainings: Trainings) -> dic
     """
     if champion.expression.is_open_loop:
         return {}
-    wanted = [Wanted(Trial(champion, seed), is_shared=False) for seed in _race_seeds(settings)[1]]
-    outcomes = trainings.outcomes(wanted, "selection", keep_steps=True)
-    rates = [o.learning_rates for o in outcomes if o.learning_rates is not None]
-    if any(outcome.diverged for outcome in outcomes):
-        return {}
-    return {FROZEN: frozen(np.median(rates, axis=0).tolist())}
+    typical = typical_curve(champion, _race_seeds(settings)[1], trainings)
+    return {} if typical is None else {FROZEN: typical}
 
 
 def _final(

@@ -6,7 +6,7 @@ trained again so, from the same seeds. A signal whose freezing changes nothing i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from evolr.expression.signals import STALE_THRESHOLD
 from evolr.expression.simplify import simplified
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
+from evolr.standard import frozen
 from evolr.study.run_directory import RunDirectory
 from evolr.study.summary import summarise
 from evolr.training.task import Outcome, Trial
@@ -96,12 +97,46 @@ def explain(
         for k, (name, schedule) in enumerate(others.items())
     ]
     pairs = corrected([f.pairs for f in found if f.pairs is not None])
-    frozen = {name: (medians[name], replace(f, pairs=p)) for name, f, p in zip(others, found, pairs, strict=True)}
+    without = {name: (medians[name], replace(f, pairs=p)) for name, f, p in zip(others, found, pairs, strict=True)}
     rates = np.array([o.learning_rates for o in own])
-    return Explanation(config, champion, simplified(champion.expression), epochs, whole, rates, frozen)
+    return Explanation(config, champion, simplified(champion.expression), epochs, whole, rates, without)
 
 
-def _wanted(schedule: Schedule, seeds: list[int]) -> list[Wanted]:
+def typical_curve(schedule: Schedule, seeds: Sequence[int], trainings: Trainings) -> Schedule | None:
+    """A schedule frozen: the median of its learning rates over trainings from these seeds, as a curve of its own.
+
+    None where a training diverged: the median of those that did not would not be the schedule's.
+    """
+    outcomes = trainings.outcomes(_wanted(schedule, seeds), POOL, keep_steps=True)
+    if any(outcome.diverged for outcome in outcomes):
+        return None
+    return frozen(np.median([o.learning_rates for o in outcomes if o.learning_rates is not None], axis=0).tolist())
+
+
+def freeze(directory: Path | str, *, seeds: int = 16, device_count: int | None = None) -> Schedule:
+    """The champion of a study as the curve that it typically follows, for where nobody can tell it the loss.
+
+    Raises StudyError where there is no champion, where it reads no live signal, and where a training of it diverges.
+    """
+    path = RunDirectory.open(Path(directory)).path
+    summary = summarise(path)
+    if summary.champion is None:
+        raise StudyError(f"{path} has no champion yet: go on with its search first")
+    if summary.champion.expression.is_open_loop:
+        raise StudyError(f"the champion of {path} reads nothing of the training: it is its own curve, not to be frozen")
+    drawn = [seed_from(summary.config.seed, k, "explanation") for k in range(seeds)]
+    epochs = summary.config.training.epochs
+    trainings = Trainings(summary.config, epochs, path, shared_directory(), device_count=device_count)
+    try:
+        curve = typical_curve(summary.champion, drawn, trainings)
+    finally:
+        trainings.close()
+    if curve is None:
+        raise StudyError(f"a training under the champion of {path} diverges: it has no typical curve")
+    return curve
+
+
+def _wanted(schedule: Schedule, seeds: Sequence[int]) -> list[Wanted]:
     return [Wanted(Trial(schedule, seed), is_shared=False) for seed in seeds]
 
 

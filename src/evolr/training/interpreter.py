@@ -1,40 +1,21 @@
 """The learning rate of one step, computed inside the compiled training step.
 
-The JAX float32 back end of the expression language: each name of the table has its function here, with the
-meaning of the NumPy reference in expression/primitives.py.
+The programs of a population are data, so one compiled step serves any formulas.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR, POW_RANGE, PRIMITIVES
+from evolr.expression.primitives import PRIMITIVES
 from evolr.expression.program import OPCODES, pack, stack_depth
 from evolr.schedule import LOG_LIMIT, Schedule
-
-Scalar = jax.Array
-
-FUNCTIONS: Final[dict[str, Callable[..., Scalar]]] = {
-    "add": jnp.add,
-    "sub": jnp.subtract,
-    "mul": jnp.multiply,
-    "div": lambda a, b: jnp.where(jnp.abs(b) < DIV_THRESHOLD, 1.0, a / b),
-    "sin": jnp.sin,
-    "cos": jnp.cos,
-    "exp": lambda a: jnp.exp(jnp.clip(a, -EXP_LIMIT, EXP_LIMIT)),
-    "log": lambda a: jnp.log(jnp.maximum(jnp.abs(a), LOG_FLOOR)),
-    "floor": jnp.floor,
-    "min": jnp.minimum,
-    "max": jnp.maximum,
-    "where": lambda a, b, c: jnp.where(a > 0, b, c),
-    "sqrt": lambda a: jnp.sqrt(jnp.abs(a)),
-    "pow": lambda a, b: jnp.clip(jnp.power(jnp.maximum(jnp.abs(a), LOG_FLOOR), b), *POW_RANGE),
-}
+from evolr.training.primitives import FUNCTIONS, Scalar
 
 _MAX_ARITY = max(p.arity for p in PRIMITIVES.values())
 _ARITIES = np.array([0, 0, *(PRIMITIVES[name].arity for name in OPCODES)], np.int32)

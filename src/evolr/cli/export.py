@@ -1,0 +1,56 @@
+"""The command that hands a schedule over: export."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evolr.cli.app import Devices, app
+from evolr.errors import ConfigError
+
+
+@app.command()
+def export(
+    what: Annotated[str, typer.Argument(help="A run directory, a schedule's JSON file, or a formula.")],
+    to: Annotated[str, typer.Option("--to", help="python, torch, optax, keras, lightning or huggingface.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file; stdout by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Of a run: the champion's typical learning rates, as a curve of its own.")
+    ] = False,
+    transform: Annotated[str | None, typer.Option(help="With a formula: linear or log.")] = None,
+    devices: Devices = None,
+) -> None:
+    """Export a schedule as code for a framework: one Python file that needs no evolr."""
+    from evolr.export.targets import source
+    from evolr.report import shown
+
+    if output is not None and output.exists() and not force:
+        raise ConfigError(f"{output} exists already; name another file, or --force to write over it")
+    if output is not None and not output.parent.is_dir():
+        raise ConfigError(f"there is no directory {output.parent} to write {output.name} in")
+    described = shown.describe(what, transform, None, None)
+    schedule, provenance = described.schedule, dict(described.provenance)
+    if frozen:
+        if described.summary is None:
+            raise ConfigError("--frozen belongs to a run directory: it trains under the champion to see what it does")
+        from evolr.contest.explanation import freeze
+
+        schedule = freeze(what, device_count=devices)
+        provenance["frozen"] = "the median learning rates of the champion's trainings, a line through knots"
+    text = source(schedule, to, provenance)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    temporary = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, output)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ConfigError(f"cannot write {output}: {error.strerror}") from error
+    typer.echo(f"saved: {output}", err=True)

@@ -1,0 +1,1 @@
+"""What is handed over: a schedule as a file of code that needs no evolr."""

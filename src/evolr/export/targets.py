@@ -1,0 +1,242 @@
+"""The targets of an export: what each is for, which signals it can supply, and how its file is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from evolr.errors import ScheduleError, unknown_name
+from evolr.export.document import document
+from evolr.export.formula import JAX
+from evolr.export.linking import Import
+from evolr.expression import SIGNALS
+from evolr.loop import CLOCK
+from evolr.schedule import Schedule
+
+_ANY: Final = Import("typing", "Any", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a schedule can be exported to.
+
+    supplies: the signals that it can. extra: of evolr's, whose library the file needs. write: (schedule, provenance) →
+    the file's text.
+    """
+
+    name: str
+    meaning: str
+    supplies: frozenset[str]
+    write: Callable[[Schedule, Mapping[str, Any]], str]
+
+
+def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None = None) -> str:
+    """The text of a Python file that holds a schedule for a target, and needs no evolr.
+
+    >>> from evolr.expression import parse
+    >>> "def learning_rate(*, progress: float)" in source(Schedule(expression=parse("1 - progress")), "python")
+    True
+
+    provenance: what the file's docstring is to say of where the schedule comes from.
+    Raises ScheduleError for an unknown target, and where the schedule reads a signal that the target cannot supply.
+    """
+    if target not in TARGETS:
+        raise ScheduleError(unknown_name("target", target, TARGETS))
+    chosen = TARGETS[target]
+    if missing := sorted(schedule.signals - chosen.supplies):
+        able = [t.name for t in TARGETS.values() if schedule.signals <= t.supplies]
+        raise ScheduleError(
+            f"the target {target!r} cannot supply {', '.join(missing)}, which the schedule reads; {', '.join(able)} can. "
+            "Or export its typical curve, frozen: --frozen"
+        )
+    return chosen.write(schedule, provenance or {})
+
+
+def _python(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
+    given = {"progress": "step / total_steps", "step": "step", "epoch": "epoch", "epoch_progress": "batch / batches"}
+    arguments = [f"{name}={given.get(name, name)}" for name in SIGNALS if name in schedule.signals]
+    call = ", ".join(arguments) if len(arguments) < 4 else "\n        " + ",\n        ".join(arguments) + ",\n    "
+    usage = f"for step in range(total_steps):\n    lr = learning_rate({call})\n    ..."
+    return document(schedule, provenance, usage=usage)
+
+
+def _told(schedule: Schedule) -> tuple[str, str]:
+    """The arguments of a training's first losses, and of a step's, as far as the schedule reads them."""
+    first: list[str] = []
+    if schedule.signals & {"loss", "loss_ema"}:
+        first.append("loss=first_loss")
+    if "val_loss" in schedule.signals:
+        first.append("val_loss=first_val_loss")
+    return "".join(f", {argument}" for argument in first), "loss=loss" if "loss=first_loss" in first else ""
+
+
+def _validates(schedule: Schedule) -> bool:
+    return bool(schedule.signals & {"val_loss", "stale_epochs"})
+
+
+def _torch(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
+    first, step = _told(schedule)
+    usage = f"""
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+horizon = {{"total_steps": epochs * len(loader), "steps_per_epoch": len(loader)}}
+lr_scheduler = scheduler(optimizer, **horizon{first})
+for epoch in range(epochs):
+    for inputs, targets in loader:
+        ...
+        optimizer.step()
+        lr_scheduler.step({step})
+"""
+    if _validates(schedule):
+        usage += "    lr_scheduler.observe(val_loss=validate(model))\n"
+    return document(
+        schedule,
+        provenance,
+        usage=usage,
+        roots=[("evolr.torch", "ExpressionLR")],
+        imports=[_ANY],
+        closing='''
+def scheduler(optimizer: Optimizer, *, total_steps: int, steps_per_epoch: int = 1, **settings: Any) -> ExpressionLR:
+    """The scheduler of this schedule; for the settings see ExpressionLR."""
+    return ExpressionLR(optimizer, Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **settings)
+''',
+    )
+
+
+def _huggingface(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
+    usage = """
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+lr_scheduler = scheduler(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+trainer = transformers.Trainer(model, arguments, optimizers=(optimizer, lr_scheduler), ...)
+"""
+    return document(
+        schedule,
+        provenance,
+        usage=usage,
+        roots=[("evolr.torch", "lr_lambda")],
+        imports=[Import("torch.optim", "Optimizer", None), Import("torch.optim.lr_scheduler", "LambdaLR", None)],
+        closing='''
+def scheduler(optimizer: Optimizer, *, total_steps: int, steps_per_epoch: int = 1) -> LambdaLR:
+    """The schedule as torch's LambdaLR; parameter groups keep their ratio to the optimiser's lr."""
+    base_lr = float(optimizer.defaults["lr"])
+    return LambdaLR(optimizer, lr_lambda(Champion, base_lr, total_steps=total_steps, steps_per_epoch=steps_per_epoch))
+''',
+    )
+
+
+def _optax(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
+    if schedule.expression.is_open_loop:
+        return document(
+            schedule,
+            provenance,
+            usage="optimizer = optax.adam(schedule(total_steps=3000, steps_per_epoch=100))",
+            roots=[("evolr.loop", "open_loop_rates")],
+            imports=[Import("jax.numpy", None, "jnp"), Import("optax", None, None)],
+            closing='''
+def schedule(*, total_steps: int, steps_per_epoch: int = 1) -> optax.Schedule:
+    """The learning rate of each count, for any optimiser of optax; from total_steps on, that of the last step."""
+    rates = jnp.asarray(open_loop_rates(Champion, total_steps, steps_per_epoch), jnp.float32)
+    return lambda count: rates[jnp.minimum(count, total_steps - 1)]
+''',
+        )
+    first, _ = _told(schedule)
+    told = ("value=loss, " if "loss=" in first else "") + ("val_loss=val_loss" if _validates(schedule) else "")
+    usage = f"""
+optimizer = optax.chain(optax.scale_by_adam(), scale_by_champion(total_steps=3000, steps_per_epoch=100))
+updates, state = optimizer.update(gradients, state, parameters, {told.rstrip(", ")})
+"""
+    return document(
+        schedule,
+        provenance,
+        usage=usage,
+        dialect=JAX,
+        roots=[("evolr.optax", "scaled_by")],
+        imports=[Import("optax", None, None), Import("jax", None, None)],
+        closing='''
+def scale_by_champion(
+    *, total_steps: int, steps_per_epoch: int = 1, flip_sign: bool = True
+) -> optax.GradientTransformationExtraArgs:
+    """Multiplies updates by this schedule's learning rate: the last link of a chain."""
+    return scaled_by(Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, flip_sign=flip_sign)
+''',
+    )
+
+
+def _keras(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
+    if schedule.expression.is_open_loop:
+        return document(
+            schedule,
+            provenance,
+            usage="optimizer = keras.optimizers.Adam(ChampionSchedule(total_steps=3000, steps_per_epoch=100))",
+            roots=[("evolr.keras", "RatesSchedule")],
+            imports=[Import("keras", None, None)],
+            closing='''
+@keras.saving.register_keras_serializable("evolved")
+class ChampionSchedule(RatesSchedule):
+    """This schedule for any optimiser of Keras. Import this file before you load a model that was saved with it."""
+
+    def __init__(self, *, total_steps: int, steps_per_epoch: int = 1) -> None:
+        super().__init__(Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+''',
+        )
+    first, _ = _told(schedule)
+    return document(
+        schedule,
+        provenance,
+        usage=f"""
+feedback = callback(total_steps=epochs * batches, steps_per_epoch=batches{first})
+model.fit(x, y, validation_data=(x_val, y_val), epochs=epochs, callbacks=[feedback])
+""",
+        roots=[("evolr.keras", "ExpressionCallback")],
+        imports=[_ANY],
+        closing='''
+def callback(*, total_steps: int, steps_per_epoch: int = 1, **first_losses: Any) -> ExpressionCallback:
+    """The callback of this schedule; first_losses: loss and val_loss of the untrained network."""
+    return ExpressionCallback(Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **first_losses)
+''',
+    )
+
+
+def _lightning(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
+    first, _ = _told(schedule)
+    is_fed = not schedule.expression.is_open_loop
+    usage = f"""
+def configure_optimizers(self):
+    optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
+    scheduler = lr_scheduler(optimizer, self.trainer{first})
+    return {{"optimizer": optimizer, "lr_scheduler": scheduler}}
+"""
+    if is_fed:
+        usage += '\ntrainer = lightning.Trainer(callbacks=[TellLosses("val_loss")], ...)\n'
+    return document(
+        schedule,
+        provenance,
+        usage=usage,
+        roots=[("evolr.torch", "ExpressionLR"), *([("evolr.lightning", "TellLosses")] if is_fed else [])],
+        imports=[_ANY, Import("lightning.pytorch", "Trainer", None)],
+        closing='''
+def lr_scheduler(optimizer: Optimizer, trainer: Trainer, **first_losses: Any) -> dict[str, Any]:
+    """What configure_optimizers returns as "lr_scheduler"; first_losses: loss and val_loss of the untrained network."""
+    total_steps = int(trainer.estimated_stepping_batches)
+    steps_per_epoch = total_steps // (trainer.max_epochs or 1)
+    scheduler = ExpressionLR(
+        optimizer, Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **first_losses
+    )
+    return {"scheduler": scheduler, "interval": "step"}
+''',
+    )
+
+
+_EVERY: Final = frozenset(SIGNALS)
+_TARGETS = (
+    Target("python", "a function, with `math` alone", _EVERY, _python),
+    Target("torch", "a learning-rate scheduler", _EVERY, _torch),
+    Target("optax", "an optax.Schedule, or a transformation that is told the loss", _EVERY, _optax),
+    Target("keras", "a LearningRateSchedule, or a callback that hears the loss", _EVERY, _keras),
+    Target("lightning", "what configure_optimizers returns, and a callback that tells the loss", _EVERY, _lightning),
+    Target("huggingface", "a LambdaLR for transformers.Trainer", frozenset(CLOCK), _huggingface),
+)
+
+TARGETS: Final[Mapping[str, Target]] = MappingProxyType({target.name: target for target in _TARGETS})
+"""Every target by name."""

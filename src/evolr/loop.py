@@ -1,0 +1,222 @@
+"""A training as its schedule sees it, in plain Python: what every training loop outside evolr's own needs.
+
+The population trainer computes the signals inside its compiled step (training/programs.py); a loop in PyTorch, Keras or
+plain Python gets the same ones from here. The exporter hands this file's definitions over as they stand.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from evolr.errors import ScheduleError
+from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD
+
+CLOCK: Final = ("epoch", "progress", "step", "epoch_progress")
+"""The signals that follow from the number of the step; all others are told by the training."""
+
+
+class Rule(Protocol):
+    """What gives a learning rate: an `evolr.Schedule`, or the one that an exported file holds."""
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """The signals that it reads."""
+        ...
+
+    def at(self, **signals: Any) -> float:
+        """The learning rate where its signals have these values."""
+        ...
+
+
+def clock(step: int, total_steps: int, steps_per_epoch: int) -> dict[str, float]:
+    """The signals of a step that follow from its number. Beyond the last step time stands still."""
+    step = min(step, total_steps - 1)
+    return {
+        "epoch": step // steps_per_epoch,
+        "progress": step / total_steps,
+        "step": step,
+        "epoch_progress": step % steps_per_epoch / steps_per_epoch,
+    }
+
+
+def checked_horizon(total_steps: int, steps_per_epoch: int) -> tuple[int, int]:
+    """The two numbers; raises ScheduleError where they are no horizon."""
+    given: dict[str, Any] = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    for name, count in given.items():
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ScheduleError(f"{name} must be a whole number of at least 1, got {count!r}")
+    return total_steps, steps_per_epoch
+
+
+def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int = 1) -> list[float]:
+    """The learning rate of every step, for a rule that needs no training to say it.
+
+    Raises ScheduleError where it reads a signal that only a training can tell.
+    """
+    checked_horizon(total_steps, steps_per_epoch)
+    if live := sorted(rule.signals.difference(CLOCK)):
+        raise ScheduleError(
+            f"the schedule reads {', '.join(live)}, which only a running training can tell, so it has no curve of its "
+            "own; use a form that is fed with the loss, or freeze it to its typical curve: evolr export RUN --frozen"
+        )
+    horizon = (clock(step, total_steps, steps_per_epoch) for step in range(total_steps))
+    return [rule.at(**{name: now[name] for name in rule.signals}) for now in horizon]
+
+
+class Loop:
+    """A training under a schedule, from one optimiser step to the next.
+
+        loop = Loop(schedule, total_steps=1000, steps_per_epoch=100, loss=first_loss, val_loss=first_val_loss)
+        for batch in batches:
+            train(batch, lr=loop.learning_rate)
+            loop.step(loss=loss)                # after each optimiser step
+            loop.observe(val_loss=val_loss)     # after each validation
+
+    total_steps: optimiser steps of the whole training, which `progress` is a part of. steps_per_epoch: those that
+    share an `epoch`. loss, val_loss: of the untrained network, on the first batch and in validation; needed where the
+    schedule reads them. A training that goes on beyond total_steps stays where it is, and is warned once.
+
+    Raises ScheduleError for a horizon below 1 and for a signal that the schedule reads and nobody gave.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        *,
+        total_steps: int,
+        steps_per_epoch: int = 1,
+        loss: Any = None,
+        val_loss: Any = None,
+    ) -> None:
+        self._rule = rule
+        self._horizon = checked_horizon(total_steps, steps_per_epoch)
+        self._reads_loss = not rule.signals.isdisjoint(("loss", "loss_ema"))
+        self.reads_validation = not rule.signals.isdisjoint(("val_loss", "stale_epochs"))
+        if self._reads_loss and loss is None:
+            raise ScheduleError(
+                "the schedule reads the training loss: give loss=…, that of the untrained network on the first batch "
+                "(about ln(classes) for a classifier)"
+            )
+        if "val_loss" in rule.signals and val_loss is None:
+            raise ScheduleError(
+                "the schedule reads val_loss: give val_loss=…, the validation loss of the untrained network"
+            )
+        self._state: dict[str, float] = {
+            "position": 0,
+            "steps_moved": 1,
+            "lr": 0.0,
+            "lr_before": 0.0,
+            "loss": math.nan,
+            "loss_ema": math.nan,
+            "loss_ema_before": math.nan,
+            "was_told_loss": True,
+            "val_loss": math.nan,
+            "best_val_loss": math.inf,
+            "stale_epochs": 0,
+            "validated_epoch": -1,
+        }
+        self.observe(loss=loss, val_loss=val_loss)
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the coming optimiser step."""
+        return self._state["lr"]
+
+    @property
+    def signals(self) -> dict[str, float]:
+        """What the schedule sees of the coming step: the signals that it reads, by name."""
+        state = self._state
+        values = clock(int(state["position"]), *self._horizon) | {
+            "loss": state["loss"],
+            "val_loss": state["val_loss"],
+            "lr": state["lr_before"],
+            "stale_epochs": state["stale_epochs"],
+            "loss_ema": state["loss_ema"],
+        }
+        return {name: values[name] for name in sorted(self._rule.signals)}
+
+    def step(self, *, loss: Any = None, val_loss: Any = None) -> float:
+        """Goes on by an optimiser step that was taken; answers the learning rate of the next.
+
+        loss: of the batch that it was taken on. val_loss: of a validation since the step before, if there was one.
+        """
+        self._move_to(int(self._state["position"]) + 1)
+        return self.observe(loss=loss, val_loss=val_loss)
+
+    def move_to(self, position: int) -> float:
+        """Goes on to a step by its number, the first being 0; answers its learning rate."""
+        self._move_to(position)
+        return self._decided()
+
+    def observe(self, *, loss: Any = None, val_loss: Any = None) -> float:
+        """Takes up what the training tells between two optimiser steps; answers the coming step's learning rate."""
+        state = self._state
+        if loss is not None:
+            state |= {"loss": _number(loss), "was_told_loss": True}
+            if state["position"] == 0:
+                state["loss_ema"] = state["loss"]
+            elif math.isfinite(state["loss"]):
+                kept = EMA_DECAY ** state["steps_moved"]
+                state["loss_ema"] = kept * state["loss_ema_before"] + (1 - kept) * state["loss"]
+        if val_loss is not None:
+            state["val_loss"] = _number(val_loss)
+            epoch = state["position"] // self._horizon[1]
+            if state["position"] > 0 and epoch > state["validated_epoch"]:
+                self._validated(epoch)
+        return self._decided()
+
+    def state_dict(self) -> dict[str, float]:
+        """All that a new one needs to go on from here: numbers by name."""
+        return dict(self._state)
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Goes on from where the one was that this was saved of. Raises ScheduleError where it is not such a state."""
+        if missing := self._state.keys() - state.keys():
+            raise ScheduleError(f"not the state of a loop: it lacks {', '.join(sorted(missing))}")
+        self._state |= {name: state[name] for name in self._state}
+
+    def _move_to(self, position: int) -> None:
+        state, (total_steps, steps_per_epoch) = self._state, self._horizon
+        moved = position - state["position"]
+        if moved > 0:
+            if self._reads_loss and not state["was_told_loss"]:
+                raise ScheduleError(
+                    f"the schedule reads the training loss and was told none since step {state['position']:g}: "
+                    "step(loss=…) after each optimiser step, or observe(loss=…)"
+                )
+            if self.reads_validation and state["validated_epoch"] < 0 and position >= 3 * steps_per_epoch:
+                raise ScheduleError(
+                    "the schedule reads the validation loss and was told none in the first three epochs: "
+                    "observe(val_loss=…) after each validation"
+                )
+            if position == total_steps + 1:
+                warnings.warn(
+                    f"the training goes on beyond total_steps={total_steps}; its learning rate stays as it is",
+                    UserWarning,
+                    stacklevel=4,
+                )
+            state |= {"lr_before": state["lr"], "loss_ema_before": state["loss_ema"], "was_told_loss": False}
+        state |= {"position": position, "steps_moved": max(moved, 1)}
+
+    def _validated(self, epoch: float) -> None:
+        """Counts the epochs since val_loss was below its best, at the first validation of each epoch."""
+        state = self._state
+        if state["val_loss"] < state["best_val_loss"] * (1 - STALE_THRESHOLD):
+            state |= {"best_val_loss": state["val_loss"], "stale_epochs": 0}
+        elif state["validated_epoch"] < 0:
+            state["stale_epochs"] = 1
+        else:
+            state["stale_epochs"] += epoch - state["validated_epoch"]
+        state["validated_epoch"] = epoch
+
+    def _decided(self) -> float:
+        self._state["lr"] = self._rule.at(**self.signals)
+        return self._state["lr"]
+
+
+def _number(value: Any) -> float:
+    """The number that a tensor or an array of one holds, or a number itself."""
+    return float(value.item() if hasattr(value, "item") else value)

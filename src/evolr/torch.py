@@ -1,0 +1,177 @@
+"""A schedule in PyTorch: a learning-rate scheduler like torch's own, that may listen to the loss.
+
+scheduler = ExpressionLR(optimizer, evolr.Schedule.load("champion.json"), total_steps=3000, steps_per_epoch=100)
+for inputs, targets in batches:
+    ...
+    optimizer.step()
+    scheduler.step()  # or step(loss=loss), where the formula reads it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from evolr.errors import MissingExtraError, ScheduleError
+from evolr.loop import Loop, Rule, checked_horizon, open_loop_rates
+
+try:
+    from torch import Tensor
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+except ImportError as error:
+    raise MissingExtraError("evolr.torch", "torch") from error
+
+
+class ExpressionLR(LRScheduler):
+    """Sets the learning rate of an optimiser by a schedule.
+
+    optimizer: any of torch's. The schedule says the learning rate itself; parameter groups with a learning rate of
+        their own keep its ratio to the optimiser's `lr`.
+    schedule: an `evolr.Schedule`.
+    total_steps: optimiser steps of the whole training. steps_per_epoch: those of an epoch.
+    interval: how often `step` is called, once an optimiser `step` or once an `epoch`.
+    loss, val_loss: of the untrained network, on the first batch and in validation; needed where the schedule reads
+        them.
+    last_epoch: as of any scheduler: the number of `step`s before, -1 for a new training.
+
+    A schedule that reads the training wants `step(loss=…)` after each optimiser step and `observe(val_loss=…)` after
+    each validation. Inside SequentialLR or ChainedScheduler, whose `step` takes no loss, `observe(loss=…)` follows it.
+
+    Raises ScheduleError for a horizon below 1, a missing loss, and an optimiser whose `lr` is not positive.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedule: Rule,
+        *,
+        total_steps: int,
+        steps_per_epoch: int = 1,
+        interval: Literal["step", "epoch"] = "step",
+        loss: Any = None,
+        val_loss: Any = None,
+        last_epoch: int = -1,
+    ) -> None:
+        if interval not in ("step", "epoch"):
+            raise ScheduleError(f"interval is 'step' or 'epoch', got {interval!r}")
+        self._loop = Loop(
+            schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss, val_loss=val_loss
+        )
+        self._stride = steps_per_epoch if interval == "epoch" else 1
+        self._ratios = _ratios(optimizer)
+        # What other schedulers have made of the learning rates: 1 where there are none.
+        self._factors = [_factor(group) if last_epoch == -1 else 1.0 for group in optimizer.param_groups]
+        self._is_new = True
+        super().__init__(optimizer, last_epoch)
+
+    def step(self, epoch: int | None = None, *, loss: Any = None, val_loss: Any = None) -> None:
+        """Goes on by a step; after `optimizer.step()`.
+
+        loss: of the batch just trained on. val_loss: of a validation since the step before. Numbers or tensors of one.
+        epoch: for torch's own use.
+        """
+        super().step(epoch)
+        if loss is not None or val_loss is not None:
+            self.observe(loss=loss, val_loss=val_loss)
+
+    def observe(self, *, loss: Any = None, val_loss: Any = None) -> None:
+        """Takes up a loss, and sets the learning rate of the coming step by it."""
+        before = self._loop.learning_rate
+        self._loop.observe(loss=loss, val_loss=val_loss)
+        if self._loop.learning_rate == before:
+            return
+        self._factors = self._found_factors(before)
+        for group, rate in zip(self.optimizer.param_groups, self._rates(), strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        self._last_lr = self._rates()
+
+    @property
+    def reads_validation(self) -> bool:
+        """Whether the schedule needs a validation loss."""
+        return self._loop.reads_validation
+
+    def get_lr(self) -> list[Any]:
+        """The learning rate of each parameter group; called by torch."""
+        before = self._loop.learning_rate
+        if not self._is_new:
+            begins_again = self.last_epoch <= 0  # as a part of a SequentialLR
+            self._factors = [1.0] * len(self._factors) if begins_again else self._found_factors(before)
+        self._is_new = False
+        self._loop.move_to(max(self.last_epoch, 0) * self._stride)
+        return self._rates()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that another process needs to go on from here: numbers, and lists of numbers, by name."""
+        return {
+            "last_epoch": self.last_epoch,
+            "step_count": self._step_count,
+            "factors": list(self._factors),
+            "last_lr": [float(rate) for rate in self.get_last_lr()],
+            **self._loop.state_dict(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from where the scheduler was that this was saved of.
+
+        Load the optimiser's state too: it holds the learning rate of the coming step.
+        Raises ScheduleError where it is not such a state.
+        """
+        own = ("last_epoch", "step_count", "factors", "last_lr")
+        if missing := [name for name in own if name not in state_dict]:
+            raise ScheduleError(f"not the state of an ExpressionLR: it lacks {', '.join(missing)}")
+        if len(state_dict["factors"]) != len(self._factors):
+            raise ScheduleError(
+                f"the state is of {len(state_dict['factors'])} parameter groups, the optimiser has {len(self._factors)}"
+            )
+        self._loop.load_state_dict(state_dict)
+        self.last_epoch, self._step_count = state_dict["last_epoch"], state_dict["step_count"]
+        self._factors, self._last_lr = list(state_dict["factors"]), list(state_dict["last_lr"])
+        self._is_new = False
+
+    def _rates(self) -> list[Any]:
+        rate = self._loop.learning_rate
+        return [rate * ratio * factor for ratio, factor in zip(self._ratios, self._factors, strict=True)]
+
+    def _found_factors(self, rate: float) -> list[float]:
+        """What others have made of the learning rates since they were set to `rate`."""
+        found: list[float] = []
+        for group, ratio, factor in zip(self.optimizer.param_groups, self._ratios, self._factors, strict=True):
+            own, now = rate * ratio, float(group["lr"])
+            slack = 1e-6 * now if isinstance(group["lr"], Tensor) else 0.0  # which may be of float32
+            found.append(factor if not own or abs(now - own * factor) <= slack else now / own)
+        return found
+
+
+def lr_lambda(schedule: Rule, base_lr: float, *, total_steps: int, steps_per_epoch: int = 1) -> Callable[[int], float]:
+    """The factor by which torch's LambdaLR, and with it Hugging Face's Trainer, multiplies an optimiser's base_lr.
+
+    schedule: one that reads no loss. total_steps, steps_per_epoch: optimiser steps.
+    Raises ScheduleError where it reads a signal that only a training can tell, and for a base_lr that is not positive.
+    """
+    checked_horizon(total_steps, steps_per_epoch)
+    if not base_lr > 0:
+        raise ScheduleError(f"base_lr must be positive, got {base_lr}")
+    rates = open_loop_rates(schedule, total_steps, steps_per_epoch)
+    return lambda step: rates[min(step, total_steps - 1)] / base_lr
+
+
+def _factor(group: dict[str, Any]) -> float:
+    """What others have made of a group's learning rate before any schedule did."""
+    initial = float(group.get("initial_lr", group["lr"]))
+    return float(group["lr"]) / initial if initial else 1.0
+
+
+def _ratios(optimizer: Optimizer) -> list[float]:
+    """Each parameter group's learning rate ÷ the optimiser's own."""
+    own = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+    base = float(optimizer.defaults.get("lr", own[0]))
+    if not (base > 0 and min(own) >= 0):
+        raise ScheduleError(
+            f"the parameter groups keep their ratio to the optimiser's lr, which must be positive; got {base:g} and "
+            f"groups of {', '.join(f'{rate:g}' for rate in own)}"
+        )
+    return [rate / base for rate in own]

@@ -1,0 +1,150 @@
+import logging
+import warnings
+
+import pytest
+import torch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of its own dependencies
+    import lightning
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+from evolr.errors import ScheduleError
+from evolr.expression import parse
+from evolr.lightning import TellLosses
+from evolr.schedule import Schedule
+from evolr.torch import ExpressionLR
+from tests.contracts.traces import (
+    BATCH,
+    CLASSES,
+    EPOCHS,
+    FEEDBACK,
+    INPUTS,
+    OPEN_LOOP,
+    STEPS,
+    Trained,
+    check,
+    samples,
+)
+from tests.frameworks.exported import exported
+
+TOTAL = EPOCHS * STEPS
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning.*", "ignore::FutureWarning:lightning.*")
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+
+def loader(seed):
+    inputs, labels = samples(seed)
+    return torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(torch.from_numpy(inputs), torch.from_numpy(labels)), batch_size=BATCH
+    )
+
+
+class Classifier(lightning.LightningModule):
+    """A small classifier that records what happens to it. make: (module, optimizer, first losses) → lr_scheduler."""
+
+    def __init__(self, make):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = torch.nn.Sequential(torch.nn.Linear(INPUTS, 16), torch.nn.Tanh(), torch.nn.Linear(16, CLASSES))
+        self.make = make
+        with torch.no_grad():
+            self.first = self.loss(next(iter(loader(0)))).item()
+            self.trained = Trained(sum(self.loss(batch).item() for batch in loader(1)) / STEPS)
+
+    def loss(self, batch):
+        inputs, labels = batch
+        return torch.nn.functional.cross_entropy(self.net(inputs), labels)
+
+    def training_step(self, batch, _):
+        loss = self.loss(batch)
+        self.trained.rates.append(self.optimizers().param_groups[0]["lr"])
+        self.trained.losses.append(loss.item())
+        return loss
+
+    def validation_step(self, batch, _):
+        self.log("val_loss", self.loss(batch))
+
+    def on_validation_epoch_end(self):
+        if not self.trainer.sanity_checking:
+            self.trained.val_losses.append(self.trainer.callback_metrics["val_loss"].item())
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.Adam(self.parameters(), lr=0.05)
+        scheduler = self.make(self, optimizer, loss=self.first, val_loss=self.trained.first_val_loss)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+
+def by_evolr(schedule):
+    def make(module, optimizer, **first):
+        total = module.trainer.estimated_stepping_batches
+        steps = total // module.trainer.max_epochs
+        scheduler = ExpressionLR(optimizer, schedule, total_steps=total, steps_per_epoch=steps, **first)
+        return {"scheduler": scheduler, "interval": "step"}
+
+    return make
+
+
+def fit(make, callbacks, folder, *, checkpoint=None, **options):
+    settings = {"max_epochs": EPOCHS, "accelerator": "cpu", "devices": 1, "logger": False, "default_root_dir": folder}
+    settings |= {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False, **options}
+    module = Classifier(make)
+    trainer = lightning.Trainer(callbacks=callbacks, **settings)
+    trainer.fit(module, loader(0), loader(1), ckpt_path=checkpoint)
+    return module.trained, trainer
+
+
+def test_a_real_training_follows_the_reference(tmp_path):
+    trained, _ = fit(by_evolr(OPEN_LOOP), [], tmp_path)
+    check(OPEN_LOOP, trained)
+    trained, _ = fit(by_evolr(FEEDBACK), [TellLosses()], tmp_path)
+    check(FEEDBACK, trained)
+
+
+def test_a_real_training_follows_the_reference_by_the_exported_file(tmp_path):
+    for schedule in (OPEN_LOOP, FEEDBACK):
+        file = exported(schedule, "lightning", tmp_path)
+        told = [] if schedule is OPEN_LOOP else [file.TellLosses()]
+
+        def make(module, optimizer, file=file, **first):
+            return file.lr_scheduler(optimizer, module.trainer, **first)
+
+        trained, _ = fit(make, told, tmp_path)
+        check(schedule, trained)
+
+
+def test_a_training_goes_on_from_a_checkpoint_with_the_same_learning_rates(tmp_path):
+    every = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
+    whole, _ = fit(by_evolr(FEEDBACK), [TellLosses(), every], tmp_path, enable_checkpointing=True)
+    for epoch in range(EPOCHS - 1):
+        checkpoint = tmp_path / f"epoch={epoch}.ckpt"
+        again, _ = fit(by_evolr(FEEDBACK), [TellLosses()], tmp_path, checkpoint=checkpoint)
+        assert again.rates == whole.rates[(epoch + 1) * STEPS :]
+
+
+def test_where_gradients_are_accumulated_the_loss_is_the_mean_over_a_step(tmp_path):
+    schedule = Schedule(expression=parse("0.1/(1 + loss)"))
+    trained, _ = fit(by_evolr(schedule), [TellLosses()], tmp_path, accumulate_grad_batches=5, max_epochs=3)
+    means = [sum(trained.losses[k : k + 5]) / 5 for k in range(0, 15, 5)]
+    assert trained.rates[5:15:5] == pytest.approx([0.1 / (1 + mean) for mean in means[:2]], rel=1e-6)
+
+
+def test_nobody_to_tell_is_an_error(tmp_path):
+    def plain(module, optimizer, **_):
+        return torch.optim.lr_scheduler.ConstantLR(optimizer)
+
+    with pytest.raises(ScheduleError, match="found no ExpressionLR"):
+        fit(plain, [TellLosses()], tmp_path)
+
+
+def test_a_scheduler_that_is_stepped_by_epochs_is_an_error(tmp_path):
+    def by_epochs(module, optimizer, **first):
+        return ExpressionLR(optimizer, FEEDBACK, total_steps=TOTAL, **first)
+
+    with pytest.raises(ScheduleError, match='give its lr_scheduler "interval": "step"'):
+        fit(by_epochs, [TellLosses()], tmp_path)
+
+
+def test_a_validation_loss_of_another_name_is_an_error(tmp_path):
+    with pytest.raises(ScheduleError, match="logs no 'loss/val'; it logs val_loss"):
+        fit(by_evolr(FEEDBACK), [TellLosses("loss/val")], tmp_path)

@@ -1,0 +1,132 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import evolr.optax
+from evolr.errors import ScheduleError
+from evolr.expression import parse
+from evolr.schedule import Schedule
+from tests.contracts.traces import (
+    BATCH,
+    CLASSES,
+    EPOCHS,
+    FEEDBACK,
+    INPUTS,
+    OPEN_LOOP,
+    STEPS,
+    Trained,
+    check,
+    samples,
+)
+from tests.frameworks.exported import exported
+
+TOTAL = EPOCHS * STEPS
+
+
+def loss_of(parameters, inputs, labels):
+    logits = jnp.tanh(inputs @ parameters["hidden"]) @ parameters["out"]
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def train(optimizer, rate_of, *, is_scanned):
+    """An ordinary Optax training, its steps compiled one by one or a whole epoch in a scan."""
+    keys = jax.random.split(jax.random.key(0), 2)
+    parameters = {
+        "hidden": 0.3 * jax.random.normal(keys[0], (INPUTS, 16)),
+        "out": 0.3 * jax.random.normal(keys[1], (16, CLASSES)),
+    }
+    inputs, labels = (jnp.asarray(a).reshape(STEPS, BATCH, *a.shape[1:]) for a in samples())
+    validation = tuple(map(jnp.asarray, samples(1)))
+    state = optimizer.init(parameters)
+
+    def step(carry, batch):
+        parameters, state, val_loss = carry
+        loss, gradients = jax.value_and_grad(loss_of)(parameters, *batch)
+        updates, after = optimizer.update(gradients, state, parameters, value=loss, val_loss=val_loss)
+        return (optax.apply_updates(parameters, updates), after, val_loss), (loss, rate_of(state, after))
+
+    val_loss = loss_of(parameters, *validation)
+    trained = Trained(float(val_loss))
+    scan, compiled = jax.jit(lambda carry, batches: jax.lax.scan(step, carry, batches)), jax.jit(step)
+    for _ in range(EPOCHS):
+        carry = parameters, state, val_loss
+        if is_scanned:
+            carry, (losses, rates) = scan(carry, (inputs, labels))
+        else:
+            outs = []
+            for batch in zip(inputs, labels, strict=True):
+                carry, out = compiled(carry, batch)
+                outs.append(out)
+            losses, rates = zip(*outs, strict=True)
+        parameters, state, _ = carry
+        val_loss = loss_of(parameters, *validation)
+        trained.losses += map(float, losses)
+        trained.rates += map(float, rates)
+        trained.val_losses.append(float(val_loss))
+    return trained
+
+
+HORIZON = {"total_steps": TOTAL, "steps_per_epoch": STEPS}
+
+
+def open_loop(schedule):
+    def rate_of(before, _):
+        return schedule(before[0].count)  # of scale_by_adam
+
+    return optax.with_extra_args_support(optax.adam(schedule)), rate_of
+
+
+def feedback(transformation):
+    return optax.chain(optax.scale_by_adam(), transformation), lambda _, after: after[1].learning_rate
+
+
+@pytest.mark.parametrize("is_scanned", [False, True], ids=["step by step", "scanned"])
+def test_a_real_training_follows_the_reference(is_scanned):
+    optimizer, rate_of = open_loop(evolr.optax.schedule(OPEN_LOOP, **HORIZON))
+    check(OPEN_LOOP, train(optimizer, rate_of, is_scanned=is_scanned))
+    optimizer, rate_of = feedback(evolr.optax.scale_by_expression(FEEDBACK, **HORIZON))
+    check(FEEDBACK, train(optimizer, rate_of, is_scanned=is_scanned))
+
+
+def test_a_real_training_follows_the_reference_by_the_exported_file(tmp_path):
+    optimizer, rate_of = open_loop(exported(OPEN_LOOP, "optax", tmp_path).schedule(**HORIZON))
+    check(OPEN_LOOP, train(optimizer, rate_of, is_scanned=True))
+    optimizer, rate_of = feedback(exported(FEEDBACK, "optax", tmp_path).scale_by_champion(**HORIZON))
+    check(FEEDBACK, train(optimizer, rate_of, is_scanned=True))
+
+
+def test_the_first_and_the_last_step_are_those_of_the_horizon():
+    schedule = evolr.optax.schedule(Schedule(expression=parse("0.1*(1 - progress)")), total_steps=4)
+    rates = jax.vmap(schedule)(jnp.arange(6))
+    np.testing.assert_allclose(rates, [0.1, 0.075, 0.05, 0.025, 0.025, 0.025], rtol=1e-7)
+    transformation = evolr.optax.scale_by_expression(Schedule(expression=parse("0.1*(1 - progress)")), total_steps=4)
+    state, rates = transformation.init(jnp.ones(2)), []
+    for _ in range(6):
+        update, state = transformation.update(jnp.ones(2), state)
+        rates.append(-float(update[0]))
+    np.testing.assert_allclose(rates, [0.1, 0.075, 0.05, 0.025, 0.025, 0.025], rtol=1e-6)
+
+
+def test_updates_keep_their_type_and_direction():
+    transformation = evolr.optax.scale_by_expression(Schedule(expression=parse("0.5")), total_steps=4, flip_sign=False)
+    updates, _ = transformation.update(jnp.ones(2, jnp.bfloat16), transformation.init(jnp.ones(2)))
+    assert updates.dtype == jnp.bfloat16
+    assert updates.tolist() == [0.5, 0.5]
+
+
+def test_a_loss_that_nobody_tells_is_missed():
+    transformation = evolr.optax.scale_by_expression(FEEDBACK, **HORIZON)
+    state = transformation.init(jnp.ones(2))
+    with pytest.raises(
+        ScheduleError, match=r"reads loss, loss_ema: call update\(gradients, state, parameters, value=…\)"
+    ):
+        transformation.update(jnp.ones(2), state, val_loss=1.0)
+    with pytest.raises(ScheduleError, match="reads stale_epochs, val_loss: call update"):
+        transformation.update(jnp.ones(2), state, value=1.0)
+
+
+def test_a_schedule_that_reads_the_training_is_no_curve():
+    with pytest.raises(ScheduleError, match="reads loss, loss_ema, lr, stale_epochs, val_loss, which only a running"):
+        evolr.optax.schedule(FEEDBACK, **HORIZON)
