@@ -80,9 +80,9 @@ def test_long_parts_and_parts_that_stand_twice_get_a_name():
     assert written.value == "part_1 * _sin(part_1) + part_2"
 
 
-def test_a_choice_in_a_choice_is_bracketed():
-    written = code(parse("1 + where(lr, where(lr, 2, 3), 4)*2"), PYTHON)
-    assert written.value == "1.0 + ((2.0 if lr > 0 else 3.0) if lr > 0 else 4.0) * 2.0"
+def test_a_choice_is_bracketed_in_a_choice_and_a_sum():
+    assert code(parse("where(lr, where(lr, 2, 3), 4)"), PYTHON).value == "(2.0 if lr > 0 else 3.0) if lr > 0 else 4.0"
+    assert code(parse("1 + where(lr, 2, 3)"), PYTHON).value == "1.0 + (2.0 if lr > 0 else 3.0)"
 
 
 @pytest.mark.parametrize(("text", "expected"), [("loss/2", "loss / 2.0"), ("loss/1e-7", "_div(loss, 1e-07)")])
