@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "training": {"errors", "expression", "schedule"},
     "problems": {"errors", "expression", "randomness", "training"},
     "execution": {"problems", "training"},
-    "config": {"errors", "expression", "schedule", "training", "problems"},
+    "presets": {"expression"},
+    "config": {"errors", "expression", "presets", "schedule", "training", "problems"},
     "search": {"config", "errors", "expression", "problems", "randomness", "schedule", "standard", "training"},
     "study": {"config", "errors", "execution", "expression", "schedule", "search", "training", ""},
     "contest": {
