@@ -63,5 +63,21 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             },
             "comparison": {"epochs": 10, "seeds": 256, "base_lr": 0.1},
         },
+        # A training function of the user's own, where a training is dear: some 310 of them in all.
+        "function": {
+            "problem": {"name": "external"},
+            "search": {
+                **_MEMETIC,
+                "population": 6,
+                "generations": 8,
+                "samples": 4,
+                "children": 4,
+                "youth": 2,
+                "random_structures": 2,
+                "terminals": ["progress", "loss", "val_loss", "constant"],
+                "finalists": 6,
+                "race_seeds": 3,
+            },
+        },
     }
 )
