@@ -31,7 +31,7 @@ from evolr.training.task import Trial
 
 RESULTS = Path(__file__).parent / "results" / "functions.json"
 TRIALS, EPOCHS = 2_000, 10
-TIME_LIMIT, MEMORY_LIMIT = 1.0, 1.0  # seconds, GB
+TIME_LIMIT, MEMORY_LIMIT = 2.0, 1.0  # seconds, GB
 
 
 def trivial(*trial):
@@ -55,7 +55,7 @@ def fail(kind):
             time.sleep(60)
     eaten = []
     while True:
-        eaten.append(b"x" * 10_000_000 + os.urandom(1))
+        eaten.append(b"x" * 50_000_000)
 
 
 def failing(kind, schedule, seed, epochs):

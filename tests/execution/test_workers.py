@@ -190,18 +190,25 @@ def test_workers_that_nobody_closed_end_with_their_program(tmp_path, end):
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
-def test_a_worker_in_the_middle_of_a_trial_ends_when_its_program_is_killed(tmp_path):
+@pytest.mark.parametrize("end", ["the program is killed", "Ctrl-C"])
+def test_a_worker_in_the_middle_of_a_trial_ends_with_its_program(tmp_path, end):
     note = tmp_path / "grandchild"
     script = tmp_path / "abandoned.py"
     code = ABANDONED.replace("functions.own_process", f"functools.partial(functions.with_grandchild, {str(note)!r})")
     script.write_text("import functools\n" + code.format(end="pass"))
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    process = subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, script], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     while not (note.exists() and note.read_text()):
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    if end == "Ctrl-C":  # the terminal sends it to all of its group
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        os.kill(process.pid, signal.SIGKILL)
+    _, said = process.communicate()
     assert gone(int(note.read_text()))
+    assert said.count("KeyboardInterrupt") == (end == "Ctrl-C")
 
 
 def test_a_function_that_cannot_be_sent_is_refused_with_advice(monkeypatch):
