@@ -31,6 +31,17 @@ _MEMORY_SECONDS: Final = 0.02  # between two looks at the workers' memory
 _LOOK_SECONDS: Final = 0.2  # between two looks at whether they live and are in time; what they say is heard at once
 _START_SECONDS: Final = 600.0  # for a worker to import the user's module
 
+_THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "NPROC",  # by which XLA sizes its pool of threads on a CPU
+)
+
 
 class Workers:
     """Trains by a function of the user's, on several workers at once.
@@ -241,9 +252,7 @@ def _cores() -> int:
 
 def _threads(count: int) -> dict[str, str]:
     """The environment in which the libraries of a worker use so many threads. The order of sets is fixed with it."""
-    names = ("OMP", "MKL", "OPENBLAS", "VECLIB_MAXIMUM", "NUMEXPR")
-    variables = {f"{name}_NUM_THREADS" if "_" not in name else f"{name}_THREADS": str(count) for name in names}
-    variables |= dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(count))
+    variables: dict[str, str] = dict.fromkeys(_THREAD_VARIABLES, str(count))
     if count == 1:
         flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         variables["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
