@@ -2,8 +2,9 @@ import msgspec
 import pytest
 
 from evolr import config as configuration
-from evolr.config import PRESETS, Config, Search, resolve
+from evolr.config import Config, Search, resolve
 from evolr.errors import ConfigError
+from evolr.presets import PRESETS
 from evolr.problems import External, Mnist1dMlp, Quadratic
 
 

@@ -19,8 +19,9 @@ MAY_IMPORT = {
     "standard": {"errors", "expression", "schedule"},
     "training": {"errors", "expression", "schedule"},
     "problems": {"errors", "expression", "randomness", "training"},
-    "execution": {"problems", "training"},
-    "config": {"errors", "expression", "schedule", "training", "problems"},
+    "execution": {"errors", "problems", "schedule", "training"},
+    "presets": {"expression"},
+    "config": {"errors", "expression", "presets", "schedule", "training", "problems"},
     "loop": {"errors", "expression"},
     "torch": {"errors", "loop"},
     "lightning": {"errors", "torch"},
@@ -138,6 +139,10 @@ def test_importing_evolr_is_light():
 def test_reading_a_configuration_and_evaluating_a_schedule_imports_no_jax():
     used = modules_after("import evolr; evolr.resolve(); evolr.Schedule(expression=evolr.parse('epoch'))(epoch=1)")
     assert not used.intersection(HEAVY)
+
+
+def test_a_worker_imports_nothing_heavy():
+    assert not modules_after("import evolr.execution.worker, evolr.execution.workers").intersection(HEAVY)
 
 
 def test_the_help_imports_nothing_heavy():

@@ -10,14 +10,14 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, Literal, cast
 
 import msgspec
 
 from evolr.errors import ConfigError, EvolrError, unknown_name
-from evolr.expression import CORE_SIGNALS, EXTENDED_SET, ORIGINAL_SET, PRIMITIVES, SIGNALS, Expression
+from evolr.expression import CORE_SIGNALS, ORIGINAL_SET, PRIMITIVES, SIGNALS, Expression
 from evolr.expression.text import MAX_NESTING, MAX_NODES
+from evolr.presets import PRESETS
 from evolr.problems import PROBLEMS, AnyProblem, Mnist1dMlp
 from evolr.schedule import Schedule, Transform
 from evolr.training.optimizers import Optimizer
@@ -211,65 +211,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 f"got the optimizer {self.training.optimizer.name!r}"
             )
         require_signals(self.problem, [t for t in self.search.terminals if t != CONSTANT])
-
-
-_MEMETIC: Final[Mapping[str, Any]] = MappingProxyType(
-    {
-        "method": "memetic",
-        "population": 8,
-        "functions": list(EXTENDED_SET),
-        "constant_range": [-3.0, 3.0],
-        "transform": "log",
-        "max_size": 60,
-        "max_depth": 20,
-        "crossover": 0.2,
-        "subtree_mutation": 0.13,
-        "point_mutation": 0.1,
-        "hoist_mutation": 0.12,
-        "constant_mutation": 0.0,
-        "growth_mutation": 0.45,
-        "seed_families": True,
-    }
-)
-"""The memetic search of the presets below."""
-
-PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-    {
-        # The first experiment to the letter; the defaults above are its settings, and it names the rest.
-        "original": {"problem": {"name": "mnist1d-mlp", "pools": "original"}},
-        # The best search that we know; docs/search.md says how it works, docs/log.md what each part buys.
-        "default": {
-            "problem": {"name": "mnist1d-mlp"},
-            "training": {"epochs": 30},
-            "search": {
-                **_MEMETIC,
-                "generations": 40,
-                "terminals": ["progress", "loss", "loss_ema", "val_loss", CONSTANT],
-                "finalists": 24,
-            },
-        },
-        # The problem with a known optimum.
-        "quadratic": {
-            "problem": {"name": "quadratic"},
-            "training": {"epochs": 10, "optimizer": {"name": "sgd"}},
-            "search": {
-                **_MEMETIC,
-                "population": 20,
-                "generations": 90,
-                "children": 16,
-                "youth": 6,
-                "random_structures": 16,
-                "terminals": ["progress", CONSTANT],
-                "reference_lr": 0.01,
-                "max_lr": 10.0,
-                "seeds": 8,
-                "finalists": 24,
-                "race_seeds": 64,
-            },
-            "comparison": {"epochs": 10, "seeds": 256, "base_lr": 0.1},
-        },
-    }
-)
 
 
 def resolve(preset: str = "original", file: Path | None = None, settings: Mapping[str, Any] | None = None) -> Config:

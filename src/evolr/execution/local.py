@@ -59,6 +59,10 @@ class Local:
         with self._timed():
             return trainer.train(trials, epochs, keep_steps=keep_steps, on_outcomes=landed)
 
+    def close(self) -> None:
+        """Lets go of the trainers and their data."""
+        self._trainers.clear()
+
     @contextmanager
     def _timed(self) -> Generator[None]:
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The problem `external`: trainings that run elsewhere, for a study that is asked and told."""
+"""The problem `external`: trainings that run elsewhere, by a function of the user's or told from outside."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     metric_name: of what is told; `accuracy` is shown in per cent. higher_is_better: which way it is good.
     steps_per_epoch: of your trainings; for curves that are drawn.
+    trainer: the function that trains, as `module:function`; empty where the study is asked and told. It is here to be
+        read, and so that a study does not go on with another function: nothing is ever imported by it.
     """
 
     metric_name: str = "score"
     higher_is_better: bool = True
     steps_per_epoch: int = 1
+    trainer: str = ""
 
     def __post_init__(self) -> None:
         if self.steps_per_epoch < 1:
@@ -44,6 +47,11 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def task(self, pool: Pool) -> Task:
         """Raises ProblemError: there is nothing here to train."""
+        if self.trainer:
+            raise ProblemError(
+                f"this study trains by the function {self.trainer}: go on by the script that calls evolr.evolve with it; "
+                "the commands evolve, compare and prove cannot train it"
+            )
         raise ProblemError(
             "the problem 'external' is trained elsewhere: use Study.ask and Study.tell, not evolve, compare or prove"
         )

@@ -15,6 +15,7 @@ from evolr.config import problem_name, resolve
 from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, shortened
 from evolr.expression import Expression, ordinary_text, original_text, parse
 from evolr.expression.simplify import latex, simplified
+from evolr.problems import External
 from evolr.report.tables import front_table
 from evolr.schedule import Schedule
 from evolr.search.archive import knee
@@ -24,6 +25,7 @@ _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = 60
 _EPOCHS, _STEPS_PER_EPOCH = 30, 40
 _MAX_STEPS: Final = 10_000_000
+_MESSAGE: Final = 200  # characters of a failure
 
 _ASSUMED_LOSS: Final = (2.3, 0.5)
 """Where a live signal is drawn without a training: a loss that falls exponentially from one to the other."""
@@ -139,6 +141,11 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
         schedule, of_run = summary.champion, summary
         provenance = {
             "problem": problem_name(config.problem),
+            **(
+                {"trained by": config.problem.trainer}
+                if isinstance(config.problem, External) and config.problem.trainer
+                else {}
+            ),
             "seed": config.seed,
             config.problem.metric.name: summary.best,
             "state": summary.state,
@@ -146,6 +153,11 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
             "trainings": summary.trainings,
             "last activity": summary.active_at,
         }
+        if summary.failed:
+            last = " ".join((summary.last_failure or "").split())
+            provenance["failed trainings"] = (
+                f"{summary.failed} of {summary.trainings}; the last: {shortened(last, _MESSAGE)}"
+            )
         epochs = epochs or config.comparison.epochs
         steps_per_epoch = steps_per_epoch or config.problem.steps_per_epoch
     elif os.path.isfile(what) or what.endswith(".json"):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any, overload
 
 from evolr.config import Config
+from evolr.errors import ConfigError
+from evolr.execution.executor import Executor
+from evolr.execution.training_function import TrainingFunction
+from evolr.execution.worker import end_where_starting
+from evolr.study import own_training
 from evolr.study.database import DATABASE, Database
 from evolr.study.records import Records
 from evolr.study.results import GenerationReport, Limits, SearchResult
@@ -13,8 +20,9 @@ from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study, local_executor
 
 
+@overload
 def evolve(
-    config: Config,
+    what: Config,
     directory: Path | str,
     limits: Limits | None = None,
     *,
@@ -22,19 +30,83 @@ def evolve(
     should_stop: Callable[[], str | None] = lambda: None,
     on_trained: Callable[[int], None] | None = None,
     on_generation: Callable[[GenerationReport], None] | None = None,
+) -> SearchResult: ...
+
+
+@overload
+def evolve(
+    what: TrainingFunction,
+    directory: Path | str,
+    limits: Limits | None = None,
+    *,
+    epochs: int,
+    metric: str = "score",
+    higher_is_better: bool = True,
+    signals: Sequence[str] = ("progress", "loss", "val_loss"),
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
+    threads: int = 1,
+    should_stop: Callable[[], str | None] = lambda: None,
+    on_trained: Callable[[int], None] | None = None,
+    on_generation: Callable[[GenerationReport], None] | None = None,
+) -> SearchResult: ...
+
+
+def evolve(
+    what: Config | TrainingFunction,
+    directory: Path | str,
+    limits: Limits | None = None,
+    *,
+    should_stop: Callable[[], str | None] = lambda: None,
+    on_trained: Callable[[int], None] | None = None,
+    on_generation: Callable[[GenerationReport], None] | None = None,
+    **options: Any,
 ) -> SearchResult:
-    """Evolves a schedule in a study's directory, new or begun; see Study and Study.run for the arguments and errors."""
-    executor = local_executor(config, device_count)
-    RunDirectory.require_usable(Path(directory))
-    executor.prepare("fitness")  # before anything is written, so that what is refused leaves nothing
-    with Study(directory, config) as study:
-        return study.run(
-            limits,
-            executor=executor,
-            should_stop=should_stop,
-            on_trained=on_trained,
-            on_generation=on_generation,
-        )
+    """Evolves a schedule in a study's directory, new or begun.
+
+    what: the configuration of a study whose problem evolr trains itself, or a training function of your own,
+        train(schedule, seed, epochs) → score; docs/your-own-training.md says how to write one.
+    limits, should_stop, on_trained, on_generation: see Study.run.
+
+    With a configuration: device_count, devices to train on; all where None.
+
+    With a function:
+    epochs: what it is called with. metric: the name of its score. higher_is_better: which way the score is good.
+    signals: what the function passes to its schedule, and formulas may read; see `evolr.expression.SIGNALS`.
+    seed: the study's. settings: any others by dotted name, on top of the preset `function`.
+    workers: processes that train at once; as many as there are cores (for `threads` each) where None.
+    time_limit: seconds, memory_limit: GB, of a trial; None for no limit. threads: of each worker.
+
+    Raises ConfigError for what cannot be trained so, before anything is written; ProblemError where a worker cannot
+    import the function; and what Study and Study.run raise.
+    """
+    end_where_starting()
+    config, executor = _study_of(what, options)
+    with closing(executor):
+        RunDirectory.require_usable(Path(directory))
+        executor.prepare("fitness")  # before anything is written, so that what is refused leaves nothing
+        with Study(directory, config) as study:
+            return study.run(
+                limits,
+                executor=executor,
+                should_stop=should_stop,
+                on_trained=on_trained,
+                on_generation=on_generation,
+            )
+
+
+def _study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor]:
+    """The configuration of what is to be evolved, and what trains it."""
+    if isinstance(what, Config):
+        return what, local_executor(what, **options)
+    if callable(what):
+        return own_training.study_of(what, **options)
+    raise ConfigError(
+        f"evolve takes a configuration (evolr.resolve) or a function train(schedule, seed, epochs), got {what!r}"
+    )
 
 
 def stored_config(directory: Path) -> Config:

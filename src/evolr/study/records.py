@@ -160,7 +160,7 @@ class Records:
                 None if np.isnan(outcome.score) else outcome.score,
                 outcome.diverged_at,
                 outcome.failure,
-                None if outcome.failure or pool == TOLD else curves.packed(outcome),
+                None if outcome.failure or not len(outcome.train_loss) else curves.packed(outcome),
             )
             for place, seed, outcome in outcomes
         ]
@@ -196,6 +196,14 @@ class Records:
             (generation,),
         )
         return [row[0] for row in rows]
+
+    def failed(self) -> tuple[int, str | None]:
+        """The number of failed trials of the whole study, and the message of the latest."""
+        rows = self._database.rows(
+            "SELECT count(*), (SELECT message FROM trial WHERE status = 'failed' ORDER BY id DESC LIMIT 1) "
+            "FROM trial WHERE status = 'failed'"
+        )
+        return rows[0][0], rows[0][1]
 
     def forget_failures(self, generation: int) -> None:
         """Removes a generation's failed trials, so that going on tries them again."""

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
 from evolr import config as configuration
 from evolr.config import Config
 from evolr.errors import EvolrError, StudyError
+from evolr.execution.executor import Executor
 from evolr.execution.local import Local
 from evolr.schedule import Schedule
 from evolr.search.archive import KnownEvaluations, champion, hall_of_fame
@@ -28,6 +29,8 @@ from evolr.study.records import TOLD, Records, holder
 from evolr.study.results import GenerationReport, Limits, SearchResult
 from evolr.study.run_directory import RunDirectory
 from evolr.training.task import Outcome, Trial
+
+_HOPELESS: Final = 12  # failures with which a study begins that tell of a fault in the problem, not in a schedule
 
 
 class _StopError(Exception):
@@ -118,7 +121,7 @@ class Study:
         self,
         limits: Limits | None = None,
         *,
-        executor: Local | None = None,
+        executor: Executor | None = None,
         should_stop: Callable[[], str | None] = lambda: None,
         on_trained: Callable[[int], None] | None = None,
         on_generation: Callable[[GenerationReport], None] | None = None,
@@ -128,20 +131,20 @@ class Study:
         executor: what trains; this machine, on all its devices, where None. should_stop: asked whenever trainings have finished.
         on_trained: called with the number of networks just trained. on_generation: called after each generation.
 
-        Raises StudyError where every training of a generation fails.
+        Raises StudyError where every training of the first generation fails, or each of the first 12.
         """
         self._require_open()
         start = time.perf_counter()
         limits = limits or Limits()
-        local = executor or local_executor(self.config)
-        before = self._records.trainings() - local.trainings
-        first, first_trainings, first_seconds = self._generation, local.trainings, local.seconds
+        executor = executor or local_executor(self.config)
+        before = self._records.trainings() - executor.trainings
+        first, first_trainings, first_seconds = self._generation, executor.trainings, executor.seconds
 
         def reason() -> str | None:
             if limits.seconds is not None and time.perf_counter() - start >= limits.seconds:
                 return f"the time is up: {limits.seconds:g} s"
-            if limits.trainings is not None and before + local.trainings >= limits.trainings:
-                return f"{before + local.trainings} trainings are done, {limits.trainings} were wanted"
+            if limits.trainings is not None and before + executor.trainings >= limits.trainings:
+                return f"{before + executor.trainings} trainings are done, {limits.trainings} were wanted"
             if limits.target is not None and (best := self._best):
                 metric = self.config.problem.metric
                 if best.fitness >= metric.fitness(limits.target):
@@ -154,15 +157,15 @@ class Study:
                 if why := reason():
                     raise _StopError(why)
                 while self._now.missing():  # of the race, heat after heat
-                    self._train(local, reason, on_trained)
+                    self._train(executor, reason, on_trained)
                 self._finish_generation()
                 if on_generation and self._best is not None:
                     on_generation(
                         self._report(
                             self._best,
                             done=self._generation - first,
-                            trainings=local.trainings - first_trainings,
-                            training_seconds=local.seconds - first_seconds,
+                            trainings=executor.trainings - first_trainings,
+                            training_seconds=executor.seconds - first_seconds,
                             seconds=time.perf_counter() - start,
                         )
                     )
@@ -177,7 +180,7 @@ class Study:
             stopped_by=stopped_by,
             trainings=self._records.trainings(),
             seconds=time.perf_counter() - start,
-            training_seconds=local.seconds - first_seconds,
+            training_seconds=executor.seconds - first_seconds,
         )
 
     @property
@@ -325,7 +328,9 @@ class Study:
         evaluated = (e for e in self._history if e.individual == individual and e.source == "trained")
         return next((e.score for e in evaluated), None)
 
-    def _train(self, local: Local, reason: Callable[[], str | None], on_trained: Callable[[int], None] | None) -> None:
+    def _train(
+        self, executor: Executor, reason: Callable[[], str | None], on_trained: Callable[[int], None] | None
+    ) -> None:
         """Trains what the current generation lacks; stores outcomes as they come. Raises _StopError in between."""
         config, current = self.config, self._now
         missing = current.missing()
@@ -341,19 +346,31 @@ class Study:
             current.add((place, pool, seed, outcome.score) for place, seed, outcome in rows)
             if on_trained:
                 on_trained(len(outcomes))
+            if any(outcome.failure for outcome in outcomes.values()):
+                self._refuse_failure(_HOPELESS)
             if why := reason():
                 raise _StopError(why)
 
         try:
-            local.run([trial for *_, trial in work], config.training.epochs, pool, on_outcomes=landed)
+            executor.run([trial for *_, trial in work], config.training.epochs, pool, on_outcomes=landed)
         except _StopError:
             if current.missing():
                 raise  # otherwise the generation is whole, and is finished first
+        self._refuse_failure(1)
+
+    def _refuse_failure(self, enough: int) -> None:
+        """Raises StudyError where so many trainings of the study's first generation have failed and none has not.
+
+        Its failures are forgotten then, so that going on tries them again.
+        """
+        current = self._now
         failures = self._records.failures(current.number)
-        if failures and not self._records.any_trained():
-            self._records.forget_failures(current.number)
-            current.replace_scores(self._records.scores(current.number))
-            raise StudyError(f"every training of generation {current.number + 1} failed; the first with: {failures[0]}")
+        if len(failures) < enough or self._records.any_trained():
+            return
+        self._records.forget_failures(current.number)
+        current.replace_scores(self._records.scores(current.number))
+        how_many = "every training" if enough == 1 else f"each of the first {len(failures)} trainings"
+        raise StudyError(f"{how_many} of generation {current.number + 1} failed; the first with: {failures[0]}")
 
     def _finish_generation(self) -> None:
         """Evaluates the current generation, whose trials are all there, and begins the next one.

@@ -24,7 +24,8 @@ class Summary:
     """A study at a glance.
 
     state: `running`, `done`, or `stopped`: it can go on. front: size, score and formula of the fittest of each size, by
-    size; the last one is the champion. active_at: the latest write, ISO 8601, UTC.
+    size; the last one is the champion. active_at: the latest write, ISO 8601, UTC. failed, last_failure: trainings that
+    failed, and what was said of the latest.
     """
 
     directory: Path
@@ -34,6 +35,8 @@ class Summary:
     front: list[tuple[int, float, Expression]]
     trainings: int
     active_at: str
+    failed: int
+    last_failure: str | None
 
     @property
     def best(self) -> float | None:
@@ -52,6 +55,7 @@ def summarise(directory: Path) -> Summary:
         records = Records(database)
         config = records.config()
         done = database.rows("SELECT count(*) FROM generation WHERE finished_at IS NOT NULL")[0][0]
+        failed, last_failure = records.failed()
         ended = "done" if done >= config.search.generations_in_all else "stopped"
         return Summary(
             directory=directory,
@@ -61,6 +65,8 @@ def summarise(directory: Path) -> Summary:
             front=[(size, score, parse(formula)) for size, score, formula in records.hall_of_fame()],
             trainings=records.trainings(),
             active_at=database.rows("SELECT active_at FROM study")[0][0],
+            failed=failed,
+            last_failure=last_failure,
         )
     finally:
         database.close()

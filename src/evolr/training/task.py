@@ -56,7 +56,8 @@ class Outcome:
     train_loss: (e,) mean over the epoch's batches. val_loss, val_score: (e,) on the monitor's examples.
     learning_rate: (e,) mean over the epoch's steps.
     learning_rates: (e · steps_per_epoch,) of each step, where they were asked for.
-    failure: what the problem raised in it, None where it raised nothing; all curves are NaN then.
+    failure: why it failed, what the problem raised in it, say; None where it did not. All curves are NaN then.
+    Where a function of the user's trained, the curves are empty.
     """
 
     score: float
@@ -73,7 +74,8 @@ class Outcome:
         return self.diverged_at is not None
 
     @classmethod
-    def failed(cls, error: Exception, epochs: int) -> Outcome:
-        """The outcome of a trial in which the problem raised."""
+    def failed(cls, reason: Exception | str, epochs: int) -> Outcome:
+        """The outcome of a trial that failed: by what the problem raised, or for a reason."""
         nothing = np.full(epochs, np.nan, np.float32)
-        return cls(float("nan"), None, *[nothing] * 4, failure=f"{type(error).__name__}: {error}"[:_MAX_MESSAGE])
+        message = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
+        return cls(float("nan"), None, *[nothing] * 4, failure=message[:_MAX_MESSAGE])

@@ -1,0 +1,43 @@
+"""A search by hand: ask for formulas, train under them wherever you like, and tell what they scored.
+
+    python examples/ask_and_tell.py
+
+For trainings that a function cannot run: on a cluster, in a queue, by a colleague. What was asked and not told is asked
+again, by another process too.
+"""
+
+import random
+
+import evolr
+
+STEPS = 100
+
+
+def loss_under(rates, seed):
+    """Noisy gradient descent on x²/2, from 1: the loss that is left."""
+    luck = random.Random(seed)
+    x = 1.0
+    for rate in rates:
+        x -= rate * (x + luck.gauss(0, 0.3))
+    return x * x / 2
+
+
+if __name__ == "__main__":
+    config = evolr.resolve(
+        "function",
+        settings={
+            "problem.metric_name": "loss",
+            "problem.higher_is_better": False,
+            "search.terminals": ["progress", "constant"],
+        },
+    )
+    with evolr.Study("runs/by_hand", config) as study:
+        while asked := study.ask():
+            for individual in asked:
+                schedule = config.search.schedule(individual.expression)
+                rates = schedule.curve(1, STEPS).tolist()
+                losses = [loss_under(rates, seed) for seed in range(8)]
+                study.tell(individual, sum(losses) / len(losses))
+        print(f"{len(study.history())} formulas tried")
+        for best in study.front:
+            print(f"{best.individual.expression.size:4} nodes, loss {best.score:.2e}: {best.individual.expression}")

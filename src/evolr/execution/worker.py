@@ -1,0 +1,96 @@
+"""What runs in a worker's process: it imports the user's training function, then trains what it is sent.
+
+It imports nothing heavy: what a worker weighs is what the user's own module imports.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import Any, Final
+
+from evolr.execution.trial_schedule import TrialSchedule
+
+STARTING: Final = "EVOLR_WORKER_STARTING"
+"""The environment variable that a worker's process has until the user's module is imported."""
+
+UNGUARDED: Final = 97
+"""The exit code of a worker in which importing the user's script began a search."""
+
+Job = tuple[TrialSchedule, int, int]
+"""What the training function is called with: schedule, seed, epochs."""
+
+Message = tuple[str, Any]
+"""What a worker says: ("ready", None), ("refused", reason), ("score", float) or ("failed", reason)."""
+
+
+def end_where_starting() -> None:
+    """Ends a worker in which the import of the user's script has come to the start of a search."""
+    if STARTING in os.environ:
+        raise SystemExit(UNGUARDED)
+
+
+def main(connection: Connection) -> None:
+    """Receives the training function, then jobs until the connection closes; sends a message for each."""
+    if hasattr(os, "setsid"):
+        os.setsid()  # a group of its own: it dies with its children, and the terminal's Ctrl-C is not for it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        train = connection.recv()
+    except EOFError:
+        return
+    except Exception as error:
+        connection.send(("refused", _described(error)))
+        return
+    os.environ.pop(STARTING, None)
+    connection.send(("ready", None))
+    jobs: SimpleQueue[Job | None] = SimpleQueue()
+    idle = Event()
+    idle.set()
+    Thread(target=_listen, args=(connection, jobs, idle), daemon=True).start()
+    while (job := jobs.get()) is not None:
+        message = _outcome(train, job)
+        with suppress(Exception):  # whatever the function made of its standard streams
+            sys.stdout.flush()
+            sys.stderr.flush()
+        idle.set()
+        with suppress(OSError):  # nobody listens any more; the listener has noticed too
+            connection.send(message)
+
+
+def _listen(connection: Connection, jobs: SimpleQueue[Job | None], idle: Event) -> None:
+    """Hands on the jobs, and notices in the middle of one that whoever sent it is gone."""
+    with suppress(EOFError, OSError):
+        while True:
+            job = connection.recv()
+            idle.clear()
+            jobs.put(job)
+    if idle.is_set():
+        jobs.put(None)
+    elif hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    else:
+        os._exit(1)
+
+
+def _outcome(train: Any, job: Job) -> Message:
+    try:
+        score = train(*job)
+    except BaseException as error:  # sys.exit() too: it ends the trial, not the worker
+        return "failed", _described(error)
+    try:
+        if isinstance(score, str | bytes | bytearray) or getattr(score, "ndim", 0) != 0:
+            raise TypeError("it is no single number")
+        return "score", float(score.detach() if hasattr(score, "detach") else score)
+    except Exception as error:
+        return "failed", f"the function must return a real number, got one of type {type(score).__name__}: {error}"
+
+
+def _described(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,264 @@
+"""Trials by a user's own training function, each in a worker's process that may crash, hang or eat memory.
+
+A process and a pipe a worker, of the standard library: a pool of processes neither ends a single trial nor answers at
+once.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import util
+from multiprocessing.connection import wait
+from typing import Any, Final
+
+import numpy as np
+
+from evolr.errors import ConfigError, ProblemError
+from evolr.execution.resident_memory import resident_memory
+from evolr.execution.training_function import TrainingFunction, name_of, sendable
+from evolr.execution.trial_schedule import TrialSchedule
+from evolr.execution.worker import UNGUARDED, Message
+from evolr.execution.worker_process import WorkerProcess, reason_of_end
+from evolr.problems import Pool
+from evolr.training.task import Outcome, Trial
+
+_MEMORY_SECONDS: Final = 0.02  # between two looks at the workers' memory
+_LOOK_SECONDS: Final = 0.2  # between two looks at whether they live and are in time; what they say is heard at once
+_START_SECONDS: Final = 600.0  # for a worker to import the user's module
+
+_THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "NPROC",  # by which XLA sizes its pool of threads on a CPU
+)
+
+
+class Workers:
+    """Trains by a function of the user's, on several workers at once.
+
+    train: called as train(schedule, seed, epochs) in a worker; returns the score. count: of workers; the cores that this
+    process may use, by `threads`, where None. time_limit: seconds a trial. memory_limit: GB (10⁹ bytes) of a worker's
+    resident set. threads: of each worker, whatever the number of workers, for OpenMP, BLAS, XLA and TensorFlow; it is in
+    the worker's environment before the user's module is imported.
+
+    A trial that raises, crashes, exceeds a limit or returns no number has failed: its outcome says why, and the worker is
+    replaced where it is no more. A trial that exceeds the memory limit in a worker that has trained before is tried once
+    more in a new one, so that it is not blamed for what others left behind.
+
+    `seconds` and `trainings` as of Executor. Raises ConfigError for a function that cannot be sent to a worker or not be
+    called so, and for limits out of range.
+    """
+
+    def __init__(
+        self,
+        train: TrainingFunction,
+        *,
+        count: int | None = None,
+        time_limit: float | None = None,
+        memory_limit: float | None = None,
+        threads: int = 1,
+    ) -> None:
+        _positive("time_limit", time_limit, "seconds")
+        _positive("memory_limit", memory_limit, "GB")
+        for name, number in (("workers", count), ("threads", threads)):
+            if number is not None and number < 1:
+                raise ConfigError(f"{name} must be at least 1, got {number}")
+        if memory_limit is not None:
+            resident_memory(os.getpid())  # raises where it cannot be known
+        self._name = name_of(train)
+        self._function = sendable(train)
+        self._count = count or max(1, _cores() // threads)
+        self._time_limit = time_limit
+        self._memory_limit = memory_limit
+        self._environment = _threads(threads)
+        self._crew: list[WorkerProcess] = []
+        self._is_proven = False  # whether any worker could import the function
+        self.seconds = 0.0
+        self.trainings = 0
+        # multiprocessing waits for living workers when the interpreter ends, after this.
+        self._at_exit = util.Finalize(self, _kill_all, args=(self._crew,), exitpriority=100)
+
+    def prepare(self, pool: Pool) -> None:
+        """Starts the first worker. Raises ProblemError where it cannot import the function."""
+        with self._timed():
+            while not self._is_proven:
+                self._hire(1)
+                self._listen()
+
+    def run(
+        self,
+        trials: Sequence[Trial],
+        epochs: int,
+        pool: Pool,
+        *,
+        keep_steps: bool = False,
+        on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
+    ) -> list[Outcome]:
+        """As of Executor. Every pool is the same here: the function alone knows what it judges on.
+
+        Raises ProblemError where a worker cannot import the function any more.
+        """
+        outcomes: dict[int, Outcome] = {}
+        waiting = deque(range(len(trials)))
+        with self._timed():
+            try:
+                while len(outcomes) < len(trials):
+                    self._hire(len(trials) - len(outcomes))
+                    for worker in self._crew:
+                        if worker.is_idle and waiting:
+                            number = waiting.popleft()
+                            trial = trials[number]
+                            worker.give(number, (TrialSchedule(trial.schedule, epochs), trial.seed, epochs))
+                    landed: dict[int, Outcome] = {}
+                    for number, message in self._listen().items():
+                        if message is None:
+                            waiting.appendleft(number)
+                        else:
+                            landed[number] = _outcome(message, epochs)
+                    outcomes |= landed
+                    self.trainings += len(landed)
+                    if landed and on_outcomes:
+                        on_outcomes(landed)
+            finally:
+                self._end([worker for worker in self._crew if worker.trial is not None])
+        return [outcomes[number] for number in range(len(trials))]
+
+    def close(self) -> None:
+        """Ends all workers, those that are idle in their own way. A later run starts new ones."""
+        leaving = [worker for worker in self._crew if worker.is_idle]
+        self._end([worker for worker in self._crew if not worker.is_idle])
+        for worker in leaving:
+            worker.dismiss()
+        for worker in leaving:
+            worker.bury()
+        self._crew.clear()
+        self._is_proven = False
+
+    # --- the parts --------------------------------------------------------------------------------------------------
+
+    def _hire(self, wanted: int) -> None:
+        """Starts workers up to the number wanted; the first alone, so that what is wrong with all is told once."""
+        wanted = min(wanted, self._count if self._is_proven else 1)
+        while len(self._crew) < wanted:
+            self._crew.append(WorkerProcess(self._function, self._environment))
+
+    def _listen(self) -> dict[int, Message | None]:
+        """Waits a moment for the workers; what is known of the trials that ended, None for one to be tried again."""
+        busy = [worker for worker in self._crew if not worker.is_idle]
+        wait([worker.connection for worker in busy], self._patience(busy))
+        ended: dict[int, Message | None] = {}
+        for worker in busy:
+            message = worker.message()
+            if not worker.is_ready:
+                self._welcome(worker, message)
+                continue
+            if worker.trial is None:
+                continue
+            is_lost = message is None or message[0] == "ended"
+            if message is None:
+                message = self._excess(worker)
+            elif message[0] == "ended":
+                message = ("failed", reason_of_end(message[1]))
+            if message is None:
+                continue
+            is_leaking = message[0] == "excess" and worker.trials > 1
+            ended[worker.trial] = None if is_leaking else message
+            worker.trial = None
+            if is_lost:
+                self._end([worker])
+        return ended
+
+    def _patience(self, busy: Sequence[WorkerProcess]) -> float:
+        """How long to wait for a word, in seconds."""
+        seconds = _LOOK_SECONDS if self._memory_limit is None else _MEMORY_SECONDS
+        if self._time_limit is not None and busy:
+            due = min(worker.since for worker in busy) + self._time_limit
+            seconds = min(seconds, max(0.001, due - time.perf_counter()))
+        return seconds
+
+    def _excess(self, worker: WorkerProcess) -> Message | None:
+        """What limit a trial under way exceeds."""
+        if self._time_limit is not None and time.perf_counter() - worker.since > self._time_limit:
+            return "failed", f"took longer than {self._time_limit} s"
+        if self._memory_limit is not None and (resident_memory(worker.pid) or 0) > self._memory_limit * 1e9:
+            return "excess", f"used more than {self._memory_limit} GB"
+        return None
+
+    def _welcome(self, worker: WorkerProcess, message: Message | None) -> None:
+        """Takes up a worker that has started; raises ProblemError where it never will."""
+        if message is None:
+            if time.perf_counter() - worker.since < _START_SECONDS:
+                return
+            reason = f"it took longer than {_START_SECONDS:g} s"
+        elif message[0] == "ready":
+            worker.is_ready = self._is_proven = True
+            return
+        elif message == ("ended", UNGUARDED):
+            self._end([worker])
+            raise ProblemError(
+                "the script starts its search wherever it is imported, and every worker imports it: put the call of "
+                'evolve under `if __name__ == "__main__":`'
+            )
+        else:
+            is_told = message[0] == "refused"
+            reason = str(message[1]) if is_told else f"the worker {reason_of_end(message[1])}; what it printed is above"
+        self._end([worker])
+        raise ProblemError(
+            f"a worker could not import the training function {self._name}: {reason}. A new Python process has to be able "
+            "to import it, from this folder and with this sys.path"
+        )
+
+    def _end(self, workers: Sequence[WorkerProcess]) -> None:
+        for worker in workers:
+            self._crew.remove(worker)
+            worker.kill()
+
+    @contextmanager
+    def _timed(self) -> Generator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
+def _outcome(message: Message, epochs: int) -> Outcome:
+    kind, value = message
+    if kind != "score":
+        return Outcome.failed(str(value), epochs)
+    nothing = np.empty(0, np.float32)
+    return Outcome(value if math.isfinite(value) else math.nan, None, nothing, nothing, nothing, nothing)
+
+
+def _kill_all(crew: list[WorkerProcess]) -> None:
+    while crew:
+        crew.pop().kill()
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads(count: int) -> dict[str, str]:
+    """The environment in which the libraries of a worker use so many threads. The order of sets is fixed with it."""
+    variables: dict[str, str] = dict.fromkeys(_THREAD_VARIABLES, str(count))
+    if count == 1:
+        flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        variables["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+    return {**variables, "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
+
+
+def _positive(name: str, value: Any, unit: str) -> None:
+    if value is not None and not 0 < value < math.inf:
+        raise ConfigError(f"{name} must be a positive number of {unit}, or None for no limit, got {value}")

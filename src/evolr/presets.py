@@ -1,0 +1,83 @@
+"""The presets: named configurations to start from, as a TOML file would say them. config.py resolves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from evolr.expression import EXTENDED_SET
+
+_MEMETIC: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "method": "memetic",
+        "population": 8,
+        "functions": list(EXTENDED_SET),
+        "constant_range": [-3.0, 3.0],
+        "transform": "log",
+        "max_size": 60,
+        "max_depth": 20,
+        "crossover": 0.2,
+        "subtree_mutation": 0.13,
+        "point_mutation": 0.1,
+        "hoist_mutation": 0.12,
+        "constant_mutation": 0.0,
+        "growth_mutation": 0.45,
+        "seed_families": True,
+    }
+)
+"""The memetic search of the presets below."""
+
+PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        # The first experiment to the letter; the defaults above are its settings, and it names the rest.
+        "original": {"problem": {"name": "mnist1d-mlp", "pools": "original"}},
+        # The best search that we know; docs/search.md says how it works, docs/log.md what each part buys.
+        "default": {
+            "problem": {"name": "mnist1d-mlp"},
+            "training": {"epochs": 30},
+            "search": {
+                **_MEMETIC,
+                "generations": 40,
+                "terminals": ["progress", "loss", "loss_ema", "val_loss", "constant"],
+                "finalists": 24,
+            },
+        },
+        # The problem with a known optimum.
+        "quadratic": {
+            "problem": {"name": "quadratic"},
+            "training": {"epochs": 10, "optimizer": {"name": "sgd"}},
+            "search": {
+                **_MEMETIC,
+                "population": 20,
+                "generations": 90,
+                "children": 16,
+                "youth": 6,
+                "random_structures": 16,
+                "terminals": ["progress", "constant"],
+                "reference_lr": 0.01,
+                "max_lr": 10.0,
+                "seeds": 8,
+                "finalists": 24,
+                "race_seeds": 64,
+            },
+            "comparison": {"epochs": 10, "seeds": 256, "base_lr": 0.1},
+        },
+        # A training function of the user's own, where a training is dear: some 310 of them in all.
+        "function": {
+            "problem": {"name": "external"},
+            "search": {
+                **_MEMETIC,
+                "population": 6,
+                "generations": 8,
+                "samples": 4,
+                "children": 4,
+                "youth": 2,
+                "random_structures": 2,
+                "terminals": ["progress", "loss", "val_loss", "constant"],
+                "finalists": 6,
+                "race_seeds": 3,
+            },
+        },
+    }
+)

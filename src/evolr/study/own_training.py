@@ -1,0 +1,48 @@
+"""The study of a user's own training function: its configuration, and the workers that train it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evolr.config import CONSTANT, Config, resolve
+from evolr.errors import ConfigError, unknown_name
+from evolr.execution.training_function import TrainingFunction, name_of
+from evolr.execution.workers import Workers
+from evolr.expression import SIGNALS
+
+
+def study_of(
+    train: TrainingFunction,
+    *,
+    epochs: int,
+    metric: str = "score",
+    higher_is_better: bool = True,
+    signals: Sequence[str] = ("progress", "loss", "val_loss"),
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
+    threads: int = 1,
+) -> tuple[Config, Workers]:
+    """What `evolve` makes of a function: preset `function` with these settings, and what trains.
+
+    Raises ConfigError for a function, a signal, a limit or a setting that cannot be; nothing is started or written.
+    """
+    if isinstance(signals, str):
+        raise ConfigError(f"signals is a list of names, such as ({signals!r},), got the text {signals!r}")
+    for signal in signals:
+        if signal not in SIGNALS:
+            raise ConfigError(unknown_name("signal", signal, SIGNALS))
+    executor = Workers(train, count=workers, time_limit=time_limit, memory_limit=memory_limit, threads=threads)
+    given = {
+        "seed": seed,
+        "problem.metric_name": metric,
+        "problem.higher_is_better": higher_is_better,
+        "problem.trainer": name_of(train),
+        "training.epochs": epochs,
+        "comparison.epochs": epochs,
+        "search.terminals": [*signals, CONSTANT],
+    }
+    return resolve("function", settings={**given, **(settings or {})}), executor

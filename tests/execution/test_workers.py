@@ -1,0 +1,277 @@
+"""Trials by functions that raise, crash, hang, eat memory or return nonsense."""
+
+import functools
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from evolr.errors import ConfigError, ProblemError
+from evolr.execution.resident_memory import resident_memory
+from evolr.execution.training_function import name_of
+from evolr.execution.workers import Workers
+from evolr.standard import constant
+from evolr.training.task import Trial
+from tests.execution import training_functions as functions
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+
+
+def run(train, trials=3, epochs=2, **options):
+    workers = Workers(train, **{"count": 2, **options})
+    try:
+        return workers.run([Trial(constant(0.1), seed) for seed in range(trials)], epochs, "fitness")
+    finally:
+        workers.close()
+
+
+def failures(train, trials=2, **options):
+    outcomes = run(train, trials, **options)
+    assert all(math.isnan(outcome.score) for outcome in outcomes)
+    return [outcome.failure for outcome in outcomes]
+
+
+def is_alive(process):
+    """Whether a process runs; one that is dead and not yet buried does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def gone(process):
+    """Waits until a process that was killed is gone, which takes the system a moment."""
+    for _ in range(500):
+        if not is_alive(process):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_outcomes_are_in_the_order_of_the_trials():
+    outcomes = run(functions.falling, trials=7)
+    assert [o.score for o in outcomes] == pytest.approx([outcomes[0].score + seed * 1e-4 for seed in range(7)])
+    assert not any(o.failure or o.diverged for o in outcomes)
+    assert outcomes[0].train_loss.shape == (0,)
+
+
+def test_the_schedule_of_the_trial_is_what_the_function_is_given():
+    workers = Workers(functions.first_rate, count=1)
+    rates = [0.1, 0.007]
+    outcomes = workers.run([Trial(constant(rate), 0) for rate in rates], 3, "fitness")
+    workers.close()
+    assert [o.score for o in outcomes] == rates
+
+
+def test_an_exception_is_the_outcome_of_its_trial():
+    assert failures(functions.raising) == ["ValueError: not with seed 0", "ValueError: not with seed 1"]
+
+
+def test_a_memory_error_is_a_failure_like_any():
+    assert failures(functions.out_of_memory) == ["MemoryError"] * 2
+
+
+def test_a_trial_that_calls_sys_exit_has_failed():
+    assert failures(functions.leaving) == ["SystemExit: 3"] * 2
+
+
+def test_a_trial_that_ends_its_process_has_failed():
+    assert failures(functions.exiting) == ["ended its process with exit code 7"] * 2
+
+
+def test_a_segmentation_fault_is_the_outcome_of_its_trial():
+    assert failures(functions.segfaulting) == ["killed by signal SIGSEGV"] * 2
+
+
+def test_a_hanging_trial_is_ended_by_the_time_limit():
+    assert failures(functions.hanging, time_limit=0.2) == ["took longer than 0.2 s"] * 2
+
+
+def test_a_trial_that_eats_memory_is_ended_by_the_memory_limit():
+    assert failures(functions.eating, memory_limit=0.25) == ["used more than 0.25 GB"] * 2
+
+
+def test_a_trial_is_not_blamed_for_the_memory_that_others_left():
+    outcomes = run(functions.leaking, trials=6, count=1, memory_limit=0.25)
+    assert [o.failure for o in outcomes] == [None] * 6
+
+
+def test_a_score_that_is_not_finite_is_a_diverged_training():
+    outcomes = run(functions.diverging)
+    assert all(math.isnan(o.score) and o.failure is None for o in outcomes)
+
+
+def test_what_is_no_real_number_is_a_failure_that_says_so():
+    outcomes = run(functions.returning, trials=len(functions.RETURNED))
+    assert [o.score for o in outcomes[:3]] == [1.0, 1.0, 2.5]
+    for outcome, returned in list(zip(outcomes, functions.RETURNED, strict=True))[3:]:
+        kind = type(returned).__name__
+        assert outcome.failure.startswith(f"the function must return a real number, got one of type {kind}")
+
+
+def test_a_worker_that_failed_is_replaced_and_one_that_did_not_stays():
+    assert len({o.score for o in run(functions.own_process, trials=6, count=2)}) <= 2
+    workers = Workers(functions.exiting, count=1)
+    for _ in range(2):
+        assert workers.run([Trial(constant(0.1), 0)], 1, "fitness")[0].failure
+    workers.close()
+    assert workers.trainings == 2
+
+
+def test_a_worker_imports_nothing_heavy_and_has_the_threads_that_were_asked_for():
+    assert [o.score for o in run(functions.heavy_modules)] == [0.0] * 3
+    assert [o.score for o in run(functions.environment)] == [1.0] * 3
+    assert [o.score for o in run(functions.environment, threads=4)] == [4.0] * 3
+    assert "EVOLR_WORKER_STARTING" not in os.environ
+
+
+def test_what_on_outcomes_raises_ends_the_run_and_what_was_under_way():
+    workers = Workers(functions.own_process, count=2)
+    seen = []
+
+    def stop(outcomes):
+        seen.extend(outcome.score for outcome in outcomes.values())
+        raise RuntimeError("enough")
+
+    trials = [Trial(constant(0.1), 0)] * 5
+    with pytest.raises(RuntimeError, match="enough"):
+        workers.run(trials, 1, "fitness", on_outcomes=stop)
+    assert workers.trainings == len(seen)
+    assert len(workers.run(trials, 1, "fitness")) == 5
+    workers.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
+def test_no_process_is_left_behind(tmp_path):
+    note = tmp_path / "grandchild"
+    train = functools.partial(functions.with_grandchild, str(note))
+    # The limit leaves the function the time to start its process, however busy the machine is.
+    assert failures(train, trials=1, time_limit=2) == ["took longer than 2 s"]
+    assert gone(int(note.read_text()))
+    workers = Workers(functions.own_process, count=2)
+    processes = {int(o.score) for o in workers.run([Trial(constant(0.1), 0)] * 4, 1, "fitness")}
+    workers.close()
+    workers.close()
+    assert not any(map(is_alive, processes))
+
+
+ABANDONED = """
+import os, signal, sys
+from evolr.execution.workers import Workers
+from evolr.standard import constant
+from evolr.training.task import Trial
+from tests.execution import training_functions as functions
+
+if __name__ == "__main__":
+    workers = Workers(functions.own_process, count=1)
+    print(int(workers.run([Trial(constant(0.1), 0)], 1, "fitness")[0].score), flush=True)
+    {end}
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
+@pytest.mark.parametrize("end", ["pass", "sys.exit(1)", "1 / 0", "os._exit(0)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_workers_that_nobody_closed_end_with_their_program(tmp_path, end):
+    script = tmp_path / "abandoned.py"
+    script.write_text(ABANDONED.format(end=end))
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True, env=environment)
+    assert gone(int(done.stdout))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
+@pytest.mark.parametrize("end", ["the program is killed", "Ctrl-C"])
+def test_a_worker_in_the_middle_of_a_trial_ends_with_its_program(tmp_path, end):
+    note = tmp_path / "grandchild"
+    script = tmp_path / "abandoned.py"
+    code = ABANDONED.replace("functions.own_process", f"functools.partial(functions.with_grandchild, {str(note)!r})")
+    script.write_text("import functools\n" + code.format(end="pass"))
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    process = subprocess.Popen(
+        [sys.executable, script], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not (note.exists() and note.read_text()):
+        time.sleep(0.01)
+    if end == "Ctrl-C":  # the terminal sends it to all of its group
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        os.kill(process.pid, signal.SIGKILL)
+    _, said = process.communicate()
+    assert gone(int(note.read_text()))
+    assert said.count("KeyboardInterrupt") == (end == "Ctrl-C")
+
+
+def test_a_function_that_cannot_be_sent_is_refused_with_advice(monkeypatch):
+    def inner(schedule, seed, epochs):
+        return 1.0
+
+    for train in (inner, lambda *arguments: float(len(arguments))):
+        with pytest.raises(ConfigError, match=r"cannot be sent to a worker .*define it at the top level of a module"):
+            Workers(train)
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    inner.__module__ = "__main__"
+    with pytest.raises(ConfigError, match=r"is in no file: .*in a notebook"):
+        Workers(inner)
+
+
+def test_a_function_of_other_arguments_is_refused():
+    with pytest.raises(ConfigError, match=r"called as train\(schedule, seed, epochs\), but .*gone\(process\)"):
+        Workers(gone)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"time_limit": 0}, "time_limit must be a positive number of seconds"),
+        ({"time_limit": math.nan}, "time_limit"),
+        ({"memory_limit": -1}, "memory_limit must be a positive number of GB"),
+        ({"count": 0}, "workers must be at least 1"),
+        ({"threads": 0}, "threads must be at least 1"),
+    ],
+)
+def test_limits_out_of_range_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        Workers(functions.falling, **options)
+
+
+def test_a_module_that_a_worker_cannot_import_is_told_with_its_reason(tmp_path, monkeypatch):
+    (tmp_path / "fleeting.py").write_text("def train(schedule, seed, epochs):\n    return 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    from importlib import import_module
+
+    workers = Workers(import_module("fleeting").train)
+    (tmp_path / "fleeting.py").write_text("raise OSError('no data here')\n")
+    with pytest.raises(ProblemError, match="could not import the training function fleeting:train: OSError: no data"):
+        workers.prepare("fitness")
+    (tmp_path / "fleeting.py").write_text("import os\nos._exit(4)\n")
+    with pytest.raises(ProblemError, match="ended its process with exit code 4"):
+        workers.prepare("fitness")
+    workers.close()
+
+
+def test_the_name_of_a_function():
+    assert name_of(functions.falling) == "tests.execution.training_functions:falling"
+    assert name_of(functools.partial(functions.falling)) == "tests.execution.training_functions:falling"
+
+
+def test_the_memory_of_a_process():
+    assert resident_memory(os.getpid()) > 1_000_000
+    assert resident_memory(2**22 + 1) is None
+
+
+def test_where_memory_cannot_be_known_a_limit_is_refused(monkeypatch):
+    monkeypatch.setattr(os.path, "isdir", lambda _: False)
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    with pytest.raises(ConfigError, match="pip install psutil"):
+        Workers(functions.falling, memory_limit=1.0)

@@ -1,0 +1,117 @@
+"""Training functions for the tests of the workers: imported by name in processes of their own."""
+
+import math
+import os
+import signal
+import sys
+import time
+
+
+def falling(schedule, seed, epochs):
+    """Higher the nearer the learning rate is to a line that falls; a little of the seed's luck."""
+    rates = [schedule(epoch=epoch, loss=1.0 / (1 + epoch), val_loss=0.5) for epoch in range(epochs)]
+    wanted = [0.01 * (1 - epoch / epochs) for epoch in range(epochs)]
+    return -math.fsum(abs(a - b) for a, b in zip(rates, wanted, strict=True)) + seed % 7 * 1e-4
+
+
+def first_rate(schedule, seed, epochs):
+    return schedule(epoch=0)
+
+
+def own_process(schedule, seed, epochs):
+    return float(os.getpid())
+
+
+def environment(schedule, seed, epochs):
+    return float(os.environ["OMP_NUM_THREADS"]) + 100 * ("EVOLR_WORKER_STARTING" in os.environ)
+
+
+def heavy_modules(schedule, seed, epochs):
+    return float(len({"jax", "torch", "scipy", "sympy", "optax"} & set(sys.modules)))
+
+
+def raising(schedule, seed, epochs):
+    raise ValueError(f"not with seed {seed}")
+
+
+def out_of_memory(schedule, seed, epochs):
+    raise MemoryError
+
+
+def leaving(schedule, seed, epochs):
+    sys.exit(3)
+
+
+def exiting(schedule, seed, epochs):
+    os._exit(7)
+
+
+def segfaulting(schedule, seed, epochs):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hanging(schedule, seed, epochs):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(60)
+
+
+def eating(schedule, seed, epochs):
+    eaten = []
+    while True:
+        eaten.append(bytearray(os.urandom(1)) * 10_000_000)
+
+
+def diverging(schedule, seed, epochs):
+    return [math.nan, math.inf, -math.inf][seed]
+
+
+class Scalar:
+    """As torch and NumPy have them: no dimension, and to be detached."""
+
+    ndim = 0
+
+    def __init__(self, value, is_detached=False):
+        self.value, self.is_detached = value, is_detached
+
+    def detach(self):
+        return Scalar(self.value, is_detached=True)
+
+    def __float__(self):
+        assert self.is_detached
+        return self.value
+
+
+RETURNED = [1, True, Scalar(2.5), "0.5", None, [1.0], 1j]
+
+
+def returning(schedule, seed, epochs):
+    return RETURNED[seed]
+
+
+def with_grandchild(path, schedule, seed, epochs):
+    """Starts a process of its own, writes its number to a file, and hangs."""
+    import subprocess
+
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open(path, "w") as file:
+        file.write(str(child.pid))
+    hanging(schedule, seed, epochs)
+
+
+_leaked = []
+
+
+def leaking(schedule, seed, epochs):
+    _leaked.append(b"x" * 60_000_000)
+    return 1.0
+
+
+def failing_sometimes(schedule, seed, epochs):
+    """Fails one time in ten, in each way, by what it is given alone."""
+    score = falling(schedule, seed, epochs)
+    kind = int(abs(score) * 1e9) % 40
+    for number, fail in enumerate((raising, exiting, segfaulting, diverging)):
+        if kind == number:
+            return fail(schedule, seed % 3, epochs)
+    return score

@@ -1,0 +1,205 @@
+"""A search by a training function of the user's own."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import evolr
+from evolr.config import load
+from evolr.errors import ConfigError, ProblemError, StudyError
+from evolr.report.shown import describe
+from evolr.study.results import Limits
+from evolr.study.study import Study
+from tests.execution import training_functions as functions
+from tests.study.small import derived, remembered
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"search.generations": 3, "search.population": 3, "search.youth": 2}
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+
+
+def evolve(train, path, limits=None, **options):
+    given = {"epochs": 5, "workers": 2, "settings": SMALL}
+    return evolr.evolve(train, path, limits, **{**given, **options})
+
+
+def unordered(path):
+    """What is remembered; trials in the order of what they are, not of when they landed."""
+    memory = remembered(path)
+    memory["trial"] = sorted(memory["trial"])
+    return memory
+
+
+def test_a_function_is_evolved_for_to_the_end(tmp_path):
+    result = evolve(functions.falling, tmp_path / "run")
+    assert result.stopped_by is None
+    assert result.champion.score > -0.05
+    shown = describe(str(tmp_path / "run"), None, None, None)
+    assert len(shown.curve) == 5
+    assert shown.provenance["trained by"] == "tests.execution.training_functions:falling"
+    assert "failed trainings" not in shown.provenance
+
+
+def test_the_preset_costs_some_three_hundred_trainings(tmp_path):
+    result = evolve(functions.falling, tmp_path / "run", settings=None)
+    assert 250 <= result.trainings <= 350
+    config = load(tmp_path / "run" / "config.toml")
+    assert (config.problem.metric_name, config.problem.higher_is_better) == ("score", True)
+    assert config.search.terminals == ("progress", "loss", "val_loss", "constant")
+
+
+def test_what_is_said_of_the_score_is_stored(tmp_path):
+    result = evolve(
+        functions.falling, tmp_path / "run", metric="error", higher_is_better=False, signals=["progress"], seed=4
+    )
+    config = load(tmp_path / "run" / "config.toml")
+    assert (config.seed, config.problem.metric_name, config.problem.higher_is_better) == (4, "error", False)
+    assert config.search.terminals == ("progress", "constant")
+    assert result.champion.fitness == -result.champion.score
+
+
+def test_the_result_does_not_depend_on_the_number_of_workers(tmp_path):
+    for workers in (1, 3):
+        evolve(functions.failing_sometimes, tmp_path / str(workers), workers=workers)
+    assert unordered(tmp_path / "1") == unordered(tmp_path / "3")
+    assert derived(tmp_path / "1") == derived(tmp_path / "3")
+
+
+def test_a_search_that_is_stopped_and_gone_on_with_comes_to_the_same(tmp_path):
+    evolve(functions.failing_sometimes, tmp_path / "whole")
+    stops = 0
+    while (
+        result := evolve(functions.failing_sometimes, tmp_path / "run", Limits(trainings=40 * (stops + 1)))
+    ).stopped_by:
+        stops += 1
+    assert stops > 1
+    assert result.champion is not None
+    assert unordered(tmp_path / "run") == unordered(tmp_path / "whole")
+    assert derived(tmp_path / "run") == derived(tmp_path / "whole")
+
+
+KILLED = """
+import os, signal
+import evolr
+from tests.execution import training_functions as functions
+from tests.study.test_evolve_function import evolve
+
+if __name__ == "__main__":
+    landed = []
+
+    def kill(count):
+        landed.append(count)
+        if len(landed) == 30:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    evolve(functions.failing_sometimes, {path!r}, on_trained=kill)
+"""
+
+
+def test_a_search_that_is_killed_and_gone_on_with_comes_to_the_same(tmp_path):
+    evolve(functions.failing_sometimes, tmp_path / "whole")
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED.format(path=str(tmp_path / "run")))
+    done = run(script)
+    assert done.returncode == -signal.SIGKILL
+    evolve(functions.failing_sometimes, tmp_path / "run")
+    assert unordered(tmp_path / "run") == unordered(tmp_path / "whole")
+
+
+def run(script):
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    return subprocess.run([sys.executable, script], check=False, capture_output=True, text=True, env=environment)
+
+
+def test_a_function_that_fails_in_one_trial_of_ten_ends_with_a_champion(tmp_path):
+    result = evolve(functions.failing_sometimes, tmp_path / "run")
+    assert math.isfinite(result.champion.score)
+    said = describe(str(tmp_path / "run"), None, None, None).text()
+    assert f" of {result.trainings}; the last: " in said
+    messages = {row[7] for row in remembered(tmp_path / "run")["trial"]}
+    assert "killed by signal SIGSEGV" in messages
+    assert "ended its process with exit code 7" in messages
+
+
+def test_a_function_that_always_fails_is_told_of_early_and_can_be_mended(tmp_path):
+    with pytest.raises(
+        StudyError, match=r"each of the first .* trainings of generation 1 failed; .* ValueError: not with"
+    ):
+        evolve(functions.raising, tmp_path / "run")
+    assert remembered(tmp_path / "run")["trial"] == []
+
+
+def test_another_function_may_not_go_on_with_a_study(tmp_path):
+    evolve(functions.falling, tmp_path / "run", Limits(trainings=10))
+    with pytest.raises(StudyError, match=r"problem\.trainer is tests.*:falling, was asked to be tests.*:first_rate"):
+        evolve(functions.first_rate, tmp_path / "run")
+
+
+def test_the_study_of_a_function_says_how_to_go_on_with_it(tmp_path):
+    evolve(functions.falling, tmp_path / "run", Limits(trainings=10))
+    with Study(tmp_path / "run") as study, pytest.raises(ProblemError, match=r"the script that calls evolr\.evolve"):
+        study.run()
+
+
+def lambda_in_a_function():
+    return lambda *arguments: float(len(arguments))
+
+
+@pytest.mark.parametrize(
+    ("train", "options", "message"),
+    [
+        (lambda_in_a_function(), {}, "define it at the top level"),
+        (lambda_in_a_function, {}, r"called as train\(schedule, seed, epochs\)"),
+        (functions.falling, {"time_limit": 0}, "time_limit must be a positive number"),
+        (functions.falling, {"memory_limit": -2.0}, "memory_limit must be a positive number"),
+        (functions.falling, {"workers": 0}, "workers must be at least 1"),
+        (functions.falling, {"epochs": 0}, "epochs must be at least 1"),
+        (
+            functions.falling,
+            {"signals": ("progress", "vall_loss")},
+            "unknown signal 'vall_loss'; did you mean 'val_loss'",
+        ),
+        (functions.falling, {"signals": "loss"}, "signals is a list of names"),
+        (functions.falling, {"settings": {"search.poplation": 3}}, r"did you mean 'search\.population'"),
+        ("train", {}, r"a configuration .* or a function train\(schedule, seed, epochs\), got 'train'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_and_nothing_is_written(tmp_path, train, options, message):
+    with pytest.raises(ConfigError, match=message):
+        evolve(train, tmp_path / "run", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_script_without_a_guard_is_told_of_it_once(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "import evolr\n\ndef train(schedule, seed, epochs):\n    return 1.0\n\n"
+        f"print('imported')\nevolr.evolve(train, {str(tmp_path / 'run')!r}, epochs=2, workers=3)\n"
+    )
+    done = run(script)
+    assert done.returncode == 1
+    assert done.stderr.count('under `if __name__ == "__main__":`') == 1
+    assert done.stderr.count("Traceback") == 1
+    assert done.stdout.count("imported") == 2  # by the program, and by its one worker
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_script_is_named_by_its_file(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import evolr\nfrom evolr.study.results import Limits\n\ndef train(schedule, seed, epochs):\n"
+        "    return schedule(epoch=0, loss=1, val_loss=1)\n\nif __name__ == '__main__':\n"
+        f"    evolr.evolve(train, {str(tmp_path / 'run')!r}, Limits(trainings=5), epochs=2)\n"
+    )
+    done = run(script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert load(tmp_path / "run" / "config.toml").problem.trainer == "mine:train"

@@ -1,0 +1,58 @@
+"""The examples run, and the training script that evolr was added to is nearly what it was."""
+
+import difflib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import evolr
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+MOST_LINES = 15
+
+
+def output_of(name, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(Path(evolr.__file__).parents[1]), "MPLBACKEND": "agg"}
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_evolr_takes_few_lines_of_a_training_script():
+    before, after = ((EXAMPLES / "own_script" / name).read_text().splitlines() for name in ("before.py", "after.py"))
+    steps = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    changed = sum(max(there - here, to - since) for kind, here, there, since, to in steps if kind != "equal")
+    assert 0 < changed <= MOST_LINES
+
+
+def test_the_training_script_and_what_became_of_it(tmp_path):
+    assert output_of("own_script/before.py", "--quick").splitlines()[-1].startswith("cosine ")
+    (tmp_path / "own_script.png").unlink()
+    said = output_of("own_script/after.py", "--quick").splitlines()
+    assert [line.split()[0] for line in said if line.startswith(("champion", "cosine", "evolved"))] == [
+        "champion:",
+        "cosine",
+        "evolved",
+    ]
+    assert (tmp_path / "own_script.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_search_that_stops_and_goes_on():
+    said = output_of("resume.py").splitlines()
+    assert said[0].startswith("stopped: 30")
+    assert said[0].endswith(" trainings are done, 300 were wanted")
+    assert said[-1] == "the same champion"
+
+
+def test_asking_and_telling():
+    said = output_of("ask_and_tell.py").splitlines()
+    assert said[0].endswith("formulas tried")
+    assert "nodes, loss" in said[-1]
+
+
+def test_every_example_is_run_here():
+    tested = Path(__file__).read_text()
+    for path in EXAMPLES.rglob("*.py"):
+        assert path.relative_to(EXAMPLES).as_posix() in tested
