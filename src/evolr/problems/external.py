@@ -16,11 +16,13 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     metric_name: of what is told; `accuracy` is shown in per cent. higher_is_better: which way it is good.
     steps_per_epoch: of your trainings; for curves that are drawn.
+    trainer: who trains it, as far as the study knows; a study goes on with the same alone.
     """
 
     metric_name: str = "score"
     higher_is_better: bool = True
     steps_per_epoch: int = 1
+    trainer: str = ""
 
     def __post_init__(self) -> None:
         if self.steps_per_epoch < 1:
