@@ -276,12 +276,23 @@ def test_parameters_that_are_no_pytree_of_floats_are_refused(parameters, message
         problem(init=lambda seed: parameters() if callable(parameters) else parameters).task("fitness")
 
 
-def test_parameters_of_another_shape_for_another_seed_are_refused():
-    wanted = (
-        r"same shapes for every seed: init\(0\) gave \{\['w'\] float32\[1\]\}, init\(1\) gave \{\['w'\] float32\[2\]\}"
-    )
-    with pytest.raises(ProblemError, match=wanted):
-        problem(init=lambda seed: {"w": np.zeros(seed + 1)}).task("fitness")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda seed: {"w": np.zeros(seed + 1)}, r"init\(0\)\['w'\] is of \(1,\), init\(1\)\['w'\] of \(2,\)"),
+        (
+            lambda seed: [np.zeros(1)] * 20 + [np.zeros(seed + 1)],
+            r"init\(0\)\[20\] is of \(1,\), init\(1\)\[20\] of \(2,\)",
+        ),
+        (
+            lambda seed: {str(seed): np.zeros(1)},
+            r"init\(0\) gave \{\['0'\] float32\[1\]\}, init\(1\) gave \{\['1'\] float32\[1\]\}",
+        ),
+    ],
+)
+def test_parameters_of_another_shape_for_another_seed_are_refused(make, message):
+    with pytest.raises(ProblemError, match=r"one structure and the same shapes for every seed: " + message):
+        problem(init=make).task("fitness")
 
 
 def test_an_init_that_raises_keeps_its_traceback():

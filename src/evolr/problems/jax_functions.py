@@ -31,12 +31,16 @@ def require_alike(parameters: Tree, call: str, first: Tree, first_call: str) -> 
     """Raises ProblemError where two checked parameters differ in structure or shapes."""
     import jax
 
-    one, other = described(first), described(parameters)
-    if one != other or jax.tree.structure(first) != jax.tree.structure(parameters):
-        raise ProblemError(
-            "init must give parameters of one structure and the same shapes for every seed: "
-            f"{first_call} gave {one}, {call} gave {other}" + ("; their static parts differ" if one == other else "")
-        )
+    wanted = "init must give parameters of one structure and the same shapes for every seed"
+    if jax.tree.structure(first) != jax.tree.structure(parameters):
+        one, other = described(first), described(parameters)
+        differ = "; their static parts differ" if one == other else ""
+        raise ProblemError(f"{wanted}: {first_call} gave {one}, {call} gave {other}{differ}")
+    named = jax.tree_util.tree_flatten_with_path(first)[0]
+    for (path, one), other in zip(named, jax.tree.leaves(parameters), strict=True):
+        if one.shape != other.shape:
+            place = jax.tree_util.keystr(path)
+            raise ProblemError(f"{wanted}: {first_call}{place} is of {one.shape}, {call}{place} of {other.shape}")
 
 
 def require_gradient(loss: Callable[[Tree, Tree], Any], parameters: Tree, batch: Tree) -> None:
