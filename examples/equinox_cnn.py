@@ -112,6 +112,7 @@ def main() -> None:
     else:
         problem = problem_of(5_000)
         settings = {"training.epochs": 15, "search.generations": 10, "search.finalists": 9}
+    settings["comparison.base_lr"] = 0.01  # where the baselines start; 0.001 is far too low here
 
     result = evolr.evolve(
         problem,

@@ -110,8 +110,9 @@ def main() -> None:
         settings = {"training.epochs": 2, "search.population": 6, "search.generations": 2, "search.finalists": 0}
         settings |= {"comparison.seeds": 2}
     else:
-        problem = problem_of(1_500)
-        settings = {"training.epochs": 5, "search.generations": 10, "search.finalists": 9}
+        problem = problem_of(1_000)
+        settings = {"training.epochs": 4, "search.generations": 10, "search.finalists": 9}
+    settings["comparison.base_lr"] = 0.01  # where the baselines start; 0.001 is far too low here
 
     result = evolr.evolve(
         problem,
