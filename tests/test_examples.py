@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import evolr
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -50,6 +52,15 @@ def test_asking_and_telling():
     said = output_of("ask_and_tell.py").splitlines()
     assert said[0].endswith("formulas tried")
     assert "nodes, loss" in said[-1]
+
+
+@pytest.mark.parametrize("name", ["equinox_cnn.py", "transformer.py"])
+def test_a_jax_model_of_ones_own(name, tmp_path):
+    said = output_of(name, "--quick", "--output", str(tmp_path / "run"))
+    assert "cosine" in said
+    assert "minus evolved" in said
+    assert (tmp_path / "run" / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert evolr.Schedule.load(tmp_path / "run" / "champion.json")
 
 
 def test_every_example_is_run_here():

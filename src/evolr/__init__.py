@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from evolr.contest.prove import prove
     from evolr.errors import EvolrError
     from evolr.expression import Expression, parse
+    from evolr.problems import JaxProblem
+    from evolr.problems.pools import pools
     from evolr.schedule import Schedule
     from evolr.study.evolve import evolve
     from evolr.study.study import Study
@@ -24,16 +26,31 @@ _HOMES: Final = {
     "Config": "evolr.config",
     "EvolrError": "evolr.errors",
     "Expression": "evolr.expression",
+    "JaxProblem": "evolr.problems",
     "Schedule": "evolr.schedule",
     "Study": "evolr.study.study",
     "compare": "evolr.contest.comparison",
     "evolve": "evolr.study.evolve",
     "parse": "evolr.expression",
+    "pools": "evolr.problems.pools",
     "prove": "evolr.contest.prove",
     "resolve": "evolr.config",
 }
 
-__all__ = ["Config", "EvolrError", "Expression", "Schedule", "Study", "compare", "evolve", "parse", "prove", "resolve"]
+__all__ = [
+    "Config",
+    "EvolrError",
+    "Expression",
+    "JaxProblem",
+    "Schedule",
+    "Study",
+    "compare",
+    "evolve",
+    "parse",
+    "pools",
+    "prove",
+    "resolve",
+]
 
 
 def __getattr__(name: str) -> Any:

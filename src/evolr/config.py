@@ -18,7 +18,7 @@ from evolr.errors import ConfigError, EvolrError, unknown_name
 from evolr.expression import CORE_SIGNALS, ORIGINAL_SET, PRIMITIVES, SIGNALS, Expression
 from evolr.expression.text import MAX_NESTING, MAX_NODES
 from evolr.presets import PRESETS
-from evolr.problems import PROBLEMS, AnyProblem, Mnist1dMlp
+from evolr.problems import PROBLEMS, AnyProblem, External, JaxProblem, Mnist1dMlp, Problem
 from evolr.schedule import Schedule, Transform
 from evolr.training.optimizers import Optimizer
 
@@ -229,6 +229,28 @@ def resolve(preset: str = "original", file: Path | None = None, settings: Mappin
     return from_data(_merged(data, _nested(settings or {})))
 
 
+def config_of(problem: JaxProblem, settings: Mapping[str, Any] | None = None, seed: int = 0) -> Config:
+    """The configuration of a study that a JaxProblem trains: preset `default`, with single settings by dotted name on top.
+
+    Its problem is `external`: a study remembers the metric and the name of who trains it, and no code. Unless
+    `comparison.epochs` is given, champions are compared and proven at the search's epochs. Raises ConfigError as `resolve`
+    does, and for settings of the problem, which are the JaxProblem's own.
+    """
+    if own := [name for name in settings or {} if name.split(".")[0] == "problem"]:
+        raise ConfigError(f"{own[0]} is what the JaxProblem says; give it there")
+    external = External(
+        metric_name=problem.metric.name,
+        higher_is_better=problem.metric.higher_is_better,
+        steps_per_epoch=problem.steps_per_epoch,
+        trainer=problem.identity,
+    )
+    given = {"seed": seed, **(settings or {}), "problem": msgspec.to_builtins(external)}
+    config = resolve("default", settings=given)
+    if "comparison.epochs" in given:
+        return config
+    return changed(config, {"comparison.epochs": config.training.epochs})
+
+
 def changed(config: Config, settings: Mapping[str, Any]) -> Config:
     """A configuration with single settings by dotted name on top; errors as of `resolve`."""
     return from_data(_merged(msgspec.to_builtins(config), _nested(settings)))
@@ -269,11 +291,14 @@ def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return flat
 
 
-def problem_name(problem: AnyProblem) -> str:
-    return str(problem.__struct_config__.tag)
+def problem_name(problem: Problem) -> str:
+    """The tag of a problem's settings; the name that a JaxProblem was given."""
+    if isinstance(problem, JaxProblem):
+        return problem.name
+    return str(cast("msgspec.Struct", problem).__struct_config__.tag)
 
 
-def require_signals(problem: AnyProblem, names: Sequence[str]) -> None:
+def require_signals(problem: Problem, names: Sequence[str]) -> None:
     """Raises ConfigError where a problem does not give one of the signals."""
     for name in names:
         if name not in problem.signals:

@@ -15,7 +15,7 @@ from evolr.config import Comparison, problem_name
 from evolr.contest.contender import Contender, contender
 from evolr.contest.statistics import CONFIDENCE, corrected
 from evolr.execution.local import Local
-from evolr.problems import AnyProblem, Metric
+from evolr.problems import Metric, Problem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
 from evolr.standard import PUBLISHED_BASELINES
@@ -30,7 +30,7 @@ CHAMPION = "evolved"
 class ComparisonResult:
     """A comparison: the champion first, then the baselines."""
 
-    problem: AnyProblem
+    problem: Problem
     optimizer: Optimizer
     settings: Comparison
     seeds: list[int]
@@ -66,7 +66,7 @@ class ComparisonResult:
 
 def compare(
     champion: Schedule,
-    problem: AnyProblem,
+    problem: Problem,
     optimizer: Optimizer,
     settings: Comparison,
     seed: int,

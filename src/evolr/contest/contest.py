@@ -29,6 +29,7 @@ from evolr.contest.statistics import corrected
 from evolr.contest.trainings import Trainings, Wanted
 from evolr.contest.tuning import Candidate, FamilyTuner, RandomSearch, best_of, tune
 from evolr.errors import ConfigError
+from evolr.problems import JaxProblem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
@@ -48,11 +49,12 @@ def hold(
     own: Path,
     shared: Path,
     *,
+    problem: JaxProblem | None = None,
     device_count: int | None = None,
     on_total: Callable[[int], None] | None = None,
     on_done: Callable[[int, int], None] | None = None,
 ) -> ContestResult:
-    """Holds the contest of a study; see Settings, and Trainings for the directories.
+    """Holds the contest of a study; see Settings, and Trainings for the directories and the problem.
 
     on_total, on_done: called with the training runs there will be at most, once, and with those just done and those
     just looked up.
@@ -63,7 +65,9 @@ def hold(
             f"{runs}, got {settings.budget}"
         )
     settings = msgspec.structs.replace(settings, budget=settings.budget // runs * runs)
-    trainings = Trainings(config, settings.epochs, own, shared, device_count=device_count, on_done=on_done)
+    trainings = Trainings(
+        config, settings.epochs, own, shared, problem=problem, device_count=device_count, on_done=on_done
+    )
     try:
         if evolved.trained is None:
             trainings.claim(evolved.candidates[0].schedule.to_json())

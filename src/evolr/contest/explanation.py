@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from evolr.config import Config
 from evolr.contest.contender import Contender, contender
 from evolr.contest.statistics import corrected
-from evolr.contest.trainings import Trainings, Wanted, shared_directory
+from evolr.contest.trainings import Trainings, Wanted, require_trainer, shared_directory
 from evolr.errors import StudyError
 from evolr.expression import Expression
 from evolr.expression.signals import STALE_THRESHOLD
 from evolr.expression.simplify import simplified
+from evolr.problems import JaxProblem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
 from evolr.standard import frozen
@@ -63,6 +64,7 @@ def explain(
     directory: Path | str,
     *,
     seeds: int = 16,
+    problem: JaxProblem | None = None,
     device_count: int | None = None,
     on_total: Callable[[int], None] | None = None,
     on_done: Callable[[int, int], None] | None = None,
@@ -70,18 +72,22 @@ def explain(
     """Explains the champion of a study, by trainings on the selection pool.
 
     seeds: trainings of the champion, and of it with each of its signals frozen; they are drawn from the study's.
-    Raises StudyError where there is no champion.
+    problem: the JaxProblem that trained the study, which does not hold it.
+    Raises StudyError where there is no champion, ConfigError for another problem than the study's.
     """
     path = RunDirectory.open(Path(directory)).path
     summary = summarise(path)
     if summary.champion is None:
         raise StudyError(f"{path} has no champion yet: go on with its search first")
     config, champion = summary.config, summary.champion
+    if problem is not None:
+        require_trainer(config, problem)
     epochs, names = config.training.epochs, sorted(champion.expression.signals)
     drawn = [seed_from(config.seed, k, "explanation") for k in range(seeds)]
     if on_total:
         on_total((1 + len(names)) * seeds)
-    trainings = Trainings(config, epochs, path, shared_directory(), device_count=device_count, on_done=on_done)
+    shared = shared_directory() if problem is None else path
+    trainings = Trainings(config, epochs, path, shared, problem=problem, device_count=device_count, on_done=on_done)
     try:
         own = trainings.outcomes(_wanted(champion, drawn), POOL, keep_steps=True)
         medians = {name: _median(name, own, config) for name in names}

@@ -11,9 +11,10 @@ import msgspec
 from evolr.config import Config, require_signals
 from evolr.contest.contest import hold
 from evolr.contest.results import ContestResult, Evolved, Settings, quick
-from evolr.contest.trainings import LEDGER, shared_directory
+from evolr.contest.trainings import LEDGER, require_trainer, shared_directory
 from evolr.contest.tuning import Candidate
 from evolr.errors import RunDirectoryError, StudyError
+from evolr.problems import JaxProblem
 from evolr.schedule import Schedule
 from evolr.study.database import DATABASE
 from evolr.study.run_directory import RunDirectory
@@ -27,6 +28,7 @@ def prove(
     seeds: int | None = None,
     epochs: int | None = None,
     is_quick: bool = False,
+    problem: JaxProblem | None = None,
     device_count: int | None = None,
     on_total: Callable[[int], None] | None = None,
     on_done: Callable[[int, int], None] | None = None,
@@ -37,11 +39,14 @@ def prove(
     seeds: trainings of each contender in the final; 32 where None, 16 in a rehearsal.
     epochs: of each training; those of the study's comparison where None.
     is_quick: a rehearsal of some minutes on smaller numbers that leaves the test pool unseen.
+    problem: the JaxProblem that trained the study, which does not hold it; where its functions have changed since, delete
+        the contest.db of the run directory.
     on_total, on_done: called with the training runs there will be at most, once, and with those just done and those
     just looked up.
 
     What was interrupted goes on where it was: call again. Raises StudyError where the study has no champion or is being
-    written, ConfigError for numbers below 1 and a problem that trains elsewhere.
+    written, ConfigError for numbers below 1 and another problem than the study's,
+    ProblemError for a problem that trains elsewhere.
     """
     path = RunDirectory.open(Path(directory)).path
     summary = summarise(path)
@@ -50,7 +55,9 @@ def prove(
     if summary.champion is None:
         raise StudyError(f"{path} has no champion yet: go on with its search first")
     config = summary.config
-    settings = _settings(config, summary.trainings if budget is None else budget, seeds, epochs, is_quick=is_quick)
+    settings = _settings(
+        config, summary.trainings if budget is None else budget, seeds, epochs, problem, is_quick=is_quick
+    )
     candidates = [Candidate(schedule, score) for schedule, score in best_schedules(path, settings.finalists[0])]
     evolved = Evolved(candidates, "the study's search", summary.trainings, config.training.epochs)
     return hold(
@@ -58,7 +65,8 @@ def prove(
         config,
         settings,
         path,
-        shared_directory(),
+        shared_directory() if problem is None else path,
+        problem=problem,
         device_count=device_count,
         on_total=on_total,
         on_done=on_done,
@@ -74,6 +82,7 @@ def prove_schedule(
     seeds: int | None = None,
     epochs: int | None = None,
     is_quick: bool = False,
+    problem: JaxProblem | None = None,
     device_count: int | None = None,
     on_total: Callable[[int], None] | None = None,
     on_done: Callable[[int, int], None] | None = None,
@@ -85,7 +94,7 @@ def prove_schedule(
     """
     path = Path(directory)
     require_signals(config.problem, sorted(schedule.expression.signals))
-    settings = _settings(config, budget, seeds, epochs, is_quick=is_quick)
+    settings = _settings(config, budget, seeds, epochs, problem, is_quick=is_quick)
     if path.exists() and (os.path.isfile(path / DATABASE) or not os.path.isfile(path / LEDGER)):
         raise RunDirectoryError(f"{path} exists already and holds no contest of a schedule; name another directory")
     evolved = Evolved([Candidate(schedule, float("nan"))], "given as a formula")
@@ -94,18 +103,26 @@ def prove_schedule(
         config,
         settings,
         path,
-        shared_directory(),
+        shared_directory() if problem is None else path,
+        problem=problem,
         device_count=device_count,
         on_total=on_total,
         on_done=on_done,
     )
 
 
-def _settings(config: Config, budget: int, seeds: int | None, epochs: int | None, *, is_quick: bool) -> Settings:
+def _settings(
+    config: Config, budget: int, seeds: int | None, epochs: int | None, problem: JaxProblem | None, *, is_quick: bool
+) -> Settings:
     """The settings of a contest. Loads the problem's data, so that one that cannot be trained here is refused first."""
     epochs = config.comparison.epochs if epochs is None else epochs
     settings = Settings(epochs=epochs, budget=budget)
     if is_quick:
         settings = quick(epochs, budget, config.search.seeds)
-    config.problem.task("monitor")
+    if problem is None:
+        config.problem.task("monitor")
+    else:
+        require_trainer(config, problem)
+        for pool in ("fitness", "selection", settings.pool):
+            problem.task(pool)
     return settings if seeds is None else msgspec.structs.replace(settings, seeds=seeds)

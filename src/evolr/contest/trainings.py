@@ -16,11 +16,11 @@ import msgspec
 import platformdirs
 
 import evolr
-from evolr.config import Config
-from evolr.errors import RunDirectoryError, StudyError
+from evolr.config import Config, problem_name
+from evolr.errors import ConfigError, RunDirectoryError, StudyError
 from evolr.execution.local import Local
 from evolr.expression import LANGUAGE_VERSION
-from evolr.problems import Pool
+from evolr.problems import External, JaxProblem, Pool
 from evolr.study.ledger import Ledger, training_key
 from evolr.training.task import Outcome, Trial
 
@@ -41,10 +41,26 @@ def shared_directory() -> Path:
     return platformdirs.user_cache_path("evolr") / "contests"
 
 
+def require_trainer(config: Config, problem: JaxProblem) -> None:
+    """Raises ConfigError where a configuration names another trainer than a JaxProblem."""
+    named = (
+        config.problem.trainer
+        if isinstance(config.problem, External)
+        else f"the problem {problem_name(config.problem)!r}"
+    )
+    if named != problem.identity:
+        raise ConfigError(
+            f"the study was trained by {named or 'whoever told it its scores'}, got {problem.identity}; give the same "
+            "problem, with the same data"
+        )
+
+
 class Trainings:
     """Trains what is wanted on a problem, for a number of epochs, and remembers it.
 
     own: the run directory; shared: the directory of what depends on the problem alone.
+    problem: the JaxProblem that trains, where the configuration's problem is `external`; both directories are then to be
+    the run directory, because what its functions compute cannot be told from its data.
     `trained` and `remembered` count the trainings that were run and those that were known.
     """
 
@@ -55,14 +71,15 @@ class Trainings:
         own: Path,
         shared: Path,
         *,
+        problem: JaxProblem | None = None,
         device_count: int | None = None,
         on_done: Callable[[int, int], None] | None = None,
     ) -> None:
         self._epochs = epochs
         self._on_done = on_done or (lambda _trained, _remembered: None)
-        self._local = Local(config.problem, config.training.optimizer, device_count=device_count)
+        self._local = Local(problem or config.problem, config.training.optimizer, device_count=device_count)
         self._context: dict[str, Any] = {
-            "problem": msgspec.to_builtins(config.problem),
+            "problem": msgspec.to_builtins(config.problem) if problem is None else [problem.name, problem.digest],
             "optimizer": msgspec.to_builtins(config.training.optimizer),
             "language": LANGUAGE_VERSION,
             "evolr": evolr.__version__,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from evolr.problems import AnyProblem, Pool
+from evolr.problems import Pool, Problem
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Outcome, Trial
 
@@ -21,7 +21,7 @@ class Local:
     `seconds` is the time spent in training, compiling and loading (JAX, the data), `trainings` the number of trials run.
     """
 
-    def __init__(self, problem: AnyProblem, optimizer: Optimizer, *, device_count: int | None = None) -> None:
+    def __init__(self, problem: Problem, optimizer: Optimizer, *, device_count: int | None = None) -> None:
         self._problem = problem
         self._optimizer = optimizer
         self._device_count = device_count

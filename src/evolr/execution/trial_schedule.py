@@ -27,7 +27,7 @@ class TrialSchedule:
     @property
     def signals(self) -> frozenset[str]:
         """The signals that its formula reads."""
-        return self.schedule.expression.signals
+        return self.schedule.signals
 
     def __call__(self, **signals: Any) -> float:
         """The learning rate for these signals; those that the formula does not read are left aside.
@@ -43,7 +43,7 @@ class TrialSchedule:
                 f"the formula reads {', '.join(missing)}; the signals given are: {given}. Pass "
                 f"{', '.join(f'{name}=…' for name in missing)} to schedule(…), or evolve with signals=(…) without it"
             )
-        return float(self.schedule(**{name: _number(name, signals[name]) for name in self.signals}))
+        return self.schedule.at(**{name: _number(name, signals[name]) for name in self.signals})
 
     def at(self, **signals: Any) -> float:
         """The same as calling it."""

@@ -1,6 +1,7 @@
 """What a schedule is judged on. The problems, by name; importing them imports no JAX."""
 
 from evolr.problems.external import External
+from evolr.problems.jax_problem import JaxProblem
 from evolr.problems.mnist1d_mlp import Mnist1dMlp
 from evolr.problems.problem import Metric, Pool, Problem
 from evolr.problems.quadratic import Quadratic
@@ -10,4 +11,4 @@ AnyProblem = Mnist1dMlp | Quadratic | External
 
 PROBLEMS: dict[str, type[AnyProblem]] = {"mnist1d-mlp": Mnist1dMlp, "quadratic": Quadratic, "external": External}
 
-__all__ = ["PROBLEMS", "AnyProblem", "External", "Metric", "Mnist1dMlp", "Pool", "Problem", "Quadratic"]
+__all__ = ["PROBLEMS", "AnyProblem", "External", "JaxProblem", "Metric", "Mnist1dMlp", "Pool", "Problem", "Quadratic"]

@@ -16,8 +16,8 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     metric_name: of what is told; `accuracy` is shown in per cent. higher_is_better: which way it is good.
     steps_per_epoch: of your trainings; for curves that are drawn.
-    trainer: the function that trains, as `module:function`; empty where the study is asked and told. It is here to be
-        read, and so that a study does not go on with another function: nothing is ever imported by it.
+    trainer: who trains it, a function as `module:function` or a JaxProblem by its name; empty where the study is asked
+        and told. It is here to be read, and so that a study goes on with the same alone: nothing is imported by it.
     """
 
     metric_name: str = "score"
@@ -49,8 +49,8 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Raises ProblemError: there is nothing here to train."""
         if self.trainer:
             raise ProblemError(
-                f"this study trains by the function {self.trainer}: go on by the script that calls evolr.evolve with it; "
-                "the commands evolve, compare and prove cannot train it"
+                f"this study is trained by {self.trainer}, which no file can load: go on by the script that calls "
+                "evolr.evolve with it; a JaxProblem is proven by evolr.prove(…, problem=…)"
             )
         raise ProblemError(
             "the problem 'external' is trained elsewhere: use Study.ask and Study.tell, not evolve, compare or prove"

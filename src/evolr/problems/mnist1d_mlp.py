@@ -14,6 +14,7 @@ import numpy as np
 
 from evolr.errors import ConfigError
 from evolr.expression import SIGNALS
+from evolr.problems.jax_problem import JaxProblem
 from evolr.problems.mnist1d_data import CLASSES, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
 from evolr.problems.problem import Metric, Pool
 from evolr.randomness import generator
@@ -70,27 +71,22 @@ class Mnist1dMlp(
 
     def task(self, pool: Pool) -> Task:
         train, monitor = published()
-        steps = self.steps_per_epoch
+        judge = self._judge(pool)
 
-        def initial(seed: int) -> list[tuple[Any, Any]]:
+        def init(seed: int) -> list[tuple[Any, Any]]:
             rng = generator(seed, "mnist1d-mlp", "initial weights")
             return [_dense_layer(rng, *widths) for widths in pairwise(_WIDTHS)]
 
-        def batches(seed: int, epoch: int) -> Samples:
-            order = generator(seed, epoch, "mnist1d-mlp", "batch order").permutation(len(train.labels))
-            order = order[: steps * self.batch_size]
-            inputs, labels = train.inputs[order], train.labels[order]
-            return Samples(inputs.reshape(steps, self.batch_size, LENGTH), labels.reshape(steps, self.batch_size))
-
-        return Task(
-            steps_per_epoch=steps,
-            initial=initial,
-            batches=batches,
-            loss=lambda parameters, batch: _evaluate(parameters, batch)[0],
-            evaluate=_evaluate,
-            monitor=monitor,
-            judge=self._judge(pool),
+        problem = JaxProblem(
+            init=init,
+            loss=_loss,
+            metric=_accuracy,
+            data={"train": train, "monitor": monitor} | ({} if judge is None else {pool: judge}),
+            batch_size=self.batch_size,
+            metric_name=self.metric.name,
+            name="mnist1d-mlp",
         )
+        return problem.task("monitor" if judge is None else pool)
 
     def _judge(self, pool: Pool) -> Samples | None:
         if pool == "monitor" or (pool == "fitness" and self.pools == "original"):
@@ -105,15 +101,24 @@ def _dense_layer(rng: np.random.Generator, inputs: int, outputs: int) -> tuple[A
     return draw[:-1], draw[-1]
 
 
-def _evaluate(parameters: list[tuple[Any, Any]], samples: Samples) -> tuple[Any, Any]:
-    """Mean cross-entropy and accuracy."""
+def _logits(parameters: list[tuple[Any, Any]], inputs: Any) -> Any:
+    """(samples, classes)."""
     import jax
-    import optax
 
-    activations = samples.inputs
+    activations = inputs
     for weights, biases in parameters[:-1]:
         activations = jax.nn.relu(activations @ weights + biases)
     weights, biases = parameters[-1]
-    logits = activations @ weights + biases
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels)
-    return losses.mean(), (logits.argmax(axis=1) == samples.labels).mean()
+    return activations @ weights + biases
+
+
+def _loss(parameters: list[tuple[Any, Any]], samples: Samples) -> Any:
+    """Mean cross-entropy."""
+    import optax
+
+    logits = _logits(parameters, samples.inputs)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels).mean()
+
+
+def _accuracy(parameters: list[tuple[Any, Any]], samples: Samples) -> Any:
+    return (_logits(parameters, samples.inputs).argmax(axis=1) == samples.labels).mean()

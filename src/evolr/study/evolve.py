@@ -7,11 +7,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, overload
 
-from evolr.config import Config
+from evolr.config import Config, config_of
 from evolr.errors import ConfigError
 from evolr.execution.executor import Executor
+from evolr.execution.local import Local
 from evolr.execution.training_function import TrainingFunction
 from evolr.execution.worker import end_where_starting
+from evolr.problems import JaxProblem
 from evolr.study import own_training
 from evolr.study.database import DATABASE, Database
 from evolr.study.records import Records
@@ -55,8 +57,23 @@ def evolve(
 ) -> SearchResult: ...
 
 
+@overload
 def evolve(
-    what: Config | TrainingFunction,
+    what: JaxProblem,
+    directory: Path | str,
+    limits: Limits | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device_count: int | None = None,
+    should_stop: Callable[[], str | None] = lambda: None,
+    on_trained: Callable[[int], None] | None = None,
+    on_generation: Callable[[GenerationReport], None] | None = None,
+) -> SearchResult: ...
+
+
+def evolve(
+    what: Config | JaxProblem | TrainingFunction,
     directory: Path | str,
     limits: Limits | None = None,
     *,
@@ -67,11 +84,13 @@ def evolve(
 ) -> SearchResult:
     """Evolves a schedule in a study's directory, new or begun.
 
-    what: the configuration of a study whose problem evolr trains itself, or a training function of your own,
-        train(schedule, seed, epochs) → score; docs/your-own-training.md says how to write one.
+    what: the configuration of a study whose problem evolr trains itself; a JaxProblem, your own JAX model; or a training
+        function of your own, train(schedule, seed, epochs) → score; docs/your-own-training.md says how to write one.
     limits, should_stop, on_trained, on_generation: see Study.run.
 
     With a configuration: device_count, devices to train on; all where None.
+
+    With a JaxProblem: settings, by dotted name, on top of the preset `default`; seed, the study's; device_count.
 
     With a function:
     epochs: what it is called with. metric: the name of its score. higher_is_better: which way the score is good.
@@ -101,12 +120,30 @@ def evolve(
 def _study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor]:
     """The configuration of what is to be evolved, and what trains it."""
     if isinstance(what, Config):
+        if options.keys() & {"settings", "seed"}:
+            raise ConfigError("a configuration holds its settings and its seed: give them to evolr.resolve")
         return what, local_executor(what, **options)
+    if isinstance(what, JaxProblem):
+        return _study_of_model(what, **options)
     if callable(what):
         return own_training.study_of(what, **options)
     raise ConfigError(
-        f"evolve takes a configuration (evolr.resolve) or a function train(schedule, seed, epochs), got {what!r}"
+        "evolve takes a configuration (evolr.resolve), a JaxProblem, or a function train(schedule, seed, epochs), "
+        f"got {what!r}"
     )
+
+
+def _study_of_model(
+    problem: JaxProblem,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device_count: int | None = None,
+) -> tuple[Config, Executor]:
+    config = config_of(problem, settings, seed)
+    if config.search.finalists:
+        problem.task("selection")  # so that the race at the end has its pool
+    return config, Local(problem, config.training.optimizer, device_count=device_count)
 
 
 def stored_config(directory: Path) -> Config:

@@ -10,7 +10,7 @@ import logging
 import os
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,16 @@ def prepare() -> None:
     missing = [flag for flag in _XLA_FLAGS if flag.split("=")[0] not in given]
     os.environ["XLA_FLAGS"] = " ".join([given, *missing]).strip()
     if jax.config.jax_num_cpu_devices < 0:  # pyright: ignore[reportAttributeAccessIssue]  # nobody has set it
-        # A program that has already made arrays keeps its devices: JAX then raises, and nothing is lost.
-        with suppress(RuntimeError):
+        try:
             jax.config.update("jax_num_cpu_devices", available_cores())
+        except RuntimeError:  # a program that has already made arrays keeps its devices
+            if jax.default_backend() == "cpu" and jax.device_count() < available_cores():
+                _log.warning(
+                    "JAX was started before evolr: %d of %d cores train; call evolr.training.devices.prepare() before the "
+                    "first array is made",
+                    jax.device_count(),
+                    available_cores(),
+                )
     if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         cache_directory = platformdirs.user_cache_path("evolr") / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(cache_directory))

@@ -1,0 +1,151 @@
+"""Pools of examples: arrays with one leading axis, disjoint by purpose.
+
+Examples are a pytree of arrays, as JAX understands it (an array, a tuple, a dict of them), whose leading axis counts them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any, Final, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evolr.errors import ConfigError, ProblemError, unknown_name
+from evolr.problems.problem import Pool
+from evolr.randomness import generator
+from evolr.training.task import Tree
+
+POOLS: Final = ("train", *get_args(Pool))
+"""The names of all pools: the one that is trained on, and those that judge."""
+
+_NARROWED: Final = {"float64": np.dtype("float32"), "int64": np.dtype("int32"), "uint64": np.dtype("uint32")}
+"""What JAX computes with where it is given these."""
+
+
+def pools(
+    examples: Tree,
+    seed: int = 0,
+    *,
+    train: float = 0.6,
+    monitor: float = 0.1,
+    fitness: float = 0.1,
+    selection: float = 0.1,
+    test: float = 0.1,
+) -> dict[str, Tree]:
+    """Disjoint pools of examples, drawn without replacement: the `data` of a JaxProblem.
+
+    examples: a pytree of arrays with one leading axis. seed: of the draw. train … test: the part of the examples that
+    each pool gets, rounded down; together at most 1. A pool of 0 is left out, which `train` and `monitor` cannot be.
+    Examples that are there twice may come into two pools: remove duplicates first.
+
+    >>> drawn = pools((np.zeros((50, 3)), np.arange(50)), test=0.2, train=0.5)
+    >>> {name: len(labels) for name, (_, labels) in drawn.items()}
+    {'train': 25, 'monitor': 5, 'fitness': 5, 'selection': 5, 'test': 10}
+
+    Raises ConfigError for fractions out of range, ProblemError where a pool is left without an example.
+    """
+    import jax
+
+    fractions = dict(zip(POOLS, (train, monitor, fitness, selection, test), strict=True))
+    for name, fraction in fractions.items():
+        if not (0 <= fraction <= 1):
+            raise ConfigError(f"the fraction of the pool {name!r} must be from 0 to 1, got {fraction}")
+        if not fraction and name in ("train", "monitor"):
+            raise ConfigError(f"every problem needs the pool {name!r}: its fraction must be above 0")
+    if (total := math.fsum(fractions.values())) > 1 + 1e-9:
+        raise ConfigError(f"the fractions of the pools must add up to at most 1, got {total:g}")
+    arrays = checked_examples("examples", examples)
+    count = number_of(arrays)
+    order = generator(seed, "pools").permutation(count)
+    drawn: dict[str, Tree] = {}
+    for name, fraction in fractions.items():
+        size = int(fraction * count + 1e-9)  # 0.29 · 100 is 28.999…
+        if fraction and not size:
+            raise ProblemError(
+                f"the pool {name!r} is to have {fraction:g} of {count} examples, which is less than one; give it more, or "
+                "bring more examples"
+            )
+        chosen, order = order[:size], order[size:]
+        if fraction:
+            drawn[name] = jax.tree.map(lambda array, rows=chosen: array[rows], arrays)
+    return drawn
+
+
+def checked_pools(data: Mapping[str, Tree]) -> dict[str, Tree]:
+    """The examples by pool as NumPy arrays, in the order of POOLS. Raises ProblemError for what is none."""
+    wanted = "data must map pools to examples, {'train': …, 'monitor': …}; evolr.pools makes such of all examples"
+    if not isinstance(cast("Any", data), Mapping):
+        raise ProblemError(f"{wanted}; got a {type(data).__name__}")
+    for name in data:
+        if name not in POOLS:
+            raise ProblemError(unknown_name("pool", str(name), POOLS))
+    for name in ("train", "monitor"):
+        if name not in data:
+            raise ProblemError(f"{wanted}; {name!r} is missing, got {', '.join(data) or 'nothing'}")
+    return {name: checked_examples(f"data[{name!r}]", data[name]) for name in POOLS if name in data}
+
+
+def checked_examples(what: str, examples: Tree) -> Tree:
+    """The examples as NumPy arrays; 64 bits become 32. Raises ProblemError where they are none. what: names them."""
+    import jax
+
+    named = jax.tree_util.tree_flatten_with_path(examples)[0]
+    if not named:
+        raise ProblemError(f"{what} holds no array; wanted an array, or a tuple or dict of arrays, of examples")
+    arrays = {f"{what}{jax.tree_util.keystr(path)}": leaf for path, leaf in named}
+    checked = {name: _array(name, leaf) for name, leaf in arrays.items()}
+    counts = {name: len(array) for name, array in checked.items()}
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        raise ProblemError(f"the arrays of {what} must have one example each a row, equally many: {shown}")
+    if not next(iter(counts.values())):
+        raise ProblemError(f"{what} has no examples: its leading axis is empty")
+    return jax.tree.unflatten(jax.tree.structure(examples), checked.values())
+
+
+def number_of(examples: Tree) -> int:
+    """The number of checked examples."""
+    import jax
+
+    return len(jax.tree.leaves(examples)[0])
+
+
+def digest(data: Mapping[str, Tree]) -> str:
+    """The SHA-256, in hexadecimal, of checked examples by pool: of their bytes, types, shapes and places."""
+    import jax
+
+    found = hashlib.sha256()
+    for name, examples in data.items():
+        for path, array in jax.tree_util.tree_flatten_with_path(examples)[0]:
+            found.update(f"{name}{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
+            found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def _array(name: str, leaf: Any) -> NDArray[Any]:
+    """An array of numbers with at least one axis."""
+    import jax.numpy as jnp
+
+    try:
+        array = np.asarray(leaf)
+    except Exception as error:
+        raise ProblemError(f"{name} must be an array of numbers, got a {type(leaf).__name__}: {error}") from error
+    kinds = (np.floating, np.integer, np.bool_)
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in kinds):
+        raise ProblemError(
+            f"{name} must be an array of floats, integers or booleans, got a {type(leaf).__name__} of {array.dtype}; turn "
+            "texts and categories into numbers first"
+        )
+    if not array.ndim:
+        raise ProblemError(f"{name} must have a leading axis of examples, got the single value {leaf!r}")
+    narrow = _NARROWED.get(array.dtype.name)
+    if narrow is None:
+        return array
+    if array.dtype.kind in "iu" and array.size:
+        limits, least, most = np.iinfo(narrow.name), array.min(), array.max()
+        if least < limits.min or most > limits.max:
+            raise ProblemError(f"{name} holds {least} … {most}; JAX computes with {narrow} here")
+    return array.astype(narrow)
