@@ -34,7 +34,16 @@ def names(path):
     return sorted(p.name for p in Path(path).iterdir() if not p.name.endswith(("-shm", "-wal")))
 
 
-SEARCH_FILES = ["champion.json", "champion.txt", "config.toml", "front.csv", "history.csv", "study.db", "writer.lock"]
+SEARCH_FILES = [
+    "champion.json",
+    "champion.txt",
+    "config.toml",
+    "front.csv",
+    "front.png",
+    "history.csv",
+    "study.db",
+    "writer.lock",
+]
 ALL_FILES = sorted([*SEARCH_FILES, "comparison.csv", "comparison.json", "comparison.png"])
 
 
@@ -92,7 +101,7 @@ def test_show_a_formula(evolr):
 
 
 def test_show_says_what_a_curve_of_a_live_signal_assumes(evolr):
-    assert "assuming values from 2.3 down to 0.5 for loss" in evolr("show", "loss/100")[1]
+    assert "assuming losses that fall from 2.3 to 0.5" in evolr("show", "loss/100")[1]
     assert "assuming" not in evolr("show", "progress/100")[1]
 
 

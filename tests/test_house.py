@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "errors": set(),
     "randomness": set(),
     "expression": {"errors"},
-    "schedule": {"errors", "expression"},
+    "schedule": {"errors", "expression", "report"},  # of report what draws, and in `plot` alone
     "standard": {"errors", "expression", "schedule"},
     "training": {"errors", "expression", "schedule"},
     "problems": {"errors", "expression", "randomness", "training"},
@@ -44,7 +44,7 @@ MAY_IMPORT = {
         "training",
         "",
     },
-    "report": {"config", "contest", "errors", "expression", "problems", "schedule", "search", "study", ""},
+    "report": {"config", "contest", "errors", "expression", "loop", "problems", "schedule", "search", "study", ""},
     "interruption": set(),
     "cli": {"config", "contest", "errors", "export", "expression", "interruption", "report", "study", ""},
     "__main__": {"cli"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from evolr.errors import ScheduleError
@@ -64,6 +64,33 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int = 1) -> l
         )
     horizon = (clock(step, total_steps, steps_per_epoch) for step in range(total_steps))
     return [rule.at(**{name: now[name] for name in rule.signals}) for now in horizon]
+
+
+def follow(
+    rule: Rule, losses: Sequence[float], val_losses: Sequence[float] = (), *, steps_per_epoch: int = 1
+) -> list[float]:
+    """The learning rate of every step of a training that was recorded.
+
+    losses: training loss of each step's batch; as many as there are steps. val_losses: of the untrained network, then at
+    each epoch's end; needed where the rule reads them.
+    Raises ScheduleError where what the rule reads is not there.
+    """
+    wanted = len(losses) // steps_per_epoch
+    is_read = not rule.signals.isdisjoint(("val_loss", "stale_epochs"))
+    if not len(losses) or (is_read and len(val_losses) < wanted):
+        raise ScheduleError(
+            f"a recorded training has the loss of each step and, for this schedule, {wanted} validation losses, the first "
+            f"of the untrained network; got {len(losses)} and {len(val_losses)}"
+        )
+    first = val_losses[0] if is_read else None
+    loop = Loop(rule, total_steps=len(losses), steps_per_epoch=steps_per_epoch, loss=losses[0], val_loss=first)
+    rates = [loop.learning_rate]
+    for step, loss in enumerate(losses[:-1], start=1):
+        loop.step(loss=loss)
+        if is_read and step % steps_per_epoch == 0:
+            loop.observe(val_loss=val_losses[step // steps_per_epoch])
+        rates.append(loop.learning_rate)
+    return rates
 
 
 class Loop:

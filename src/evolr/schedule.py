@@ -9,7 +9,7 @@ computes the same inside the compiled step, in float32.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -114,6 +114,24 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             "epoch_progress": within,
         }
         return np.broadcast_to(self(**given, **live), step.shape)
+
+    def plot(
+        self,
+        total_steps: int | None = None,
+        *,
+        steps_per_epoch: int = 1,
+        losses: Sequence[float] | None = None,
+        val_losses: Sequence[float] = (),
+    ) -> Any:
+        """The picture of its learning rates over a horizon, as a matplotlib Figure, before anyone trains.
+
+        total_steps, steps_per_epoch: the horizon. A schedule that reads the training is drawn over a recorded one: losses,
+        of each step's batch, and val_losses, of the untrained network and at each epoch's end; its length is the horizon.
+        Raises ScheduleError where the horizon, or a record that the schedule needs, is not given.
+        """
+        from evolr.report.curve import curve_figure
+
+        return curve_figure(self, total_steps, steps_per_epoch=steps_per_epoch, losses=losses, val_losses=val_losses)
 
     def to_json(self, provenance: Mapping[str, Any] | None = None) -> bytes:
         """The schedule as a document that `from_json` reads back to the same bits.

@@ -47,9 +47,11 @@ def search(
     json: Json = False,
 ) -> None:
     from evolr.report import progress, tables
+    from evolr.report.shown import describe
     from evolr.study.database import DATABASE
     from evolr.study.evolve import evolve
     from evolr.study.results import Limits
+    from evolr.study.run_directory import RunDirectory
 
     given: dict[str, Any] = {
         "seed": seed,
@@ -79,6 +81,8 @@ def search(
                 on_trained=on_trained,
                 on_generation=on_generation,
             )
+        if result.schedule is not None:
+            RunDirectory.open(path).write("front.png", describe(str(path), None, None, None).picture())
         if result.stopped_by is not None:
             interruption.leave()
     document: dict[str, Any] = {

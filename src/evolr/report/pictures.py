@@ -66,16 +66,21 @@ def comparison_picture(result: ComparisonResult) -> bytes:
 
 def schedule_picture(curves: Mapping[str, NDArray[np.float64]], steps_per_epoch: int, title: str) -> bytes:
     """The PNG of learning-rate curves, each (steps,), on a log axis over epochs."""
+    return png(schedule_figure(curves, steps_per_epoch, title))
+
+
+def schedule_figure(curves: Mapping[str, NDArray[np.float64]], steps_per_epoch: int, title: str) -> Figure:
+    """Learning-rate curves, each (steps,), on a log axis over epochs; over steps where an epoch has one."""
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for number, (label, curve) in enumerate(curves.items()):
         epochs = np.arange(len(curve)) / steps_per_epoch
         axes.plot(epochs, curve, label=label, color=COLOURS[number], linestyle=_STYLES[number], linewidth=2)
-    finish(axes, title, "learning rate, log scale")
+    finish(axes, title, "learning rate, log scale", xlabel="epoch" if steps_per_epoch > 1 else "step")
     log_if_positive(axes)
     if len(curves) > 1:
         axes.legend(frameon=False)
-    return png(figure)
+    return figure
 
 
 def run_picture(

@@ -16,6 +16,7 @@ from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyE
 from evolr.expression import Expression, ordinary_text, original_text, parse
 from evolr.expression.simplify import latex, simplified
 from evolr.problems import External
+from evolr.report.curve import rates, steps_of
 from evolr.report.tables import front_table
 from evolr.schedule import Schedule
 from evolr.search.archive import knee
@@ -27,19 +28,24 @@ _EPOCHS, _STEPS_PER_EPOCH = 30, 40
 _MAX_STEPS: Final = 10_000_000
 _MESSAGE: Final = 200  # characters of a failure
 
+_MAX_LIVE_STEPS: Final = 1_000_000  # of a curve over a record, which is followed step by step
+
 _ASSUMED_LOSS: Final = (2.3, 0.5)
-"""Where a live signal is drawn without a training: a loss that falls exponentially from one to the other."""
+"""Where a schedule that reads the training is drawn without one: losses that fall exponentially from one to the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A schedule described. curve: (steps,). summary: of the run, None without one."""
+    """A schedule described. curve: (steps,). note: what the curve assumes, empty where it assumes nothing. summary: of
+    the run, None without one.
+    """
 
     title: str
     schedule: Schedule
     curve: NDArray[np.float64]
     steps_per_epoch: int
     provenance: dict[str, Any]
+    note: str = ""
     summary: Summary | None = None
 
     @property
@@ -56,14 +62,6 @@ class Shown:
         front = [(size, score) for size, score, _ in self.summary.front]
         metric = self.summary.config.problem.metric
         return run_picture(self.curve, self.steps_per_epoch, self.title, front, metric)
-
-    @property
-    def note(self) -> str:
-        """What the curve assumes; empty for an open-loop schedule."""
-        live = self.schedule.expression.live_signals
-        return (
-            f"assuming values from {_ASSUMED_LOSS[0]} down to {_ASSUMED_LOSS[1]} for {', '.join(live)}" if live else ""
-        )
 
     def document(self) -> dict[str, Any]:
         expression = self.schedule.expression
@@ -171,13 +169,32 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
         schedule = resolve(settings=settings).search.schedule(_formula(what))
     if transform is not None and provenance:
         raise ConfigError("--transform belongs to a formula; a saved schedule has its own")
-    epochs, steps_per_epoch = epochs or _EPOCHS, steps_per_epoch or _STEPS_PER_EPOCH
-    if epochs * steps_per_epoch > _MAX_STEPS:
-        raise ConfigError(f"a curve may have {_MAX_STEPS:,} steps at most, got {epochs * steps_per_epoch:,}")
-    falling = np.geomspace(*_ASSUMED_LOSS, epochs * steps_per_epoch)
-    curve = schedule.curve(epochs, steps_per_epoch, **dict.fromkeys(schedule.expression.live_signals, falling))
+    curve, note = _curve(schedule, epochs or _EPOCHS, steps_per_epoch or _STEPS_PER_EPOCH, of_run)
     title = f"learning rate of {shortened(ordinary_text(schedule.expression), 70)}"
-    return Shown(title, schedule, curve, steps_per_epoch, provenance, of_run)
+    return Shown(title, schedule, curve, steps_per_epoch or _STEPS_PER_EPOCH, provenance, note, of_run)
+
+
+def _curve(
+    schedule: Schedule, epochs: int, steps_per_epoch: int, of_run: Summary | None
+) -> tuple[NDArray[np.float64], str]:
+    """The curve to show, and what it assumes: the run's own recorded losses where it has them."""
+    is_open_loop, steps = schedule.expression.is_open_loop, epochs * steps_per_epoch
+    if steps > (most := _MAX_STEPS if is_open_loop else _MAX_LIVE_STEPS):
+        raise ConfigError(f"this curve may have {most:,} steps at most, got {steps:,}")
+    if is_open_loop:
+        return rates(schedule, steps, steps_per_epoch, None, ()), ""
+    if of_run is not None and of_run.recorded is not None:
+        by_epoch = [np.interp(np.linspace(0, 1, epochs), np.linspace(0, 1, len(c)), c) for c in of_run.recorded]
+        losses, ends = steps_of(by_epoch[0], steps_per_epoch).tolist(), [by_epoch[0][0], *by_epoch[1]]
+        count = of_run.recorded_trainings
+        note = (
+            f"over the losses of its {count} recorded trainings (medians)" if count > 1 else "over its recorded losses"
+        )
+    else:
+        losses = np.geomspace(*_ASSUMED_LOSS, steps).tolist()
+        ends = [*losses[::steps_per_epoch], losses[-1]]
+        note = f"assuming losses that fall from {_ASSUMED_LOSS[0]} to {_ASSUMED_LOSS[1]}"
+    return rates(schedule, None, steps_per_epoch, losses, ends), note
 
 
 def _formula(text: str) -> Expression:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 import evolr
 from evolr import config as configuration
@@ -268,6 +269,16 @@ class Records:
             (generation, generation, count),
         )
         return [(formula, float("nan") if score is None else score) for formula, score in rows]
+
+    def recorded(self, formula: str) -> NDArray[np.float32]:
+        """The curves of a formula's finished trainings, (trainings, 4, epochs), in the order of curves.CURVES."""
+        rows = self._database.rows(
+            "SELECT curves FROM trial JOIN individual ON individual.id = trial.individual "
+            "WHERE expression = ? AND status = 'finished' AND curves IS NOT NULL ORDER BY trial.id",
+            (formula,),
+        )
+        found = [curves.unpacked(content) for (content,) in rows]
+        return np.array(found, np.float32) if found else np.empty((0, len(curves.CURVES), 0), np.float32)
 
     def evaluations(self, population: Sequence[Individual]) -> list[Evaluation]:
         """The evaluations of a generation's individuals, in order; none while it is unfinished."""

@@ -1,0 +1,120 @@
+import math
+
+import numpy as np
+import pytest
+
+from evolr.errors import ScheduleError
+from evolr.expression import parse
+from evolr.loop import Loop, follow, open_loop_rates
+from evolr.schedule import Schedule
+from tests.contracts.traces import FEEDBACK, STEPS, Trained, reference
+
+
+def schedule(text, **settings):
+    return Schedule(expression=parse(text), **{"min_lr": 0.0, "max_lr": 1e9, **settings})
+
+
+def test_the_losses_of_a_recorded_training_give_the_learning_rates_of_the_reference():
+    rng = np.random.default_rng(1)
+    trained = Trained(2.0, [], rng.uniform(0.5, 2, 6 * STEPS).tolist(), rng.uniform(0.5, 2, 6).tolist())
+    losses = [trained.losses[0], *trained.losses[:-1]]  # what is known before each step
+    expected = reference(FEEDBACK, trained)
+    loop = Loop(FEEDBACK, total_steps=6 * STEPS, steps_per_epoch=STEPS, loss=losses[0], val_loss=2.0)
+    rates = [loop.learning_rate]
+    for step, loss in enumerate(trained.losses[:-1], start=1):
+        loop.step(loss=loss)
+        if step % STEPS == 0:
+            loop.observe(val_loss=trained.val_losses[step // STEPS - 1])
+        rates.append(loop.learning_rate)
+    np.testing.assert_allclose(rates, expected, rtol=1e-12)
+    followed = follow(FEEDBACK, trained.losses, [2.0, *trained.val_losses], steps_per_epoch=STEPS)
+    np.testing.assert_allclose(followed, expected, rtol=1e-12)
+
+
+def test_a_validation_loss_may_come_with_the_step_before_or_after_it():
+    told = {}
+    for way in ("with", "after"):
+        loop = Loop(schedule("val_loss + 10*stale_epochs"), total_steps=12, steps_per_epoch=2, val_loss=9.0)
+        rates = [loop.learning_rate]
+        for step in range(1, 12):
+            ends = step % 2 == 0
+            loss = {2: 5.0, 4: 6.0, 6: 7.0, 8: 4.0, 10: 4.0}.get(step)
+            loop.step(val_loss=loss if way == "with" else None)
+            if ends and way == "after":
+                loop.observe(val_loss=loss)
+            rates.append(loop.learning_rate)
+        told[way] = rates
+    assert told["with"] == told["after"] == [9, 9, 5, 5, 16, 16, 27, 27, 4, 4, 14, 14]
+
+
+def test_epochs_without_a_validation_count_as_stale():
+    loop = Loop(schedule("stale_epochs"), total_steps=9)
+    stale = []
+    for step in range(1, 9):
+        loop.step(val_loss=1.0 if step in (1, 2, 5, 7) else None)
+        stale.append(loop.learning_rate)
+    assert stale == [0, 1, 1, 1, 4, 4, 6, 6]
+
+
+def test_a_loss_that_is_told_again_takes_the_place_of_the_one_before():
+    loop = Loop(schedule("loss_ema"), total_steps=9, loss=1.0)
+    loop.step(loss=3.0)
+    loop.observe(loss=2.0)
+    assert loop.learning_rate == pytest.approx(0.95 + 0.05 * 2)
+
+
+def test_a_loss_that_is_not_finite_is_left_out_of_the_moving_average_and_gives_the_least_learning_rate():
+    loop = Loop(schedule("loss_ema"), total_steps=9, loss=1.0)
+    assert loop.step(loss=math.inf) == 1.0
+    loop = Loop(schedule("loss", min_lr=1e-3), total_steps=9, loss=1.0)
+    assert loop.step(loss=math.nan) == 1e-3
+    assert loop.step(loss=0.5) == 0.5
+
+
+def test_a_loop_goes_on_from_its_state_at_every_step():
+    losses = np.random.default_rng(2).uniform(0.5, 2, 12).tolist()
+
+    def run(loop, since):
+        told = ({"loss": losses[k], "val_loss": losses[k] if k % 3 == 2 else None} for k in range(since, 12))
+        return [loop.step(**each) for each in told]
+
+    def new():
+        return Loop(FEEDBACK, total_steps=12, steps_per_epoch=3, loss=1.0, val_loss=1.0)
+
+    whole = run(new(), 0)
+    for step in range(12):
+        first = new()
+        for k in range(step):
+            first.step(loss=losses[k], val_loss=losses[k] if k % 3 == 2 else None)
+        second = new()
+        second.load_state_dict(first.state_dict())
+        assert run(second, step) == whole[step:]
+    with pytest.raises(ScheduleError, match="not the state of a loop: it lacks best_val_loss"):
+        new().load_state_dict({})
+
+
+def test_the_rates_of_an_open_loop_rule_are_its_curve():
+    one = schedule("0.1*(1 - progress) + 0.01*epoch + 0.001*epoch_progress + step")
+    assert open_loop_rates(one, 12, 4) == pytest.approx(one.curve(3, 4))
+    assert len(open_loop_rates(one, 10, 4)) == 10
+    assert open_loop_rates(schedule("0.5"), 3) == [0.5] * 3
+
+
+def test_a_record_that_is_too_short_is_refused():
+    for losses, val_losses in (([], []), ([1.0] * 6, [1.0])):
+        with pytest.raises(ScheduleError, match="a recorded training has the loss of each step"):
+            follow(schedule("val_loss"), losses, val_losses, steps_per_epoch=2)
+
+
+def test_a_schedule_is_drawn_over_a_horizon_or_a_record():
+    figure = schedule("0.1*(1 - progress)").plot(40)
+    line = figure.axes[0].get_lines()[0]
+    np.testing.assert_allclose(line.get_ydata(), 0.1 * (1 - np.arange(40) / 40))
+    assert figure.axes[0].get_xlabel() == "step"
+    figure = schedule("0.1/loss").plot(losses=[2.0, 1.0, 0.5, 0.25], steps_per_epoch=2)
+    np.testing.assert_allclose(figure.axes[0].get_lines()[0].get_ydata(), [0.05, 0.05, 0.1, 0.2])
+    assert figure.axes[0].get_xlabel() == "epoch"
+    with pytest.raises(ScheduleError, match="reads loss: its curve is drawn over a recorded training"):
+        schedule("loss").plot(40)
+    with pytest.raises(ScheduleError, match="total_steps must be a whole number of at least 1, got 0"):
+        schedule("progress").plot()
