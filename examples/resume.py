@@ -8,7 +8,6 @@ Ctrl-C, a crash and `kill -9` are stops like any other: run the same script agai
 import random
 
 import evolr
-from evolr.study.results import Limits
 
 
 def train(schedule, seed, epochs):
@@ -29,7 +28,7 @@ def search(directory, limits=None):
 
 
 if __name__ == "__main__":
-    first = search("runs/stopped", Limits(trainings=300))
+    first = search("runs/stopped", evolr.Limits(trainings=300))
     print(f"stopped: {first.stopped_by}")
     second = search("runs/stopped")
     print(f"gone on: {second.trainings} trainings in all, loss {second.champion.score:.2e}")

@@ -63,6 +63,12 @@ def test_a_jax_model_of_ones_own(name, tmp_path):
     assert evolr.Schedule.load(tmp_path / "run" / "champion.json")
 
 
+def test_a_champion_in_keras(tmp_path):
+    said = output_of("keras_champion.py", "--quick").splitlines()
+    assert [line.split()[0] for line in said] == ["champion:", "cosine", "champion", "picture:"]
+    assert (tmp_path / "keras_champion.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_every_example_is_run_here():
     tested = Path(__file__).read_text()
     for path in EXAMPLES.rglob("*.py"):

@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import evolr
-from evolr.execution.trial_schedule import TrialSchedule
 from evolr.problems.mnist1d_data import published
 
 QUICK = "--quick" in sys.argv
@@ -59,7 +58,7 @@ def train(schedule, seed, epochs):
 if __name__ == "__main__":
     result = evolr.evolve(train, "runs/own_script", epochs=EPOCHS, metric="accuracy", settings=SETTINGS)
     print("champion:", result.schedule.expression)
-    for name, schedule in (("cosine", cosine), ("evolved", TrialSchedule(result.schedule, EPOCHS))):
+    for name, schedule in (("cosine", cosine), ("evolved", evolr.TrialSchedule(result.schedule, EPOCHS))):
         scores = [train(schedule, seed, EPOCHS) for seed in SEEDS]
         print(f"{name:8} {100 * mean(scores):.2f} %")
         plt.plot(RATES, label=name)

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from evolr.contest.comparison import compare
     from evolr.contest.prove import prove
     from evolr.errors import EvolrError
+    from evolr.execution.trial_schedule import TrialSchedule
     from evolr.expression import Expression, parse
+    from evolr.loop import Loop
     from evolr.problems import JaxProblem
     from evolr.problems.pools import pools
     from evolr.schedule import Schedule
     from evolr.study.evolve import evolve
+    from evolr.study.results import Limits
     from evolr.study.study import Study
 
 __version__: Final = "0.1.0"
@@ -27,8 +30,11 @@ _HOMES: Final = {
     "EvolrError": "evolr.errors",
     "Expression": "evolr.expression",
     "JaxProblem": "evolr.problems",
+    "Limits": "evolr.study.results",
+    "Loop": "evolr.loop",
     "Schedule": "evolr.schedule",
     "Study": "evolr.study.study",
+    "TrialSchedule": "evolr.execution.trial_schedule",
     "compare": "evolr.contest.comparison",
     "evolve": "evolr.study.evolve",
     "parse": "evolr.expression",
@@ -42,8 +48,11 @@ __all__ = [
     "EvolrError",
     "Expression",
     "JaxProblem",
+    "Limits",
+    "Loop",
     "Schedule",
     "Study",
+    "TrialSchedule",
     "compare",
     "evolve",
     "parse",

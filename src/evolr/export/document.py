@@ -13,6 +13,7 @@ from evolr.expression import LANGUAGE_VERSION, SIGNALS, ordinary_text
 from evolr.schedule import LOG_LIMIT, Schedule
 
 WIDTH: Final = 118
+_FORMULA_LINES: Final = 8  # of the docstring's formula at most
 _STANDARD: Final = ("collections", "math", "typing", "warnings", "operator")
 
 RULE: Final = '''class Champion:
@@ -94,8 +95,11 @@ def _output(schedule: Schedule, value: str, dialect: Dialect) -> list[str]:
 def _docstring(schedule: Schedule, provenance: Mapping[str, Any], usage: str) -> str:
     output = "formula" if schedule.transform == "linear" else f"{schedule.reference_lr!r} · exp(formula)"
     formula = textwrap.wrap(ordinary_text(schedule.expression), WIDTH - 4)
+    if len(formula) > _FORMULA_LINES:
+        formula = [*formula[:2], f"… of {schedule.expression.size} nodes; learning_rate says it whole"]
     written = [f"evolr {__version__}, language {LANGUAGE_VERSION}"]
-    origin = [f"{name}: {value}" for name, value in provenance.items()] + written
+    said = {name: " ".join(map(str, v)) if isinstance(v, list) else v for name, v in provenance.items()}
+    origin = [f"{name}: {value}" for name, value in said.items()] + written
     lines = [
         "A learning-rate schedule that was evolved by evolr; this file needs no evolr.",
         "",
