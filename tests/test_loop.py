@@ -56,6 +56,19 @@ def test_epochs_without_a_validation_count_as_stale():
     assert stale == [0, 1, 1, 1, 4, 4, 6, 6]
 
 
+def test_validations_in_the_middle_of_an_epoch_do_not_count():
+    loop = Loop(schedule("stale_epochs"), total_steps=40, steps_per_epoch=10)
+    stale = []
+    for step in range(1, 40):
+        loop.step(val_loss={5: 1.0, 10: 1.5, 15: 0.1, 20: 1.6, 25: 0.2, 30: 1.4}.get(step))
+        stale.append(loop.learning_rate)
+    assert stale == [0] * 19 + [1] * 10 + [0] * 10
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    assert open_loop_rates(schedule("0.5"), np.int64(3), np.int32(1)) == [0.5] * 3
+
+
 def test_a_loss_that_is_told_again_takes_the_place_of_the_one_before():
     loop = Loop(schedule("loss_ema"), total_steps=9, loss=1.0)
     loop.step(loss=3.0)
@@ -101,7 +114,7 @@ def test_the_rates_of_an_open_loop_rule_are_its_curve():
 
 
 def test_a_record_that_is_too_short_is_refused():
-    for losses, val_losses in (([], []), ([1.0] * 6, [1.0])):
+    for losses, val_losses in (([], []), ([1.0] * 6, [1.0]), ([1.0] * 5, [1.0, 1.0])):
         with pytest.raises(ScheduleError, match="a recorded training has the loss of each step"):
             follow(schedule("val_loss"), losses, val_losses, steps_per_epoch=2)
 
@@ -116,5 +129,9 @@ def test_a_schedule_is_drawn_over_a_horizon_or_a_record():
     assert figure.axes[0].get_xlabel() == "epoch"
     with pytest.raises(ScheduleError, match="reads loss: its curve is drawn over a recorded training"):
         schedule("loss").plot(40)
-    with pytest.raises(ScheduleError, match="total_steps must be a whole number of at least 1, got 0"):
+    with pytest.raises(ScheduleError, match="a curve has a horizon: give total_steps="):
         schedule("progress").plot()
+    with pytest.raises(ScheduleError, match="a curve may have 10,000,000 steps at most"):
+        schedule("progress").plot(10**13)
+    with pytest.raises(ScheduleError, match="total_steps is 1000, the losses are of 3 steps"):
+        schedule("loss").plot(1000, losses=[1.0] * 3)

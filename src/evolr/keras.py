@@ -1,14 +1,18 @@
 """A schedule in Keras 3, on any of its backends: a LearningRateSchedule, or a callback that listens to the loss.
 
-optimizer = keras.optimizers.Adam(ExpressionSchedule(champion, total_steps=3000))
+    optimizer = keras.optimizers.Adam(ExpressionSchedule(champion, total_steps=3000))
 
-feedback = ExpressionCallback(champion, total_steps=3000, steps_per_epoch=100, loss=2.3, val_loss=2.3)
-model.fit(x, y, validation_data=(x_val, y_val), epochs=30, callbacks=[feedback])
+A schedule that reads the training hears it as a callback:
+
+    feedback = ExpressionCallback(champion, total_steps=3000, steps_per_epoch=100, loss=2.3, val_loss=2.3)
+    model.fit(x, y, validation_data=(x_val, y_val), epochs=30, callbacks=[feedback])
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
 
 from evolr.errors import MissingExtraError, ScheduleError
 from evolr.loop import Loop, Rule, open_loop_rates
@@ -31,12 +35,12 @@ class RatesSchedule(keras.optimizers.schedules.LearningRateSchedule):
         super().__init__()
         self.total_steps = total_steps
         self.steps_per_epoch = steps_per_epoch
-        self._rates = open_loop_rates(rule, total_steps, steps_per_epoch)
+        self._rates = np.array(open_loop_rates(rule, total_steps, steps_per_epoch), np.float32)
 
     def __call__(self, step: Any) -> Any:
         """The learning rate of a step, a whole number or a tensor of one."""
         at = keras.ops.minimum(keras.ops.cast(step, "int32"), self.total_steps - 1)
-        return keras.ops.take(keras.ops.convert_to_tensor(self._rates, "float32"), at)
+        return keras.ops.take(self._rates, at)
 
     def get_config(self) -> dict[str, Any]:
         """What a saved model keeps of it."""
@@ -70,6 +74,8 @@ class ExpressionCallback(keras.callbacks.Callback):
     """Sets the learning rate of each step by a schedule that may read the training; the optimiser's own is a number.
 
     schedule: an `evolr.Schedule`. total_steps, steps_per_epoch: as `fit` will take them, epochs · batches and batches.
+        Where `fit` has an `initial_epoch`, a new callback begins there; for the memory of the training before, give its
+        loop that of its callback: `loop.load_state_dict(before.loop.state_dict())`.
     loss, val_loss: of the untrained network, on the first batch and in validation; needed where the schedule reads
         them.
 
@@ -85,6 +91,7 @@ class ExpressionCallback(keras.callbacks.Callback):
         self.loop = Loop(
             schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss, val_loss=val_loss
         )
+        self._steps_per_epoch = steps_per_epoch
         self._seen = (0.0, 0.0)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -96,8 +103,10 @@ class ExpressionCallback(keras.callbacks.Callback):
             )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Keras' running mean begins anew."""
+        """Keras' running mean begins anew. A training that goes on from an `initial_epoch` is there in time."""
         self._seen = (0.0, 0.0)
+        if self.loop.position == 0 < epoch:
+            self.loop.move_to(epoch * self._steps_per_epoch)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the learning rate of the coming step."""

@@ -1,23 +1,18 @@
 """A schedule in Lightning: evolr.torch's scheduler in `configure_optimizers`, and a callback that tells it the losses.
 
-def configure_optimizers(self):
-    optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
-    steps = self.trainer.estimated_stepping_batches
-    scheduler = ExpressionLR(
-        optimizer,
-        champion,
-        total_steps=steps,
-        steps_per_epoch=steps // self.trainer.max_epochs,
-        loss=2.3,
-        val_loss=2.3,
-    )
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+    def configure_optimizers(self):
+        optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
+        scheduler = ExpressionLR(optimizer, champion, **horizon(self.trainer), loss=2.3, val_loss=2.3)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-trainer = lightning.Trainer(callbacks=[TellLosses("val_loss")])  # for a schedule that reads them
+The callback is for a schedule that reads the losses:
+
+    trainer = lightning.Trainer(callbacks=[TellLosses("val_loss")])
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from evolr.errors import MissingExtraError, ScheduleError
@@ -29,11 +24,26 @@ except ImportError as error:
     raise MissingExtraError("evolr.lightning", "lightning") from error
 
 
+def horizon(trainer: Trainer) -> dict[str, int]:
+    """The total_steps and steps_per_epoch of a trainer's training; to be asked in configure_optimizers.
+
+    Raises ScheduleError where the trainer has no end: give it max_epochs or max_steps.
+    """
+    trainer.fit_loop.setup_data()  # so that the number of batches is known
+    has_end = trainer.max_epochs != -1 or trainer.max_steps != -1
+    total_steps, batches = trainer.estimated_stepping_batches if has_end else math.inf, trainer.num_training_batches
+    if not (math.isfinite(total_steps) and total_steps > 0):
+        raise ScheduleError("a schedule needs the training's end: give the Trainer max_epochs or max_steps")
+    steps = -(-batches // trainer.accumulate_grad_batches) if math.isfinite(batches) else total_steps
+    return {"total_steps": int(total_steps), "steps_per_epoch": max(int(steps), 1)}
+
+
 class TellLosses(Callback):
     """Tells every ExpressionLR of a trainer the training loss of each optimiser step, and each validation loss.
 
     val_loss: the name under which the module logs its validation loss.
     The loss is what `training_step` returns; where gradients are accumulated, its mean over the batches of a step.
+    Where it returns None, to skip a batch, the loss before is told again.
 
     Raises ScheduleError where the trainer has no ExpressionLR, where one is not stepped each step
     (`"interval": "step"`), and where a validation logs no such loss although a schedule reads it.
@@ -41,7 +51,8 @@ class TellLosses(Callback):
 
     def __init__(self, val_loss: str = "val_loss") -> None:
         self._val_loss = val_loss
-        self._sum = 0.0
+        self._losses: list[float] = []  # of the batches since the latest optimiser step
+        self._latest: float | None = None
         self._steps = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -57,14 +68,16 @@ class TellLosses(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Tells the loss of the step that was just taken."""
+        if not pl_module.automatic_optimization:
+            raise ScheduleError("TellLosses needs automatic optimisation; without it call the scheduler's step(loss=…)")
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        if loss is None:
-            raise ScheduleError("TellLosses needs the loss: training_step must return it, with automatic optimisation")
-        self._sum += float(loss)  # Lightning has divided it by the number of batches that a step accumulates
+        if loss is not None:  # Lightning has divided it by the number of batches that a step accumulates
+            self._losses.append(float(loss) * trainer.accumulate_grad_batches)
         if trainer.global_step > self._steps:
+            self._latest = sum(self._losses) / len(self._losses) if self._losses else self._latest
             for scheduler in _schedulers(trainer):
-                scheduler.observe(loss=self._sum)
-            self._sum, self._steps = 0.0, trainer.global_step
+                scheduler.observe(loss=self._latest)
+            self._losses, self._steps = [], trainer.global_step
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tells the validation loss."""

@@ -7,6 +7,7 @@ plain Python gets the same ones from here. The exporter hands this file's defini
 from __future__ import annotations
 
 import math
+import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -43,12 +44,12 @@ def clock(step: int, total_steps: int, steps_per_epoch: int) -> dict[str, float]
 
 
 def checked_horizon(total_steps: int, steps_per_epoch: int) -> tuple[int, int]:
-    """The two numbers; raises ScheduleError where they are no horizon."""
+    """The two numbers as int; raises ScheduleError where they are no horizon."""
     given: dict[str, Any] = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     for name, count in given.items():
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        if not hasattr(count, "__index__") or isinstance(count, bool) or count < 1:
             raise ScheduleError(f"{name} must be a whole number of at least 1, got {count!r}")
-    return total_steps, steps_per_epoch
+    return operator.index(total_steps), operator.index(steps_per_epoch)
 
 
 def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int = 1) -> list[float]:
@@ -56,7 +57,7 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int = 1) -> l
 
     Raises ScheduleError where it reads a signal that only a training can tell.
     """
-    checked_horizon(total_steps, steps_per_epoch)
+    total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch)
     if live := sorted(rule.signals.difference(CLOCK)):
         raise ScheduleError(
             f"the schedule reads {', '.join(live)}, which only a running training can tell, so it has no curve of its "
@@ -73,9 +74,10 @@ def follow(
 
     losses: training loss of each step's batch; as many as there are steps. val_losses: of the untrained network, then at
     each epoch's end; needed where the rule reads them.
-    Raises ScheduleError where what the rule reads is not there.
+    Raises ScheduleError where what the rule reads is not there, and for steps_per_epoch below 1.
     """
-    wanted = len(losses) // steps_per_epoch
+    _, steps_per_epoch = checked_horizon(max(len(losses), 1), steps_per_epoch)
+    wanted = -(-len(losses) // steps_per_epoch)
     is_read = not rule.signals.isdisjoint(("val_loss", "stale_epochs"))
     if not len(losses) or (is_read and len(val_losses) < wanted):
         raise ScheduleError(
@@ -143,9 +145,15 @@ class Loop:
             "val_loss": math.nan,
             "best_val_loss": math.inf,
             "stale_epochs": 0,
-            "validated_epoch": -1,
+            "validated_epoch": 0,
+            "validations": 0,
         }
         self.observe(loss=loss, val_loss=val_loss)
+
+    @property
+    def position(self) -> int:
+        """The optimiser steps taken."""
+        return int(self._state["position"])
 
     @property
     def learning_rate(self) -> float:
@@ -156,7 +164,7 @@ class Loop:
     def signals(self) -> dict[str, float]:
         """What the schedule sees of the coming step: the signals that it reads, by name."""
         state = self._state
-        values = clock(int(state["position"]), *self._horizon) | {
+        values = clock(self.position, *self._horizon) | {
             "loss": state["loss"],
             "val_loss": state["val_loss"],
             "lr": state["lr_before"],
@@ -170,7 +178,7 @@ class Loop:
 
         loss: of the batch that it was taken on. val_loss: of a validation since the step before, if there was one.
         """
-        self._move_to(int(self._state["position"]) + 1)
+        self._move_to(self.position + 1)
         return self.observe(loss=loss, val_loss=val_loss)
 
     def move_to(self, position: int) -> float:
@@ -191,7 +199,8 @@ class Loop:
         if val_loss is not None:
             state["val_loss"] = _number(val_loss)
             epoch = state["position"] // self._horizon[1]
-            if state["position"] > 0 and epoch > state["validated_epoch"]:
+            state["validations"] += state["position"] > 0
+            if epoch > state["validated_epoch"]:
                 self._validated(epoch)
         return self._decided()
 
@@ -206,7 +215,7 @@ class Loop:
         self._state |= {name: state[name] for name in self._state}
 
     def _move_to(self, position: int) -> None:
-        state, (total_steps, steps_per_epoch) = self._state, self._horizon
+        state, total_steps = self._state, self._horizon[0]
         moved = position - state["position"]
         if moved > 0:
             if self._reads_loss and not state["was_told_loss"]:
@@ -214,27 +223,22 @@ class Loop:
                     f"the schedule reads the training loss and was told none since step {state['position']:g}: "
                     "step(loss=…) after each optimiser step, or observe(loss=…)"
                 )
-            if self.reads_validation and state["validated_epoch"] < 0 and position >= 3 * steps_per_epoch:
-                raise ScheduleError(
-                    "the schedule reads the validation loss and was told none in the first three epochs: "
+            half, before = total_steps // 2, state["position"]
+            if self.reads_validation and state["validations"] == 0 and before < half <= position:
+                _warn(
+                    "the schedule reads the validation loss, and half of the training has told none: "
                     "observe(val_loss=…) after each validation"
                 )
-            if position == total_steps + 1:
-                warnings.warn(
-                    f"the training goes on beyond total_steps={total_steps}; its learning rate stays as it is",
-                    UserWarning,
-                    stacklevel=4,
-                )
+            if before <= total_steps < position:
+                _warn(f"the training goes on beyond total_steps={total_steps}; for its schedule time stands still")
             state |= {"lr_before": state["lr"], "loss_ema_before": state["loss_ema"], "was_told_loss": False}
         state |= {"position": position, "steps_moved": max(moved, 1)}
 
     def _validated(self, epoch: float) -> None:
-        """Counts the epochs since val_loss was below its best, at the first validation of each epoch."""
+        """Counts the epochs since val_loss was below its best, at the first validation after each epoch's end."""
         state = self._state
         if state["val_loss"] < state["best_val_loss"] * (1 - STALE_THRESHOLD):
             state |= {"best_val_loss": state["val_loss"], "stale_epochs": 0}
-        elif state["validated_epoch"] < 0:
-            state["stale_epochs"] = 1
         else:
             state["stale_epochs"] += epoch - state["validated_epoch"]
         state["validated_epoch"] = epoch
@@ -247,3 +251,7 @@ class Loop:
 def _number(value: Any) -> float:
     """The number that a tensor or an array of one holds, or a number itself."""
     return float(value.item() if hasattr(value, "item") else value)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=5)

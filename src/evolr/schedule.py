@@ -166,6 +166,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             return Schedule.from_json(Path(path).read_bytes())
         except OSError as error:
             raise ScheduleError(f"cannot read the schedule {path}: {error.strerror}") from error
+        except ValueError as error:
+            if isinstance(error, ScheduleError):
+                raise
+            raise ScheduleError(f"cannot read the schedule {str(path)!r}: {error}") from error  # no path at all
 
     @staticmethod
     def from_json(document: bytes | str) -> Schedule:

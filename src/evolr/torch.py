@@ -1,10 +1,12 @@
 """A schedule in PyTorch: a learning-rate scheduler like torch's own, that may listen to the loss.
 
-scheduler = ExpressionLR(optimizer, evolr.Schedule.load("champion.json"), total_steps=3000, steps_per_epoch=100)
-for inputs, targets in batches:
-    ...
-    optimizer.step()
-    scheduler.step()  # or step(loss=loss), where the formula reads it
+    scheduler = ExpressionLR(optimizer, evolr.Schedule.load("champion.json"), total_steps=3000, steps_per_epoch=100)
+    for inputs, targets in batches:
+        ...
+        optimizer.step()
+        scheduler.step()
+
+Where the formula reads the loss, it is `scheduler.step(loss=loss)`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class ExpressionLR(LRScheduler):
     """Sets the learning rate of an optimiser by a schedule.
 
     optimizer: any of torch's. The schedule says the learning rate itself; parameter groups with a learning rate of
-        their own keep its ratio to the optimiser's `lr`.
+        their own keep its ratio to the optimiser's `lr`, those that are added later too.
     schedule: an `evolr.Schedule`.
     total_steps: optimiser steps of the whole training. steps_per_epoch: those of an epoch.
     interval: how often `step` is called, once an optimiser `step` or once an `epoch`.
@@ -37,6 +39,7 @@ class ExpressionLR(LRScheduler):
 
     A schedule that reads the training wants `step(loss=…)` after each optimiser step and `observe(val_loss=…)` after
     each validation. Inside SequentialLR or ChainedScheduler, whose `step` takes no loss, `observe(loss=…)` follows it.
+    In a chain, what the others make of the learning rates after this one was made is kept; so make this one first.
 
     Raises ScheduleError for a horizon below 1, a missing loss, and an optimiser whose `lr` is not positive.
     """
@@ -59,10 +62,9 @@ class ExpressionLR(LRScheduler):
             schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss, val_loss=val_loss
         )
         self._stride = steps_per_epoch if interval == "epoch" else 1
-        self._ratios = _ratios(optimizer)
-        # What other schedulers have made of the learning rates: 1 where there are none.
-        self._factors = [_factor(group) if last_epoch == -1 else 1.0 for group in optimizer.param_groups]
-        self._is_new = True
+        self._base = _base_of(optimizer)
+        self._ratios = [_own(group) / self._base for group in optimizer.param_groups]
+        self._factors = [1.0] * len(self._ratios)  # what other schedulers have made of the learning rates
         super().__init__(optimizer, last_epoch)
 
     def step(self, epoch: int | None = None, *, loss: Any = None, val_loss: Any = None) -> None:
@@ -79,15 +81,10 @@ class ExpressionLR(LRScheduler):
         """Takes up a loss, and sets the learning rate of the coming step by it."""
         before = self._loop.learning_rate
         self._loop.observe(loss=loss, val_loss=val_loss)
-        if self._loop.learning_rate == before:
-            return
-        self._factors = self._found_factors(before)
-        for group, rate in zip(self.optimizer.param_groups, self._rates(), strict=True):
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
-        self._last_lr = self._rates()
+        has_begun = self.last_epoch >= 0  # in a SequentialLR its turn may be still to come
+        if has_begun and self._loop.learning_rate != before:
+            self._factors = self._found_factors(before)
+            self._write(self._rates())
 
     @property
     def reads_validation(self) -> bool:
@@ -96,11 +93,8 @@ class ExpressionLR(LRScheduler):
 
     def get_lr(self) -> list[Any]:
         """The learning rate of each parameter group; called by torch."""
-        before = self._loop.learning_rate
-        if not self._is_new:
-            begins_again = self.last_epoch <= 0  # as a part of a SequentialLR
-            self._factors = [1.0] * len(self._factors) if begins_again else self._found_factors(before)
-        self._is_new = False
+        begins = self.last_epoch <= 0 or getattr(self, "_is_initial", False)
+        self._factors = [1.0] * len(self._factors) if begins else self._found_factors(self._loop.learning_rate)
         self._loop.move_to(max(self.last_epoch, 0) * self._stride)
         return self._rates()
 
@@ -110,17 +104,16 @@ class ExpressionLR(LRScheduler):
             "last_epoch": self.last_epoch,
             "step_count": self._step_count,
             "factors": list(self._factors),
-            "last_lr": [float(rate) for rate in self.get_last_lr()],
+            "group_lrs": [float(group["lr"]) for group in self.optimizer.param_groups],
             **self._loop.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from where the scheduler was that this was saved of.
+        """Goes on from where the scheduler was that this was saved of; the learning rates are set as they were.
 
-        Load the optimiser's state too: it holds the learning rate of the coming step.
         Raises ScheduleError where it is not such a state.
         """
-        own = ("last_epoch", "step_count", "factors", "last_lr")
+        own = ("last_epoch", "step_count", "factors", "group_lrs")
         if missing := [name for name in own if name not in state_dict]:
             raise ScheduleError(f"not the state of an ExpressionLR: it lacks {', '.join(missing)}")
         if len(state_dict["factors"]) != len(self._factors):
@@ -129,17 +122,34 @@ class ExpressionLR(LRScheduler):
             )
         self._loop.load_state_dict(state_dict)
         self.last_epoch, self._step_count = state_dict["last_epoch"], state_dict["step_count"]
-        self._factors, self._last_lr = list(state_dict["factors"]), list(state_dict["last_lr"])
-        self._is_new = False
+        self._take_up_new_groups()
+        self._factors = list(state_dict["factors"])
+        self._write(state_dict["group_lrs"])
 
-    def _rates(self) -> list[Any]:
+    def _take_up_new_groups(self) -> None:
+        for group in self.optimizer.param_groups[len(self._ratios) :]:
+            self._ratios.append(_own(group) / self._base)
+            self._factors.append(1.0)
+
+    def _write(self, rates: list[float]) -> None:
+        """Sets the learning rate of each parameter group."""
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        self._last_lr = list(rates)
+
+    def _rates(self) -> list[float]:
+        self._take_up_new_groups()
         rate = self._loop.learning_rate
         return [rate * ratio * factor for ratio, factor in zip(self._ratios, self._factors, strict=True)]
 
     def _found_factors(self, rate: float) -> list[float]:
         """What others have made of the learning rates since they were set to `rate`."""
         found: list[float] = []
-        for group, ratio, factor in zip(self.optimizer.param_groups, self._ratios, self._factors, strict=True):
+        # Groups that were added since have only their own learning rate yet.
+        for group, ratio, factor in zip(self.optimizer.param_groups, self._ratios, self._factors, strict=False):
             own, now = rate * ratio, float(group["lr"])
             slack = 1e-6 * now if isinstance(group["lr"], Tensor) else 0.0  # which may be of float32
             found.append(factor if not own or abs(now - own * factor) <= slack else now / own)
@@ -159,19 +169,22 @@ def lr_lambda(schedule: Rule, base_lr: float, *, total_steps: int, steps_per_epo
     return lambda step: rates[min(step, total_steps - 1)] / base_lr
 
 
-def _factor(group: dict[str, Any]) -> float:
-    """What others have made of a group's learning rate before any schedule did."""
-    initial = float(group.get("initial_lr", group["lr"]))
-    return float(group["lr"]) / initial if initial else 1.0
+def _own(group: dict[str, Any]) -> float:
+    """The learning rate that a parameter group was made with, as far as torch remembers it."""
+    return float(group.get("initial_lr", group["lr"]))
 
 
-def _ratios(optimizer: Optimizer) -> list[float]:
-    """Each parameter group's learning rate ÷ the optimiser's own."""
-    own = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
-    base = float(optimizer.defaults.get("lr", own[0]))
+def _base_of(optimizer: Optimizer) -> float:
+    """The optimiser's own learning rate, before any scheduler."""
+    groups = optimizer.param_groups
+    given = optimizer.defaults.get("lr", groups[0]["lr"])
+    same = [
+        group for group in groups if group["lr"] is given and isinstance(given, Tensor)
+    ]  # a group's, written in place
+    base, own = float(_own(same[0]) if same else given), [_own(group) for group in groups]
     if not (base > 0 and min(own) >= 0):
         raise ScheduleError(
             f"the parameter groups keep their ratio to the optimiser's lr, which must be positive; got {base:g} and "
             f"groups of {', '.join(f'{rate:g}' for rate in own)}"
         )
-    return [rate / base for rate in own]
+    return base

@@ -65,6 +65,7 @@ def test_an_unknown_target_is_refused():
 def test_what_a_document_says_of_itself_is_never_code():
     evil = {'"""\nimport os\nos.system("false")\n"""': '\\"""\nraise SystemExit\n"""', "back\\slash": "\\N{BULLET} \\"}
     text = source(OPEN_LOOP, "python", evil)
+    compile(source(OPEN_LOOP, "python", {"a": "x\0y\u2028z\x1b"}), "exported.py", "exec")
     names = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
     assert not names & {"os", "SystemExit"}
     assert len(ast.parse(text).body) == len(ast.parse(source(OPEN_LOOP, "python")).body)
@@ -94,6 +95,7 @@ def test_the_command_refuses_before_it_writes(evolr):
         (["loss +", "--to", "python", "-o", "x.py"], "column"),
         (["loss", "--to", "jax", "-o", "x.py"], "unknown target 'jax'"),
         (["loss", "--to", "torch", "-o", "no/where/x.py"], "there is no directory no/where"),
+        (["loss", "--to", "torch", "-o", ".", "--force"], "is a directory; name a file"),
         (["loss", "--to", "torch", "--frozen", "-o", "x.py"], "--frozen belongs to a run directory"),
     ):
         code, _, err = evolr("export", *wrong)

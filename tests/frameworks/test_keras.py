@@ -141,6 +141,14 @@ def test_the_first_and_the_last_step_are_those_of_the_horizon():
     np.testing.assert_allclose(rates, [0.1, 0.075, 0.05, 0.025, 0.025, 0.025], rtol=1e-7)
 
 
+def test_a_training_that_goes_on_from_an_epoch_is_there_in_time():
+    model = keras.Sequential([keras.Input((INPUTS,)), keras.layers.Dense(CLASSES, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    feedback = ExpressionCallback(Schedule(expression=parse("0.01*(1 + epoch) + 0*lr")), **HORIZON)
+    model.fit(*samples(), batch_size=BATCH, verbose=0, epochs=4, initial_epoch=2, callbacks=[feedback])
+    assert number(model.optimizer.learning_rate) == pytest.approx(0.04)
+
+
 def test_a_schedule_that_reads_the_training_is_no_curve():
     with pytest.raises(ScheduleError, match="which only a running training can tell"):
         ExpressionSchedule(FEEDBACK, **HORIZON)

@@ -11,7 +11,7 @@ with warnings.catch_warnings():
 
 from evolr.errors import ScheduleError
 from evolr.expression import parse
-from evolr.lightning import TellLosses
+from evolr.lightning import TellLosses, horizon
 from evolr.schedule import Schedule
 from evolr.torch import ExpressionLR
 from tests.contracts.traces import (
@@ -77,9 +77,7 @@ class Classifier(lightning.LightningModule):
 
 def by_evolr(schedule):
     def make(module, optimizer, **first):
-        total = module.trainer.estimated_stepping_batches
-        steps = total // module.trainer.max_epochs
-        scheduler = ExpressionLR(optimizer, schedule, total_steps=total, steps_per_epoch=steps, **first)
+        scheduler = ExpressionLR(optimizer, schedule, **horizon(module.trainer), **first)
         return {"scheduler": scheduler, "interval": "step"}
 
     return make
@@ -127,6 +125,39 @@ def test_where_gradients_are_accumulated_the_loss_is_the_mean_over_a_step(tmp_pa
     trained, _ = fit(by_evolr(schedule), [TellLosses()], tmp_path, accumulate_grad_batches=5, max_epochs=3)
     means = [sum(trained.losses[k : k + 5]) / 5 for k in range(0, 15, 5)]
     assert trained.rates[5:15:5] == pytest.approx([0.1 / (1 + mean) for mean in means[:2]], rel=1e-6)
+
+
+def test_the_last_step_of_an_epoch_may_accumulate_less(tmp_path):
+    schedule = Schedule(expression=parse("0.1/(1 + loss)"))
+    trained, _ = fit(by_evolr(schedule), [TellLosses()], tmp_path, accumulate_grad_batches=2, max_epochs=2)
+    told = [trained.losses[k : k + 2] for k in (0, 2)] + [trained.losses[4:5]]  # of five batches
+    expected = [0.1 / (1 + sum(losses) / len(losses)) for losses in told]
+    assert [trained.rates[k] for k in (2, 4, 5)] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_horizon_is_the_trainers_own(tmp_path):
+    seen = []
+
+    def make(module, optimizer, **_):
+        seen.append(horizon(module.trainer))
+        return torch.optim.lr_scheduler.ConstantLR(optimizer)
+
+    for options in (
+        {"max_steps": 12, "max_epochs": -1},
+        {"max_epochs": 3},
+        {"max_epochs": 3, "accumulate_grad_batches": 2},
+    ):
+        fit(make, [], tmp_path, **options)
+    assert seen == [
+        {"total_steps": 12, "steps_per_epoch": 5},
+        {"total_steps": 15, "steps_per_epoch": 5},
+        {"total_steps": 9, "steps_per_epoch": 3},
+    ]
+
+
+def test_a_training_without_an_end_has_no_horizon(tmp_path):
+    with pytest.raises(ScheduleError, match="give the Trainer max_epochs or max_steps"):
+        fit(by_evolr(FEEDBACK), [TellLosses()], tmp_path, max_epochs=-1)
 
 
 def test_nobody_to_tell_is_an_error(tmp_path):

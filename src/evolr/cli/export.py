@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,8 @@ def export(
     from evolr.export.targets import source
     from evolr.report import shown
 
+    if output is not None and (output.is_dir() or not output.name):
+        raise ConfigError(f"{output} is a directory; name a file")
     if output is not None and output.exists() and not force:
         raise ConfigError(f"{output} exists already; name another file, or --force to write over it")
     if output is not None and not output.parent.is_dir():
@@ -44,6 +47,8 @@ def export(
         provenance["frozen"] = "the median learning rates of the champion's trainings, a line through knots"
     text = source(schedule, to, provenance)
     if output is None:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # which Python reads its source in
         sys.stdout.write(text)
         return
     temporary = output.with_name(f".{output.name}.{os.getpid()}")

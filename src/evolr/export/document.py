@@ -119,7 +119,8 @@ def _docstring(schedule: Schedule, provenance: Mapping[str, Any], usage: str) ->
 
 def _harmless(line: str) -> str:
     """A line as it may stand in a docstring, whatever a document's provenance says."""
-    return line.replace("\\", "\\\\").replace('"""', "'''")
+    printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+    return printable.replace("\\", "\\\\").replace('"""', "'''")
 
 
 def _spaced(blocks: Sequence[str]) -> list[str]:

@@ -107,7 +107,7 @@ def scheduler(optimizer: Optimizer, *, total_steps: int, steps_per_epoch: int = 
 def _huggingface(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
     usage = """
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-lr_scheduler = scheduler(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+lr_scheduler = scheduler(optimizer, 1e-3, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
 trainer = transformers.Trainer(model, arguments, optimizers=(optimizer, lr_scheduler), ...)
 """
     return document(
@@ -117,9 +117,10 @@ trainer = transformers.Trainer(model, arguments, optimizers=(optimizer, lr_sched
         roots=[("evolr.torch", "lr_lambda")],
         imports=[Import("torch.optim", "Optimizer", None), Import("torch.optim.lr_scheduler", "LambdaLR", None)],
         closing='''
-def scheduler(optimizer: Optimizer, *, total_steps: int, steps_per_epoch: int = 1) -> LambdaLR:
-    """The schedule as torch's LambdaLR; parameter groups keep their ratio to the optimiser's lr."""
-    base_lr = float(optimizer.defaults["lr"])
+def scheduler(
+    optimizer: Optimizer, base_lr: float, *, total_steps: int, steps_per_epoch: int = 1
+) -> LambdaLR:
+    """The schedule as torch's LambdaLR. base_lr: the optimiser's own; parameter groups keep their ratio to it."""
     return LambdaLR(optimizer, lr_lambda(Champion, base_lr, total_steps=total_steps, steps_per_epoch=steps_per_epoch))
 ''',
     )
@@ -213,16 +214,16 @@ def configure_optimizers(self):
         schedule,
         provenance,
         usage=usage,
-        roots=[("evolr.torch", "ExpressionLR"), *([("evolr.lightning", "TellLosses")] if is_fed else [])],
+        roots=[
+            ("evolr.torch", "ExpressionLR"),
+            ("evolr.lightning", "horizon"),
+            *([("evolr.lightning", "TellLosses")] if is_fed else []),
+        ],
         imports=[_ANY, Import("lightning.pytorch", "Trainer", None)],
         closing='''
 def lr_scheduler(optimizer: Optimizer, trainer: Trainer, **first_losses: Any) -> dict[str, Any]:
     """What configure_optimizers returns as "lr_scheduler"; first_losses: loss and val_loss of the untrained network."""
-    total_steps = int(trainer.estimated_stepping_batches)
-    steps_per_epoch = total_steps // (trainer.max_epochs or 1)
-    scheduler = ExpressionLR(
-        optimizer, Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **first_losses
-    )
+    scheduler = ExpressionLR(optimizer, Champion, **horizon(trainer), **first_losses)
     return {"scheduler": scheduler, "interval": "step"}
 ''',
     )

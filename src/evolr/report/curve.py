@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MOST_STEPS: Final = 10_000_000
+MOST_FOLLOWED: Final = 1_000_000  # of a curve over a record, which is followed step by step
+
+
 def rates(
     schedule: Schedule,
     total_steps: int | None,
@@ -24,6 +28,10 @@ def rates(
     val_losses: Sequence[float],
 ) -> NDArray[np.float64]:
     """The learning rate of every step; see Schedule.plot for the arguments and errors."""
+    if losses is not None:
+        if total_steps not in (None, len(losses)):
+            raise ScheduleError(f"total_steps is {total_steps}, the losses are of {len(losses)} steps: they must agree")
+        total_steps = len(losses)
     if not schedule.expression.is_open_loop:
         if losses is None:
             raise ScheduleError(
@@ -32,8 +40,9 @@ def rates(
             )
         return np.array(follow(schedule, losses, val_losses, steps_per_epoch=steps_per_epoch))
     if total_steps is None:
-        total_steps = len(losses or ())
-    checked_horizon(total_steps, steps_per_epoch)
+        raise ScheduleError("a curve has a horizon: give total_steps=, or the losses of a recorded training")
+    if checked_horizon(total_steps, steps_per_epoch)[0] > MOST_STEPS:
+        raise ScheduleError(f"a curve may have {MOST_STEPS:,} steps at most, got {total_steps:,}")
     epochs = -(-total_steps // steps_per_epoch)
     step = np.arange(total_steps)
     if epochs * steps_per_epoch == total_steps:

@@ -16,7 +16,7 @@ from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyE
 from evolr.expression import Expression, ordinary_text, original_text, parse
 from evolr.expression.simplify import latex, simplified
 from evolr.problems import External
-from evolr.report.curve import rates, steps_of
+from evolr.report.curve import MOST_FOLLOWED, MOST_STEPS, rates, steps_of
 from evolr.report.tables import front_table
 from evolr.schedule import Schedule
 from evolr.search.archive import knee
@@ -25,10 +25,7 @@ from evolr.study.summary import Summary, summarise
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = 60
 _EPOCHS, _STEPS_PER_EPOCH = 30, 40
-_MAX_STEPS: Final = 10_000_000
 _MESSAGE: Final = 200  # characters of a failure
-
-_MAX_LIVE_STEPS: Final = 1_000_000  # of a curve over a record, which is followed step by step
 
 _ASSUMED_LOSS: Final = (2.3, 0.5)
 """Where a schedule that reads the training is drawn without one: losses that fall exponentially from one to the other."""
@@ -179,7 +176,7 @@ def _curve(
 ) -> tuple[NDArray[np.float64], str]:
     """The curve to show, and what it assumes: the run's own recorded losses where it has them."""
     is_open_loop, steps = schedule.expression.is_open_loop, epochs * steps_per_epoch
-    if steps > (most := _MAX_STEPS if is_open_loop else _MAX_LIVE_STEPS):
+    if steps > (most := MOST_STEPS if is_open_loop else MOST_FOLLOWED):
         raise ConfigError(f"this curve may have {most:,} steps at most, got {steps:,}")
     if is_open_loop:
         return rates(schedule, steps, steps_per_epoch, None, ()), ""
