@@ -126,7 +126,7 @@ def test_a_function_that_fails_in_one_trial_of_ten_ends_with_a_champion(tmp_path
     said = describe(str(tmp_path / "run"), None, None, None).text()
     assert f" of {result.trainings}; the last: " in said
     messages = {row[7] for row in remembered(tmp_path / "run")["trial"]}
-    assert "killed by signal SIGSEGV" in messages
+    assert "was killed by signal SIGSEGV" in messages
     assert "ended its process with exit code 7" in messages
 
 
