@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -263,11 +264,21 @@ def test_a_function_that_cannot_be_sent_is_refused_with_advice(monkeypatch):
     inner.__module__ = "__main__"
     with pytest.raises(ConfigError, match=r"is in no file: .*in a notebook"):
         Workers(inner)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "<stdin>", raising=False)
+    with pytest.raises(ConfigError, match="is in no file"):
+        Workers(inner)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", ModuleSpec("mine.__main__", None))
+    with pytest.raises(ConfigError, match=r"is in mine\.__main__, .*move it into another module"):
+        Workers(inner)
 
 
 def test_a_function_of_other_arguments_is_refused():
     with pytest.raises(ConfigError, match=r"called as train\(schedule, seed, epochs\), but .*gone\(process\)"):
         Workers(gone)
+    with pytest.raises(
+        ConfigError, match=r"called by position as train.*yours is .*misordered\(seed, schedule, epochs\)"
+    ):
+        Workers(functions.misordered)
 
 
 @pytest.mark.parametrize(
@@ -337,6 +348,11 @@ def test_a_worker_that_dies_while_it_starts_is_replaced_and_three_in_a_row_are_t
 def test_the_name_of_a_function():
     assert name_of(functions.falling) == "tests.execution.training_functions:falling"
     assert name_of(functools.partial(functions.falling)) == "tests.execution.training_functions:falling"
+    bound = functools.partial(functions.with_grandchild, "note", epochs=object())
+    assert name_of(bound) == "tests.execution.training_functions:with_grandchild('note', epochs=<object object>)"
+    one, other = (name_of(functools.partial(functions.with_grandchild, "x" * 999 + end)) for end in "ab")
+    assert one != other
+    assert len(one) < 300
 
 
 def test_the_memory_of_a_process():

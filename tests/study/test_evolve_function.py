@@ -138,6 +138,20 @@ def test_a_function_that_always_fails_is_told_of_early_and_can_be_mended(tmp_pat
     assert remembered(tmp_path / "run")["trial"] == []
 
 
+def test_a_function_that_forgets_a_signal_fails_with_every_formula(tmp_path):
+    with pytest.raises(StudyError, match=r"each of the first .* ScheduleError: the study reads val_loss"):
+        evolve(functions.forgetful, tmp_path / "run")
+
+
+def test_settings_in_tables_leave_the_arguments_as_they_are(tmp_path):
+    settings = {"search": {**{name.split(".")[1]: n for name, n in SMALL.items()}}, "problem": {"steps_per_epoch": 7}}
+    evolve(functions.falling, tmp_path / "run", Limits(trainings=3), settings=settings, signals=["progress"], seed=4)
+    config = load(tmp_path / "run" / "config.toml")
+    assert (config.seed, config.training.epochs, config.search.terminals) == (4, 5, ("progress", "constant"))
+    assert (config.search.generations, config.problem.steps_per_epoch) == (3, 7)
+    assert config.problem.trainer.endswith(":falling")
+
+
 def test_another_function_may_not_go_on_with_a_study(tmp_path):
     evolve(functions.falling, tmp_path / "run", Limits(trainings=10))
     with pytest.raises(StudyError, match=r"problem\.trainer is tests.*:falling, was asked to be tests.*:first_rate"):
@@ -170,6 +184,11 @@ def lambda_in_a_function():
         ),
         (functions.falling, {"signals": "loss"}, "signals is a list of names"),
         (functions.falling, {"settings": {"search.poplation": 3}}, r"did you mean 'search\.population'"),
+        (functions.falling, {"settings": {"training": {"epochs": 3}}}, r"an argument: evolve\(…, epochs=…\)"),
+        (functions.falling, {"settings": {"seed": 3}}, r"an argument: evolve\(…, seed=…\)"),
+        (functions.falling, {"settings": {"search.terminals": ["loss"]}}, r"an argument: evolve\(…, signals=…\)"),
+        (functions.falling, {"settings": {"problem.metric_name": "a"}}, r"an argument: evolve\(…, metric=…\)"),
+        (functions.falling, {"settings": {"problem": {"name": "quadratic"}}}, r"problem\.name cannot be set"),
         ("train", {}, r"a configuration .* or a function train\(schedule, seed, epochs\), got 'train'"),
     ],
 )

@@ -50,7 +50,7 @@ class Workers:
     train: called as train(schedule, seed, epochs) in a worker; returns the score. count: of workers; the cores that this
     process may use, by `threads`, where None. time_limit: seconds a trial. memory_limit: GB (10⁹ bytes) of a worker's
     resident set. threads: of each worker, whatever the number of workers, for OpenMP, BLAS, XLA and TensorFlow; it is in
-    the worker's environment before the user's module is imported.
+    the worker's environment before the user's module is imported. signals: that the function must pass to its schedule.
 
     A trial that raises, crashes, exceeds a limit or returns no number has failed: its outcome says why, and the worker is
     replaced where it is no more. A trial that exceeds the memory limit in a worker that has trained before is tried once
@@ -68,6 +68,7 @@ class Workers:
         time_limit: float | None = None,
         memory_limit: float | None = None,
         threads: int = 1,
+        signals: frozenset[str] = frozenset(),
     ) -> None:
         _positive("time_limit", time_limit, "seconds")
         _positive("memory_limit", memory_limit, "GB")
@@ -81,6 +82,7 @@ class Workers:
         self._count = count or max(1, _cores() // threads)
         self._time_limit = time_limit
         self._memory_limit = memory_limit
+        self._signals = signals
         self._environment = _threads(threads)
         self._crew: list[WorkerProcess] = []
         self._is_proven = False  # whether any worker could import the function
@@ -120,7 +122,7 @@ class Workers:
                     self._hire(len(trials) - len(outcomes))
                     for number, worker in self._allotted(waiting, again):
                         trial = trials[number]
-                        worker.give(number, (TrialSchedule(trial.schedule, epochs), trial.seed, epochs))
+                        worker.give(number, (TrialSchedule(trial.schedule, epochs, self._signals), trial.seed, epochs))
                     landed: dict[int, Outcome] = {}
                     ended, fault = self._listen()
                     for number, message in ended.items():
