@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from evolr.errors import ConfigError, ProblemError
+from evolr.errors import ConfigError, ProblemError, whole_number
 from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import TrainingFunction, name_of, sendable
 from evolr.execution.trial_schedule import TrialSchedule
@@ -72,9 +72,8 @@ class Workers:
     ) -> None:
         _positive("time_limit", time_limit, "seconds")
         _positive("memory_limit", memory_limit, "GB")
-        for name, number in (("workers", count), ("threads", threads)):
-            if number is not None and number < 1:
-                raise ConfigError(f"{name} must be at least 1, got {number}")
+        count = None if count is None else _at_least_one("workers", count)
+        threads = _at_least_one("threads", threads)
         if memory_limit is not None:
             resident_memory(os.getpid())  # raises where it cannot be known
         self._name = name_of(train)
@@ -301,5 +300,12 @@ def _threads(count: int) -> dict[str, str]:
 
 
 def _positive(name: str, value: Any, unit: str) -> None:
-    if value is not None and not 0 < value < math.inf:
-        raise ConfigError(f"{name} must be a positive number of {unit}, or None for no limit, got {value}")
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 < float(value) < math.inf):
+        raise ConfigError(f"{name} must be a positive number of {unit}, or None for no limit, got {value!r}")
+
+
+def _at_least_one(name: str, value: Any) -> int:
+    if (number := whole_number(name, value)) < 1:
+        raise ConfigError(f"{name} must be at least 1, got {number}")
+    return number

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any, Final
 
 from evolr.config import CONSTANT, Config, changed, dotted, resolve
-from evolr.errors import ConfigError, unknown_name
+from evolr.errors import ConfigError, unknown_name, whole_number
 from evolr.execution.training_function import TrainingFunction, name_of
 from evolr.execution.workers import Workers
 from evolr.expression import SIGNALS
@@ -55,15 +56,19 @@ def study_of(
         signals=frozenset(signals),
     )
     given = {
-        "seed": seed,
+        "seed": whole_number("seed", seed),
         "problem.metric_name": metric,
         "problem.higher_is_better": higher_is_better,
         "problem.trainer": name_of(train),
-        "training.epochs": epochs,
+        "training.epochs": (epochs := whole_number("epochs", epochs)),
         "comparison.epochs": epochs,
         "search.terminals": [*signals, CONSTANT],
     }
     return changed(resolve("function", settings=given), settings), executor
+
+
+OPTIONS: Final = tuple(signature(study_of).parameters)[1:]
+"""The options of `evolve` with a function."""
 
 
 def _refuse_arguments(settings: Mapping[str, Any]) -> None:
