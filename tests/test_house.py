@@ -163,6 +163,7 @@ def test_the_public_names():
         "TrialSchedule",
         "compare",
         "evolve",
+        "explain",
         "parse",
         "pools",
         "prove",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from evolr.config import Config, resolve
     from evolr.contest.comparison import compare
+    from evolr.contest.explanation import explain
     from evolr.contest.prove import prove
     from evolr.errors import EvolrError
     from evolr.execution.trial_schedule import TrialSchedule
@@ -37,6 +38,7 @@ _HOMES: Final = {
     "TrialSchedule": "evolr.execution.trial_schedule",
     "compare": "evolr.contest.comparison",
     "evolve": "evolr.study.evolve",
+    "explain": "evolr.contest.explanation",
     "parse": "evolr.expression",
     "pools": "evolr.problems.pools",
     "prove": "evolr.contest.prove",
@@ -55,6 +57,7 @@ __all__ = [
     "TrialSchedule",
     "compare",
     "evolve",
+    "explain",
     "parse",
     "pools",
     "prove",

@@ -236,7 +236,8 @@ def config_of(problem: JaxProblem, settings: Mapping[str, Any] | None = None, se
     `comparison.epochs` is given, champions are compared and proven at the search's epochs. Raises ConfigError as `resolve`
     does, and for settings of the problem, which are the JaxProblem's own.
     """
-    if own := [name for name in settings or {} if name.split(".")[0] == "problem"]:
+    settings = dotted(settings or {})
+    if own := [name for name in settings if name.split(".")[0] == "problem"]:
         raise ConfigError(f"{own[0]} is what the JaxProblem says; give it there")
     external = External(
         metric_name=problem.metric.name,
@@ -244,7 +245,7 @@ def config_of(problem: JaxProblem, settings: Mapping[str, Any] | None = None, se
         steps_per_epoch=problem.steps_per_epoch,
         trainer=problem.identity,
     )
-    given = {"seed": seed, **(settings or {}), "problem": msgspec.to_builtins(external)}
+    given = {"seed": seed, **settings, "problem": msgspec.to_builtins(external)}
     config = resolve("default", settings=given)
     if "comparison.epochs" in given:
         return config
@@ -279,15 +280,16 @@ def to_toml(config: Config) -> bytes:
 
 def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     """The settings in which two configurations differ, by dotted name, with both values."""
-    left, right = _flat(msgspec.to_builtins(one)), _flat(msgspec.to_builtins(other))
+    left, right = dotted(msgspec.to_builtins(one)), dotted(msgspec.to_builtins(other))
     names = [*left, *(name for name in right if name not in left)]
     return {n: (left.get(n), right.get(n)) for n in names if left.get(n) != right.get(n)}
 
 
-def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+def dotted(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Settings as tables in tables, by dotted name alone; names that are dotted already may be among them."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        flat |= _flat(cast("Any", value), f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+        flat |= dotted(cast("Any", value), f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
     return flat
 
 
@@ -319,13 +321,13 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by dotted name as tables in tables."""
     data: dict[str, Any] = {}
-    for dotted, value in settings.items():
-        *tables, last = dotted.split(".")
+    for name, value in dotted(settings).items():
+        *tables, last = name.split(".")
         table = data
         for key in tables:
             table = table.setdefault(key, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"{dotted} is a setting in {key}, which is given another value beside it")
+                raise ConfigError(f"{name} is a setting in {key}, which is given another value beside it")
         table[last] = value
     return data
 

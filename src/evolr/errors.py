@@ -17,7 +17,10 @@ The command line turns each of them into one message and exit code 2. An outcome
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
 
 
 class EvolrError(Exception):
@@ -74,6 +77,14 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name[:80], names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
     return f"unknown {kind} {shortened(name)!r}; {hint}"
+
+
+def whole_number(name: str, value: Any) -> int:
+    """A whole number of Python's or NumPy's, as Python's. Raises ConfigError for anything else. name: what it is."""
+    if not isinstance(value, bool):
+        with suppress(TypeError):
+            return operator.index(value)
+    raise ConfigError(f"{name} must be a whole number, got {value!r}")
 
 
 def shortened(text: str, limit: int = 40) -> str:

@@ -46,6 +46,15 @@ def test_a_signal_that_is_missing_is_named_with_what_was_given():
         trial("0.1*progress")()
 
 
+def test_a_signal_of_the_study_has_to_be_given_whatever_the_formula_reads():
+    schedule = TrialSchedule(Schedule(expression=parse("0.1")), 8, frozenset({"progress", "val_loss"}))
+    assert schedule(epoch=0, val_loss=1.0) == pytest.approx(0.1)
+    with pytest.raises(ScheduleError, match="the study reads val_loss; the signals given are: epoch"):
+        schedule(epoch=0)
+    with pytest.raises(ScheduleError, match="the signal 'val_loss' must be a number, got None"):
+        schedule(epoch=0, val_loss=None)
+
+
 def test_a_signal_that_is_no_number_is_refused():
     for value in (None, "much", [1.0, 2.0], torch.ones(2)):
         with pytest.raises(ScheduleError, match="the signal 'loss' must be a number"):

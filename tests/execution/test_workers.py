@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from evolr.errors import ConfigError, ProblemError
 from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import name_of
+from evolr.execution.worker_process import WorkerProcess
 from evolr.execution.workers import Workers
 from evolr.standard import constant
 from evolr.training.task import Trial
@@ -90,7 +93,16 @@ def test_a_trial_that_ends_its_process_has_failed():
 
 
 def test_a_segmentation_fault_is_the_outcome_of_its_trial():
-    assert failures(functions.segfaulting) == ["killed by signal SIGSEGV"] * 2
+    assert failures(functions.segfaulting) == ["was killed by signal SIGSEGV"] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_child_that_the_function_forks_does_not_speak_for_its_worker():
+    assert [o.score for o in run(functions.forking)] == [1.0, 4.0, 0.0]
+
+
+def test_a_message_that_is_no_unicode_text_is_kept_as_one_that_is():
+    assert failures(functions.surrogate, trials=1) == [r"ValueError: no file named \udcff"]
 
 
 def test_a_hanging_trial_is_ended_by_the_time_limit():
@@ -104,6 +116,23 @@ def test_a_trial_that_eats_memory_is_ended_by_the_memory_limit():
 def test_a_trial_is_not_blamed_for_the_memory_that_others_left():
     outcomes = run(functions.leaking, trials=6, count=1, memory_limit=0.25)
     assert [o.failure for o in outcomes] == [None] * 6
+
+
+def test_a_trial_that_is_tried_again_is_given_to_a_worker_that_has_trained_nothing(monkeypatch):
+    given = []
+    give = WorkerProcess.give
+
+    def noted(worker, trial, job):
+        given.append((trial, worker.trials))
+        give(worker, trial, job)
+
+    monkeypatch.setattr(WorkerProcess, "give", noted)
+    outcomes = run(functions.leaking, trials=9, memory_limit=0.25)
+    assert [o.failure for o in outcomes] == [None] * 9
+    trials = [trial for trial, _ in given]
+    again = [trained for n, (trial, trained) in enumerate(given) if trial in trials[:n]]
+    assert again
+    assert not any(again)
 
 
 def test_a_score_that_is_not_finite_is_a_diverged_training():
@@ -211,6 +240,18 @@ def test_a_worker_in_the_middle_of_a_trial_ends_with_its_program(tmp_path, end):
     assert said.count("KeyboardInterrupt") == (end == "Ctrl-C")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
+def test_an_idle_worker_ends_with_its_program_whatever_the_function_left_running(tmp_path):
+    note = tmp_path / "child"
+    script = tmp_path / "abandoned.py"
+    code = ABANDONED.replace("functions.own_process", f"functools.partial(functions.leaving_a_child, {str(note)!r})")
+    script.write_text("import functools\n" + code.format(end="os.kill(os.getpid(), signal.SIGKILL)"))
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run([sys.executable, script], check=False, stdout=subprocess.PIPE, text=True, env=environment)
+    assert gone(int(done.stdout))
+    assert gone(int(note.read_text()))
+
+
 def test_a_function_that_cannot_be_sent_is_refused_with_advice(monkeypatch):
     def inner(schedule, seed, epochs):
         return 1.0
@@ -223,11 +264,21 @@ def test_a_function_that_cannot_be_sent_is_refused_with_advice(monkeypatch):
     inner.__module__ = "__main__"
     with pytest.raises(ConfigError, match=r"is in no file: .*in a notebook"):
         Workers(inner)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "<stdin>", raising=False)
+    with pytest.raises(ConfigError, match="is in no file"):
+        Workers(inner)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", ModuleSpec("mine.__main__", None))
+    with pytest.raises(ConfigError, match=r"is in mine\.__main__, .*move it into another module"):
+        Workers(inner)
 
 
 def test_a_function_of_other_arguments_is_refused():
     with pytest.raises(ConfigError, match=r"called as train\(schedule, seed, epochs\), but .*gone\(process\)"):
         Workers(gone)
+    with pytest.raises(
+        ConfigError, match=r"called by position as train.*yours is .*misordered\(seed, schedule, epochs\)"
+    ):
+        Workers(functions.misordered)
 
 
 @pytest.mark.parametrize(
@@ -248,8 +299,6 @@ def test_limits_out_of_range_are_refused(options, message):
 def test_a_module_that_a_worker_cannot_import_is_told_with_its_reason(tmp_path, monkeypatch):
     (tmp_path / "fleeting.py").write_text("def train(schedule, seed, epochs):\n    return 1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    from importlib import import_module
-
     workers = Workers(import_module("fleeting").train)
     (tmp_path / "fleeting.py").write_text("raise OSError('no data here')\n")
     with pytest.raises(ProblemError, match="could not import the training function fleeting:train: OSError: no data"):
@@ -260,9 +309,50 @@ def test_a_module_that_a_worker_cannot_import_is_told_with_its_reason(tmp_path, 
     workers.close()
 
 
+DYING = """
+import os, signal
+from pathlib import Path
+
+births = Path(__file__).with_suffix(".births")
+births.write_text(births.read_text() + "." if births.exists() else ".")
+if len(births.read_text()) in {births}:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def train(schedule, seed, epochs):
+    if seed == 1:
+        os._exit(7)
+    return 1.0
+"""
+
+
+@pytest.mark.parametrize("births", [(3, 4), (3, 4, 5)])
+def test_a_worker_that_dies_while_it_starts_is_replaced_and_three_in_a_row_are_the_end(tmp_path, monkeypatch, births):
+    module = f"dying_{len(births)}"
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{module}.py").write_text(DYING.format(births=births))
+    workers = Workers(import_module(module).train, count=1)
+    trials, seen = [Trial(constant(0.1), seed) for seed in range(3)], {}
+    if len(births) == 2:
+        assert [o.failure for o in workers.run(trials, 1, "fitness")] == [
+            None,
+            "ended its process with exit code 7",
+            None,
+        ]
+    else:
+        with pytest.raises(ProblemError, match=rf"{module}:train: the worker was killed by signal SIGKILL"):
+            workers.run(trials, 1, "fitness", on_outcomes=seen.update)
+        assert sorted(seen) == [0, 1]
+    workers.close()
+
+
 def test_the_name_of_a_function():
     assert name_of(functions.falling) == "tests.execution.training_functions:falling"
     assert name_of(functools.partial(functions.falling)) == "tests.execution.training_functions:falling"
+    bound = functools.partial(functions.with_grandchild, "note", epochs=object())
+    assert name_of(bound) == "tests.execution.training_functions:with_grandchild('note', epochs=<object object>)"
+    one, other = (name_of(functools.partial(functions.with_grandchild, "x" * 999 + end)) for end in "ab")
+    assert one != other
+    assert len(one) < 300
 
 
 def test_the_memory_of_a_process():

@@ -115,3 +115,40 @@ def failing_sometimes(schedule, seed, epochs):
         if kind == number:
             return fail(schedule, seed % 3, epochs)
     return score
+
+
+def forking(schedule, seed, epochs):
+    """Forks a child that leaves by an exception, or by returning, and says what the child's exit code was."""
+    child = os.fork()
+    if not child:
+        if seed == 2:
+            return 0.5
+        raise SystemExit(4) if seed else ValueError("in the child")
+    return float(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def surrogate(schedule, seed, epochs):
+    raise ValueError("no file named \udcff")
+
+
+def leaving_a_child(path, schedule, seed, epochs):
+    """Leaves a process behind that Python waits for."""
+    import multiprocessing
+
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    child.start()
+    with open(path, "w") as file:
+        file.write(str(child.pid))
+    return float(os.getpid())
+
+
+def misordered(seed, schedule, epochs):
+    return 1.0
+
+
+def forgetful(schedule, seed, epochs):
+    return schedule(epoch=0, loss=1.0)
+
+
+def always_diverging(schedule, seed, epochs):
+    return math.nan

@@ -401,7 +401,10 @@ def test_a_pool_of_nothing_is_left_out():
     ("settings", "error", "message"),
     [
         ({"train": 0.9}, ConfigError, "must add up to at most 1, got 1.3"),
-        ({"test": -0.1}, ConfigError, "fraction of the pool 'test' must be from 0 to 1, got -0.1"),
+        ({"test": -0.1}, ConfigError, "fraction of the pool 'test' must be a number from 0 to 1, got -0.1"),
+        ({"test": "a"}, ConfigError, "fraction of the pool 'test' must be a number from 0 to 1, got 'a'"),
+        ({"seed": -1}, ConfigError, "seed must be at least 0, got -1"),
+        ({"seed": 1.5}, ConfigError, "seed must be a whole number, got 1.5"),
         ({"monitor": 0.0}, ConfigError, "every problem needs the pool 'monitor'"),
         ({"test": 0.01}, ProblemError, "the pool 'test' is to have 0.01 of 50 examples, which is less than one"),
     ],
@@ -412,6 +415,11 @@ def test_fractions_out_of_range_are_refused(settings, error, message):
 
 
 # --- the door ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_lists_is_told_to_become_an_array():
+    with pytest.raises(ProblemError, match=r"made an array first: np\.asarray"):
+        pools([[1, 2], [3, 4]])
 
 
 def test_the_public_names_are_these():

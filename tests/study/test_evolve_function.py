@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import evolr
+from evolr.cli.app import app
 from evolr.config import load
 from evolr.errors import ConfigError, ProblemError, StudyError
 from evolr.report.shown import describe
@@ -126,7 +128,7 @@ def test_a_function_that_fails_in_one_trial_of_ten_ends_with_a_champion(tmp_path
     said = describe(str(tmp_path / "run"), None, None, None).text()
     assert f" of {result.trainings}; the last: " in said
     messages = {row[7] for row in remembered(tmp_path / "run")["trial"]}
-    assert "killed by signal SIGSEGV" in messages
+    assert "was killed by signal SIGSEGV" in messages
     assert "ended its process with exit code 7" in messages
 
 
@@ -136,6 +138,20 @@ def test_a_function_that_always_fails_is_told_of_early_and_can_be_mended(tmp_pat
     ):
         evolve(functions.raising, tmp_path / "run")
     assert remembered(tmp_path / "run")["trial"] == []
+
+
+def test_a_function_that_forgets_a_signal_fails_with_every_formula(tmp_path):
+    with pytest.raises(StudyError, match=r"each of the first .* ScheduleError: the study reads val_loss"):
+        evolve(functions.forgetful, tmp_path / "run")
+
+
+def test_settings_in_tables_leave_the_arguments_as_they_are(tmp_path):
+    settings = {"search": {**{name.split(".")[1]: n for name, n in SMALL.items()}}, "problem": {"steps_per_epoch": 7}}
+    evolve(functions.falling, tmp_path / "run", Limits(trainings=3), settings=settings, signals=["progress"], seed=4)
+    config = load(tmp_path / "run" / "config.toml")
+    assert (config.seed, config.training.epochs, config.search.terminals) == (4, 5, ("progress", "constant"))
+    assert (config.search.generations, config.problem.steps_per_epoch) == (3, 7)
+    assert config.problem.trainer.endswith(":falling")
 
 
 def test_another_function_may_not_go_on_with_a_study(tmp_path):
@@ -170,6 +186,22 @@ def lambda_in_a_function():
         ),
         (functions.falling, {"signals": "loss"}, "signals is a list of names"),
         (functions.falling, {"settings": {"search.poplation": 3}}, r"did you mean 'search\.population'"),
+        (functions.falling, {"settings": {"training": {"epochs": 3}}}, r"an argument: evolve\(…, epochs=…\)"),
+        (functions.falling, {"settings": {"seed": 3}}, r"an argument: evolve\(…, seed=…\)"),
+        (functions.falling, {"settings": {"search.terminals": ["loss"]}}, r"an argument: evolve\(…, signals=…\)"),
+        (functions.falling, {"settings": {"problem.metric_name": "a"}}, r"an argument: evolve\(…, metric=…\)"),
+        (functions.falling, {"settings": {"problem": {"name": "quadratic"}}}, r"problem\.name cannot be set"),
+        (
+            functions.falling,
+            {"time_limt": 3},
+            r"unknown option of evolve with a function, 'time_limt'; did you mean 'time_limit'",
+        ),
+        (functions.falling, {"time_limit": "3"}, "time_limit must be a positive number of seconds, .* got '3'"),
+        (functions.falling, {"workers": 2.0}, r"workers must be a whole number, got 2\.0"),
+        (functions.falling, {"limits": 100}, r"limits must be evolr\.Limits\(seconds=…, .*, got 100"),
+        (functions.falling, {"settings": ["a"]}, "settings must map dotted names to values"),
+        (functions.falling, {"metric": "seed"}, r"problem\.metric_name must be the name of a score.*got 'seed'"),
+        (functions.falling, {"metric": ""}, r"problem\.metric_name must be the name of a score"),
         ("train", {}, r"a configuration .* or a function train\(schedule, seed, epochs\), got 'train'"),
     ],
 )
@@ -177,6 +209,32 @@ def test_what_cannot_be_trained_is_refused_and_nothing_is_written(tmp_path, trai
     with pytest.raises(ConfigError, match=message):
         evolve(train, tmp_path / "run", **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_epochs_belong_to_a_function_and_are_asked_for(tmp_path):
+    with pytest.raises(ConfigError, match=r"needs the epochs .*: evolve\(train, directory, epochs=10\)"):
+        evolr.evolve(functions.falling, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"give them to evolr\.resolve, not epochs to evolve"):
+        evolr.evolve(evolr.resolve(), tmp_path / "run", epochs=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_study_of_a_function_is_neither_compared_proven_nor_explained(tmp_path, monkeypatch):
+    evolve(functions.falling, tmp_path / "run")
+    for judge in (evolr.prove, evolr.explain):
+        with pytest.raises(ProblemError, match=r"by the function tests.*:falling, .* evolr\.TrialSchedule\(result"):
+            judge(tmp_path / "run")
+    done = CliRunner().invoke(app, ["compare", str(tmp_path / "run")])
+    assert "trainings" not in done.stdout + done.stderr
+    assert isinstance(done.exception, ProblemError)
+
+
+def test_where_every_training_diverged_there_is_no_champion(tmp_path):
+    result = evolve(functions.always_diverging, tmp_path / "run")
+    assert (result.schedule, result.champion) == (None, None)
+    assert not (tmp_path / "run" / "champion.json").exists()
+    with pytest.raises(StudyError, match=r"has no champion: every training of its . generations diverged"):
+        describe(str(tmp_path / "run"), None, None, None)
 
 
 def test_a_script_without_a_guard_is_told_of_it_once(tmp_path):

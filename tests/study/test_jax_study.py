@@ -1,13 +1,14 @@
 """A problem of one's own, searched, compared and proven: what a study remembers of it, and what it goes on with."""
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 import evolr
 from evolr.config import config_of, problem_name, resolve
-from evolr.contest.explanation import explain
+from evolr.contest.explanation import explain, freeze
 from evolr.errors import ConfigError, ProblemError, StudyError
 from evolr.problems import JaxProblem
 from evolr.report.contest import page
@@ -133,7 +134,10 @@ def test_a_champion_is_proven_and_explained_by_the_problem_that_trained_it(run, 
     again = evolr.prove(directory, problem=regression(), budget=4, is_quick=True, seeds=2)
     assert again.trained == 0
     assert again.document([]) == proven.document([])
+    monkeypatch.setattr("evolr.contest.explanation.shared_directory", None)
     explained = explain(directory, problem=regression(), seeds=2)
+    with suppress(StudyError):  # a champion that reads nothing of the training is its own curve
+        assert freeze(directory, problem=regression(), seeds=2).expression.is_open_loop
     assert explained.champion.mean < 1.0
 
 
@@ -143,6 +147,11 @@ def test_a_champion_is_not_proven_by_another_problem_or_none(run):
         evolr.prove(directory, problem=regression(name="other"), budget=4)
     with pytest.raises(ConfigError, match="give the same problem, with the same data"):
         explain(directory, problem=regression(name="other"))
+    for judge in (evolr.prove, evolr.explain):
+        with pytest.raises(
+            ConfigError, match=r"must be the evolr\.JaxProblem that trained the study, or None, got 'mine'"
+        ):
+            judge(directory, problem="mine")
     with pytest.raises(ProblemError, match="is trained by JaxProblem 'regression'"):
         evolr.prove(directory, budget=4)
     original = resolve()

@@ -171,8 +171,10 @@ def compare_run(path: Path, config: Config, settings: Comparison, devices: int |
 
 def _compare(schedule: Any, config: Config, settings: Comparison, devices: int | None, quiet: bool) -> ComparisonResult:
     from evolr.contest import comparison
+    from evolr.contest.trainings import require_trainer
     from evolr.report import progress
 
+    require_trainer(config, None)  # before trainings are announced
     with progress.comparing(progress.display(quiet), comparison.trainings(settings)) as on_trained:
         return comparison.compare(
             schedule,

@@ -78,10 +78,9 @@ def explain(
     path = RunDirectory.open(Path(directory)).path
     summary = summarise(path)
     if summary.champion is None:
-        raise StudyError(f"{path} has no champion yet: go on with its search first")
+        raise StudyError(f"{path} {summary.why_no_champion}")
     config, champion = summary.config, summary.champion
-    if problem is not None:
-        require_trainer(config, problem)
+    require_trainer(config, problem)
     epochs, names = config.training.epochs, sorted(champion.expression.signals)
     drawn = [seed_from(config.seed, k, "explanation") for k in range(seeds)]
     if on_total:
@@ -119,20 +118,30 @@ def typical_curve(schedule: Schedule, seeds: Sequence[int], trainings: Trainings
     return frozen(np.median([o.learning_rates for o in outcomes if o.learning_rates is not None], axis=0).tolist())
 
 
-def freeze(directory: Path | str, *, seeds: int = 16, device_count: int | None = None) -> Schedule:
+def freeze(
+    directory: Path | str,
+    *,
+    seeds: int = 16,
+    problem: JaxProblem | None = None,
+    device_count: int | None = None,
+) -> Schedule:
     """The champion of a study as the curve that it typically follows, for where nobody can tell it the loss.
 
-    Raises StudyError where there is no champion, where it reads no live signal, and where a training of it diverges.
+    seeds: trainings of the champion; they are drawn from the study's. problem: as of `explain`.
+    Raises StudyError where there is no champion, where it reads no live signal, and where a training of it diverges;
+    ConfigError for another problem than the study's.
     """
     path = RunDirectory.open(Path(directory)).path
     summary = summarise(path)
     if summary.champion is None:
-        raise StudyError(f"{path} has no champion yet: go on with its search first")
+        raise StudyError(f"{path} {summary.why_no_champion}")
     if summary.champion.expression.is_open_loop:
         raise StudyError(f"the champion of {path} reads nothing of the training: it is its own curve, not to be frozen")
-    drawn = [seed_from(summary.config.seed, k, "explanation") for k in range(seeds)]
-    epochs = summary.config.training.epochs
-    trainings = Trainings(summary.config, epochs, path, shared_directory(), device_count=device_count)
+    config, epochs = summary.config, summary.config.training.epochs
+    require_trainer(config, problem)
+    drawn = [seed_from(config.seed, k, "explanation") for k in range(seeds)]
+    shared = shared_directory() if problem is None else path
+    trainings = Trainings(config, epochs, path, shared, problem=problem, device_count=device_count)
     try:
         curve = typical_curve(summary.champion, drawn, trainings)
     finally:

@@ -53,7 +53,7 @@ def prove(
     if summary.state == "running":
         raise StudyError(f"{path} is still being searched; wait for its end, or stop it, before its champion is proven")
     if summary.champion is None:
-        raise StudyError(f"{path} has no champion yet: go on with its search first")
+        raise StudyError(f"{path} {summary.why_no_champion}")
     config = summary.config
     settings = _settings(
         config, summary.trainings if budget is None else budget, seeds, epochs, problem, is_quick=is_quick
@@ -115,6 +115,7 @@ def _settings(
     config: Config, budget: int, seeds: int | None, epochs: int | None, problem: JaxProblem | None, *, is_quick: bool
 ) -> Settings:
     """The settings of a contest. Loads the problem's data, so that one that cannot be trained here is refused first."""
+    require_trainer(config, problem)
     epochs = config.comparison.epochs if epochs is None else epochs
     settings = Settings(epochs=epochs, budget=budget)
     if is_quick:
@@ -122,7 +123,6 @@ def _settings(
     if problem is None:
         config.problem.task("monitor")
     else:
-        require_trainer(config, problem)
         for pool in ("fitness", "selection", settings.pool):
             problem.task(pool)
     return settings if seeds is None else msgspec.structs.replace(settings, seeds=seeds)

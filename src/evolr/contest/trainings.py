@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import platformdirs
@@ -41,8 +41,14 @@ def shared_directory() -> Path:
     return platformdirs.user_cache_path("evolr") / "contests"
 
 
-def require_trainer(config: Config, problem: JaxProblem) -> None:
-    """Raises ConfigError where a configuration names another trainer than a JaxProblem."""
+def require_trainer(config: Config, problem: JaxProblem | None) -> None:
+    """Raises ConfigError where a configuration names another trainer than a JaxProblem; ProblemError where it needs one."""
+    if problem is None:
+        if isinstance(config.problem, External):
+            config.problem.task("monitor")  # says who trains it
+        return
+    if not isinstance(cast("Any", problem), JaxProblem):
+        raise ConfigError(f"problem must be the evolr.JaxProblem that trained the study, or None, got {problem!r}")
     named = (
         config.problem.trainer
         if isinstance(config.problem, External)

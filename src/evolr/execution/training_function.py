@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import inspect
+import os
+import re
 import sys
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 from evolr.errors import ConfigError
 from evolr.execution.trial_schedule import TrialSchedule
@@ -20,9 +24,16 @@ _ADVICE = (
     "module or a script, not inside another function, as a lambda, in a notebook or at the prompt"
 )
 
+_PLACES: Final = {"schedule": 0, "seed": 1, "epochs": 2}
+
+_MAX_ARGUMENTS: Final = 200  # characters of a partial's arguments in a name
+
 
 def name_of(train: TrainingFunction) -> str:
-    """`module:function`, the same whether the module is run as a script or imported."""
+    """`module:function`, the same whether the module is run as a script or imported.
+
+    Of a functools.partial, its arguments belong to it.
+    """
     function = getattr(train, "func", train)  # of a functools.partial, what it calls
     if not hasattr(function, "__qualname__"):
         function = type(function)
@@ -31,7 +42,8 @@ def name_of(train: TrainingFunction) -> str:
         main = sys.modules["__main__"]
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
         module = str(spec.name) if spec else Path(file).stem if file else module
-    return f"{module}:{function.__qualname__}"
+    arguments = _arguments(cast("Any", train)) if isinstance(train, functools.partial) else ""
+    return f"{module}:{function.__qualname__}{arguments}"
 
 
 def sendable(train: TrainingFunction) -> bytes:
@@ -46,17 +58,50 @@ def sendable(train: TrainingFunction) -> bytes:
         signature = None  # a built-in one, that does not say
     if signature is not None:
         try:
-            signature.bind(None, 0, 1)
+            taken = signature.bind(None, 0, 1).arguments
         except TypeError as error:
             raise ConfigError(
                 f"the training function is called as train(schedule, seed, epochs), but {name}{signature} does not "
                 f"take these three: {error}"
             ) from error
-    main = sys.modules["__main__"]
-    is_typed_in = getattr(main, "__file__", None) is None and getattr(main, "__spec__", None) is None
-    if is_typed_in and getattr(getattr(train, "func", train), "__module__", None) == "__main__":
-        raise ConfigError(f"the training function {name} is in no file: {_ADVICE}")
+        if any(name in _PLACES and _PLACES[name] != place for place, name in enumerate(taken)):
+            raise ConfigError(
+                f"the training function is called by position as train(schedule, seed, epochs); yours is {name}{signature}: "
+                "name its parameters in this order"
+            )
+    if getattr(getattr(train, "func", train), "__module__", None) == "__main__":
+        _require_importable_main(name)
     try:
         return bytes(ForkingPickler.dumps(train))
     except Exception as error:  # whatever the parts of an object may raise
         raise ConfigError(f"the training function {name} cannot be sent to a worker ({error}): {_ADVICE}") from error
+
+
+def _require_importable_main(name: str) -> None:
+    """Raises ConfigError where a worker cannot import what this program runs as."""
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is None and not (file and os.path.isfile(file)):
+        raise ConfigError(f"the training function {name} is in no file: {_ADVICE}")
+    if spec is not None and str(spec.name).rpartition(".")[2] == "__main__":
+        raise ConfigError(
+            f"the training function {name} is in {spec.name}, which no worker can import: move it into another module, and "
+            "import it from there"
+        )
+
+
+def _arguments(partial: functools.partial[Any]) -> str:
+    """What a partial binds, in brackets; empty where it binds nothing. Cut where it is long, then with a digest."""
+    shown = [_shown(value) for value in partial.args]
+    shown += [f"{name}={_shown(value)}" for name, value in partial.keywords.items()]
+    text = ", ".join(shown)
+    if len(text) > _MAX_ARGUMENTS:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        text = f"{text[:_MAX_ARGUMENTS]}… {digest}"
+    return f"({text})" if shown else ""
+
+
+def _shown(value: Any) -> str:
+    """A value's repr in one line, without the address of an object, which differs from process to process."""
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", " ".join(repr(value).split()))
+    return text.encode("utf-8", "backslashreplace").decode()

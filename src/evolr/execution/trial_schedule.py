@@ -19,10 +19,13 @@ class TrialSchedule:
     0.05
 
     schedule: what it computes. epochs: of the training; `progress` is `epoch / epochs` where it is not given itself.
+    study: the signals of the study, which have to be given whatever this formula reads: a function that forgets one
+        fails with every formula, and not only with those that read it. Made by hand, for a formula of its own: none.
     """
 
     schedule: Schedule
     epochs: int
+    study: frozenset[str] = frozenset()
 
     @property
     def signals(self) -> frozenset[str]:
@@ -30,20 +33,23 @@ class TrialSchedule:
         return self.schedule.signals
 
     def __call__(self, **signals: Any) -> float:
-        """The learning rate for these signals; those that the formula does not read are left aside.
+        """The learning rate for these signals; those that nobody asked for are left aside.
 
         A signal is a number: of Python, of NumPy, or a tensor of no dimension, of which the value alone is taken. Raises
-        ScheduleError for one that the formula reads and that is not given, or is no number.
+        ScheduleError for one that the formula or the study reads and that is not given, or is no number.
         """
-        if "progress" not in signals and "epoch" in signals and "progress" in self.signals:
+        wanted = self.signals | self.study
+        if "progress" not in signals and "epoch" in signals and "progress" in wanted:
             signals["progress"] = _number("epoch", signals["epoch"]) / self.epochs
-        if missing := sorted(self.signals - signals.keys()):
+        if missing := sorted(wanted - signals.keys()):
             given = ", ".join(sorted(signals)) or "none"
+            reader = "the study" if self.study else "the formula"
             raise ScheduleError(
-                f"the formula reads {', '.join(missing)}; the signals given are: {given}. Pass "
+                f"{reader} reads {', '.join(missing)}; the signals given are: {given}. Pass "
                 f"{', '.join(f'{name}=…' for name in missing)} to schedule(…), or evolve with signals=(…) without it"
             )
-        return self.schedule.at(**{name: _number(name, signals[name]) for name in self.signals})
+        numbers = {name: _number(name, signals[name]) for name in wanted}
+        return self.schedule.at(**{name: numbers[name] for name in self.signals})
 
     def at(self, **signals: Any) -> float:
         """The same as calling it."""

@@ -8,16 +8,20 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
+import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Event, Thread
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from evolr.execution.trial_schedule import TrialSchedule
 
 STARTING: Final = "EVOLR_WORKER_STARTING"
 """The environment variable that a worker's process has until the user's module is imported."""
+
+_LEAVE_SECONDS: Final = 2.0  # for an idle worker that nobody needs any more to end by itself
 
 UNGUARDED: Final = 97
 """The exit code of a worker in which importing the user's script began a search."""
@@ -55,9 +59,7 @@ def main(connection: Connection) -> None:
     Thread(target=_listen, args=(connection, jobs, idle), daemon=True).start()
     while (job := jobs.get()) is not None:
         message = _outcome(train, job)
-        with suppress(Exception):  # whatever the function made of its standard streams
-            sys.stdout.flush()
-            sys.stderr.flush()
+        _flush()
         idle.set()
         with suppress(OSError):  # nobody listens any more; the listener has noticed too
             connection.send(message)
@@ -72,23 +74,46 @@ def _listen(connection: Connection, jobs: SimpleQueue[Job | None], idle: Event) 
             jobs.put(job)
     if idle.is_set():
         jobs.put(None)
-    elif hasattr(os, "killpg"):
+        time.sleep(_LEAVE_SECONDS)  # still here then: a thread or a process of the function's keeps it
+    if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     else:
         os._exit(1)
 
 
 def _outcome(train: Any, job: Job) -> Message:
+    own = os.getpid()
     try:
         score = train(*job)
     except BaseException as error:  # sys.exit() too: it ends the trial, not the worker
+        if os.getpid() != own:
+            _end_child(error)
         return "failed", _described(error)
+    if os.getpid() != own:
+        _end_child(None)
     try:
         if isinstance(score, str | bytes | bytearray) or getattr(score, "ndim", 0) != 0:
             raise TypeError("it is no single number")
         return "score", float(score.detach() if hasattr(score, "detach") else score)
     except Exception as error:
         return "failed", f"the function must return a real number, got one of type {type(score).__name__}: {error}"
+
+
+def _end_child(error: BaseException | None) -> NoReturn:
+    """Ends a process that the function forked and that came out of it: it does not speak for the worker."""
+    code = 0 if error is None else 1
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        traceback.print_exception(error)
+    _flush()
+    os._exit(code & 0xFF)
+
+
+def _flush() -> None:
+    with suppress(Exception):  # whatever the function made of its standard streams
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 def _described(error: BaseException) -> str:

@@ -108,7 +108,7 @@ def reason_of_end(code: int | None) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = str(-code)
-    return f"killed by signal {name}" + (" (so does the system where memory runs out)" if name == "SIGKILL" else "")
+    return f"was killed by signal {name}" + (" (so does the system where memory runs out)" if name == "SIGKILL" else "")
 
 
 @contextmanager

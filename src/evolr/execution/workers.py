@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from evolr.errors import ConfigError, ProblemError
+from evolr.errors import ConfigError, ProblemError, whole_number
 from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import TrainingFunction, name_of, sendable
 from evolr.execution.trial_schedule import TrialSchedule
@@ -30,6 +30,7 @@ from evolr.training.task import Outcome, Trial
 _MEMORY_SECONDS: Final = 0.02  # between two looks at the workers' memory
 _LOOK_SECONDS: Final = 0.2  # between two looks at whether they live and are in time; what they say is heard at once
 _START_SECONDS: Final = 600.0  # for a worker to import the user's module
+_STILLBORN: Final = 3  # workers in a row that end while they start, after which no more are started
 
 _THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS",
@@ -49,7 +50,7 @@ class Workers:
     train: called as train(schedule, seed, epochs) in a worker; returns the score. count: of workers; the cores that this
     process may use, by `threads`, where None. time_limit: seconds a trial. memory_limit: GB (10⁹ bytes) of a worker's
     resident set. threads: of each worker, whatever the number of workers, for OpenMP, BLAS, XLA and TensorFlow; it is in
-    the worker's environment before the user's module is imported.
+    the worker's environment before the user's module is imported. signals: that the function must pass to its schedule.
 
     A trial that raises, crashes, exceeds a limit or returns no number has failed: its outcome says why, and the worker is
     replaced where it is no more. A trial that exceeds the memory limit in a worker that has trained before is tried once
@@ -67,12 +68,12 @@ class Workers:
         time_limit: float | None = None,
         memory_limit: float | None = None,
         threads: int = 1,
+        signals: frozenset[str] = frozenset(),
     ) -> None:
         _positive("time_limit", time_limit, "seconds")
         _positive("memory_limit", memory_limit, "GB")
-        for name, number in (("workers", count), ("threads", threads)):
-            if number is not None and number < 1:
-                raise ConfigError(f"{name} must be at least 1, got {number}")
+        count = None if count is None else _at_least_one("workers", count)
+        threads = _at_least_one("threads", threads)
         if memory_limit is not None:
             resident_memory(os.getpid())  # raises where it cannot be known
         self._name = name_of(train)
@@ -80,9 +81,11 @@ class Workers:
         self._count = count or max(1, _cores() // threads)
         self._time_limit = time_limit
         self._memory_limit = memory_limit
+        self._signals = signals
         self._environment = _threads(threads)
         self._crew: list[WorkerProcess] = []
         self._is_proven = False  # whether any worker could import the function
+        self._stillborn = 0  # workers in a row that ended while they started
         self.seconds = 0.0
         self.trainings = 0
         # multiprocessing waits for living workers when the interpreter ends, after this.
@@ -93,7 +96,9 @@ class Workers:
         with self._timed():
             while not self._is_proven:
                 self._hire(1)
-                self._listen()
+                _, fault = self._listen()
+                if fault:
+                    raise fault
 
     def run(
         self,
@@ -106,29 +111,30 @@ class Workers:
     ) -> list[Outcome]:
         """As of Executor. Every pool is the same here: the function alone knows what it judges on.
 
-        Raises ProblemError where a worker cannot import the function any more.
+        Raises ProblemError where a worker cannot import the function any more; what has landed is handed over first.
         """
         outcomes: dict[int, Outcome] = {}
-        waiting = deque(range(len(trials)))
+        waiting, again = deque(range(len(trials))), deque[int]()  # again: in a new worker
         with self._timed():
             try:
                 while len(outcomes) < len(trials):
                     self._hire(len(trials) - len(outcomes))
-                    for worker in self._crew:
-                        if worker.is_idle and waiting:
-                            number = waiting.popleft()
-                            trial = trials[number]
-                            worker.give(number, (TrialSchedule(trial.schedule, epochs), trial.seed, epochs))
+                    for number, worker in self._allotted(waiting, again):
+                        trial = trials[number]
+                        worker.give(number, (TrialSchedule(trial.schedule, epochs, self._signals), trial.seed, epochs))
                     landed: dict[int, Outcome] = {}
-                    for number, message in self._listen().items():
+                    ended, fault = self._listen()
+                    for number, message in ended.items():
                         if message is None:
-                            waiting.appendleft(number)
+                            again.append(number)
                         else:
                             landed[number] = _outcome(message, epochs)
                     outcomes |= landed
                     self.trainings += len(landed)
                     if landed and on_outcomes:
                         on_outcomes(landed)
+                    if fault:
+                        raise fault
             finally:
                 self._end([worker for worker in self._crew if worker.trial is not None])
         return [outcomes[number] for number in range(len(trials))]
@@ -143,6 +149,7 @@ class Workers:
             worker.bury()
         self._crew.clear()
         self._is_proven = False
+        self._stillborn = 0
 
     # --- the parts --------------------------------------------------------------------------------------------------
 
@@ -152,15 +159,40 @@ class Workers:
         while len(self._crew) < wanted:
             self._crew.append(WorkerProcess(self._function, self._environment))
 
-    def _listen(self) -> dict[int, Message | None]:
-        """Waits a moment for the workers; what is known of the trials that ended, None for one to be tried again."""
+    def _allotted(self, waiting: deque[int], again: deque[int]) -> list[tuple[int, WorkerProcess]]:
+        """Which idle worker gets which trial; one that is to be tried again gets a worker that has trained nothing.
+
+        Where every worker has trained and nothing else waits, idle ones are dismissed, for others to be hired.
+        """
+        allotted: list[tuple[int, WorkerProcess]] = []
+        used: list[WorkerProcess] = []
+        for worker in [worker for worker in self._crew if worker.is_idle]:
+            if again and not worker.trials:
+                allotted.append((again.popleft(), worker))
+            elif waiting:
+                allotted.append((waiting.popleft(), worker))
+            elif worker.trials:
+                used.append(worker)
+        starting = sum(not worker.is_ready for worker in self._crew)
+        for worker in used[: max(0, len(again) - starting)]:
+            self._crew.remove(worker)
+            worker.dismiss()
+            worker.bury()
+        return allotted
+
+    def _listen(self) -> tuple[dict[int, Message | None], ProblemError | None]:
+        """Waits a moment for the workers.
+
+        What is known of the trials that ended, None for one to be tried again; and why no worker can be had any more.
+        """
         busy = [worker for worker in self._crew if not worker.is_idle]
         wait([worker.connection for worker in busy], self._patience(busy))
         ended: dict[int, Message | None] = {}
+        fault: ProblemError | None = None
         for worker in busy:
             message = worker.message()
             if not worker.is_ready:
-                self._welcome(worker, message)
+                fault = self._welcome(worker, message) or fault
                 continue
             if worker.trial is None:
                 continue
@@ -176,7 +208,7 @@ class Workers:
             worker.trial = None
             if is_lost:
                 self._end([worker])
-        return ended
+        return ended, fault
 
     def _patience(self, busy: Sequence[WorkerProcess]) -> float:
         """How long to wait for a word, in seconds."""
@@ -194,26 +226,34 @@ class Workers:
             return "excess", f"used more than {self._memory_limit} GB"
         return None
 
-    def _welcome(self, worker: WorkerProcess, message: Message | None) -> None:
-        """Takes up a worker that has started; raises ProblemError where it never will."""
+    def _welcome(self, worker: WorkerProcess, message: Message | None) -> ProblemError | None:
+        """Takes up a worker that has started; the error where none ever will.
+
+        One that ends while it starts, where others could import the function, is replaced: memory may have been short.
+        """
         if message is None:
             if time.perf_counter() - worker.since < _START_SECONDS:
-                return
+                return None
             reason = f"it took longer than {_START_SECONDS:g} s"
         elif message[0] == "ready":
             worker.is_ready = self._is_proven = True
-            return
+            self._stillborn = 0
+            return None
         elif message == ("ended", UNGUARDED):
             self._end([worker])
-            raise ProblemError(
+            return ProblemError(
                 "the script starts its search wherever it is imported, and every worker imports it: put the call of "
                 'evolve under `if __name__ == "__main__":`'
             )
         else:
             is_told = message[0] == "refused"
             reason = str(message[1]) if is_told else f"the worker {reason_of_end(message[1])}; what it printed is above"
+            self._stillborn += not is_told
+            if self._is_proven and not is_told and self._stillborn < _STILLBORN:
+                self._end([worker])
+                return None
         self._end([worker])
-        raise ProblemError(
+        return ProblemError(
             f"a worker could not import the training function {self._name}: {reason}. A new Python process has to be able "
             "to import it, from this folder and with this sys.path"
         )
@@ -260,5 +300,12 @@ def _threads(count: int) -> dict[str, str]:
 
 
 def _positive(name: str, value: Any, unit: str) -> None:
-    if value is not None and not 0 < value < math.inf:
-        raise ConfigError(f"{name} must be a positive number of {unit}, or None for no limit, got {value}")
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 < float(value) < math.inf):
+        raise ConfigError(f"{name} must be a positive number of {unit}, or None for no limit, got {value!r}")
+
+
+def _at_least_one(name: str, value: Any) -> int:
+    if (number := whole_number(name, value)) < 1:
+        raise ConfigError(f"{name} must be at least 1, got {number}")
+    return number

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from evolr.errors import ConfigError, ProblemError
@@ -9,6 +11,25 @@ from evolr.expression import SIGNALS
 from evolr.problems.problem import Metric, Pool
 from evolr.training.optimizers import OptimizerName
 from evolr.training.task import Task
+
+_TAKEN: Final = frozenset(
+    {
+        *(
+            "evolr",
+            "problem",
+            "trained by",
+            "seed",
+            "epochs",
+            "generation",
+            "slot",
+            "generations",
+            "state",
+            "trainings",
+        ),
+        *("failed trainings", "last activity", "fitness", "frozen", "contest"),
+    }
+)
+"""What stands beside the metric where a champion is saved or shown."""
 
 
 class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag="external"):
@@ -28,6 +49,11 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if self.steps_per_epoch < 1:
             raise ConfigError(f"problem.steps_per_epoch must be at least 1, got {self.steps_per_epoch}")
+        if not self.metric_name.strip() or self.metric_name in _TAKEN:
+            raise ConfigError(
+                "problem.metric_name must be the name of a score, such as accuracy, and none of "
+                f"{', '.join(sorted(_TAKEN))}, which stand beside it; got {self.metric_name!r}"
+            )
 
     @property
     def metric(self) -> Metric:
@@ -47,10 +73,16 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def task(self, pool: Pool) -> Task:
         """Raises ProblemError: there is nothing here to train."""
-        if self.trainer:
+        if self.trainer.startswith("JaxProblem"):
             raise ProblemError(
                 f"this study is trained by {self.trainer}, which no file can load: go on by the script that calls "
-                "evolr.evolve with it; a JaxProblem is proven by evolr.prove(…, problem=…)"
+                "evolr.evolve with it, and give it to evolr.prove(…, problem=…) and evolr.explain(…, problem=…)"
+            )
+        if self.trainer:
+            raise ProblemError(
+                f"this study is trained by the function {self.trainer}, so evolr can neither compare, prove nor explain "
+                "it: go on by the script that calls evolr.evolve with it; compare its champion by calling the function "
+                "with evolr.TrialSchedule(result.schedule, epochs) on fresh seeds"
             )
         raise ProblemError(
             "the problem 'external' is trained elsewhere: use Study.ask and Study.tell, not evolve, compare or prove"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any, Final, cast
 
-from evolr.errors import ConfigError, ProblemError
+from evolr.errors import ConfigError, ProblemError, whole_number
 from evolr.expression import SIGNALS
 from evolr.problems.jax_functions import (
     called,
@@ -93,11 +93,12 @@ class JaxProblem:
         if metric is None:
             self._metric = Metric("loss", higher_is_better=False)
         else:
-            self._metric = Metric(metric_name or "score", True if higher_is_better is None else higher_is_better)
+            self._metric = Metric(
+                "score" if metric_name is None else metric_name, True if higher_is_better is None else higher_is_better
+            )
         self._data = checked_pools(data)
         count = number_of(self._data["train"])
-        if isinstance(cast("Any", batch_size), bool) or not isinstance(cast("Any", batch_size), int):
-            raise ConfigError(f"batch_size must be a whole number, got {batch_size!r}")
+        batch_size = whole_number("batch_size", batch_size)
         if not 1 <= batch_size <= count:
             raise ConfigError(
                 f"batch_size must be from 1 to the number of training examples, {count}, got {batch_size}"

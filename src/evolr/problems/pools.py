@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Final, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.errors import ConfigError, ProblemError, unknown_name
+from evolr.errors import ConfigError, ProblemError, unknown_name, whole_number
 from evolr.problems.problem import Pool
 from evolr.randomness import generator
 from evolr.training.task import Tree
@@ -51,12 +52,14 @@ def pools(
 
     fractions = dict(zip(POOLS, (train, monitor, fitness, selection, test), strict=True))
     for name, fraction in fractions.items():
-        if not (0 <= fraction <= 1):
-            raise ConfigError(f"the fraction of the pool {name!r} must be from 0 to 1, got {fraction}")
+        if not isinstance(cast("Any", fraction), Real) or not 0 <= fraction <= 1:
+            raise ConfigError(f"the fraction of the pool {name!r} must be a number from 0 to 1, got {fraction!r}")
         if not fraction and name in ("train", "monitor"):
             raise ConfigError(f"every problem needs the pool {name!r}: its fraction must be above 0")
     if (total := math.fsum(fractions.values())) > 1 + 1e-9:
         raise ConfigError(f"the fractions of the pools must add up to at most 1, got {total:g}")
+    if (seed := whole_number("seed", seed)) < 0:
+        raise ConfigError(f"seed must be at least 0, got {seed}")
     arrays = checked_examples("examples", examples)
     count = number_of(arrays)
     order = generator(seed, "pools").permutation(count)
@@ -140,7 +143,10 @@ def _array(name: str, leaf: Any) -> NDArray[Any]:
             "texts and categories into numbers first"
         )
     if not array.ndim:
-        raise ProblemError(f"{name} must have a leading axis of examples, got the single value {leaf!r}")
+        raise ProblemError(
+            f"{name} must have a leading axis of examples, got the single value {leaf!r}; a list of numbers or of lists is "
+            "made an array first: np.asarray(…)"
+        )
     narrow = _NARROWED.get(array.dtype.name)
     if narrow is None:
         return array

@@ -130,9 +130,7 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
         config = summary.config
         done = f"{summary.generations_done} of {config.search.generations_in_all}"
         if summary.champion is None:
-            raise StudyError(
-                f"{what} is {summary.state}, {done} generations are done: there is no champion to show yet"
-            )
+            raise StudyError(f"{what} is {summary.state}, {done} generations are done: it {summary.why_no_champion}")
         schedule, of_run = summary.champion, summary
         provenance = {
             "problem": problem_name(config.problem),

@@ -107,7 +107,7 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
     has_won = best is not None and best.individual.operator == "finalist"
     judged = "won the race on the selection pool" if has_won else count(config.search.seeds, "run")
     found = (
-        []
+        ([] if result.stopped_by else ["champion: none, for every training diverged or failed"])
         if best is None
         else [
             f"champion: {ordinary_text(best.individual.expression)}",

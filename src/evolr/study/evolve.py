@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Final, cast, overload
 
 from evolr.config import Config, config_of
-from evolr.errors import ConfigError
+from evolr.errors import ConfigError, unknown_name
 from evolr.execution.executor import Executor
 from evolr.execution.local import Local
 from evolr.execution.training_function import TrainingFunction
@@ -20,6 +20,9 @@ from evolr.study.records import Records
 from evolr.study.results import GenerationReport, Limits, SearchResult
 from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study, local_executor
+
+_COMMON: Final = ("limits", "should_stop", "on_trained", "on_generation")
+"""The options of evolve with anything."""
 
 
 @overload
@@ -103,6 +106,8 @@ def evolve(
     import the function; and what Study and Study.run raise.
     """
     end_where_starting()
+    if limits is not None and not isinstance(cast("Any", limits), Limits):
+        raise ConfigError(f"limits must be evolr.Limits(seconds=…, trainings=…, target=…) or None, got {limits!r}")
     config, executor = _study_of(what, options)
     with closing(executor):
         RunDirectory.require_usable(Path(directory))
@@ -120,17 +125,38 @@ def evolve(
 def _study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor]:
     """The configuration of what is to be evolved, and what trains it."""
     if isinstance(what, Config):
-        if options.keys() & {"settings", "seed"}:
-            raise ConfigError("a configuration holds its settings and its seed: give them to evolr.resolve")
+        if given := sorted(options.keys() & {"settings", *own_training.OPTIONS} - {"device_count"}):
+            raise ConfigError(
+                f"a configuration holds its settings, its seed and its epochs: give them to evolr.resolve, not "
+                f"{', '.join(given)} to evolve"
+            )
+        _refuse_unknown("a configuration", options, ("device_count",))
         return what, local_executor(what, **options)
     if isinstance(what, JaxProblem):
+        _refuse_unknown("a JaxProblem", options, ("settings", "seed", "device_count"))
         return _study_of_model(what, **options)
     if callable(what):
+        _refuse_unknown("a function", options, own_training.OPTIONS)
+        if "epochs" not in options:
+            raise ConfigError(
+                "evolve needs the epochs that a function is called with: evolve(train, directory, epochs=10)"
+            )
         return own_training.study_of(what, **options)
     raise ConfigError(
         "evolve takes a configuration (evolr.resolve), a JaxProblem, or a function train(schedule, seed, epochs), "
         f"got {what!r}"
     )
+
+
+def _refuse_unknown(what: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raises ConfigError for an option that evolve does not have with this."""
+    for name in options:
+        if name == "epochs" and name not in known:
+            raise ConfigError(f'epochs is no option with {what}, but a setting: settings={{"training.epochs": …}}')
+        if name not in known:
+            raise ConfigError(unknown_name(f"option of evolve with {what},", name, [*known, *_COMMON]))
+    if not isinstance(options.get("settings") or {}, Mapping):
+        raise ConfigError(f"settings must map dotted names to values, got {options['settings']!r}")
 
 
 def _study_of_model(

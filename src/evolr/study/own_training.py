@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from inspect import signature
+from typing import Any, Final
 
-from evolr.config import CONSTANT, Config, resolve
-from evolr.errors import ConfigError, unknown_name
+from evolr.config import CONSTANT, Config, changed, dotted, resolve
+from evolr.errors import ConfigError, unknown_name, whole_number
 from evolr.execution.training_function import TrainingFunction, name_of
 from evolr.execution.workers import Workers
 from evolr.expression import SIGNALS
+
+_ARGUMENTS: Final = {
+    "seed": "seed",
+    "training.epochs": "epochs",
+    "search.terminals": "signals",
+    "problem.metric_name": "metric",
+    "problem.higher_is_better": "higher_is_better",
+}
+"""The settings that are arguments of `evolve`, and their names there."""
 
 
 def study_of(
@@ -35,14 +45,39 @@ def study_of(
     for signal in signals:
         if signal not in SIGNALS:
             raise ConfigError(unknown_name("signal", signal, SIGNALS))
-    executor = Workers(train, count=workers, time_limit=time_limit, memory_limit=memory_limit, threads=threads)
+    settings = dotted(settings or {})
+    _refuse_arguments(settings)
+    executor = Workers(
+        train,
+        count=workers,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        threads=threads,
+        signals=frozenset(signals),
+    )
     given = {
-        "seed": seed,
+        "seed": whole_number("seed", seed),
         "problem.metric_name": metric,
         "problem.higher_is_better": higher_is_better,
         "problem.trainer": name_of(train),
-        "training.epochs": epochs,
+        "training.epochs": (epochs := whole_number("epochs", epochs)),
         "comparison.epochs": epochs,
         "search.terminals": [*signals, CONSTANT],
     }
-    return resolve("function", settings={**given, **(settings or {})}), executor
+    return changed(resolve("function", settings=given), settings), executor
+
+
+OPTIONS: Final = tuple(signature(study_of).parameters)[1:]
+"""The options of `evolve` with a function."""
+
+
+def _refuse_arguments(settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a setting, by dotted name, that `evolve` makes of its arguments."""
+    for name in settings:
+        if name in _ARGUMENTS:
+            raise ConfigError(f"{name} is no setting here, but an argument: evolve(…, {_ARGUMENTS[name]}=…)")
+        if name.split(".")[0] == "problem" and name != "problem.steps_per_epoch":
+            raise ConfigError(
+                f"{name} cannot be set: the problem is your function; of it, metric=…, higher_is_better=… and the setting "
+                "problem.steps_per_epoch can be given"
+            )

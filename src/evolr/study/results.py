@@ -23,7 +23,8 @@ class Limits:
 class GenerationReport:
     """What there is to tell after a generation. Fitness is greater for the better.
 
-    trainings, training_seconds, seconds: of this call of `run`; generations_done: by it.
+    trainings, training_seconds, seconds: of this call of `run`; generations_done: by it. champion: the best so far; its
+    score is NaN where every training diverged.
     """
 
     generation: int
@@ -41,6 +42,7 @@ class GenerationReport:
 class SearchResult:
     """What a search has found so far.
 
+    schedule, champion: None before the first generation is done, and where every training diverged.
     stopped_by: why it stopped before its last generation, None where it did not. trainings: in all. seconds: wall time
     of this call; training_seconds: the part of it spent in training, compiling and loading.
     """

@@ -145,7 +145,7 @@ class Study:
                 return f"the time is up: {limits.seconds:g} s"
             if limits.trainings is not None and before + executor.trainings >= limits.trainings:
                 return f"{before + executor.trainings} trainings are done, {limits.trainings} were wanted"
-            if limits.target is not None and (best := self._best):
+            if limits.target is not None and (best := self._winner):
                 metric = self.config.problem.metric
                 if best.fitness >= metric.fitness(limits.target):
                     return f"the target is reached: {metric.name} {metric.text(best.score)}"
@@ -174,7 +174,7 @@ class Study:
         self._write_files()
         return SearchResult(
             schedule=self.champion,
-            champion=self._best,
+            champion=self._winner,
             hall_of_fame=self.front,
             history=self.history(),
             stopped_by=stopped_by,
@@ -190,8 +190,14 @@ class Study:
 
     @property
     def champion(self) -> Schedule | None:
-        """The fittest schedule so far; None before the first generation is done."""
-        return None if self._best is None else self.config.search.schedule(self._best.individual.expression)
+        """The fittest schedule so far; None before the first generation is done, and where every training diverged."""
+        best = self._winner
+        return None if best is None else self.config.search.schedule(best.individual.expression)
+
+    @property
+    def _winner(self) -> Evaluation | None:
+        """The fittest individual, unless it diverged too."""
+        return self._best if self._best is not None and self._best.fitness > -math.inf else None
 
     @property
     def front(self) -> list[Evaluation]:
@@ -395,8 +401,8 @@ class Study:
 
     def _write_news(self, best: Evaluation | None, front: list[Evaluation]) -> None:
         """Writes the champion's files where they are not those of `best`, and the front's where it is not `front`."""
-        if self._best is not None and self._best != best:
-            self._files.save_champion(self.config, self._best)
+        if self._winner is not None and self._winner != best:
+            self._files.save_champion(self.config, self._winner)
         if self._front != front:
             self._files.save_front(self._front)
 

@@ -50,6 +50,17 @@ class Summary:
         return self.front[-1][1] if self.front else None
 
     @property
+    def why_no_champion(self) -> str:
+        """What to say where there is none, and what to do."""
+        if not self.generations_done:
+            return "has no champion yet: go on with its search first"
+        what = "diverged or failed" if self.failed else "diverged"
+        return (
+            f"has no champion: every training of its {self.generations_done} generations {what}; look at the training "
+            "itself, or begin another study with a lower search.max_lr"
+        )
+
+    @property
     def champion(self) -> Schedule | None:
         return self.config.search.schedule(self.front[-1][2]) if self.front else None
 

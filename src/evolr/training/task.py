@@ -78,4 +78,5 @@ class Outcome:
         """The outcome of a trial that failed: by what the problem raised, or for a reason."""
         nothing = np.full(epochs, np.nan, np.float32)
         message = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
-        return cls(float("nan"), None, *[nothing] * 4, failure=message[:_MAX_MESSAGE])
+        storable = message[:_MAX_MESSAGE].encode("utf-8", "backslashreplace").decode()  # no lone surrogates
+        return cls(float("nan"), None, *[nothing] * 4, failure=storable)
