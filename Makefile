@@ -12,7 +12,7 @@ run: $(VENV)/.ready
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.ready-lint
+lint: $(VENV)/.ready-lint $(VENV)/.ready-test  # types are checked against the frameworks that the adapters import
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
