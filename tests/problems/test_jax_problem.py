@@ -417,7 +417,8 @@ def test_fractions_out_of_range_are_refused(settings, error, message):
 # --- the door ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_list_of_lists_is_told_to_become_an_array():
+def test_numpy_numbers_are_numbers_and_a_list_of_lists_is_told_to_become_an_array():
+    assert problem(batch_size=np.int64(10)).steps_per_epoch == 12
     with pytest.raises(ProblemError, match=r"made an array first: np\.asarray"):
         pools([[1, 2], [3, 4]])
 
