@@ -12,7 +12,6 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from evolr import config as configuration
 from evolr.config import Config
 from evolr.errors import EvolrError, StudyError
 from evolr.execution.executor import Executor
@@ -22,6 +21,7 @@ from evolr.search.archive import KnownEvaluations, champion, hall_of_fame
 from evolr.search.evaluation import is_race, race_population
 from evolr.search.individual import Evaluation, Individual
 from evolr.search.method import Method, method_of
+from evolr.study.agreement import agreed
 from evolr.study.database import DATABASE, Database
 from evolr.study.generation import CurrentGeneration
 from evolr.study.lock import WriterLock
@@ -67,7 +67,7 @@ class Study:
             else:
                 self._database = Database.create(path, lambda database: Records(database).create(config))
             self._records = Records(self._database)
-            self.config = self._agreed_config(config)
+            self.config = agreed(self._records, config, self.directory)
             self._records.begin_session()
             self._load()
         except BaseException:
@@ -252,25 +252,6 @@ class Study:
     def _require_open(self) -> None:
         if self._database is None:
             raise StudyError(f"the study in {self.directory} is closed; open it again to go on")
-
-    def _agreed_config(self, given: Config | None) -> Config:
-        """The stored configuration, grown where the given one asks for more generations."""
-        stored = self._records.config()
-        if given is None or given == stored:
-            return stored
-        changes = configuration.differences(stored, given)
-        grown = changes.pop("search.generations", None)
-        if changes:
-            shown = "; ".join(f"{name} is {old}, was asked to be {new}" for name, (old, new) in changes.items())
-            raise StudyError(f"{self.directory} was begun with other settings: {shown}. Begin another study for these")
-        if grown and given.search.generations < stored.search.generations:
-            raise StudyError(
-                f"{self.directory} is to have {grown[0]} generations; they may grow, not shrink to {grown[1]}"
-            )
-        if grown and stored.search.finalists and len(self._records.generations()) > stored.search.generations:
-            raise StudyError(f"the finalists of {self.directory} race already: its generations cannot grow any more")
-        self._records.replace_config(given)
-        return given
 
     @property
     def _now(self) -> CurrentGeneration:

@@ -1,0 +1,30 @@
+"""The settings that a study goes on with: its stored ones, and what a new call may change of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evolr.config import Config, differences
+from evolr.errors import StudyError
+from evolr.study.records import Records
+
+
+def agreed(records: Records, given: Config | None, directory: Path) -> Config:
+    """The stored configuration, grown where the given one asks for more generations.
+
+    Raises StudyError where it asks for anything else.
+    """
+    stored = records.config()
+    if given is None or given == stored:
+        return stored
+    changes = differences(stored, given)
+    grown = changes.pop("search.generations", None)
+    if changes:
+        shown = "; ".join(f"{name} is {old}, was asked to be {new}" for name, (old, new) in changes.items())
+        raise StudyError(f"{directory} was begun with other settings: {shown}. Begin another study for these")
+    if grown and given.search.generations < stored.search.generations:
+        raise StudyError(f"{directory} is to have {grown[0]} generations; they may grow, not shrink to {grown[1]}")
+    if grown and stored.search.finalists and len(records.generations()) > stored.search.generations:
+        raise StudyError(f"the finalists of {directory} race already: its generations cannot grow any more")
+    records.replace_config(given)
+    return given
