@@ -20,7 +20,7 @@ from evolr.report.curve import MOST_FOLLOWED, MOST_STEPS, rates, steps_of
 from evolr.report.tables import front_table
 from evolr.schedule import Schedule
 from evolr.search.archive import knee
-from evolr.study.summary import Summary, summarise
+from evolr.study.summary import Summary, recorded_losses, summarise
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = 60
@@ -178,10 +178,11 @@ def _curve(
         raise ConfigError(f"this curve may have {most:,} steps at most, got {steps:,}")
     if is_open_loop:
         return rates(schedule, steps, steps_per_epoch, None, ()), ""
-    if of_run is not None and of_run.recorded is not None:
-        by_epoch = [np.interp(np.linspace(0, 1, epochs), np.linspace(0, 1, len(c)), c) for c in of_run.recorded]
+    recorded = None if of_run is None else recorded_losses(of_run.directory)
+    if recorded is not None:
+        by_epoch = [np.interp(np.linspace(0, 1, epochs), np.linspace(0, 1, len(c)), c) for c in recorded[:2]]
         losses, ends = steps_of(by_epoch[0], steps_per_epoch).tolist(), [by_epoch[0][0], *by_epoch[1]]
-        count = of_run.recorded_trainings
+        count = recorded.trainings
         note = (
             f"over the losses of its {count} recorded trainings (medians)" if count > 1 else "over its recorded losses"
         )

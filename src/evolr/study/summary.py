@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,7 @@ class Summary:
 
     state: `running`, `done`, or `stopped`: it can go on. front: size, score and formula of the fittest of each size, by
     size; the last one is the champion. active_at: the latest write, ISO 8601, UTC. failed, last_failure: trainings that
-    failed, and what was said of the latest. recorded: the losses of the champion's trainings, for training and validation,
-    the medians over them by epoch; None where there are none. recorded_trainings: how many.
+    failed, and what was said of the latest.
     """
 
     directory: Path
@@ -41,8 +41,6 @@ class Summary:
     active_at: str
     failed: int
     last_failure: str | None
-    recorded: tuple[NDArray[np.float64], NDArray[np.float64]] | None
-    recorded_trainings: int
 
     @property
     def best(self) -> float | None:
@@ -73,25 +71,43 @@ def summarise(directory: Path) -> Summary:
         config = records.config()
         done = database.rows("SELECT count(*) FROM generation WHERE finished_at IS NOT NULL")[0][0]
         failed, last_failure = records.failed()
-        hall_of_fame = records.hall_of_fame()
-        curves = records.recorded(hall_of_fame[-1][2]) if hall_of_fame else np.empty((0, 4, 0))
-        medians = np.median(curves, axis=0).astype(np.float64) if curves.size else None
         ended = "done" if done >= config.search.generations_in_all else "stopped"
         return Summary(
             directory=directory,
             state="running" if is_held(directory) else ended,
             config=config,
             generations_done=done,
-            front=[(size, score, parse(formula)) for size, score, formula in hall_of_fame],
+            front=[(size, score, parse(formula)) for size, score, formula in records.hall_of_fame()],
             trainings=records.trainings(),
             active_at=database.rows("SELECT active_at FROM study")[0][0],
             failed=failed,
             last_failure=last_failure,
-            recorded=None if medians is None else (medians[0], medians[1]),
-            recorded_trainings=len(curves),
         )
     finally:
         database.close()
+
+
+class RecordedLosses(NamedTuple):
+    """The losses of a champion's trainings: for training and validation, (epochs,), the medians over so many trainings."""
+
+    train_loss: NDArray[np.float64]
+    val_loss: NDArray[np.float64]
+    trainings: int
+
+
+def recorded_losses(directory: Path) -> RecordedLosses | None:
+    """What a study has recorded of its champion's trainings; None where it has nothing. Errors as of `summarise`."""
+    database = Database.open(directory / DATABASE, write=False)
+    try:
+        records = Records(database)
+        hall_of_fame = records.hall_of_fame()
+        curves = records.recorded(hall_of_fame[-1][2]) if hall_of_fame else np.empty((0, 4, 0))
+    finally:
+        database.close()
+    if not curves.size:
+        return None
+    train_loss, val_loss = np.median(curves[:, :2], axis=0).astype(np.float64)
+    return RecordedLosses(train_loss, val_loss, len(curves))
 
 
 def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
