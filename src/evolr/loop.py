@@ -19,6 +19,9 @@ CLOCK: Final = ("epoch", "progress", "step", "epoch_progress")
 """The signals that follow from the number of the step; all others are told by the training."""
 
 
+_VALIDATION: Final = ("val_loss", "stale_epochs")  # the signals that a validation tells
+
+
 class Rule(Protocol):
     """What gives a learning rate: an `evolr.Schedule`, or the one that an exported file holds."""
 
@@ -78,7 +81,7 @@ def follow(
     """
     _, steps_per_epoch = checked_horizon(max(len(losses), 1), steps_per_epoch)
     wanted = -(-len(losses) // steps_per_epoch)
-    is_read = not rule.signals.isdisjoint(("val_loss", "stale_epochs"))
+    is_read = not rule.signals.isdisjoint(_VALIDATION)
     if not len(losses) or (is_read and len(val_losses) < wanted):
         raise ScheduleError(
             f"a recorded training has the loss of each step and, for this schedule, {wanted} validation losses, the first "
@@ -123,7 +126,7 @@ class Loop:
         self._rule = rule
         self._horizon = checked_horizon(total_steps, steps_per_epoch)
         self._reads_loss = not rule.signals.isdisjoint(("loss", "loss_ema"))
-        self.reads_validation = not rule.signals.isdisjoint(("val_loss", "stale_epochs"))
+        self.reads_validation = not rule.signals.isdisjoint(_VALIDATION)
         if self._reads_loss and loss is None:
             raise ScheduleError(
                 "the schedule reads the training loss: give loss=…, that of the untrained network on the first batch "

@@ -22,12 +22,10 @@ _ANY: Final = Import("typing", "Any", None)
 class Target:
     """What a schedule can be exported to.
 
-    supplies: the signals that it can. extra: of evolr's, whose library the file needs. write: (schedule, provenance) →
-    the file's text.
+    supplies: the signals that it can. write: (schedule, provenance) → the file's text.
     """
 
     name: str
-    meaning: str
     supplies: frozenset[str]
     write: Callable[[Schedule, Mapping[str, Any]], str]
 
@@ -231,12 +229,12 @@ def lr_scheduler(optimizer: Optimizer, trainer: Trainer, **first_losses: Any) ->
 
 _EVERY: Final = frozenset(SIGNALS)
 _TARGETS = (
-    Target("python", "a function, with `math` alone", _EVERY, _python),
-    Target("torch", "a learning-rate scheduler", _EVERY, _torch),
-    Target("optax", "an optax.Schedule, or a transformation that is told the loss", _EVERY, _optax),
-    Target("keras", "a LearningRateSchedule, or a callback that hears the loss", _EVERY, _keras),
-    Target("lightning", "what configure_optimizers returns, and a callback that tells the loss", _EVERY, _lightning),
-    Target("huggingface", "a LambdaLR for transformers.Trainer", frozenset(CLOCK), _huggingface),
+    Target("python", _EVERY, _python),
+    Target("torch", _EVERY, _torch),
+    Target("optax", _EVERY, _optax),
+    Target("keras", _EVERY, _keras),
+    Target("lightning", _EVERY, _lightning),
+    Target("huggingface", frozenset(CLOCK), _huggingface),
 )
 
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType({target.name: target for target in _TARGETS})

@@ -43,10 +43,7 @@ def rates(
         raise ScheduleError("a curve has a horizon: give total_steps=, or the losses of a recorded training")
     if checked_horizon(total_steps, steps_per_epoch)[0] > MOST_STEPS:
         raise ScheduleError(f"a curve may have {MOST_STEPS:,} steps at most, got {total_steps:,}")
-    epochs = -(-total_steps // steps_per_epoch)
     step = np.arange(total_steps)
-    if epochs * steps_per_epoch == total_steps:
-        return schedule.curve(epochs, steps_per_epoch)
     within = step % steps_per_epoch / steps_per_epoch
     clock = {"step": step, "epoch": step // steps_per_epoch, "progress": step / total_steps, "epoch_progress": within}
     return np.broadcast_to(schedule(**clock), step.shape)
