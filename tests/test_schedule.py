@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_a_value_that_is_not_finite_gives_the_least_learning_rate(text, transfor
 
 def test_a_curve_has_one_learning_rate_a_step():
     curve = schedule("epoch + progress + step", max_lr=100.0).curve(2, 2)
-    assert curve.tolist() == [0 + 0 + 1e-8, 0 + 0.25 + 1, 1 + 0.5 + 2, 1 + 0.75 + 3]
+    assert curve.tolist() == [0, 0 + 0.25 + 1, 1 + 0.5 + 2, 1 + 0.75 + 3]
 
 
 @given(expressions, st.sampled_from(["linear", "log"]), positive, st.floats(0, 1e-9), st.floats(1e-9, 1e12))
@@ -77,7 +78,7 @@ def changed(**changes):
         (changed(transform="square"), "square"),
         (changed(expression="epoch +"), "got the end"),
         (changed(expression="__import__('os')"), "unknown function"),
-        (changed(min_lr=2.0), "min_lr"),
+        (changed(min_lr=2.0, max_lr=1.0), "min_lr"),
         (changed(reference_lr=-1.0), "reference_lr"),
     ],
 )
@@ -96,7 +97,7 @@ def test_a_formula_that_no_document_could_give_back_is_refused():
     "settings",
     [
         {"min_lr": -1.0},
-        {"min_lr": 2.0},
+        {"min_lr": 2.0, "max_lr": 1.0},
         {"max_lr": float("inf")},
         {"min_lr": float("nan")},
         {"reference_lr": 0.0},
@@ -108,3 +109,17 @@ def test_a_formula_that_no_document_could_give_back_is_refused():
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ScheduleError):
         schedule(**settings)
+
+
+def test_documents_of_language_1_mean_what_they_meant():
+    """documents/language1.json was written by the evolr of language 1: schedules, and their values on a trace."""
+    kept = json.loads((Path(__file__).parent / "documents" / "language1.json").read_text())
+    trace = {name: np.array(values) for name, values in kept["trace"].items()}
+    for one in kept["schedules"]:
+        schedule = Schedule.from_json(one["document"])
+        np.testing.assert_array_equal(schedule(**trace), one["values"])
+        again = Schedule.from_json(schedule.to_json())  # in this language
+        assert again == schedule
+        for number, value in enumerate(one["values"][:8]):
+            found = schedule.at(**{name: values[number] for name, values in kept["trace"].items()})
+            assert found == pytest.approx(value, rel=1e-12)

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from evolr.errors import ScheduleError
 from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD
 
-CLOCK: Final = ("epoch", "progress", "step", "epoch_progress")
+CLOCK: Final = ("epoch", "progress", "step", "epoch_progress", "total_steps", "total_epochs")
 """The signals that follow from the number of the step; all others are told by the training."""
 
 
@@ -43,6 +43,8 @@ def clock(step: int, total_steps: int, steps_per_epoch: int) -> dict[str, float]
         "progress": step / total_steps,
         "step": step,
         "epoch_progress": step % steps_per_epoch / steps_per_epoch,
+        "total_steps": total_steps,
+        "total_epochs": -(-total_steps // steps_per_epoch),
     }
 
 

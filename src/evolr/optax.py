@@ -113,6 +113,8 @@ def scaled_by(
             "lr": state.learning_rate,
             "stale_epochs": stale_epochs,
             "loss_ema": loss_ema,
+            "total_steps": total_steps,
+            "total_epochs": -(-total_steps // steps_per_epoch),
         }
         rate = rule.traced(**{name: jnp.asarray(signals[name], jnp.float32) for name in rule.signals})
         after = ExpressionState(

@@ -36,7 +36,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     expression: what is computed of the signals.
     transform: `linear`, the value is the learning rate (the first experiment); `log`, the learning rate is
         reference_lr · exp(value), so that the value shapes and the reference scales.
-    min_lr, max_lr: the bounds, 0 ≤ min_lr ≤ max_lr ≤ 1e38.
+    min_lr, max_lr: the bounds, 0 ≤ min_lr ≤ max_lr ≤ 1e38; as they stand here, none but that no learning rate is negative
+        or beyond float32.
     reference_lr: positive; used by `log` alone.
 
     Raises ScheduleError for bounds or a transform out of these ranges.
@@ -44,8 +45,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     expression: Expression
     transform: Transform = "linear"
-    min_lr: float = 1e-8
-    max_lr: float = 1.0
+    min_lr: float = 0.0
+    max_lr: float = GREATEST_LR
     reference_lr: float = 1e-3
 
     def __post_init__(self) -> None:
@@ -112,6 +113,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             "epoch": step // steps_per_epoch,
             "progress": step / len(step),
             "epoch_progress": within,
+            "total_steps": len(step),
+            "total_epochs": epochs,
         }
         return np.broadcast_to(self(**given, **live), step.shape)
 
@@ -206,7 +209,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def schedule(self) -> Schedule:
         try:
-            expression = parse(self.expression)
+            expression = parse(self.expression, language=self.language_version)
         except ExpressionError as error:
             raise ScheduleError(f"the document's expression cannot be read: {error}") from error
         return Schedule(

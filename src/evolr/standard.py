@@ -27,7 +27,7 @@ Scale = Literal["linear", "log", "integer"]
 class FreeConstant:
     """A constant of a family: where a tuner looks for it, and what the family's users take by default.
 
-    is_rate: whether it is a learning rate; the greatest of a schedule's bounds it.
+    is_rate: whether it is a learning rate.
     """
 
     name: str
@@ -66,12 +66,11 @@ class Family:
                 raise ScheduleError(unknown_name(f"constant of {self.name}", name, names))
         given = {constant.name: values.get(constant.name, constant.default) for constant in self.constants}
         derived = {} if self.derived is None else self.derived(given)
-        highest = max(given[constant.name] for constant in self.constants if constant.is_rate)
-        return _schedule(parse(self.formula, {**given, **derived}), highest)
+        return _schedule(parse(self.formula, {**given, **derived}))
 
 
-def _schedule(expression: Expression, highest: float) -> Schedule:
-    return Schedule(expression=expression.folded(), min_lr=0.0, max_lr=max(1.0, highest))
+def _schedule(expression: Expression) -> Schedule:
+    return Schedule(expression=expression.folded())
 
 
 # --- pieces of formulas -------------------------------------------------------------------------------------------------
@@ -105,7 +104,7 @@ def frozen(learning_rates: Sequence[float], most_knots: int = 64) -> Schedule:
     weights = np.maximum(0.0, 1.0 - np.abs(at[:, None] - knots) / (knots[1] if len(knots) > 1 else 1.0))
     fitted = np.linalg.lstsq(weights, heights, rcond=None)[0]
     formula = piecewise_linear((knots / count).tolist(), fitted.tolist())
-    return _schedule(parse(f"exp({formula})"), float(np.exp(heights.max())))
+    return _schedule(parse(f"exp({formula})"))
 
 
 _WARMED: Final = "min(1, progress/warmup)"
@@ -304,7 +303,7 @@ def constant(base_lr: float) -> Schedule:
 def step_decay(base_lr: float, factor: float = 0.1, every: int = 10) -> Schedule:
     """Lr = base_lr · factor^⌊epoch / every⌋ (StepLR, stepped once an epoch)."""
     given = {"base": base_lr, "slope": math.log(factor), "every": every}
-    return _schedule(parse("base*exp(slope*floor(epoch/every))", given), base_lr)
+    return _schedule(parse("base*exp(slope*floor(epoch/every))", given))
 
 
 def cosine(base_lr: float) -> Schedule:

@@ -85,7 +85,7 @@ def test_a_choice_is_bracketed_in_a_choice_and_a_sum():
     assert code(parse("1 + where(lr, 2, 3)"), PYTHON).value == "1.0 + (2.0 if lr > 0 else 3.0)"
 
 
-@pytest.mark.parametrize(("text", "expected"), [("loss/2", "loss / 2.0"), ("loss/1e-7", "_div(loss, 1e-07)")])
+@pytest.mark.parametrize(("text", "expected"), [("loss/2", "loss / 2.0"), ("div(loss, 1e-7)", "_div(loss, 1e-07)")])
 def test_a_division_by_a_constant_is_plain_where_it_is_not_nearly_zero(text, expected):
     assert code(parse(text), PYTHON).value == expected
 

@@ -14,7 +14,13 @@ from evolr.expression import Expression, Token, arity
 from evolr.expression.primitives import DIV_THRESHOLD
 
 _CHOICE, _SUM, _PRODUCT, _ATOM = 0, 1, 2, 3  # how tightly the root of a text binds
-_INFIX: Final = {"add": ("+", _SUM), "sub": ("-", _SUM), "mul": ("*", _PRODUCT), "div": ("/", _PRODUCT)}
+_INFIX: Final = {
+    "add": ("+", _SUM),
+    "sub": ("-", _SUM),
+    "mul": ("*", _PRODUCT),
+    "div": ("/", _PRODUCT),
+    "quotient": ("/", _PRODUCT),
+}
 _LONG: Final = 48  # characters of a part that gets a name
 _REPEATED: Final = 4  # nodes of a part that gets a name where it stands twice
 
@@ -31,13 +37,19 @@ class Dialect:
     templates: Mapping[str, tuple[str, int]]
 
 
-PYTHON: Final = Dialect("evolr.expression.scalar", {"where": ("{1} if {0} > 0 else {2}", _CHOICE)})
+PYTHON: Final = Dialect(
+    "evolr.expression.scalar", {"where": ("{1} if {0} > 0 else {2}", _CHOICE), "abs": ("abs({0})", _ATOM)}
+)
 JAX: Final = Dialect(
     "evolr.training.primitives",
     {
         "sin": ("jnp.sin({0})", _ATOM),
         "cos": ("jnp.cos({0})", _ATOM),
-        "floor": ("jnp.floor({0})", _ATOM),
+        "floor_v1": ("jnp.floor({0})", _ATOM),
+        "round": ("jnp.rint({0})", _ATOM),
+        "abs": ("jnp.abs({0})", _ATOM),
+        "sign": ("jnp.sign({0})", _ATOM),
+        "tanh": ("jnp.tanh({0})", _ATOM),
         "min": ("jnp.minimum({0}, {1})", _ATOM),
         "max": ("jnp.maximum({0}, {1})", _ATOM),
         "where": ("jnp.where({0} > 0, {1}, {2})", _ATOM),
@@ -104,7 +116,7 @@ class _Writing:
         if not children:
             return token, _ATOM
         arguments = [self._text(child) for child in children]
-        if token in _INFIX and not (token == "div" and _is_protected(self.trees[children[1]])):
+        if token in _INFIX and not _is_protected(token, self.trees[children[-1]]):
             text, binding = _infix(token, arguments)
         else:
             text, binding = self._call(token, arguments)
@@ -124,10 +136,12 @@ class _Writing:
         return f"{function}({', '.join(text for text, _ in arguments)})", _ATOM
 
 
-def _is_protected(divisor: tuple[Token, ...]) -> bool:
-    """Whether a division by it has to look at it first."""
-    is_constant = len(divisor) == 1 and isinstance(divisor[0], float)
-    return not (is_constant and abs(float(divisor[0])) >= DIV_THRESHOLD)
+def _is_protected(operator: str, divisor: tuple[Token, ...]) -> bool:
+    """Whether an operator is a division that has to look at its divisor first."""
+    if operator not in ("div", "quotient"):
+        return False
+    least = DIV_THRESHOLD if operator == "div" else 0.0
+    return not (len(divisor) == 1 and isinstance(divisor[0], float) and abs(divisor[0]) >= least and divisor[0] != 0)
 
 
 def _infix(operator: str, arguments: list[tuple[str, int]]) -> tuple[str, int]:

@@ -12,12 +12,18 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR, PRIMITIVES
+from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR, POLE, PRIMITIVES, ROUNDING
 from evolr.expression.tree import Expression
 
 
 def _div(a: float, b: float) -> float:
     return 1.0 if abs(b) < DIV_THRESHOLD else a / b
+
+
+def _quotient(a: float, b: float) -> float:
+    if b == 0:
+        return math.copysign(POLE, a) if a < 0 or a > 0 else 1.0 if a == 0 else a
+    return a / b
 
 
 def _sin(a: float) -> float:
@@ -37,7 +43,51 @@ def _log(a: float) -> float:
 
 
 def _floor(a: float) -> float:
-    return float(math.floor(a)) if math.isfinite(a) else a
+    if not math.isfinite(a):
+        return a
+    near = float(round(a))
+    return near if abs(a - near) <= ROUNDING * max(1.0, abs(a)) else float(math.floor(a))
+
+
+def _mod(a: float, b: float) -> float:
+    if b == 0:
+        return 0.0
+    ratio = a / b
+    if math.isfinite(ratio):
+        near = round(ratio)
+        is_whole = abs(ratio - near) <= ROUNDING * max(1.0, abs(ratio))
+        if is_whole and not (near == 0 and ratio >= 0):
+            return 0.0
+    return a % b
+
+
+def _round(a: float) -> float:
+    return float(round(a)) if math.isfinite(a) else a
+
+
+def _abs(a: float) -> float:
+    return abs(a)
+
+
+def _sign(a: float) -> float:
+    return math.copysign(1.0, a) if a < 0 or a > 0 else a
+
+
+def _tanh(a: float) -> float:
+    return math.tanh(a)
+
+
+def _is_near(a: float, b: float) -> bool:
+    gap = abs(a - b)
+    return a == b or (math.isfinite(gap) and gap <= ROUNDING * max(abs(a), abs(b)))
+
+
+def _less(a: float, b: float) -> float:
+    return 1.0 if a < b and not _is_near(a, b) else 0.0
+
+
+def _equal(a: float, b: float) -> float:
+    return 1.0 if _is_near(a, b) else 0.0
 
 
 def _min(a: float, b: float) -> float:
@@ -53,10 +103,29 @@ def _where(condition: float, a: float, b: float) -> float:
 
 
 def _sqrt(a: float) -> float:
-    return math.sqrt(abs(a))
+    return math.sqrt(max(a, 0.0)) if not math.isnan(a) else a
 
 
 def _pow(a: float, b: float) -> float:
+    if a == 0 and b < 0:
+        return POLE
+    if a < 0 and math.isfinite(b) and b != math.floor(b):
+        return 0.0
+    try:
+        return math.pow(a, b)
+    except OverflowError:
+        return -math.inf if a < 0 and b % 2 == 1 else math.inf
+
+
+def _floor_v1(a: float) -> float:
+    return float(math.floor(a)) if math.isfinite(a) else a
+
+
+def _sqrt_v1(a: float) -> float:
+    return math.sqrt(abs(a))
+
+
+def _pow_v1(a: float, b: float) -> float:
     try:
         power = max(abs(a), LOG_FLOOR) ** b
     except OverflowError:
@@ -73,12 +142,23 @@ FUNCTIONS: Final[Mapping[str, Callable[..., float]]] = {
     "cos": _cos,
     "exp": _exp,
     "log": _log,
+    "quotient": _quotient,
+    "mod": _mod,
+    "pow": _pow,
+    "less": _less,
+    "equal": _equal,
     "floor": _floor,
+    "round": _round,
     "min": _min,
     "max": _max,
     "where": _where,
+    "abs": _abs,
+    "sign": _sign,
     "sqrt": _sqrt,
-    "pow": _pow,
+    "tanh": _tanh,
+    "floor_v1": _floor_v1,
+    "sqrt_v1": _sqrt_v1,
+    "pow_v1": _pow_v1,
 }
 
 

@@ -44,6 +44,8 @@ _TABLE = (
     Signal(
         "loss_ema", f"exponential moving average of loss, decay {EMA_DECAY:g} a step; begins as loss does", live=True
     ),
+    Signal("total_steps", "steps of the whole training", live=False),
+    Signal("total_epochs", "epochs of the whole training; one that is begun counts", live=False),
 )
 
 SIGNALS: Final = MappingProxyType({s.name: s for s in _TABLE})

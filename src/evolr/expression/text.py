@@ -4,61 +4,49 @@ Two notations are read, freely mixed, and each can be written:
 
 - the original form, fully bracketed, with the operator's name between its arguments:
   `((epoch mul -0.5) sub 1.0)`;
-- ordinary notation, with the usual signs and precedence: `0.5*(1 + cos(3.14*progress))`.
+- ordinary notation, as papers and scripts have it, with Python's precedence: `0.1**(epoch // 30)`,
+  `0.01 if epoch < 5 else 0.001`, `0.5*(1 + math.cos(math.pi*progress))`. What is written here and is no primitive
+  (notation.py) is read as an expression of primitives.
 
 Every primitive may also be written as a call, `mul(epoch, 2)`. Constants are written by their shortest
 round trip, so expression → text → expression is exact, and text that was written here comes back as it was.
 
-Reading is operator-precedence parsing with an explicit stack (Dijkstra's shunting yard), so no input can
+Reading is operator-precedence parsing with an explicit stack (Dijkstra's shunting yard; reading.py), so no input can
 exhaust Python's; the input is bounded by the limits below.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
 
-from evolr.errors import ExpressionError, shortened, unknown_name
-from evolr.expression.primitives import PRIMITIVES
-from evolr.expression.signals import SIGNALS
-from evolr.expression.tree import Expression, Token, arity
+from evolr.errors import ExpressionError
+from evolr.expression.notation import ATOM, COMPARISON, CONSTANTS, POWER, PRECEDENCE, SUM
+from evolr.expression.primitives import LANGUAGE_VERSION, PRIMITIVES
+from evolr.expression.reading import MAX_CHARACTERS, MAX_NESTING, MAX_NODES, Reading
+from evolr.expression.tree import Expression, arity
 
-MAX_CHARACTERS: Final = 20_000
-MAX_NODES: Final = 1_000
-MAX_NESTING: Final = 200
-
-_PRECEDENCE: Final = {"add": 1, "sub": 1, "mul": 2, "div": 2}
-_SIGN_PRECEDENCE: Final = 3  # of a minus before an operand
-_ATOM_PRECEDENCE: Final = 4
-_BY_SIGN: Final = {p.infix: p.name for p in PRIMITIVES.values() if p.infix}
-_NAMED_CONSTANTS: Final = {"pi": math.pi}
-
-_NUMBER, _NAME = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", r"[A-Za-z_]\w*"
-_OPERAND: Final = re.compile(
-    rf"\s*(?:(?P<number>{_NUMBER})|(?P<call>{_NAME})\s*\(|(?P<name>{_NAME})|(?P<mark>[-(])|(?P<other>\S))"
-)
-_OPERATOR: Final = re.compile(rf"\s*(?:(?P<operator>[-+*/]|{_NAME})|(?P<mark>[),])|(?P<other>\S))")
+__all__ = ["MAX_CHARACTERS", "MAX_NESTING", "MAX_NODES", "ordinary_text", "original_text", "parse"]
 
 
-def parse(text: str, constants: Mapping[str, float] | None = None) -> Expression:
+def parse(text: str, constants: Mapping[str, float] | None = None, *, language: int = LANGUAGE_VERSION) -> Expression:
     """The expression that a text says, in either notation.
 
-    constants: values of names that the text may use beside the signals.
+    constants: values of names that the text may use beside the signals. language: the version of the language that the
+    text was written in; a document or a study of an older one says which.
 
     >>> parse("((epoch mul -0.5) sub 1.0)").tokens
     ('sub', 'mul', 'epoch', -0.5, 1.0)
     >>> str(parse("0.5 * (1 + cos(pi*progress))"))
     '0.5*(1 + cos(3.141592653589793*progress))'
+    >>> parse("0.1**(epoch // 30)").tokens
+    ('pow', 0.1, 'floor', 'quotient', 'epoch', 30.0)
 
     Raises ExpressionError, with the column, for anything that is not a formula of this language, and for one
     beyond MAX_CHARACTERS, MAX_NODES or MAX_NESTING.
     """
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(f"a formula may have {MAX_CHARACTERS:,} characters at most, got {len(text):,}")
-    return _Reading(text, {**_NAMED_CONSTANTS, **(constants or {})}).expression()
+    return Reading(text, {**CONSTANTS, **(constants or {})}, language).expression()
 
 
 def original_text(expression: Expression) -> str:
@@ -69,7 +57,7 @@ def original_text(expression: Expression) -> str:
     """
 
     def call(name: str, arguments: list[str]) -> str:
-        return f"({arguments[0]} {name} {arguments[1]})" if PRIMITIVES[name].infix else _call(name, arguments)
+        return f"({arguments[0]} {name} {arguments[1]})" if PRIMITIVES[name].is_binary else _call(name, arguments)
 
     parts: list[str] = []
     for token in reversed(expression.tokens):
@@ -86,187 +74,57 @@ def ordinary_text(expression: Expression) -> str:
 
     >>> ordinary_text(parse("((epoch mul -0.5) sub (1.0 sub loss))"))
     'epoch*-0.5 - (1 - loss)'
+    >>> ordinary_text(parse("min(1, min(progress/0.1, (1 - progress)**2))"))
+    'min(1, progress/0.1, (1 - progress)**2)'
     """
-    parts: list[tuple[str, int]] = []  # text, precedence of its root
+    parts: list[_Part] = []
     for token in reversed(expression.tokens):
         arguments = [parts.pop() for _ in range(arity(token))]
         if not isinstance(token, str):
-            parts.append((_constant_text(token), _ATOM_PRECEDENCE))
-        elif token in _PRECEDENCE:
-            mine = _PRECEDENCE[token]
-            (left, left_precedence), (right, right_precedence) = arguments
-            left = f"({left})" if left_precedence < mine else left
-            right = f"({right})" if right_precedence <= mine else right
-            sign = PRIMITIVES[token].infix
-            parts.append((f"{left} {sign} {right}" if mine == 1 else f"{left}{sign}{right}", mine))
+            text = repr(token).removesuffix(".0")
+            parts.append(_Part(text, ATOM if text[0] != "-" else POWER - 1))
+        elif not arguments:
+            parts.append(_Part(token, ATOM))
+        elif sign := PRIMITIVES[token].infix:
+            parts.append(_infix(sign, PRECEDENCE[token], *arguments))
         else:
-            parts.append((_call(token, [text for text, _ in arguments]) if arguments else token, _ATOM_PRECEDENCE))
-    return parts.pop()[0]
+            parts.append(_function(token, arguments))
+    return parts.pop().text
 
 
-def _constant_text(value: float) -> str:
-    return repr(value).removesuffix(".0")
+class _Part:
+    """A part of a text, how tightly its root binds, and, of a min or max, the arguments that a longer one may take over."""
+
+    __slots__ = ("arguments", "binding", "name", "text")
+
+    def __init__(self, text: str, binding: int, name: str = "", arguments: tuple[str, ...] = ()) -> None:
+        self.text = text
+        self.binding = binding
+        self.name = name
+        self.arguments = arguments
+
+    def within(self, binding: int) -> str:
+        """The text, in brackets if it binds less tightly than that."""
+        return f"({self.text})" if self.binding < binding else self.text
+
+
+def _infix(sign: str, binding: int, left: _Part, right: _Part) -> _Part:
+    if binding == POWER:  # binds from the right; a sign after it belongs to the exponent
+        return _Part(f"{left.within(ATOM)}{sign}{right.within(POWER - 1)}", binding)
+    # A comparison takes none beside it, and a number's own sign is read with it.
+    first = left.within(binding + 1 if binding == COMPARISON else binding)
+    spaced = f" {sign} " if binding in (SUM, COMPARISON) or sign == "%" else sign
+    return _Part(f"{first}{spaced}{right.within(binding + 1)}", binding)
+
+
+def _function(name: str, arguments: list[_Part]) -> _Part:
+    texts = tuple(argument.text for argument in arguments)
+    if name in ("min", "max"):  # min(a, min(b, c)) is min(a, b, c)
+        last = arguments[-1]
+        texts = (*texts[:-1], *last.arguments) if last.name == name else texts
+        return _Part(_call(name, list(texts)), ATOM, name, texts)
+    return _Part(_call(name, list(texts)), ATOM)
 
 
 def _call(name: str, arguments: list[str]) -> str:
     return f"{name}({', '.join(arguments)})"
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What waits on the stack for its last argument: an operator, a sign, a bracket or a call."""
-
-    kind: Literal["operator", "sign", "bracket", "call"]
-    name: str
-    column: int
-    arguments: int = 1  # of a call: begun so far
-
-    @property
-    def precedence(self) -> int:
-        return _PRECEDENCE.get(self.name, _SIGN_PRECEDENCE)
-
-
-class _Reading:
-    """One reading of one text: nodes made, operands waiting for an operator, operators waiting for an operand."""
-
-    def __init__(self, text: str, constants: Mapping[str, float]) -> None:
-        self.text = text
-        self.constants = constants
-        self.nodes: list[tuple[Token, list[int]]] = []  # a token and the numbers of its argument nodes
-        self.operands: list[int] = []
-        self.pending: list[_Pending] = []
-        self.nesting = 0
-
-    def expression(self) -> Expression:
-        position, want_operand = 0, True
-        while match := (_OPERAND if want_operand else _OPERATOR).match(self.text, position):
-            group = match.lastgroup or ""
-            position, column, lexeme = match.end(), match.start(group) + 1, match.group(group)
-            take = self._take_operand if want_operand else self._take_operator
-            want_operand = take(group, lexeme, column)
-        if want_operand:
-            raise self._error("expected a number, a signal or a function, got the end", len(self.text) + 1)
-        self._reduce(0)
-        if self.pending:
-            raise self._error("this bracket is never closed", self.pending[-1].column)
-        return Expression(self._prefix())
-
-    def _error(self, problem: str, column: int) -> ExpressionError:
-        return ExpressionError(problem, self.text, column)
-
-    def _take_operand(self, group: str, lexeme: str, column: int) -> bool:
-        """Takes a lexeme where an operand starts; answers whether an operand is still wanted."""
-        if group == "number":
-            value = float(lexeme)
-            if not math.isfinite(value):
-                raise self._error(f"constants must be finite, got {shortened(lexeme)}", column)
-            self._node(value, 0, column)
-        elif group == "name":
-            self._node(self._leaf(lexeme, column), 0, column)
-        elif group == "call":
-            if lexeme not in PRIMITIVES:
-                raise self._error(unknown_name("function", lexeme, PRIMITIVES), column)
-            self._open(_Pending("call", lexeme, column))
-            return True
-        elif lexeme == "(":
-            self._open(_Pending("bracket", lexeme, column))
-            return True
-        elif lexeme == "-":
-            self._wait(_Pending("sign", "sign", column))
-            return True
-        else:
-            raise self._error(f"expected a number, a signal or a function, got {shortened(lexeme)!r}", column)
-        return False
-
-    def _take_operator(self, group: str, lexeme: str, column: int) -> bool:
-        """Takes a lexeme after an operand; answers whether an operand is wanted next."""
-        name = _BY_SIGN.get(lexeme, lexeme)
-        if name in _PRECEDENCE:
-            self._reduce(_PRECEDENCE[name])
-            self._wait(_Pending("operator", name, column))
-            return True
-        if lexeme == ",":
-            self._reduce(0)
-            if not self.pending or self.pending[-1].kind != "call":
-                raise self._error("a comma belongs between the arguments of a function", column)
-            self.pending[-1].arguments += 1
-            return True
-        if lexeme == ")":
-            self._close(column)
-            return False
-        if lexeme in ("^", "*"):
-            raise self._error(f"unknown operator {lexeme!r}; write a power as a product", column)
-        if group == "operator" and lexeme not in SIGNALS and lexeme not in PRIMITIVES:
-            raise self._error(unknown_name("operator", lexeme, [*_BY_SIGN, *_PRECEDENCE]), column)
-        raise self._error(f"expected an operator or the end, got {shortened(lexeme)!r}", column)
-
-    def _leaf(self, name: str, column: int) -> Token:
-        if name in SIGNALS:
-            return name
-        if name in self.constants:
-            return float(self.constants[name])
-        if name in PRIMITIVES:
-            count = PRIMITIVES[name].arity
-            raise self._error(f"{name!r} is a function of {count}: write {_call(name, ['…'] * count)}", column)
-        if name.lower() in ("nan", "inf", "infinity"):
-            raise self._error(f"constants must be finite, got {name}", column)
-        raise self._error(unknown_name("name", name, [*SIGNALS, *PRIMITIVES, *self.constants]), column)
-
-    def _open(self, opening: _Pending) -> None:
-        self.nesting += 1
-        if self.nesting > MAX_NESTING:
-            raise self._error(f"brackets may be nested {MAX_NESTING} deep at most", opening.column)
-        self._wait(opening)
-
-    def _close(self, column: int) -> None:
-        self._reduce(0)
-        if not self.pending:
-            raise self._error("this bracket was never opened", column)
-        self.nesting -= 1
-        opening = self.pending.pop()
-        if opening.kind == "call":
-            expected = PRIMITIVES[opening.name].arity
-            if opening.arguments != expected:
-                problem = f"{opening.name!r} takes {expected} argument(s), got {opening.arguments}"
-                raise self._error(problem, opening.column)
-            self._node(opening.name, expected, opening.column)
-
-    def _wait(self, pending: _Pending) -> None:
-        """Puts it on the stack. A text can hold more waiting signs than nodes, so these are bounded too."""
-        if len(self.pending) >= MAX_NODES:
-            raise self._error(f"a formula may have {MAX_NODES:,} nodes at most", pending.column)
-        self.pending.append(pending)
-
-    def _reduce(self, precedence: int) -> None:
-        """Gives the waiting operators that bind at least as tightly as `precedence` their operands."""
-        while self.pending and self.pending[-1].kind in ("operator", "sign"):
-            if self.pending[-1].precedence < precedence:
-                return
-            operator = self.pending.pop()
-            if operator.kind == "operator":
-                self._node(operator.name, 2, operator.column)
-            elif isinstance(constant := self.nodes[self.operands[-1]][0], float):
-                self.nodes[self.operands[-1]] = (-constant, [])
-            else:
-                operand = self.operands.pop()
-                self._node(-1.0, 0, operator.column)
-                self.operands.append(operand)
-                self._node("mul", 2, operator.column)
-
-    def _node(self, token: Token, count: int, column: int) -> None:
-        """Makes a node of a token and the `count` latest operands; it is an operand itself."""
-        if len(self.nodes) >= MAX_NODES:
-            raise self._error(f"a formula may have {MAX_NODES:,} nodes at most", column)
-        arguments = self.operands[len(self.operands) - count :]
-        del self.operands[len(self.operands) - count :]
-        self.operands.append(len(self.nodes))
-        self.nodes.append((token, arguments))
-
-    def _prefix(self) -> tuple[Token, ...]:
-        tokens: list[Token] = []
-        pending = [self.operands[-1]]
-        while pending:
-            token, arguments = self.nodes[pending.pop()]
-            tokens.append(token)
-            pending.extend(reversed(arguments))
-        return tuple(tokens)

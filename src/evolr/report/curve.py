@@ -45,7 +45,14 @@ def rates(
         raise ScheduleError(f"a curve may have {MOST_STEPS:,} steps at most, got {total_steps:,}")
     step = np.arange(total_steps)
     within = step % steps_per_epoch / steps_per_epoch
-    clock = {"step": step, "epoch": step // steps_per_epoch, "progress": step / total_steps, "epoch_progress": within}
+    clock = {
+        "step": step,
+        "epoch": step // steps_per_epoch,
+        "progress": step / total_steps,
+        "epoch_progress": within,
+        "total_steps": total_steps,
+        "total_epochs": -(-total_steps // steps_per_epoch),
+    }
     return np.broadcast_to(schedule(**clock), step.shape)
 
 

@@ -76,6 +76,8 @@ def _signal_bank() -> MappingProxyType[str, np.ndarray]:
             "lr": 0.01 * (1 - progress),
             "stale_epochs": step // steps_per_epoch % 4,
             "loss_ema": trend,
+            "total_steps": np.full(len(step), total),
+            "total_epochs": np.full(len(step), epochs),
         }
         for name, values in columns.items():
             values.append(points[name])

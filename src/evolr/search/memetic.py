@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from evolr.config import Search
 from evolr.errors import ConfigError, StudyError
-from evolr.expression import Expression, Token
+from evolr.expression import UPGRADES, Expression, Token
 from evolr.randomness import generator, seed_from
 from evolr.search import variation
 from evolr.search.archive import fingerprint
@@ -37,6 +37,7 @@ _MEMORY: Final = 3  # generations that a niche is judged by
 _CHILD_DEPTH: Final = 3  # of a child's new subtree
 _ATTEMPTS: Final = 30  # at a child that is new and within the limits
 _MOST_CONSTANTS: Final = 40
+_OLDER: Final = {"quotient": "div"} | {new: old for new, old in UPGRADES[1].items() if new != "/"}
 
 
 @dataclass(slots=True, eq=False)
@@ -241,9 +242,11 @@ def standard_structures(search: Search) -> list[Expression]:
     """The standard families with their default constants, in a search's own terms.
 
     With the log transform a family is the logarithm of its peak plus that of its shape, so that its scale is one constant.
-    Those that the language cannot say, that are too large, or that have no shape are left out.
+    Those that the language cannot say, that are too large, or that have no shape are left out. A language that has no
+    quotient but the first experiment's division says them by that, and one of an older version by its own functions.
     """
     words = {*search.functions, *search.terminals}
+    renamed = {new: old for new, old in _OLDER.items() if new not in words and old in words}
     structures: list[Expression] = []
     for family in FAMILIES.values():
         rates = [constant for constant in family.constants if constant.is_rate]
@@ -255,6 +258,7 @@ def standard_structures(search: Search) -> list[Expression]:
             tree = Expression(("add", scale, "log", *_without_unit(shape).tokens))
         else:
             tree = family.schedule().expression
+        tree = Expression(tuple(renamed.get(str(token), token) for token in tree.tokens))
         said = {token for token in tree.tokens if isinstance(token, str)}
         if tree.signals and said <= words and not is_oversize(search, _tunable(tree)):
             structures.append(tree)

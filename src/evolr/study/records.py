@@ -18,7 +18,7 @@ import evolr
 from evolr import config as configuration
 from evolr.config import Config
 from evolr.errors import StudyError
-from evolr.expression import LANGUAGE_VERSION, original_text, parse
+from evolr.expression import LANGUAGE_VERSION, UPGRADES, Expression, original_text, parse
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.study import curves
 from evolr.study.database import DATABASE, Database, now
@@ -47,6 +47,7 @@ class Records:
         self._database = database
         self._ids: dict[Place, int] = {}
         self._session = 0
+        self._language: int | None = None
 
     # --- the study itself -------------------------------------------------------------------------------------------
 
@@ -60,7 +61,24 @@ class Records:
         rows = self._database.rows("SELECT config FROM study")
         if not rows:
             raise StudyError(f"{self._database.path} holds no configuration: it is damaged; it was left as it is")
-        return configuration.from_data(tomllib.loads(rows[0][0]))
+        data = tomllib.loads(rows[0][0])
+        if names := UPGRADES.get(self.language):
+            search = data["search"]
+            search["functions"] = [names.get(name, name) for name in search["functions"]]
+        return configuration.from_data(data)
+
+    @property
+    def language(self) -> int:
+        """The version of the language that the study was begun in. Whoever goes on with it writes names that mean the
+        same in that one and in this.
+        """
+        if self._language is None:
+            self._language = self._database.rows("SELECT min(language) FROM session")[0][0] or LANGUAGE_VERSION
+        return self._language
+
+    def expression(self, text: str) -> Expression:
+        """The expression of a stored formula."""
+        return parse(text, language=self.language)
 
     def replace_config(self, config: Config) -> None:
         with self._database.transaction():
@@ -134,7 +152,7 @@ class Records:
         return [
             Individual(
                 Place(generation, row["slot"]),
-                parse(row["expression"]),
+                self.expression(row["expression"]),
                 row["operator"],
                 tuple(parents.get(row["id"], ())),
                 bool(row["oversize"]),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evolr.config import Config
 from evolr.errors import EvolrError, RunDirectoryError
-from evolr.expression import Expression, parse
+from evolr.expression import Expression
 from evolr.schedule import Schedule
 from evolr.search.archive import fingerprint
 from evolr.study.database import DATABASE, Database
@@ -77,7 +77,7 @@ def summarise(directory: Path) -> Summary:
             state="running" if is_held(directory) else ended,
             config=config,
             generations_done=done,
-            front=[(size, score, parse(formula)) for size, score, formula in records.hall_of_fame()],
+            front=[(size, score, records.expression(formula)) for size, score, formula in records.hall_of_fame()],
             trainings=records.trainings(),
             active_at=database.rows("SELECT active_at FROM study")[0][0],
             failed=failed,
@@ -125,7 +125,7 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
         race = search.generations if search.finalists and finished else None
         found: dict[bytes, tuple[Schedule, float]] = {}
         for formula, score in records.best_trained(_ALIKE * count, race):
-            expression = parse(formula)
+            expression = records.expression(formula)
             found.setdefault(fingerprint(expression), (search.schedule(expression), score))
         return list(found.values())[:count]
     finally:

@@ -191,6 +191,8 @@ def _signals(run: Run, step: Any, steps: int) -> Any:
         "lr": run.lr,
         "stale_epochs": run.stale_epochs,
         "loss_ema": run.loss_ema,
+        "total_steps": run.epochs * steps,
+        "total_epochs": run.epochs,
     }
     return jnp.stack([_float32(values[name]) for name in SIGNALS])
 
