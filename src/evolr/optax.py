@@ -10,7 +10,7 @@ Both are safe under jit, scan and vmap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import optax
 
 from evolr.errors import ScheduleError
-from evolr.expression import PRIMITIVES
 from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD
 from evolr.loop import checked_horizon, open_loop_rates
 from evolr.schedule import LOG_LIMIT, Schedule
@@ -164,13 +163,7 @@ class _Traced:
 
 
 def _value(champion: Schedule, signals: Mapping[str, Scalar]) -> Any:
-    stack: list[Any] = []
-    for token in reversed(champion.expression.tokens):
-        if not isinstance(token, str):
-            stack.append(jnp.float32(token))
-        elif token in signals:
-            stack.append(signals[token])
-        else:
-            function: Callable[..., Scalar] = FUNCTIONS[token]
-            stack.append(function(*(stack.pop() for _ in range(PRIMITIVES[token].arity))))
-    return stack.pop()
+    return champion.expression.fold(
+        lambda token: signals[token] if isinstance(token, str) else jnp.float32(token),
+        lambda name, arguments: FUNCTIONS[name](*arguments),
+    )

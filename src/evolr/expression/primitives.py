@@ -94,7 +94,7 @@ def _pow(a: Array, b: Array) -> Array:
     return np.where((a < 0) & np.isfinite(b) & (b != np.floor(b)), 0.0, power)
 
 
-def _is_near(a: Array, b: Array) -> Array:
+def _is_near(a: Array, b: Array) -> NDArray[np.bool_]:
     gap = np.abs(a - b)
     return (a == b) | (np.isfinite(gap) & (gap <= ROUNDING * np.maximum(np.abs(a), np.abs(b))))
 

@@ -279,7 +279,8 @@ class Reading:
         if name in SUGAR:
             return self.nodes.written(SUGAR[name].pattern, arguments, column)
         if name == "where" and call.is_prefixed:  # np.where: true is what is not 0
-            return self.nodes.choice(*arguments, column)
+            condition, first, second = arguments
+            return self.nodes.choice(condition, first, second, column)
         return self.nodes.make(name, arguments, column)
 
     # --- the stack --------------------------------------------------------------------------------------------------------

@@ -17,13 +17,13 @@ exhaust Python's; the input is bounded by the limits below.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from evolr.errors import ExpressionError
-from evolr.expression.notation import ATOM, COMPARISON, CONSTANTS, POWER, PRECEDENCE, SUM
+from evolr.expression.notation import ATOM, COMPARISON, CONSTANTS, POWER, PRECEDENCE, SIGN, SUM
 from evolr.expression.primitives import LANGUAGE_VERSION, PRIMITIVES
 from evolr.expression.reading import MAX_CHARACTERS, MAX_NESTING, MAX_NODES, Reading
-from evolr.expression.tree import Expression, arity
+from evolr.expression.tree import Expression, Token
 
 __all__ = ["MAX_CHARACTERS", "MAX_NESTING", "MAX_NODES", "ordinary_text", "original_text", "parse"]
 
@@ -56,17 +56,10 @@ def original_text(expression: Expression) -> str:
     '(sin((2.0 mul epoch)) sub 1.0)'
     """
 
-    def call(name: str, arguments: list[str]) -> str:
+    def call(name: str, arguments: Sequence[str]) -> str:
         return f"({arguments[0]} {name} {arguments[1]})" if PRIMITIVES[name].is_binary else _call(name, arguments)
 
-    parts: list[str] = []
-    for token in reversed(expression.tokens):
-        count = arity(token)
-        if count:
-            parts.append(call(str(token), [parts.pop() for _ in range(count)]))
-        else:
-            parts.append(token if isinstance(token, str) else repr(token))
-    return parts.pop()
+    return expression.fold(lambda token: token if isinstance(token, str) else repr(token), call)
 
 
 def ordinary_text(expression: Expression) -> str:
@@ -77,19 +70,7 @@ def ordinary_text(expression: Expression) -> str:
     >>> ordinary_text(parse("min(1, min(progress/0.1, (1 - progress)**2))"))
     'min(1, progress/0.1, (1 - progress)**2)'
     """
-    parts: list[_Part] = []
-    for token in reversed(expression.tokens):
-        arguments = [parts.pop() for _ in range(arity(token))]
-        if not isinstance(token, str):
-            text = repr(token).removesuffix(".0")
-            parts.append(_Part(text, ATOM if text[0] != "-" else POWER - 1))
-        elif not arguments:
-            parts.append(_Part(token, ATOM))
-        elif sign := PRIMITIVES[token].infix:
-            parts.append(_infix(sign, PRECEDENCE[token], *arguments))
-        else:
-            parts.append(_function(token, arguments))
-    return parts.pop().text
+    return expression.fold(_leaf, _applied).text
 
 
 class _Part:
@@ -108,23 +89,33 @@ class _Part:
         return f"({self.text})" if self.binding < binding else self.text
 
 
+def _leaf(token: Token) -> _Part:
+    text = token if isinstance(token, str) else repr(token).removesuffix(".0")
+    return _Part(text, SIGN if text.startswith("-") else ATOM)
+
+
+def _applied(name: str, arguments: Sequence[_Part]) -> _Part:
+    sign = PRIMITIVES[name].infix
+    return _infix(sign, PRECEDENCE[name], *arguments) if sign else _function(name, arguments)
+
+
 def _infix(sign: str, binding: int, left: _Part, right: _Part) -> _Part:
     if binding == POWER:  # binds from the right; a sign after it belongs to the exponent
-        return _Part(f"{left.within(ATOM)}{sign}{right.within(POWER - 1)}", binding)
+        return _Part(f"{left.within(ATOM)}{sign}{right.within(SIGN)}", binding)
     # A comparison takes none beside it, and a number's own sign is read with it.
     first = left.within(binding + 1 if binding == COMPARISON else binding)
     spaced = f" {sign} " if binding in (SUM, COMPARISON) or sign == "%" else sign
     return _Part(f"{first}{spaced}{right.within(binding + 1)}", binding)
 
 
-def _function(name: str, arguments: list[_Part]) -> _Part:
+def _function(name: str, arguments: Sequence[_Part]) -> _Part:
     texts = tuple(argument.text for argument in arguments)
     if name in ("min", "max"):  # min(a, min(b, c)) is min(a, b, c)
         last = arguments[-1]
         texts = (*texts[:-1], *last.arguments) if last.name == name else texts
-        return _Part(_call(name, list(texts)), ATOM, name, texts)
-    return _Part(_call(name, list(texts)), ATOM)
+        return _Part(_call(name, texts), ATOM, name, texts)
+    return _Part(_call(name, texts), ATOM)
 
 
-def _call(name: str, arguments: list[str]) -> str:
+def _call(name: str, arguments: Sequence[str]) -> str:
     return f"{name}({', '.join(arguments)})"

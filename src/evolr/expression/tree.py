@@ -8,9 +8,10 @@ splice tuples.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +21,7 @@ from evolr.expression.primitives import PRIMITIVES, Array
 from evolr.expression.signals import SIGNALS
 
 Token = str | float
+_Value = TypeVar("_Value")
 
 
 def arity(token: Token) -> int:
@@ -102,22 +104,35 @@ class Expression:
         """The tree with `other` in the place of the subtree that starts at `start`."""
         return Expression(self.tokens[:start] + other.tokens + self.tokens[self.end(start) :])
 
+    def fold(self, leaf: Callable[[Token], _Value], apply: Callable[[str, Sequence[_Value]], _Value]) -> _Value:
+        """What comes of the tree from its leaves up, without recursion.
+
+        leaf: a signal or a constant → what it is. apply: a primitive's name and what its arguments are → what it is.
+        """
+        stack: list[_Value] = []
+        for token in reversed(self.tokens):
+            if count := arity(token):
+                stack.append(apply(str(token), [stack.pop() for _ in range(count)]))
+            else:
+                stack.append(leaf(token))
+        return stack.pop()
+
     def folded(self) -> Expression:
         """The formula with every part that reads no signal computed, by the reference.
 
         A part whose value is not finite stays as it is.
         """
-        stack: list[tuple[Token, ...]] = []
-        for token in reversed(self.tokens):
-            arguments = [stack.pop() for _ in range(arity(token))]
-            if arguments and all(len(part) == 1 and not isinstance(part[0], str) for part in arguments):
+
+        def apply(name: str, arguments: Sequence[tuple[Token, ...]]) -> tuple[Token, ...]:
+            numbers = [part[0] for part in arguments if len(part) == 1 and isinstance(part[0], float)]
+            if len(numbers) == len(arguments):
                 with np.errstate(all="ignore"):
-                    value = float(PRIMITIVES[str(token)].reference(*(np.float64(part[0]) for part in arguments)))
+                    value = float(PRIMITIVES[name].reference(*map(np.float64, numbers)))
                 if math.isfinite(value):
-                    stack.append((value,))
-                    continue
-            stack.append((token, *(inner for part in arguments for inner in part)))
-        return Expression(stack.pop())
+                    return (value,)
+            return (name, *(token for part in arguments for token in part))
+
+        return Expression(self.fold(lambda token: (token,), apply))
 
     def __call__(self, signals: Mapping[str, ArrayLike]) -> Array:
         """The value at each point of a trace, by the NumPy float64 reference.
@@ -129,17 +144,12 @@ class Expression:
         if missing:
             raise ExpressionError(f"no values given for the signal {', '.join(sorted(missing))}")
         shape = np.broadcast_shapes(*(np.shape(signals[name]) for name in self.signals))
-        stack: list[Array] = []
         with np.errstate(all="ignore"):
-            for token in reversed(self.tokens):
-                if not isinstance(token, str):
-                    stack.append(np.asarray(token))
-                elif token in SIGNALS:
-                    stack.append(np.asarray(signals[token], dtype=np.float64))
-                else:
-                    primitive = PRIMITIVES[token]
-                    stack.append(primitive.reference(*(stack.pop() for _ in range(primitive.arity))))
-        return np.array(np.broadcast_to(stack.pop(), shape), dtype=np.float64)
+            value = self.fold(
+                lambda token: np.asarray(signals[token] if isinstance(token, str) else token, dtype=np.float64),
+                lambda name, arguments: PRIMITIVES[name].reference(*arguments),
+            )
+        return np.array(np.broadcast_to(value, shape), dtype=np.float64)
 
     def __str__(self) -> str:
         from evolr.expression.text import ordinary_text

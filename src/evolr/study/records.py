@@ -73,7 +73,7 @@ class Records:
         same in that one and in this.
         """
         if self._language is None:
-            self._language = self._database.rows("SELECT min(language) FROM session")[0][0] or LANGUAGE_VERSION
+            self._language = int(self._database.rows("SELECT min(language) FROM session")[0][0] or LANGUAGE_VERSION)
         return self._language
 
     def expression(self, text: str) -> Expression:
