@@ -66,13 +66,17 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         >>> float(Schedule(expression=parse("0.1 - 0.01*epoch"))(epoch=3))
         0.07
         """
+        value = self.unbounded(**signals)
+        return np.where(np.isfinite(value), np.clip(value, self.min_lr, self.max_lr), self.min_lr) + 0.0  # never −0
+
+    def unbounded(self, **signals: ArrayLike) -> NDArray[np.float64]:
+        """The formula's value by the transform, before the bounds; NaN where the log transform's formula is not finite."""
         value = self.expression(signals)
+        if self.transform == "linear":
+            return value
         with np.errstate(all="ignore"):
-            if self.transform == "log":
-                scaled = self.reference_lr * np.exp(np.clip(value, -LOG_LIMIT, LOG_LIMIT))
-            else:
-                scaled = value
-            return np.where(np.isfinite(value), np.clip(scaled, self.min_lr, self.max_lr), self.min_lr)
+            scaled = self.reference_lr * np.exp(np.clip(value, -LOG_LIMIT, LOG_LIMIT))
+        return np.where(np.isfinite(value), scaled, np.nan)
 
     @property
     def signals(self) -> frozenset[str]:

@@ -11,19 +11,24 @@ from typing import Annotated
 import typer
 
 from evolr.cli.app import Devices, app
+from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, Transform, formula_options
 from evolr.errors import ConfigError
 
 
-@app.command()
+@app.command(cls=FormulaCommand)
 def export(
-    what: Annotated[str, typer.Argument(help="A run directory, a schedule's JSON file, or a formula.")],
+    what: Annotated[
+        str, typer.Argument(help="A run directory, a schedule's JSON file, a formula, or a family's name.")
+    ],
     to: Annotated[str, typer.Option("--to", help="python, torch, optax, keras, lightning or huggingface.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file; stdout by default.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Of a run: the champion's typical learning rates, as a curve of its own.")
     ] = False,
-    transform: Annotated[str | None, typer.Option(help="With a formula: linear or log.")] = None,
+    transform: Transform = None,
+    min_lr: MinLr = None,
+    max_lr: MaxLr = None,
     devices: Devices = None,
 ) -> None:
     """Export a schedule as code for a framework: one Python file that needs no evolr."""
@@ -36,7 +41,9 @@ def export(
         raise ConfigError(f"{output} exists already; name another file, or --force to write over it")
     if output is not None and not output.parent.is_dir():
         raise ConfigError(f"there is no directory {output.parent} to write {output.name} in")
-    described = shown.describe(what, transform, None, None)
+    described = shown.describe(what, formula_options(transform, min_lr, max_lr), None, None)
+    for sentence in described.advice:
+        typer.echo(f"warning: {sentence}", err=True)
     schedule, provenance = described.schedule, dict(described.provenance)
     if frozen:
         if described.summary is None:

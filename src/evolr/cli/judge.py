@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evolr.cli.app import Devices, Json, Quiet, Settings, app, print_json, read_settings
+from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, Transform, formula_options, warn_of
 from evolr.errors import ConfigError
 from evolr.interruption import end_saying
 
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from evolr.contest.results import ContestResult
 
 
-@app.command()
+@app.command(cls=FormulaCommand)
 def compare(
     run: Annotated[Path | None, typer.Argument(help="The run directory whose champion to compare.")] = None,
     expression: Annotated[str | None, typer.Option(help="A formula to compare, in place of a run's champion.")] = None,
-    transform: Annotated[str | None, typer.Option(help="The formula's output transform: linear or log.")] = None,
+    transform: Transform = None,
+    min_lr: MinLr = None,
+    max_lr: MaxLr = None,
     preset: Annotated[str, typer.Option(help="With --expression: the preset that names the problem.")] = "original",
     config: Annotated[Path | None, typer.Option(help="With --expression: a TOML file, on top of the preset.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
@@ -38,31 +41,35 @@ def compare(
     import msgspec
 
     from evolr.config import require_signals, resolve
-    from evolr.expression import parse
+    from evolr.formula import NO_OPTIONS, read_schedule
     from evolr.study.evolve import stored_config
     from evolr.study.run_directory import RunDirectory
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
+    of_formula = formula_options(transform, min_lr, max_lr)
     changes: dict[str, Any] = {"epochs": epochs, "seeds": seeds, "base_lr": base_lr}
     changes = {name: value for name, value in changes.items() if value is not None}
     if run is not None:
-        if setting or transform is not None or output is not None or config is not None:
-            raise ConfigError("--config, --set, --transform and --output belong to --expression; a run has its own")
+        if setting or of_formula is not None or output is not None or config is not None:
+            raise ConfigError(
+                "--config, --set, --transform, --min-lr, --max-lr and --output belong to --expression; a run has its own"
+            )
         own = stored_config(RunDirectory.open(run).path)
         settings = msgspec.structs.replace(own.comparison, **changes)
         if seed is not None:
             own = msgspec.structs.replace(own, seed=seed)
         result = compare_run(run, own, settings, devices, quiet)
     else:
-        given = {"seed": seed, "search.transform": transform, **read_settings(setting)}
+        schedule = read_schedule(expression or "", of_formula or NO_OPTIONS)
+        given = {"seed": seed, **read_settings(setting)}
         given |= {f"comparison.{name}": value for name, value in changes.items()}
         resolved = resolve(preset, config, {name: value for name, value in given.items() if value is not None})
-        formula = parse(expression or "")
-        require_signals(resolved.problem, sorted(formula.signals))
+        require_signals(resolved.problem, sorted(schedule.signals))
         if output is not None and output.exists():
             raise ConfigError(f"{output} exists already; name another directory for the files")
-        result = _compare(resolved.search.schedule(formula), resolved, resolved.comparison, devices, quiet)
+        warn_of(schedule, resolved.comparison.epochs, resolved.problem.steps_per_epoch)
+        result = _compare(schedule, resolved, resolved.comparison, devices, quiet)
         if output is not None:
             _save_comparison(RunDirectory.create(output), result)
     if json:
@@ -71,11 +78,13 @@ def compare(
         print_comparison(result, run or output)
 
 
-@app.command()
+@app.command(cls=FormulaCommand)
 def prove(
     run: Annotated[Path | None, typer.Argument(help="The run directory whose champion to prove.")] = None,
     expression: Annotated[str | None, typer.Option(help="A formula to prove, in place of a run's champion.")] = None,
-    transform: Annotated[str | None, typer.Option(help="The formula's output transform: linear or log.")] = None,
+    transform: Transform = None,
+    min_lr: MinLr = None,
+    max_lr: MaxLr = None,
     preset: Annotated[
         str | None, typer.Option(help="With --expression: the preset that names the problem; original by default.")
     ] = None,
@@ -95,29 +104,30 @@ def prove(
     from evolr.config import resolve
     from evolr.contest import prove as contests
     from evolr.contest.verdict import verdict
-    from evolr.expression import parse
+    from evolr.formula import NO_OPTIONS, read_schedule
     from evolr.report import contest, progress
     from evolr.study.run_directory import RunDirectory
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
+    of_formula = formula_options(transform, min_lr, max_lr)
     options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "is_quick": quick, "device_count": devices}
     runs = _budget(budget)
     end_saying("what was trained is kept; the same command goes on")
     with progress.proving(progress.display(quiet)) as (on_total, on_done):
         options |= {"on_total": on_total, "on_done": on_done}
         if run is not None:
-            if setting or transform is not None or output is not None or preset is not None:
-                raise ConfigError("--preset, --set, --transform and --output belong to --expression; a run has its own")
+            if setting or of_formula is not None or output is not None or preset is not None:
+                raise ConfigError(
+                    "--preset, --set, --transform, --min-lr, --max-lr and --output belong to --expression; a run has its own"
+                )
             path, result = run, contests.prove(run, budget=runs, **options)
         else:
             if output is None or runs is None:
                 raise ConfigError("--expression needs a directory, --output DIR, and a budget, --budget N")
-            given = {"search.transform": transform, **read_settings(setting)}
-            config = resolve(
-                preset or "original", None, {name: value for name, value in given.items() if value is not None}
-            )
-            schedule = config.search.schedule(parse(expression or ""))
+            schedule = read_schedule(expression or "", of_formula or NO_OPTIONS)
+            config = resolve(preset or "original", None, read_settings(setting))
+            warn_of(schedule, epochs or config.comparison.epochs, config.problem.steps_per_epoch)
             path, result = output, contests.prove_schedule(schedule, config, output, budget=runs, **options)
     _save_contest(RunDirectory(path), result)
     if json:

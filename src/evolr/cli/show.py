@@ -8,22 +8,27 @@ from typing import Annotated
 import typer
 
 from evolr.cli.app import Json, app, print_json
+from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, Transform, formula_options
 from evolr.errors import ConfigError
 
 
-@app.command()
+@app.command(cls=FormulaCommand)
 def show(
-    what: Annotated[str, typer.Argument(help="A run directory, a schedule's JSON file, or a formula.")],
+    what: Annotated[
+        str, typer.Argument(help="A run directory, a schedule's JSON file, a formula, or a family's name.")
+    ],
     epochs: Annotated[int | None, typer.Option(help="Epochs of the curve; 30, or the run's.", min=1)] = None,
     steps_per_epoch: Annotated[int | None, typer.Option(help="Steps of an epoch; 40, or the run's.", min=1)] = None,
-    transform: Annotated[str | None, typer.Option(help="With a formula: linear or log.")] = None,
+    transform: Transform = None,
+    min_lr: MinLr = None,
+    max_lr: MaxLr = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A PNG file to draw the curve to.")] = None,
     json: Json = False,
 ) -> None:
     """Show a schedule: its formula, simplified and in LaTeX, and its learning-rate curve."""
     from evolr.report import progress, shown
 
-    described = shown.describe(what, transform, epochs, steps_per_epoch)
+    described = shown.describe(what, formula_options(transform, min_lr, max_lr), epochs, steps_per_epoch)
     if output is not None:
         picture = described.picture()
         try:

@@ -11,15 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from evolr.config import problem_name, resolve
+from evolr.advice import advice, made_up_trace
+from evolr.config import problem_name
 from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, shortened
-from evolr.expression import Expression, ordinary_text, original_text, parse
+from evolr.expression import ordinary_text, original_text
 from evolr.expression.simplify import latex, simplified
+from evolr.formula import NO_OPTIONS, FormulaOptions, family_named, read_schedule
 from evolr.problems import External
 from evolr.report.curve import MOST_FOLLOWED, MOST_STEPS, rates, steps_of
 from evolr.report.tables import front_table
 from evolr.schedule import Schedule
 from evolr.search.archive import knee
+from evolr.standard import Family
 from evolr.study.summary import Summary, recorded_losses, summarise
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
@@ -33,8 +36,8 @@ _ASSUMED_LOSS: Final = (2.3, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A schedule described. curve: (steps,). note: what the curve assumes, empty where it assumes nothing. summary: of
-    the run, None without one.
+    """A schedule described. curve: (steps,). note: what the curve assumes, empty where it assumes nothing. advice: what is
+    likely not meant, of a formula. summary: of the run, None without one.
     """
 
     title: str
@@ -43,6 +46,7 @@ class Shown:
     steps_per_epoch: int
     provenance: dict[str, Any]
     note: str = ""
+    advice: tuple[str, ...] = ()
     summary: Summary | None = None
 
     @property
@@ -76,6 +80,7 @@ class Shown:
             "max_lr": self.schedule.max_lr,
             "provenance": self.provenance,
             "curve_assumes": self.note,
+            "warnings": list(self.advice),
             "curve": [float(rate) for rate in self.curve],
             **({} if self.summary is None else {"front": self._front_document(self.summary)}),
         }
@@ -111,18 +116,20 @@ class Shown:
                 f"{self.curve.max():.3g}; log scale",
             ),
             *([("", self.note)] if self.note else []),
+            *(("warning", sentence) for sentence in self.advice),
         ]
         width = max(len(name) for name, _ in lines)
         return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
 
 
-def describe(what: str, transform: str | None, epochs: int | None, steps_per_epoch: int | None) -> Shown:
+def describe(what: str, options: FormulaOptions | None, epochs: int | None, steps_per_epoch: int | None) -> Shown:
     """The description of what a path or a text names.
 
-    A directory is a run, a file is a schedule document, anything else is a formula. What is None is the run's own, or
-    else linear, 30 epochs and 40 steps an epoch.
+    A directory is a run, a file is a schedule document, anything else is a formula or a family's name, with options that
+    a saved schedule may not have. Epochs or steps_per_epoch that are None are the run's own, or else 30 and 40.
     Raises EvolrError where it is none of these.
     """
+    is_formula = False
     of_run: Summary | None = None
     provenance: dict[str, Any] = {}
     if os.path.isdir(what):  # unlike Path.is_dir, False for a formula too long to be a path
@@ -160,13 +167,17 @@ def describe(what: str, transform: str | None, epochs: int | None, steps_per_epo
             raise RunDirectoryError(f"cannot read {what}: {error.strerror}") from error
         schedule, provenance = Schedule.from_json(document), Schedule.provenance(document)
     else:
-        settings = {} if transform is None else {"search.transform": transform}
-        schedule = resolve(settings=settings).search.schedule(_formula(what))
-    if transform is not None and provenance:
-        raise ConfigError("--transform belongs to a formula; a saved schedule has its own")
+        schedule, is_formula = _schedule(what, options or NO_OPTIONS), True
+        if family := family_named(what):
+            provenance = {"family": family.name, "source": family.source, "constants": ", ".join(_constants(family))}
+    if options is not None and not is_formula:
+        raise ConfigError("--transform, --min-lr and --max-lr belong to a formula; a saved schedule has its own")
     curve, note = _curve(schedule, epochs or _EPOCHS, steps_per_epoch or _STEPS_PER_EPOCH, of_run)
     title = f"learning rate of {shortened(ordinary_text(schedule.expression), 70)}"
-    return Shown(title, schedule, curve, steps_per_epoch or _STEPS_PER_EPOCH, provenance, note, of_run)
+    likely = (
+        advice(schedule, made_up_trace(epochs or _EPOCHS, steps_per_epoch or _STEPS_PER_EPOCH)) if is_formula else []
+    )
+    return Shown(title, schedule, curve, steps_per_epoch or _STEPS_PER_EPOCH, provenance, note, tuple(likely), of_run)
 
 
 def _curve(
@@ -193,16 +204,21 @@ def _curve(
     return rates(schedule, None, steps_per_epoch, losses, ends), note
 
 
-def _formula(text: str) -> Expression:
-    """The formula, or, for a text that looks like a path, an error that says so."""
+def _schedule(text: str, options: FormulaOptions) -> Schedule:
+    """The schedule of a formula, or, for a text that looks like a path, an error that says so."""
     try:
-        return parse(text)
+        return read_schedule(text, options)
     except ExpressionError as error:
         if "/" in text and " " not in text and "(" not in text:
             raise RunDirectoryError(
                 f"{shortened(text, 200)} is no run directory or file, and no formula either"
             ) from error
         raise
+
+
+def _constants(family: Family) -> list[str]:
+    """The free constants of a family with their default values."""
+    return [f"{constant.name} {constant.default:g}" for constant in family.constants]
 
 
 def _sparkline(curve: NDArray[np.float64]) -> str:

@@ -1,0 +1,85 @@
+"""Formulas on the command line: their options, those that begin with a minus, and what is likely not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from evolr.errors import ExpressionError
+
+if TYPE_CHECKING:
+    from evolr.formula import FormulaOptions
+    from evolr.schedule import Schedule
+
+Transform = Annotated[
+    str | None,
+    typer.Option("--transform", help="Of a formula: linear, it is the learning rate (the default), or log."),
+]
+MinLr = Annotated[float | None, typer.Option("--min-lr", help="Of a formula: the least learning rate; 0 by default.")]
+MaxLr = Annotated[
+    float | None, typer.Option("--max-lr", help="Of a formula: the greatest learning rate; none by default.")
+]
+
+
+def formula_options(transform: str | None, min_lr: float | None, max_lr: float | None) -> FormulaOptions | None:
+    """The options of a formula as they were given; None where none was."""
+    from evolr.formula import FormulaOptions
+
+    if transform is None and min_lr is None and max_lr is None:
+        return None
+    given: Any = "linear" if transform is None else transform
+    return FormulaOptions(transform=given, min_lr=min_lr, max_lr=max_lr)
+
+
+def warn_of(schedule: Schedule, epochs: int, steps_per_epoch: int) -> None:
+    """Says on stderr what is likely not meant by a formula in a training of this length."""
+    from evolr.advice import advice, made_up_trace
+
+    for sentence in advice(schedule, made_up_trace(epochs, steps_per_epoch)):
+        typer.echo(f"warning: {sentence}", err=True)
+
+
+class FormulaCommand(TyperCommand):
+    """A command that takes a formula, which may begin with a minus: `evolr show "-0.05 + progress"`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """What is no option of the command and reads as a formula is an argument."""
+        options = [param for param in self.params if param.param_type_name == "option"]
+        takes_value = {name: not getattr(option, "is_flag", False) for option in options for name in option.opts}
+        return super().parse_args(ctx, _formulas_last(args, takes_value))
+
+
+def _formulas_last(args: Sequence[str], takes_value: dict[str, bool]) -> list[str]:
+    """The arguments with the formulas that begin with a minus behind all others, after the mark that ends options.
+
+    takes_value: of each option of the command, whether a value follows it.
+    """
+    kept: list[str] = []
+    formulas: list[str] = []
+    rest = iter(args)
+    for argument in rest:
+        if argument == "--":
+            return [*kept, "--", *formulas, *rest]
+        if argument not in takes_value and argument.startswith("-") and argument != "-" and _reads_as_formula(argument):
+            formulas.append(argument)
+            continue
+        kept.append(argument)
+        if takes_value.get(argument) and (value := next(rest, None)) is not None:
+            kept.append(value)
+    return [*kept, "--", *formulas] if formulas else kept
+
+
+def _reads_as_formula(text: str) -> bool:
+    """Whether a text that begins with a minus is meant as a formula, though perhaps a faulty one."""
+    from evolr.expression import parse
+
+    if not text[1:2].isalpha() and text[1:2] != "-":
+        return True
+    try:
+        parse(text)
+    except ExpressionError:
+        return False
+    return True
