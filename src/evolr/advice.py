@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.errors import shortened
-from evolr.expression import PRIMITIVES, SIGNALS, Expression, Token, ordinary_text
+from evolr.expression import PRIMITIVES, SIGNALS, Expression, Token, clock, ordinary_text
 from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR, POLE
 from evolr.schedule import GREATEST_LR, Schedule
 
@@ -64,20 +64,16 @@ def made_up_trace(epochs: int, steps_per_epoch: int) -> dict[str, Array]:
     """
     total = epochs * steps_per_epoch
     step = np.unique(np.linspace(0, total - 1, min(total, _MOST_STEPS)).astype(np.int64))
-    epoch, progress = step // steps_per_epoch, step / total
+    given = clock(step, np.full(len(step), total), steps_per_epoch)
+    epoch, progress = given["epoch"], given["progress"]
     loss = _LOSSES[0] * (_LOSSES[1] / _LOSSES[0]) ** progress
     values = {
-        "epoch": epoch,
+        **given,
         "loss": loss,
         "val_loss": _LOSSES[0] * (_LOSSES[1] / _LOSSES[0]) ** (epoch / epochs),
-        "progress": progress,
-        "step": step,
-        "epoch_progress": step % steps_per_epoch / steps_per_epoch,
         "lr": np.where(step == 0, 0.0, 0.01 * (1 - progress)),
         "stale_epochs": 0 * step,
         "loss_ema": loss,
-        "total_steps": np.full(len(step), total),
-        "total_epochs": np.full(len(step), epochs),
     }
     return {name: np.asarray(values[name], np.float64) for name in SIGNALS}
 

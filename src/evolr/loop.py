@@ -13,11 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from evolr.errors import ScheduleError
-from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD
-
-CLOCK: Final = ("epoch", "progress", "step", "epoch_progress", "total_steps", "total_epochs")
-"""The signals that follow from the number of the step; all others are told by the training."""
-
+from evolr.expression.signals import CLOCK, EMA_DECAY, STALE_THRESHOLD, clock
 
 _VALIDATION: Final = ("val_loss", "stale_epochs")  # the signals that a validation tells
 
@@ -33,19 +29,6 @@ class Rule(Protocol):
     def at(self, **signals: Any) -> float:
         """The learning rate where its signals have these values."""
         ...
-
-
-def clock(step: int, total_steps: int, steps_per_epoch: int) -> dict[str, float]:
-    """The signals of a step that follow from its number. Beyond the last step time stands still."""
-    step = min(step, total_steps - 1)
-    return {
-        "epoch": step // steps_per_epoch,
-        "progress": step / total_steps,
-        "step": step,
-        "epoch_progress": step % steps_per_epoch / steps_per_epoch,
-        "total_steps": total_steps,
-        "total_epochs": -(-total_steps // steps_per_epoch),
-    }
 
 
 def checked_horizon(total_steps: int, steps_per_epoch: int) -> tuple[int, int]:
@@ -169,7 +152,8 @@ class Loop:
     def signals(self) -> dict[str, float]:
         """What the schedule sees of the coming step: the signals that it reads, by name."""
         state = self._state
-        values = clock(self.position, *self._horizon) | {
+        last = self._horizon[0] - 1  # where time stands still
+        values = clock(min(self.position, last), *self._horizon) | {
             "loss": state["loss"],
             "val_loss": state["val_loss"],
             "lr": state["lr_before"],

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from evolr.errors import ScheduleError
-from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD
+from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD, clock
 from evolr.loop import checked_horizon, open_loop_rates
 from evolr.schedule import LOG_LIMIT, Schedule
 from evolr.training.primitives import FUNCTIONS
@@ -96,24 +96,19 @@ def scaled_by(
         del params
         told = _told(rule, value, val_loss)
         step = jnp.minimum(state.count, total_steps - 1)
-        is_first, within = state.count == 0, step % steps_per_epoch
+        is_first = state.count == 0
         # The loss of the first batch is that of the untrained network on it.
         loss, loss_ema = (jnp.where(is_first, told["loss"], old) for old in (state.loss, state.loss_ema))
         has_validated = (state.count > 0) & (state.count % steps_per_epoch == 0)
         is_better = has_validated & (told["val_loss"] < state.best_val_loss * (1 - STALE_THRESHOLD))
         stale_epochs = jnp.where(is_better, 0.0, state.stale_epochs + has_validated)
         signals = {
-            "epoch": step // steps_per_epoch,
-            "progress": step / total_steps,
-            "step": step,
-            "epoch_progress": within / steps_per_epoch,
+            **clock(step, total_steps, steps_per_epoch),
             "loss": loss,
             "val_loss": told["val_loss"],
             "lr": state.learning_rate,
             "stale_epochs": stale_epochs,
             "loss_ema": loss_ema,
-            "total_steps": total_steps,
-            "total_epochs": -(-total_steps // steps_per_epoch),
         }
         rate = rule.traced(**{name: jnp.asarray(signals[name], jnp.float32) for name in rule.signals})
         after = ExpressionState(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evolr.errors import ExpressionError, ScheduleError
-from evolr.expression import LANGUAGE_VERSION, Expression, original_text, parse, scalar
+from evolr.expression import LANGUAGE_VERSION, Expression, clock, original_text, parse, scalar
 from evolr.expression.text import MAX_NESTING, MAX_NODES
 
 Transform = Literal["linear", "log"]
@@ -111,16 +111,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         `live` gives the values of the live signals that the formula reads, scalars or one a step.
         """
         step = np.arange(epochs * steps_per_epoch)
-        within = step % steps_per_epoch / steps_per_epoch
-        given = {
-            "step": step,
-            "epoch": step // steps_per_epoch,
-            "progress": step / len(step),
-            "epoch_progress": within,
-            "total_steps": len(step),
-            "total_epochs": epochs,
-        }
-        return np.broadcast_to(self(**given, **live), step.shape)
+        return np.broadcast_to(self(**clock(step, len(step), steps_per_epoch), **live), step.shape)
 
     def plot(
         self,

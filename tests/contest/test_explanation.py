@@ -106,5 +106,6 @@ def test_every_signal_has_a_median():
     curve = np.array([0.4, 0.2], np.float32)
     outcome = Outcome(0.1, None, curve, curve, curve, curve)
     expected = {"epoch": 0.5, "step": 3.5, "progress": 3.5 / 8, "epoch_progress": 0.375, "stale_epochs": 0.0}
+    expected |= {"total_steps": 8, "total_epochs": 2}
     for name in SIGNALS:
         assert _median(name, [outcome], config) == pytest.approx(expected.get(name, 0.3))

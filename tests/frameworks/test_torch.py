@@ -188,7 +188,7 @@ def test_stepped_once_an_epoch_it_is_at_the_epochs_first_step():
     optimizer = sgd()
     scheduler = ExpressionLR(optimizer, schedule, total_steps=40, steps_per_epoch=10, interval="epoch")
     expected = [0.001 * 10 * e + 0.1 * e / 4 + 0.01 * e for e in range(4)]
-    assert rates_of(optimizer, scheduler, 4) == pytest.approx([1e-8, *expected[1:]])
+    assert rates_of(optimizer, scheduler, 4) == pytest.approx([0.0, *expected[1:]])
 
 
 def test_parameter_groups_keep_their_ratio():

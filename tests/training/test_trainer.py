@@ -180,6 +180,8 @@ def test_the_learning_rate_follows_its_signal(name):
         np.testing.assert_allclose(shown, steps, rtol=1e-6)
     elif name == "progress":
         np.testing.assert_allclose(shown, steps / 21, rtol=1e-6)
+    elif name in ("total_steps", "total_epochs"):
+        np.testing.assert_allclose(shown, {"total_steps": 21, "total_epochs": 3}[name], rtol=1e-6)
     elif name == "epoch_progress":
         np.testing.assert_allclose(shown, steps % 7 / 7, rtol=1e-6)
     elif name == "val_loss":
@@ -219,7 +221,7 @@ def test_loss_ema_is_the_moving_average_of_loss():
 
 def test_stale_epochs_counts_from_the_best_validation_loss():
     """By the rule of ReduceLROnPlateau: relative threshold 1e-4, the first epoch's end is the first best."""
-    (outcome,) = Trainer(SMALL, SGD).train([Trial(schedule("0.2 + stale_epochs"), 4)], 40, keep_steps=True)
+    (outcome,) = Trainer(SMALL, SGD).train([Trial(schedule("0.2 + stale_epochs", max_lr=1.0), 4)], 40, keep_steps=True)
     best, stale, expected = np.inf, 0, [0]
     for val_loss in outcome.val_loss[:-1]:
         stale = 0 if val_loss < best * (1 - 1e-4) else stale + 1

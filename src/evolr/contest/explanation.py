@@ -20,7 +20,7 @@ from evolr.contest.contender import Contender, contender
 from evolr.contest.statistics import corrected
 from evolr.contest.trainings import Trainings, Wanted, require_trainer, shared_directory
 from evolr.errors import StudyError
-from evolr.expression import Expression
+from evolr.expression import Expression, clock
 from evolr.expression.signals import STALE_THRESHOLD
 from evolr.expression.simplify import simplified
 from evolr.problems import JaxProblem
@@ -173,13 +173,8 @@ def _median(name: str, outcomes: list[Outcome], config: Config) -> float:
         "lr": lambda o: o.learning_rate,
         "stale_epochs": lambda o: _stale_epochs(o.val_loss),
     }
-    clock = {
-        "epoch": step // steps,
-        "step": step,
-        "progress": step / len(step),
-        "epoch_progress": step % steps / steps,
-    }
-    values = clock[name] if name in clock else np.array([by_epoch[name](outcome) for outcome in outcomes])
+    given = clock(step, len(step), steps)
+    values = given[name] if name in given else np.array([by_epoch[name](outcome) for outcome in outcomes])
     finite = np.asarray(values, np.float64)[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else 0.0
 

@@ -19,7 +19,7 @@ _STANDARD: Final = ("collections", "math", "typing", "warnings", "operator")
 RULE: Final = '''class Champion:
     """The schedule, as the classes below take it."""
 
-    signals = frozenset("{signals}".split())
+    signals = {signals}
     {method} = staticmethod(learning_rate)
 '''
 
@@ -44,7 +44,7 @@ def document(
     served = link(roots)
     blocks = [*helpers.blocks, *(block for block in served.blocks if block not in helpers.blocks)]
     rule = RULE.format(
-        signals=" ".join(sorted(schedule.signals)),
+        signals=_signals(schedule),
         method="at" if dialect is PYTHON else "traced",
     )
     needed = {*helpers.imports, *served.imports, *imports, formula[2]}
@@ -121,6 +121,15 @@ def _harmless(line: str) -> str:
     """A line as it may stand in a docstring, whatever a document's provenance says."""
     printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
     return printable.replace("\\", "\\\\").replace('"""', "'''")
+
+
+def _signals(schedule: Schedule) -> str:
+    """The expression of the set of its signals, in lines of Python within a class."""
+    names = textwrap.wrap(" ".join(sorted(schedule.signals)), WIDTH - 44, break_on_hyphens=False)
+    if len(names) < 2:
+        return f'frozenset("{"".join(names)}".split())'
+    lines = [*(f'        "{line} "' for line in names[:-1]), f'        "{names[-1]}"']
+    return "\n".join(["frozenset((", *lines, "    ).split())"])
 
 
 def _spaced(blocks: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ or that the formula uses twice, gets a name and a line of its own.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -71,7 +72,7 @@ def code(expression: Expression, dialect: Dialect) -> Code:
 
     >>> from evolr.expression import parse
     >>> code(parse("0.5*(1 - progress)/loss"), PYTHON)
-    Code(parts=[], value='_div(0.5 * (1.0 - progress), loss)', functions=frozenset({'_div'}))
+    Code(parts=[], value='_quotient(0.5 * (1.0 - progress), loss)', functions=frozenset({'_quotient'}))
     """
     return _Writing(expression, dialect).code()
 
@@ -140,8 +141,8 @@ def _is_protected(operator: str, divisor: tuple[Token, ...]) -> bool:
     """Whether an operator is a division that has to look at its divisor first."""
     if operator not in ("div", "quotient"):
         return False
-    least = DIV_THRESHOLD if operator == "div" else 0.0
-    return not (len(divisor) == 1 and isinstance(divisor[0], float) and abs(divisor[0]) >= least and divisor[0] != 0)
+    least = DIV_THRESHOLD if operator == "div" else sys.float_info.min
+    return not (len(divisor) == 1 and isinstance(divisor[0], float) and abs(divisor[0]) >= least)
 
 
 def _infix(operator: str, arguments: list[tuple[str, int]]) -> tuple[str, int]:

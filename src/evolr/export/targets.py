@@ -11,8 +11,7 @@ from evolr.errors import ScheduleError, unknown_name
 from evolr.export.document import document
 from evolr.export.formula import JAX
 from evolr.export.linking import Import
-from evolr.expression import SIGNALS
-from evolr.loop import CLOCK
+from evolr.expression import CLOCK, SIGNALS
 from evolr.schedule import Schedule
 
 _ANY: Final = Import("typing", "Any", None)

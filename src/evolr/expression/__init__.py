@@ -1,11 +1,12 @@
 """What a schedule says: the expression language."""
 
 from evolr.expression.primitives import EXTENDED_SET, LANGUAGE_VERSION, ORIGINAL_SET, PRIMITIVES, UPGRADES, Primitive
-from evolr.expression.signals import CORE_SIGNALS, SIGNALS, Signal
+from evolr.expression.signals import CLOCK, CORE_SIGNALS, SIGNALS, Signal, clock
 from evolr.expression.text import ordinary_text, original_text, parse
 from evolr.expression.tree import Expression, Token, arity
 
 __all__ = [
+    "CLOCK",
     "CORE_SIGNALS",
     "EXTENDED_SET",
     "LANGUAGE_VERSION",
@@ -18,6 +19,7 @@ __all__ = [
     "Signal",
     "Token",
     "arity",
+    "clock",
     "ordinary_text",
     "original_text",
     "parse",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.errors import ScheduleError, shortened
+from evolr.expression import clock
 from evolr.loop import checked_horizon, follow
 from evolr.schedule import Schedule
 
@@ -44,16 +45,7 @@ def rates(
     if checked_horizon(total_steps, steps_per_epoch)[0] > MOST_STEPS:
         raise ScheduleError(f"a curve may have {MOST_STEPS:,} steps at most, got {total_steps:,}")
     step = np.arange(total_steps)
-    within = step % steps_per_epoch / steps_per_epoch
-    clock = {
-        "step": step,
-        "epoch": step // steps_per_epoch,
-        "progress": step / total_steps,
-        "epoch_progress": within,
-        "total_steps": total_steps,
-        "total_epochs": -(-total_steps // steps_per_epoch),
-    }
-    return np.broadcast_to(schedule(**clock), step.shape)
+    return np.broadcast_to(schedule(**clock(step, total_steps, steps_per_epoch)), step.shape)
 
 
 def curve_figure(

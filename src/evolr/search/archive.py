@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from evolr.expression import SIGNALS, Expression
+from evolr.expression import SIGNALS, Expression, clock
 from evolr.randomness import generator
 from evolr.search.individual import Evaluation, Individual
 
@@ -64,20 +64,16 @@ def _signal_bank() -> MappingProxyType[str, np.ndarray]:
         total = epochs * steps_per_epoch
         inner = np.unique(np.geomspace(1, total - 1, _BANK_POINTS - 1).round())
         step = np.concatenate([[0.0], inner])
-        progress = step / total
+        given = clock(step, np.full(len(step), total), steps_per_epoch)
+        progress = given["progress"]
         trend = first_loss * (last_loss / first_loss) ** progress
         points = {
-            "epoch": step // steps_per_epoch,
+            **given,
             "loss": trend * rng.lognormal(0.0, 0.2, len(step)),
             "val_loss": trend * rng.lognormal(0.1, 0.1, len(step)),
-            "progress": progress,
-            "step": step,
-            "epoch_progress": step % steps_per_epoch / steps_per_epoch,
             "lr": 0.01 * (1 - progress),
             "stale_epochs": step // steps_per_epoch % 4,
             "loss_ema": trend,
-            "total_steps": np.full(len(step), total),
-            "total_epochs": np.full(len(step), epochs),
         }
         for name, values in columns.items():
             values.append(points[name])

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from evolr.expression import SIGNALS
-from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD
+from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD, clock
 from evolr.training.interpreter import PackedSchedules, learning_rate
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Task, Tree
@@ -182,17 +182,12 @@ def _signals(run: Run, step: Any, steps: int) -> Any:
     """What a run shows its schedule before a step: (number of signals,), in the table's order."""
     taken = run.epoch * steps + step
     values = {
-        "epoch": run.epoch,
+        **clock(taken, run.epochs * steps, steps),
         "loss": run.loss,
         "val_loss": run.val_loss,
-        "progress": taken / (run.epochs * steps),
-        "step": taken,
-        "epoch_progress": step / steps,
         "lr": run.lr,
         "stale_epochs": run.stale_epochs,
         "loss_ema": run.loss_ema,
-        "total_steps": run.epochs * steps,
-        "total_epochs": run.epochs,
     }
     return jnp.stack([_float32(values[name]) for name in SIGNALS])
 
