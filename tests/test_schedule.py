@@ -1,3 +1,4 @@
+import functools
 import json
 from pathlib import Path
 
@@ -68,6 +69,11 @@ def changed(**changes):
         (b"\xff\xfe", "not a schedule document"),
         ("[" * 100_000, "not a schedule document"),
         ("0" * 2_000_000, "1,000,000 bytes"),
+        ('{"format": "\ud800"}', "not a schedule document"),
+        (changed(format="x" * 500_000), "format"),
+        (changed(**{"x" * 500_000: 1}), "unknown field"),
+        (changed(schema_version=10**4_000), "update evolr"),
+        (changed(**{"\x1b[31m": 1}), "unknown field"),
         (changed(format="other"), "format"),
         (changed(schema_version=2), "update evolr"),
         (changed(schema_version=0), "schema version 1"),
@@ -83,13 +89,34 @@ def changed(**changes):
     ],
 )
 def test_a_document_that_is_not_understood_is_refused(document, part):
-    with pytest.raises(ScheduleError, match=part):
+    with pytest.raises(ScheduleError, match=part) as caught:
         Schedule.from_json(document)
+    assert len(str(caught.value)) < 600
+    assert str(caught.value).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("provenance", "part"),
+    [
+        ({"a": object()}, "cannot be written as JSON"),
+        ({"a": "\ud800"}, "cannot be written as JSON"),
+        ({"a": functools.reduce(lambda inner, _: [inner], range(100_000), [])}, "cannot be written as JSON"),
+        ({"a": "x" * 1_000_000}, "1,000,000 bytes"),
+    ],
+)
+def test_a_provenance_that_no_document_could_give_back_is_refused(provenance, part):
+    with pytest.raises(ScheduleError, match=part):
+        schedule().to_json(provenance)
+
+
+def test_the_deepest_formula_that_is_read_has_a_document():
+    deep = schedule("sin(" * 200 + "epoch" + ")" * 200)
+    assert Schedule.from_json(deep.to_json()) == deep
 
 
 def test_a_formula_that_no_document_could_give_back_is_refused():
     deep = Expression(("sin",) * 400 + ("epoch",))
-    with pytest.raises(ScheduleError, match="200 levels"):
+    with pytest.raises(ScheduleError, match="201 levels"):
         Schedule(expression=deep).to_json()
 
 

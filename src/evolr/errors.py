@@ -73,7 +73,7 @@ class StudyLockedError(StudyError):
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that is not in a table: the nearest known name, or else all of them."""
-    names = sorted(known)
+    names = sorted(set(known))
     near = difflib.get_close_matches(name[:80], names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
     return f"unknown {kind} {shortened(name)!r}; {hint}"
@@ -92,11 +92,16 @@ def shortened(text: str, limit: int = 40) -> str:
     return text if len(text) <= limit else text[:limit] + "…"
 
 
+def printable(text: str) -> str:
+    """A text as it may stand in one line on a terminal: a space for each line break, escape and half of a character."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def _pointed(problem: str, text: str, column: int) -> str:
     """The problem, then the line of text around the column with a caret under it."""
     around = 30
     start, end = max(0, column - 1 - around), column - 1 + around
     before = ("…" if start else "") + text[start : column - 1]
     after = text[column - 1 : end] + ("…" if end < len(text) else "")
-    line = (before + after).replace("\n", " ").replace("\t", " ")
+    line = printable(before + after)
     return f"column {column}: {problem}\n  {line}\n  {' ' * len(before)}^"

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evolr.errors import ExpressionError, ScheduleError
+from evolr.errors import ExpressionError, ScheduleError, printable, shortened
 from evolr.expression import LANGUAGE_VERSION, Expression, clock, original_text, parse, scalar
 from evolr.expression.text import MAX_NESTING, MAX_NODES
 
@@ -28,6 +28,7 @@ LOG_LIMIT: Final = 80.0  # the log transform looks at no value beyond ±80: e^80
 GREATEST_LR: Final = 1e38  # within float32, in which networks train
 _FORMAT: Final = "evolr.schedule"
 _MAX_DOCUMENT: Final = 1_000_000  # bytes
+_TOO_LONG: Final = f"a schedule document has {_MAX_DOCUMENT:,} bytes at most"
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,11 +135,12 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def to_json(self, provenance: Mapping[str, Any] | None = None) -> bytes:
         """The schedule as a document that `from_json` reads back to the same bits.
 
-        Raises ScheduleError for a formula beyond what a text may hold (expression/text.py).
+        Raises ScheduleError for a formula beyond what a text may hold (expression/text.py), and for a provenance that is
+        no JSON or does not fit into a document.
         """
-        if self.expression.size > MAX_NODES or self.expression.depth > MAX_NESTING:
+        if self.expression.size > MAX_NODES or self.expression.depth > MAX_NESTING + 1:
             raise ScheduleError(
-                f"a schedule document holds formulas of at most {MAX_NODES} nodes and {MAX_NESTING} levels, "
+                f"a schedule document holds formulas of at most {MAX_NODES} nodes and {MAX_NESTING + 1} levels, "
                 f"got {self.expression.size} and {self.expression.depth}"
             )
         document = _Document(
@@ -152,7 +154,13 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             reference_lr=self.reference_lr,
             provenance=dict(provenance or {}),
         )
-        return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+        try:
+            written = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ScheduleError(f"the provenance cannot be written as JSON: {error}") from error
+        if len(written) > _MAX_DOCUMENT:
+            raise ScheduleError(f"{_TOO_LONG}; with this provenance it would have {len(written):,}")
+        return written
 
     @staticmethod
     def load(path: Path | str) -> Schedule:
@@ -218,20 +226,20 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 def _read(document: bytes | str) -> _Document:
     if len(document) > _MAX_DOCUMENT:
-        raise ScheduleError(f"a schedule document has {_MAX_DOCUMENT:,} bytes at most, got {len(document):,}")
+        raise ScheduleError(f"{_TOO_LONG}, got {len(document):,}")
     try:
         version = msgspec.json.decode(document, type=_Version)
         if version.format != _FORMAT:
-            raise ScheduleError(f"expected a document of format {_FORMAT!r}, got {version.format!r}")
+            raise ScheduleError(f"expected a document of format {_FORMAT!r}, got {shortened(version.format)!r}")
         if version.schema_version != SCHEMA_VERSION:
             raise ScheduleError(_wrong_version("schema version", SCHEMA_VERSION, version.schema_version))
         if version.language_version > LANGUAGE_VERSION or version.language_version < 1:
             raise ScheduleError(_wrong_version("language version", LANGUAGE_VERSION, version.language_version))
         return msgspec.json.decode(document, type=_Document)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ScheduleError(f"not a schedule document: {error}") from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # what is no text of Unicode among them
+        raise ScheduleError(f"not a schedule document: {printable(shortened(str(error), 200))}") from error
 
 
 def _wrong_version(what: str, known: int, got: int) -> str:
     advice = "; a newer evolr wrote it: update evolr to read it" if got > known else ""
-    return f"this evolr knows {what} {known}, the document has {got}{advice}"
+    return f"this evolr knows {what} {known}, the document has {shortened(str(got))}{advice}"
