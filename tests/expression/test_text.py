@@ -124,6 +124,8 @@ def test_the_published_winner_round_trips_to_the_letter():
         ("step % 7*2", ("mul", "mod", "step", 7.0, 2.0)),
         ("abs(loss)", ("abs", "loss")),
         ("math.sqrt(2)", ("sqrt", 2.0)),
+        ("torch.div(1, loss)", ("quotient", 1.0, "loss")),  # not the first experiment's `div`
+        ("np.remainder(step, 7)", ("mod", "step", 7.0)),
         ("np.maximum(epoch, 2)", ("max", "epoch", 2.0)),
         ("torch.clamp(loss, 0, 1)", ("min", "max", "loss", 0.0, 1.0)),
         ("math.pi + np.e", ("add", 3.141592653589793, 2.718281828459045)),
@@ -211,6 +213,7 @@ def test_ordinary_notation_has_no_bracket_too_many(text, written):
         ("min(1)", 1, "takes at least 2 argument(s), got 1"),
         ("round(loss, 2)", 1, "takes 1 argument(s), got 2"),
         ("np.interp(epoch, 1, 2)", 1, "a sum or a min of lines"),
+        ("math.remainder(step, 7)", 1, "write a - b*round(a/b), or a % b"),
         ("[1, 2]", 1, "lists are not in the language"),
         ("True", 1, "write 1 for True"),
         ("@epoch", 1, "got '@'"),
@@ -249,6 +252,14 @@ def test_input_beyond_the_bounds_is_refused_and_the_message_stays_short(text, pa
         parse(text)
     assert part in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_a_message_holds_nothing_that_a_terminal_would_act_on():
+    with pytest.raises(ExpressionError) as caught:
+        parse("1 +\x1b[31m\r\n\t2\udcff")
+    problem, line, caret = str(caught.value).split("\n")
+    assert (problem + line).isprintable()
+    assert caret.index("^") == line.index("[31m") - 1
 
 
 def test_what_is_just_within_the_bounds_is_read():

@@ -74,6 +74,10 @@ ALIASES: Final[Mapping[str, str]] = MappingProxyType(
 """Other names of functions."""
 
 
+PREFIXED: Final[Mapping[str, str]] = MappingProxyType({"div": "quotient"})
+"""What a function with its module's prefix is called here, where the name alone means another: torch.div."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sugar:
     """A function that is written with others. pattern: tokens in prefix order; a number is the place of an argument."""

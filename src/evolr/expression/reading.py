@@ -19,6 +19,7 @@ from evolr.expression.notation import (
     NOT,
     POWER,
     PRECEDENCE,
+    PREFIXED,
     PREFIXES,
     SIGN,
     SIGNS,
@@ -163,10 +164,13 @@ class Reading:
     def _function(self, written: str, column: int) -> tuple[str, bool]:
         """The function that a name in a call stands for, and whether its module stands before it."""
         name = self._without_prefix(written, column)
-        name = ALIASES.get(name, name)
+        if written == "math.remainder":
+            raise self._error("math.remainder goes to the nearest multiple: write a - b*round(a/b), or a % b", column)
+        is_prefixed = "." in written
+        name = (PREFIXED.get(name) if is_prefixed else None) or ALIASES.get(name, name)
         name = self.renamed.get(name, name)
         if name in PRIMITIVES or name in SUGAR:
-            return name, "." in written
+            return name, is_prefixed
         if name in ("if", "else", "and", "or"):
             raise self._error(f"expected a number, a signal or a function before {name!r}", column)
         if name in SIGNALS or name in self.constants:
