@@ -83,3 +83,12 @@ def test_no_formula_is_taken_for_a_family():
 def test_a_learning_rate_is_never_minus_zero():
     rates = read_schedule("-1*epoch")(epoch=np.array([0.0, 1.0]))
     assert not np.signbit(rates).any()
+
+
+@pytest.mark.parametrize(
+    "text", ["-cosine", "cosine*", "(linear)", "-(REX)", "exponential**", "!constant", "linear" + " " * 100 + "+ 1", ""]
+)
+def test_a_familys_name_with_more_about_it_is_no_family(text):
+    assert family_named(text) is None
+    with pytest.raises(ExpressionError):
+        read_schedule(text)

@@ -59,8 +59,11 @@ def read_schedule(text: str, options: FormulaOptions = NO_OPTIONS) -> Schedule:
 
 
 def family_named(text: str) -> Family | None:
-    """The standard family of a name, however it is spaced: one-cycle, one_cycle, OneCycle."""
-    return _BY_LETTERS.get(_letters(text))
+    """The standard family of a name, however it is spaced: one-cycle, one_cycle, OneCycle.
+
+    None for a name with more about it, such as a sign before it: that would be a formula of families.
+    """
+    return _BY_LETTERS.get(_letters(text)) if _NAME.fullmatch(text) else None
 
 
 def _families_in(text: str) -> str:
@@ -72,7 +75,8 @@ def _families_in(text: str) -> str:
 
 
 def _letters(name: str) -> str:
-    return "".join(character for character in name[:100].lower() if character.isalnum())
+    return "".join(character for character in name.lower() if character.isalnum())
 
 
+_NAME: Final = re.compile(r"\s*[^\W\d_](?:[\w\s()+−-]{0,60}[\w)])?\s*")  # such as WSD (1 − sqrt)
 _BY_LETTERS: Final = {_letters(name): family for name, family in FAMILIES.items()}
