@@ -35,11 +35,11 @@ sys.path.insert(0, str(ROOT))
 
 from evolr.expression import LANGUAGE_VERSION, Expression
 from tests.fuzzing import documents, python_values, texts
-from tests.fuzzing.checks import Checked, Finding, check_document, check_export, check_text, points
+from tests.fuzzing.checks import Checked, Finding, check_document, check_export, check_text, extremes, points
 
 RESULTS = ROOT / "benchmarks" / "results" / "fuzz.json"
 CHUNK = 1_000
-POINTS = 4
+POINTS, EXTREMES = 3, 2
 ONE_IN = 100  # of the texts that are read, for the checks that cost milliseconds
 KINDS = 40  # of refusals, in the document
 KEPT = 200  # findings of a kind
@@ -80,11 +80,11 @@ class Tally:
 def _texts(seed: str, count: int, write: Callable[[Random], str]) -> Tally:
     """A chunk of texts; those of one chunk are compared at the same points."""
     rng, tally = Random(seed), Tally()
-    at = points(rng, POINTS)
+    at, beyond = points(rng, POINTS), extremes(rng, EXTREMES)
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(count):
             text = write(rng)
-            checked = check_text(text, at)
+            checked = check_text(text, at, beyond)
             tally.take(checked, text)
             if checked.expression is not None and rng.randrange(ONE_IN) == 0:
                 tally.exported += 1

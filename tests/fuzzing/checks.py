@@ -14,9 +14,11 @@ from random import Random
 
 import numpy as np
 
+from evolr.advice import advice, made_up_trace
 from evolr.errors import EvolrError, ExpressionError
 from evolr.export.targets import source
 from evolr.expression import SIGNALS, Expression, ordinary_text, original_text, parse, scalar
+from evolr.formula import family_named, read_schedule
 from evolr.schedule import Schedule
 from tests.fuzzing import python_values
 from tests.fuzzing.rounding import DOUBLE, bounded
@@ -25,6 +27,7 @@ SECONDS = 1.0  # of processor time, that a text or a document may take with all 
 LONGEST_MESSAGE = 600  # characters
 RELATIVE = 1e-9
 
+_TRACE = made_up_trace(3, 7)
 _WHOLE = frozenset({"epoch", "step", "stale_epochs", "total_steps", "total_epochs"})
 
 
@@ -70,22 +73,35 @@ def points(rng: Random, count: int) -> list[dict[str, float]]:
     return found
 
 
-def check_text(text: str, at: Sequence[Mapping[str, float]]) -> Checked:
-    """Everything that must hold of one text; its values are compared at some points."""
+def extremes(rng: Random, count: int) -> list[dict[str, float]]:
+    """Values of all signals that no training should show, and some may."""
+    values = (0.0, -0.0, 1.0, -1.0, 0.5, 1e16, 1e308, -1e308, 5e-324, math.inf, -math.inf, math.nan)
+    return [{name: rng.choice(values) for name in SIGNALS} for _ in range(count)]
+
+
+def check_text(text: str, at: Sequence[Mapping[str, float]], beyond: Sequence[Mapping[str, float]] = ()) -> Checked:
+    """Everything that must hold of one text; its values are compared at some points.
+
+    beyond: points at which Python's own values are not asked for.
+    """
     checked = Checked()
     begin = time.thread_time()
     try:
         checked.expression = parse(text)
     except ExpressionError as error:
         checked.outcome = kind(error.problem)
-        checked.findings += _message_findings(error, text)
+        checked.findings += _message_findings(error, text) + _as_a_person_gives_it(text)
     except Exception as error:
         checked.outcome = "an exception"
         checked.findings.append(Finding("an exception outside evolr's tree", repr(text), repr(error)))
     else:
         checked.outcome = "read"
+        if family_named(text):
+            checked.findings.append(Finding("a formula is taken for a family", repr(text), ""))
         try:
-            checked.findings += _round_trip(checked.expression, text) + _values(checked.expression, text, at)
+            checked.findings += _round_trip(checked.expression, text) + _values(
+                checked.expression, text, [*at, *beyond]
+            )
         except Exception as error:
             checked.findings.append(Finding("a formula that is read raises", repr(text), repr(error)))
     checked.seconds = time.thread_time() - begin
@@ -109,6 +125,18 @@ def _message_findings(error: ExpressionError, text: str) -> list[Finding]:
     if len(str(error)) > LONGEST_MESSAGE:
         found.append(Finding("a long message", repr(text), f"{len(str(error))} characters"))
     return found
+
+
+def _as_a_person_gives_it(text: str) -> list[Finding]:
+    """A text that is no formula is refused where a person gives it, too, if it is no family's name."""
+    try:
+        read_schedule(text)
+    except ExpressionError as error:
+        return _message_findings(error, text)
+    except Exception as error:
+        return [Finding("an exception outside evolr's tree", repr(text), repr(error))]
+    is_name = text.strip()[:1].isalpha() and not set(text) & set("*/%^<>=!,.·×÷")
+    return [] if is_name else [Finding("a family is read of what is not its name", repr(text), "")]
 
 
 def _round_trip(expression: Expression, text: str) -> list[Finding]:
@@ -200,11 +228,12 @@ def check_document(document: bytes | str) -> Checked:
 
 
 def check_export(expression: Expression, at: Sequence[Mapping[str, float]], folder: Path) -> list[Finding]:
-    """The exported Python file runs and says the same learning rates; the one for JAX is Python."""
+    """The exported Python file runs and says the same learning rates; the one for JAX is Python; advice can be given."""
     schedule, written = Schedule(expression=expression), original_text(expression)
     path = folder / "exported.py"
     try:
         ast.parse(source(schedule, "optax"))
+        advice(schedule, _TRACE)
         path.write_text(source(schedule, "python"), encoding="utf-8")
         learning_rate = runpy.run_path(str(path))["learning_rate"]
         for point in at:

@@ -17,7 +17,7 @@ from tests.fuzzing import checks, documents, python_values, texts
 from tests.fuzzing.rounding import DOUBLE, SINGLE, bounded
 from tests.fuzzing.single import check_single
 
-AT = checks.points(Random("points"), 3)
+AT, BEYOND = checks.points(Random("points"), 3), checks.extremes(Random("extremes"), 2)
 
 
 def found(*checked):
@@ -26,7 +26,7 @@ def found(*checked):
 
 def test_mutated_texts_are_read_exactly_or_refused(tmp_path):
     rng = Random("texts")
-    checked = [checks.check_text(texts.text(rng), AT) for _ in range(2_000)]
+    checked = [checks.check_text(texts.text(rng), AT, BEYOND) for _ in range(2_000)]
     assert found(*checked) == []
     read = [each.expression for each in checked if each.expression is not None]
     assert 500 < len(read) < 1_500
@@ -225,3 +225,11 @@ def test_a_text_that_is_no_python_is_left_to_evolr():
         with pytest.raises(python_values.NotPythonError):
             python_values.value(python_values.tree(text), {})
     assert isinstance(python_values.tree("1 + 1"), ast.BinOp)
+
+
+def test_a_family_read_of_a_formula_is_found(monkeypatch):
+    assert kinds("-cosine") == kinds("epoch") == kinds("cosine") == set()
+    monkeypatch.setattr(checks, "read_schedule", lambda text: None)
+    monkeypatch.setattr(checks, "family_named", lambda text: text)
+    assert kinds("-cosine") == {"a family is read of what is not its name"}
+    assert kinds("epoch") == {"a formula is taken for a family"}
