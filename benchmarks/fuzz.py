@@ -51,7 +51,8 @@ class Tally:
 
     count: int = 0
     read: int = 0
-    compared_with_python: int = 0
+    python_formulas: int = 0
+    python_values: int = 0
     exported: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     slowest: tuple[float, str] = (0.0, "")
@@ -62,14 +63,16 @@ class Tally:
         self.count += 1
         self.read += checked.outcome == "read"
         self.outcomes[checked.outcome] += 1
-        self.compared_with_python += checked.compared
+        self.python_formulas += checked.compared > 0
+        self.python_values += checked.compared
         self.slowest = max(self.slowest, (checked.seconds, repr(of)[:1_000]))
         self.findings += checked.findings
 
     def add(self, other: Tally) -> None:
         self.count += other.count
         self.read += other.read
-        self.compared_with_python += other.compared_with_python
+        self.python_formulas += other.python_formulas
+        self.python_values += other.python_values
         self.exported += other.exported
         self.outcomes += other.outcomes
         self.slowest = max(self.slowest, other.slowest)
@@ -148,7 +151,8 @@ def summary(kind: str, tally: Tally) -> dict[str, Any]:
         "slowest": {"processor_seconds": round(tally.slowest[0], 4), "of": tally.slowest[1]},
     }
     if kind != "documents":
-        numbers |= {"values_compared_with_python": tally.compared_with_python, "exports_run": tally.exported}
+        python = {"formulas": tally.python_formulas, "values": tally.python_values}
+        numbers |= {"compared_with_python": python, "exports_run": tally.exported}
     return numbers
 
 
@@ -197,7 +201,10 @@ def main() -> int:
         "workers": given.workers,
         "seconds": round(time.perf_counter() - begin, 1),
         **{kind: summary(kind, tally) for kind, tally in tallies.items()},
-        "values_compared_with_python": sum(tally.compared_with_python for tally in tallies.values()),
+        "compared_with_python": {
+            "formulas": sum(tally.python_formulas for tally in tallies.values()),
+            "values": sum(tally.python_values for tally in tallies.values()),
+        },
         "float32": {"formulas": len(sampled), "values_compared": compared},
         "findings_by_kind": dict(kinds),
         "findings": [asdict(finding) for finding in kept],
