@@ -4,6 +4,10 @@ from pathlib import Path
 
 import equinox as eqx
 import numpy as np
+import pytest
+
+from evolr.expression import PRIMITIVES, SIGNALS, parse
+from evolr.expression.notation import SUGAR
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -20,3 +24,21 @@ def test_the_problem_of_the_documentation_and_its_equinox_model_can_be_trained()
     names["problem"] = None
     exec(problem[problem.index("def loss") :], names)  # noqa: S102
     assert isinstance(names["problem"].task("test").initial(0), eqx.nn.MLP)
+
+
+LANGUAGE = (DOCS / "language.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [*PRIMITIVES, *SIGNALS, *SUGAR])
+def test_the_language_page_says_each_function_and_signal_as_the_code_does(name):
+    meaning = (PRIMITIVES.get(name) or SIGNALS.get(name) or SUGAR[name]).meaning.replace("|", r"\|")
+    rows = [line for line in LANGUAGE.splitlines() if line.startswith(f"| `{name}` |")]
+    assert any(meaning in row for row in rows), f"docs/language.md has no row of {name}: {meaning}"
+
+
+def test_the_formulas_of_the_language_page_are_read():
+    block = LANGUAGE.split("```\n")[1]
+    formulas = [line.split("   ")[0] for line in block.splitlines()]
+    assert len(formulas) == 7
+    for formula in formulas:
+        parse(formula)
