@@ -50,7 +50,8 @@ class Interruption:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # otherwise it was none of Python's, which Python cannot put back
+                signal.signal(number, handler)
 
     def reason(self) -> str | None:
         return None if self._signal is None else "interrupted"

@@ -7,7 +7,8 @@ trained from the round's seeds, so that contenders meet the same luck and the tr
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -71,24 +72,24 @@ class FamilyTuner:
     def __init__(self, family: Family) -> None:
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.name = family.name
         self._family = family
         self._distributions = {c.name: _distribution(c) for c in family.constants}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with _optuna_quiet():
             sampler = optuna.samplers.TPESampler(seed=seed_from(_PURPOSE, family.name), multivariate=True)
-        self._study: Any = optuna.create_study(direction="maximize", sampler=sampler)
-        self._study.enqueue_trial({c.name: c.default for c in family.constants})
+            self._study: Any = optuna.create_study(direction="maximize", sampler=sampler)
+            self._study.enqueue_trial({c.name: c.default for c in family.constants})
         self._asked: list[Any] = []
 
     def ask(self, count: int) -> list[tuple[Schedule, dict[str, float]]]:
-        self._asked = [self._study.ask(self._distributions) for _ in range(count)]
+        with _optuna_quiet():
+            self._asked = [self._study.ask(self._distributions) for _ in range(count)]
         return [(self._family.schedule(**trial.params), dict(trial.params)) for trial in self._asked]
 
     def tell(self, fitness: Sequence[float]) -> None:
-        for trial, value in zip(self._asked, fitness, strict=True):
-            self._study.tell(trial, value)
+        with _optuna_quiet():
+            for trial, value in zip(self._asked, fitness, strict=True):
+                self._study.tell(trial, value)
 
 
 class RandomSearch:
@@ -157,6 +158,21 @@ def best_of(candidates: Sequence[Candidate], count: int, metric: Metric) -> list
     for candidate in ranked:
         different.setdefault(candidate.schedule, candidate)
     return list(different.values())[:count]
+
+
+@contextmanager
+def _optuna_quiet() -> Generator[None]:
+    """Optuna tells nothing below an error meanwhile; its verbosity, which is the program's to set, is put back after."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(before, optuna.logging.ERROR))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _distribution(constant: Any) -> Any:
