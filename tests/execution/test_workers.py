@@ -241,6 +241,15 @@ def test_a_worker_in_the_middle_of_a_trial_ends_with_its_program(tmp_path, end):
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
+def test_the_test_of_ctrl_c_passes_in_the_background_of_a_script_too():
+    """There Ctrl-C is ignored, by every process that is started too; see conftest.py."""
+    test = f"{__file__}::{test_a_worker_in_the_middle_of_a_trial_ends_with_its_program.__name__}[Ctrl-C]"
+    command = f"trap '' INT; exec {sys.executable} -m pytest -p no:cacheprovider --timeout 60 {test}"
+    done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
 def test_an_idle_worker_ends_with_its_program_whatever_the_function_left_running(tmp_path):
     note = tmp_path / "child"
     script = tmp_path / "abandoned.py"
