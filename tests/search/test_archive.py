@@ -1,9 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 
 from evolr.expression import parse
-from evolr.search.archive import KnownEvaluations, champion, fingerprint, hall_of_fame
+from evolr.search.archive import KnownEvaluations, champion, fingerprint, hall_of_fame, knee
 from evolr.search.individual import Evaluation, Individual, Place
 
 
@@ -68,3 +69,36 @@ def test_the_hall_of_fame_rises_with_size():
     kept = [evaluation("1", 0.2), evaluation("loss + 1", 0.5), evaluation("loss + epoch + 1", 0.6)]
     dropped = [evaluation("2", 0.1), evaluation("exp(1)", 0.2), evaluation("loss*epoch*2*3", 0.6)]
     assert hall_of_fame([*dropped, *kept]) == kept
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fitness", "place"),
+    [
+        ([1, 3, 30], [0.5, 0.69, 0.70], 1),  # where size buys little
+        ([1, 3, 60], [0.10, 0.36, 0.66], 2),  # 0.36 is above the line, and below half-way
+        ([1, 2, 40, 60], [0.0, 0.25, 0.45, 0.5], 1),  # exactly half-way up is enough
+        ([1, 2, 40, 60], [0.0, 0.249, 0.45, 0.5], 2),
+        ([1, 5, 9], [-2.3, -2.2, -0.4], 2),  # losses: chance, a little better, good
+        ([3, 5, 9], [0.5, 0.5, 0.5], 0),
+        ([1, 3, 5, 7], [-math.inf, 0.1, 0.6, 0.61], 2),
+        ([1, 3, 5], [0.1, 0.2, -math.inf], 1),  # two that finished are no choice
+        ([4], [0.3], 0),
+        ([4, 5], [-math.inf, -math.inf], 1),
+    ],
+)
+def test_the_knee_is_at_least_half_way_up(sizes, fitness, place):
+    assert knee(sizes, fitness) == place
+
+
+def test_no_formula_at_the_level_of_chance_is_a_knee_on_any_front():
+    rng = np.random.default_rng(0)
+    for _ in range(2_000):
+        count = rng.integers(3, 9)
+        sizes = np.sort(rng.choice(np.arange(1, 60), count, replace=False)).tolist()
+        fitness = np.sort(rng.lognormal(0, 2, count)).tolist()
+        assert fitness[knee(sizes, fitness)] >= (fitness[0] + fitness[-1]) / 2 * (1 - 1e-12)
+
+
+def test_an_empty_front_has_no_knee():
+    with pytest.raises(ValueError, match="empty front"):
+        knee([], [])

@@ -16,6 +16,7 @@ from evolr.search.individual import Evaluation, Individual
 _BANK_POINTS = 24  # of each training at most
 _BANK_TRAININGS = ((10, 40, 2.3, 0.9), (30, 40, 2.3, 0.2), (10, 30, 11.0, 0.015), (100, 400, 0.7, 5.0))
 _FINGERPRINT_DIGITS = 10
+_KNEE_HEIGHT = 0.5  # the least height of a knee, where the front's worst is 0 and its best is 1
 
 
 class KnownEvaluations:
@@ -95,21 +96,24 @@ def hall_of_fame(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
 
 
 def knee(sizes: Sequence[int], fitness: Sequence[float]) -> int:
-    """The place on a front, by size, that is furthest above the line from its smallest to its fittest: beyond it, size buys
-    little. The last one of a front of fewer than three.
+    """The place on a front, by size, beyond which size buys little: of those at least half-way up from its worst to its
+    best, the one that is furthest above the line from its smallest to its fittest. The last finite one of a front of
+    fewer than three.
 
+    Half-way up, since a tiny formula no better than chance may be far above that line too.
     Raises ValueError for an empty front.
     """
     if not sizes:
         raise ValueError("an empty front has no knee")
     finite = [place for place, value in enumerate(fitness) if np.isfinite(value)]
     if len(finite) < 3:
-        return len(sizes) - 1
+        return finite[-1] if finite else len(sizes) - 1
     x, y = (np.array([values[place] for place in finite], np.float64) for values in (sizes, fitness))
-    gained = y.max() - y[0]
+    gained = y.max() - y.min()
     if gained <= 0:
         return finite[0]
-    above = (y - y[0]) / gained - (x - x[0]) / (x[-1] - x[0])
+    height = (y - y.min()) / gained
+    above = np.where(height >= _KNEE_HEIGHT, height - (x - x[0]) / (x[-1] - x[0]), -np.inf)
     return finite[int(above.argmax())]
 
 
