@@ -58,7 +58,7 @@ def test_asking_and_telling():
 def test_a_jax_model_of_ones_own(name, tmp_path):
     said = output_of(name, "--quick", "--output", str(tmp_path / "run"))
     assert "cosine" in said
-    assert "minus evolved" in said
+    assert "evolved minus" in said
     assert (tmp_path / "run" / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert evolr.Schedule.load(tmp_path / "run" / "champion.json")
 

@@ -179,7 +179,7 @@ def test_too_few_seeds_are_said_to_be_too_few():
     """22 contenders: Holm leaves the least of the p-values of 9 pairs, 1/256, above 0.05."""
     (few,) = verdict(proven("0.3", seeds=9))
     assert few.startswith("Nothing can be said: with 9 seeds")
-    assert "22 contenders need 10" in few
+    assert "22 contenders need 10 seeds" in few
     assert not any("no difference" in sentence for sentence in verdict(proven("0.3", seeds=10)))
 
 
@@ -260,15 +260,16 @@ def paired_as(result, name, **changes):
 def test_the_claim_names_the_strictest_level_that_all_its_p_values_are_below():
     result = proven("0.3")
     everyone = [e.name for e in result.entries[1:]]
-    won = paired_as(result, everyone, direction=-1, p_value=0.00099)
+    won = paired_as(result, everyone, direction=1, p_value=0.00099)
     assert f"beats all {len(everyone)} contenders at p < 0.001." in verdict(won)[0]
     assert "at p < 0.01." in verdict(paired_as(won, ["cosine"], p_value=0.001))[0]
     assert "at p < 0.05." in verdict(paired_as(won, ["cosine"], p_value=0.01))[0]
     tie = verdict(paired_as(won, ["cosine"], p_value=0.05))[0]
     assert (
-        f"beats {len(everyone) - 1} of {len(everyone)} contenders at p < 0.001; not distinguishable from cosine." in tie
+        f"beats {len(everyone) - 1} of {len(everyone)} contenders at p < 0.001; it is not distinguishable from cosine."
+        in tie
     )
-    lost = verdict(paired_as(result, everyone, direction=1, p_value=0.04))[0]
+    lost = verdict(paired_as(result, everyone, direction=-1, p_value=0.04))[0]
     assert f"beats none of {len(everyone)} contenders; it is worse than all {len(everyone)} at p < 0.05" in lost
 
 

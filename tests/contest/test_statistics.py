@@ -15,9 +15,9 @@ def test_a_diverged_run_is_worse_than_any_that_finished():
     """Judged by its survivors alone it would win."""
     champion = np.array([0.70, 0.70, NAN, NAN, NAN, NAN, NAN, NAN])
     contender = np.array([0.5] * 7 + [NAN])
-    assert np.sign(gains(contender, champion, ACCURACY)).tolist() == [-1, -1, 1, 1, 1, 1, 1, 0]
-    assert np.sign(gains(contender, champion, LOSS)).tolist() == [1, 1, 1, 1, 1, 1, 1, 0]
-    won = gains(contender, champion, ACCURACY)
+    assert np.sign(gains(champion, contender, ACCURACY)).tolist() == [1, 1, -1, -1, -1, -1, -1, 0]
+    assert np.sign(gains(champion, contender, LOSS)).tolist() == [-1, -1, -1, -1, -1, -1, -1, 0]
+    won = gains(champion, contender, ACCURACY)
     assert min(abs(won[2:7])) > max(abs(won[:2]))
 
 
@@ -54,12 +54,15 @@ def test_holms_correction():
 def test_the_effect_size_and_the_probability_of_improvement_speak_for_the_champion():
     champion = np.array([0.70, 0.72, 0.74, 0.71])
     contender = np.array([0.69, 0.72, 0.70, 0.72])
-    pairs = paired(contender, champion, ACCURACY)
+    pairs = paired(champion, contender, ACCURACY)
     differences = champion - contender
     assert pairs.effect_size == pytest.approx(differences.mean() / differences.std(ddof=1))
     assert pairs.improvement == 2.5 / 4
-    assert pairs.direction == -1
-    lower = paired(contender, champion, LOSS)
+    assert pairs.direction == 1
+    assert pairs.difference == pytest.approx(differences.mean())
+    assert pairs.low < pairs.difference < pairs.high
+    lower = paired(champion, contender, LOSS)
+    assert (lower.difference, lower.low, lower.high) == (pairs.difference, pairs.low, pairs.high)
     assert lower.effect_size == pytest.approx(-pairs.effect_size)
     assert lower.improvement == 1.5 / 4
     assert paired(champion, champion, ACCURACY).effect_size is None
@@ -68,10 +71,10 @@ def test_the_effect_size_and_the_probability_of_improvement_speak_for_the_champi
 @pytest.mark.parametrize(
     ("p_value", "direction", "relation"),
     [
-        (None, 1, "with too few seeds to be told from"),
+        (None, 1, "untested against"),
         (0.05, 1, "not distinguishable from"),
-        (0.0499, 1, "worse than"),
-        (0.0499, -1, "better than"),
+        (0.0499, -1, "worse than"),
+        (0.0499, 1, "better than"),
         (0.0499, 0, "not distinguishable from"),
         (1.0, -1, "not distinguishable from"),
     ],
@@ -88,11 +91,11 @@ def test_many_narrow_wins_do_not_outweigh_a_few_wide_losses():
     rng = np.random.default_rng(0)
     champion = np.full(32, 0.6)
     contender = champion + np.concatenate([-rng.uniform(0.001, 0.002, 17), rng.uniform(0.01, 0.05, 15)])
-    pairs = paired(contender, champion, ACCURACY)
+    pairs = paired(champion, contender, ACCURACY)
     assert pairs.p_value < 0.05
     assert pairs.relation == "worse than"
     champion[17:] = NAN  # and where the champion diverges it has lost too
-    assert paired(np.full(32, 0.599), champion, ACCURACY).direction == 1
+    assert paired(champion, np.full(32, 0.599), ACCURACY).direction == -1
 
 
 def test_where_ranks_and_mean_disagree_nothing_is_said():
@@ -100,7 +103,7 @@ def test_where_ranks_and_mean_disagree_nothing_is_said():
     contender = champion + np.array(
         [-0.011, -0.012, -0.013, -0.014, -0.015, -0.016, -0.017, -0.018, -0.019, -0.02, 0.1, 0.2]
     )
-    assert paired(contender, champion, ACCURACY).direction == 0
+    assert paired(champion, contender, ACCURACY).direction == 0
 
 
 # --- by simulation ------------------------------------------------------------------------------------------------------
@@ -127,7 +130,7 @@ def claims(rng, advantage, noise=0.007, contests=1_000):
         scores = luck + rng.normal(0.0, noise, (CONTENDERS + 1, SEEDS))
         scores[0] += advantage
         scores = np.round(scores, 4)
-        relations = [pairs.relation for pairs in corrected([paired(own, scores[0], ACCURACY) for own in scores[1:]])]
+        relations = [pairs.relation for pairs in corrected([paired(scores[0], own, ACCURACY) for own in scores[1:]])]
         said[contest] = relations.count("better than"), relations.count("worse than")
     return said
 
@@ -156,5 +159,5 @@ def test_with_a_known_difference_the_power_is_as_reported():
 def test_corrected_pairs_carry_holms_p_values():
     rng = np.random.default_rng(4)
     champion = rng.normal(0.6, 0.01, 16)
-    raw = [paired(champion + rng.normal(shift, 0.01, 16), champion, ACCURACY) for shift in (0.0, 0.01, 0.02)]
+    raw = [paired(champion, champion + rng.normal(shift, 0.01, 16), ACCURACY) for shift in (0.0, 0.01, 0.02)]
     assert [pairs.p_value for pairs in corrected(raw)] == holm([pairs.p_value for pairs in raw])

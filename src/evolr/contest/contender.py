@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ class Contender:
     """A schedule's part in a comparison; s seeds, e epochs.
 
     scores: (s,) final scores, NaN where diverged. mean, low, high: of the runs that finished, with the bootstrap
-    interval, None of fewer than two. pairs: against the champion, None for itself; Holm-corrected over the baselines.
+    interval, None of fewer than two. pairs: the champion against it, None for the champion itself; Holm-corrected over the contenders.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Contender:
             "transform": self.schedule.transform,
             "mean": number(self.mean),
             "interval": [number(self.low), number(self.high)],
-            "pairs": None if self.pairs is None else asdict(self.pairs),
+            "pairs": None if self.pairs is None else self.pairs.document(),
             "diverged": self.diverged,
             "scores": [number(float(score)) for score in self.scores],
             **{name: _rows(self.curves(name)) for name in ("train_loss", "val_loss", "val_score", "learning_rate")},
@@ -60,7 +60,7 @@ def contender(
 ) -> Contender:
     """The contender of some outcomes, its pairs not corrected yet; champion: None for the champion itself."""
     scores = np.array([outcome.score for outcome in outcomes])
-    pairs = None if champion is None else paired(scores, champion.scores, metric)
+    pairs = None if champion is None else paired(champion.scores, scores, metric)
     return Contender(name, schedule, outcomes, scores, *mean_interval(scores), pairs)
 
 

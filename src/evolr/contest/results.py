@@ -19,7 +19,7 @@ from evolr.problems import Pool
 from evolr.schedule import Schedule
 
 EVOLVED: Final = "evolved"
-FROZEN: Final = "evolved, frozen"
+FROZEN: Final = "evolved (frozen)"  # no comma: it stands in lists of names
 _QUICK_RUNS: Final = 32
 _QUICK_CANDIDATES: Final = 12
 _VERSIONS: Final = ("jax", "optax", "optuna", "numpy", "scipy")

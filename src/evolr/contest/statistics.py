@@ -22,17 +22,17 @@ SIGNIFICANCE: Final = 0.05
 LEAST_PAIRS: Final = 6  # below it, the two-sided test could not reach 0.05 whatever the scores
 _RESAMPLES = 10_000
 
-Relation = Literal["better than", "worse than", "not distinguishable from", "with too few seeds to be told from"]
+Relation = Literal["better than", "worse than", "not distinguishable from", "untested against"]
 """What a champion is to a contender."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """A contender's scores against the champion's, seed by seed.
+    """The champion's scores against a contender's, seed by seed.
 
-    difference, low, high: mean of contender − champion, in the metric's own direction, where both finished, with its
+    difference, low, high: mean of champion − contender, in the metric's own direction, where both finished, with its
         bootstrap interval; None where there is nothing to compute it of.
-    direction: 1 where the contender is better, by the ranks that the test sums and by the mean as well; -1 where it is
+    direction: 1 where the champion is better, by the ranks that the test sums and by the mean as well; -1 where it is
         worse; 0 where the two do not agree, so that nothing may be said.
     improvement: the probability of improvement: the share of seeds at which the champion is better; a tie counts half.
     effect_size: Cohen's d of the paired differences, positive where the champion is better; None without a spread.
@@ -51,26 +51,39 @@ class Pairs:
     def relation(self) -> Relation:
         """What the champion is to the contender; for corrected pairs."""
         if self.p_value is None:
-            return "with too few seeds to be told from"
+            return "untested against"
         if self.p_value >= SIGNIFICANCE or self.direction == 0:
             return "not distinguishable from"
-        return "worse than" if self.direction > 0 else "better than"
+        return "better than" if self.direction > 0 else "worse than"
+
+    def document(self) -> dict[str, Any]:
+        """As JSON takes it; the difference says in its name which way it is taken."""
+        return {
+            "champion_minus_contender": self.difference,
+            "interval": [self.low, self.high],
+            "direction": self.direction,
+            "improvement": self.improvement,
+            "effect_size": self.effect_size,
+            "p_value": self.p_value,
+        }
 
 
-def paired(scores: NDArray[np.float64], champion_scores: NDArray[np.float64], metric: Metric) -> Pairs:
-    """The pairs of a contender and the champion, not corrected for other tests; scores: (seeds,), NaN where diverged."""
-    differences = scores - champion_scores
+def paired(champion: NDArray[np.float64], contender: NDArray[np.float64], metric: Metric) -> Pairs:
+    """The pairs of the champion's scores and a contender's, (seeds,) each, NaN where diverged; not corrected for other
+    tests.
+    """
+    differences = champion - contender
     mean, low, high = mean_interval(differences)
-    won = gains(scores, champion_scores, metric)
+    won = gains(champion, contender, metric)
     finite = differences[np.isfinite(differences)]
     spread = float(finite.std(ddof=1)) if len(finite) > 1 else 0.0
-    toward = -1.0 if metric.higher_is_better else 1.0
+    toward = 1.0 if metric.higher_is_better else -1.0
     return Pairs(
         difference=None if np.isnan(mean) else mean,
         low=low,
         high=high,
         direction=_direction(won),
-        improvement=float(np.mean((won < 0) + 0.5 * (won == 0))),
+        improvement=float(np.mean((won > 0) + 0.5 * (won == 0))),
         effect_size=toward * mean / spread if spread else None,
         p_value=signed_rank_test(won),
     )
@@ -82,15 +95,15 @@ def corrected(all_pairs: Sequence[Pairs]) -> list[Pairs]:
     return [replace(pairs, p_value=p) for pairs, p in zip(all_pairs, p_values, strict=True)]
 
 
-def gains(scores: NDArray[np.float64], champion_scores: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:
-    """By how much a contender is better than the champion, pair by pair, for a test of ranks.
+def gains(champion: NDArray[np.float64], contender: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:
+    """By how much the champion is better than a contender, pair by pair, for a test of ranks.
 
     A diverged run is worse than any that finished, by more than any finished pair differs; two of them are equal.
     """
     sign = 1.0 if metric.higher_is_better else -1.0
-    won = sign * (scores - champion_scores)
+    won = sign * (champion - contender)
     beyond = 2.0 * max([1.0, *np.abs(won[np.isfinite(won)])])
-    mine, theirs = np.isnan(scores), np.isnan(champion_scores)
+    mine, theirs = np.isnan(champion), np.isnan(contender)
     won[mine & theirs] = 0.0
     won[mine & ~theirs] = -beyond
     won[~mine & theirs] = beyond

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from evolr.contest.results import EVOLVED, FROZEN, ContestResult, Entry
@@ -19,20 +19,14 @@ _NOUNS: Final = {"accuracy": ("points", 100.0)}  # the unit of a metric's differ
 
 def verdict(result: ContestResult) -> list[str]:
     """The sentences of the verdict, the claim first."""
-    contenders, seeds, spent = len(result.entries) - 1, len(result.seeds), result.settings.budget
-    needed = seeds_needed(contenders)
-    if needed > seeds:
-        told = count(seeds, "seed")
-        return [
-            f"Nothing can be said: with {told} no difference could be told, whatever the scores; {contenders} contenders "
-            f"need {needed}."
-        ]
+    seeds, spent = len(result.seeds), result.settings.budget
+    if nothing := nothing_can_be_told(seeds, len(result.entries) - 1):
+        return [nothing]
     sentences = [_claim(result), _best(result)]
     if feedback := _feedback(result):
         sentences.append(feedback)
-    diverged = [f"{e.result.diverged} of {seeds} runs of {e.name}" for e in result.entries if e.result.diverged]
-    if diverged:
-        sentences.append(f"Diverged: {listed(diverged)}; a diverged run counts as the worst, and is in no mean.")
+    if diverged := diverged_text({e.name: (e.result.diverged, seeds) for e in result.entries}):
+        sentences.append(diverged)
     if (
         result.evolved.trained is not None
         and spent < result.evolved.trained // result.config.search.seeds * result.config.search.seeds
@@ -71,28 +65,48 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def nothing_can_be_told(seeds: int, contenders: int) -> str | None:
+    """The sentence that says so where there are too few seeds for any difference to be found; None where there are enough."""
+    if (needed := seeds_needed(contenders)) <= seeds:
+        return None
+    return (
+        f"Nothing can be said: with {count(seeds, 'seed')} no difference could be found, whatever the scores; "
+        f"{count(contenders, 'contender')} need{'s' if contenders == 1 else ''} {count(needed, 'seed')} at least."
+    )
+
+
+def diverged_text(runs: Mapping[str, tuple[int, int]]) -> str | None:
+    """The sentence about runs that diverged, by name how many of how many; None where there is none."""
+    diverged = [f"{number} of {count(seeds, 'run')} of {name}" for name, (number, seeds) in runs.items() if number]
+    return f"Diverged: {listed(diverged)}; a diverged run counts as the worst, and is in no mean." if diverged else None
+
+
 def _claim(result: ContestResult) -> str:
     groups: dict[Relation, list[Entry]] = {}
     for entry in result.others:
         if entry.result.pairs is not None:
             groups.setdefault(entry.result.pairs.relation, []).append(entry)
-    contenders = len(result.entries) - 1
-    beaten = groups.pop("better than", [])
-    if not beaten:
-        parts = [f"The {EVOLVED} schedule beats none of {contenders} contenders"]
+    total = len(result.entries) - 1
+    if beaten := groups.get("better than"):
+        number = "all" if len(beaten) == total else f"{len(beaten)} of"
+        whom = "its only contender" if total == 1 else f"{number} {total} contenders"
+        parts = [f"The {EVOLVED} schedule beats {whom} at p < {claim_level(beaten):g}"]
+    elif total == 1:
+        parts = [f"The {EVOLVED} schedule does not beat its only contender"]
     else:
-        number = f"all {contenders}" if len(beaten) == contenders else f"{len(beaten)} of {contenders}"
-        parts = [f"The {EVOLVED} schedule beats {number} contenders at p < {claim_level(beaten):g}"]
-    for relation in ("worse than", "not distinguishable from", "with too few seeds to be told from"):
-        if entries := groups.get(relation):
-            if relation == "worse than":
-                number = f"all {contenders}" if len(entries) == contenders else f"{len(entries)}"
-                parts.append(
-                    f"it is worse than {number} at p < {claim_level(entries):g}: {listed([e.name for e in entries])}"
-                )
-            else:
-                parts.append(f"{relation} {listed([e.name for e in entries])}")
+        parts = [f"The {EVOLVED} schedule beats none of {total} contenders"]
+    if worse := groups.get("worse than"):
+        number = "all " if len(worse) == total else ""
+        whom = "it" if total == 1 else f"{number}{len(worse)}"
+        parts.append(f"it is worse than {whom} at p < {claim_level(worse):g}: {_names(worse)}")
+    if level := groups.get("not distinguishable from"):
+        whom = "any of them" if 1 < total == len(level) else _names(level)
+        parts.append(f"it is not distinguishable from {whom}")
     return "; ".join(parts) + "."
+
+
+def _names(entries: Sequence[Entry]) -> str:
+    return listed([entry.name for entry in entries])
 
 
 def _best(result: ContestResult) -> str:
@@ -100,17 +114,18 @@ def _best(result: ContestResult) -> str:
     metric, champion = result.config.problem.metric, result.champion.result
     if champion.diverged == len(champion.scores):
         return "None of its runs finished."
+    own = f"Its final {metric.name} is {metric.text(champion.mean)}"
     best = next((e.result for e in result.others if e.name != FROZEN), None)
-    if best is None or best.pairs is None or best.pairs.difference is None or best.pairs.low is None:
-        return f"Its final {metric.name} is {metric.text(champion.mean)}."
+    if best is None or best.diverged == len(best.scores):
+        return f"{own}; no run of the others finished."
+    others = f"{own}, and that of {best.name}, the best of the others on this pool, {metric.text(best.mean)}"
+    pairs = best.pairs
+    if pairs is None or pairs.difference is None or pairs.low is None or pairs.high is None:
+        return f"{others}; fewer than two seeds finished under both."
     unit, scale = _NOUNS.get(metric.name, ("", 1.0))
-    # 0.0 − x: never −0.
-    low, high = sorted(0.0 - scale * bound for bound in (best.pairs.low, best.pairs.high or 0.0))
-    difference = f"{0.0 - scale * best.pairs.difference:+.3g} {unit}".rstrip()
-    return (
-        f"Its final {metric.name} is {metric.text(champion.mean)}; the best of the others on this pool, {best.name}, has "
-        f"{metric.text(best.mean)}: a difference of {difference} ({low:+.3g} … {high:+.3g})."
-    )
+    low, mean, high = (scale * bound + 0.0 for bound in (pairs.low, pairs.difference, pairs.high))  # + 0.0: never −0
+    difference = f"{mean:+.3g} {unit}".rstrip()
+    return f"{others}: a difference of {difference} ({low:+.3g} … {high:+.3g})."
 
 
 def _feedback(result: ContestResult) -> str | None:
@@ -123,11 +138,9 @@ def _feedback(result: ContestResult) -> str | None:
     if own is None:
         return f"It reads {signals}; runs of it diverged, so there is no median curve to compare it with."
     said = {
-        "better than": "it is better than its own median curve, frozen: the feedback is worth something",
-        "worse than": "it is worse than its own median curve, frozen: the feedback does harm, take the frozen curve",
-    }.get(
-        own.relation, "it is not distinguishable from its own median curve, frozen: the feedback is not shown to matter"
-    )
+        "better than": "is better than its own median curve, frozen: the feedback is worth something",
+        "worse than": "is worse than its own median curve, frozen: the feedback does harm, so take the frozen curve",
+    }.get(own.relation, "is not distinguishable from its own median curve, frozen: the feedback is not shown to matter")
     return f"It reads {signals}, and {said}."
 
 

@@ -14,9 +14,9 @@ from evolr.contest.results import ContestResult, Entry
 from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.verdict import count, verdict
 from evolr.expression import ordinary_text
-from evolr.report.tables import difference_text, plain_table, score_text
+from evolr.report.tables import MINUS, difference_text, plain_table, score_text
 
-_COLUMNS = ("contender", "{metric}", "minus evolved", "p (Holm)", "optimism", "P(better)", "d")
+_COLUMNS = ("contender", "{metric}", MINUS, "p (Holm)", "optimism", "P(better)", "d")
 _IN_TERMINAL = 5  # columns: the others are for the page
 
 
@@ -63,8 +63,8 @@ def page(result: ContestResult) -> str:
         f"order for all, judged on the {settings.pool} pool"
         + (", which nothing else sees." if settings.pool == "test" else "."),
         "",
-        "**Columns.** Intervals are bootstrap percentiles of the mean; differences are paired by seed, contender minus "
-        "evolved. p: Wilcoxon's signed-rank test, two-sided, Holm-corrected over all contenders. P(better): the share of "
+        "**Columns.** Intervals are bootstrap percentiles of the mean; differences are paired by seed, evolved minus "
+        "contender. p: Wilcoxon's signed-rank test, two-sided, Holm-corrected over all contenders. P(better): the share of "
         "seeds at which the evolved schedule is better, ties half. d: Cohen's d of the paired differences, positive where "
         "the evolved schedule is better. optimism: the winner's curse, by how much the search thought better of it than the "
         "final did. steps to reach: the training steps after which the evolved schedule's mean monitor score is as good as the "

@@ -72,9 +72,9 @@ def _differences(axes: Axes, ranked: list[Entry], scale: float) -> None:
         if pairs is None or pairs.difference is None or pairs.low is None or pairs.high is None:
             continue
         colour = colours.get(pairs.relation, "grey")
-        axes.plot([-scale * pairs.high, -scale * pairs.low], [place, place], "-", color=colour, linewidth=2.5)
-        axes.plot(-scale * pairs.difference, place, "o", color=colour, markersize=5)
-        shown.append(-scale * pairs.difference)
+        axes.plot([scale * pairs.low, scale * pairs.high], [place, place], "-", color=colour, linewidth=2.5)
+        axes.plot(scale * pairs.difference, place, "o", color=colour, markersize=5)
+        shown.append(scale * pairs.difference)
     axes.set_yticks(range(len(ranked)), [])
     axes.set_ylim(-0.6, len(ranked) - 0.4)
     if len(shown) > 3:

@@ -132,7 +132,7 @@ def explanation_picture(explanation: Explanation) -> bytes:
     effects.axvline(0.0, color="black", linewidth=1)
     effects.set_yticks(range(len(names)), names)
     effects.set_ylim(-0.6, max(len(names), 1) - 0.4)
-    finish(effects, "What freezing a signal changes (grey: not distinguishable)", "", xlabel=unit)
+    finish(effects, "Evolved minus itself with a signal frozen (grey: not distinguishable)", "", xlabel=unit)
     return png(figure)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -12,8 +12,8 @@ from rich.table import Table
 from evolr.config import Config, problem_name
 from evolr.contest.comparison import CHAMPION, ComparisonResult
 from evolr.contest.explanation import Explanation
-from evolr.contest.statistics import CONFIDENCE, Pairs
-from evolr.contest.verdict import count, listed
+from evolr.contest.statistics import CONFIDENCE, Pairs, Relation
+from evolr.contest.verdict import count, diverged_text, listed, nothing_can_be_told
 from evolr.errors import EvolrError
 from evolr.expression import Expression, ordinary_text
 from evolr.problems import Metric
@@ -22,15 +22,20 @@ from evolr.search.individual import Evaluation
 from evolr.study.results import SearchResult
 from evolr.study.summary import Summary
 
+MINUS: Final = f"{CHAMPION} minus it"
+"""The column of paired differences: the champion's score minus that of the row, as in the pictures."""
+
+_RELATIONS: Final[tuple[Relation, ...]] = ("better than", "worse than", "not distinguishable from")  # as they are said
+
 
 def comparison_table(result: ComparisonResult) -> Table:
-    """One row a contender: score with its interval, and the paired difference to the champion."""
+    """One row a contender: score with its interval, and by how much the champion's differs, pair by pair."""
     metric = result.metric
     title = f"{result.settings.epochs} epochs, {count(len(result.seeds), 'seed')}, {CONFIDENCE:.0%} intervals"
     table = plain_table(title)
     table.add_column("schedule", no_wrap=True)
     table.add_column(f"final {metric.name}", justify="right", no_wrap=True)
-    table.add_column(f"minus {CHAMPION}", justify="right", no_wrap=True)
+    table.add_column(MINUS, justify="right", no_wrap=True)
     table.add_column("p (Holm)", justify="right", no_wrap=True)
     if any(c.diverged for c in result.contenders):
         table.add_column("diverged", justify="right", no_wrap=True)
@@ -46,19 +51,20 @@ def comparison_table(result: ComparisonResult) -> Table:
 
 
 def verdict(result: ComparisonResult) -> str:
-    """The comparison in one sentence, by rule: a schedule is better or worse where Holm's p is below 0.05."""
+    """The comparison in a few sentences, by rule: a schedule is better or worse where Holm's p is below 0.05."""
+    seeds, baselines = len(result.seeds), result.contenders[1:]
+    diverged = diverged_text({c.name: (c.diverged, seeds) for c in result.contenders})
+    sentences = [nothing_can_be_told(seeds, len(baselines)) or _claim(result), diverged, "The baselines are not tuned."]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _claim(result: ComparisonResult) -> str:
     groups: dict[str, list[str]] = {}
     for contender in result.contenders[1:]:
         if contender.pairs is not None:
             groups.setdefault(contender.pairs.relation, []).append(contender.name)
-    parts = [f"{relation} {listed(names)}" for relation, names in groups.items()]
-    diverged = [f"{c.diverged} of {len(c.scores)} runs of {c.name} diverged" for c in result.contenders if c.diverged]
-    sentences = [
-        f"By final {result.metric.name}, the {CHAMPION} schedule is {'; '.join(parts)}",
-        *([f"{listed(diverged)}: a diverged run counts as the worst"] if diverged else []),
-        "The baselines are not tuned.",
-    ]
-    return ". ".join(sentences)
+    parts = [f"is {relation} {listed(groups[relation])}" for relation in _RELATIONS if relation in groups]
+    return f"By final {result.metric.name}, the {CHAMPION} schedule {'; it '.join(parts)}."
 
 
 def explanation_table(explanation: Explanation) -> Table:
@@ -68,7 +74,7 @@ def explanation_table(explanation: Explanation) -> Table:
         f"{explanation.epochs} epochs, {count(len(champion.scores), 'seed')}, selection pool: "
         f"{score_text(metric, champion.mean, champion.low, champion.high)}"
     )
-    for column in ("signal", "frozen at", f"final {metric.name}", "difference", "p (Holm)"):
+    for column in ("signal", "frozen at", f"final {metric.name}", MINUS, "p (Holm)"):
         table.add_column(column, justify="left" if column == "signal" else "right", no_wrap=True)
     for name, (median, frozen) in explanation.frozen.items():
         pairs = frozen.pairs
@@ -187,10 +193,11 @@ def score_text(metric: Metric, mean: float, low: float | None, high: float | Non
 
 
 def difference_text(metric: Metric, pairs: Pairs) -> str:
-    """The mean difference to the champion with its interval, accuracy in points."""
+    """The mean of champion minus contender with its interval, accuracy in points."""
     if pairs.difference is None:
         return "–"
-    value = f"{100 * pairs.difference:+.2f}" if metric.name == "accuracy" else f"{pairs.difference:+.4g}"
+    difference = pairs.difference + 0.0  # never −0
+    value = f"{100 * difference:+.2f}" if metric.name == "accuracy" else f"{difference:+.4g}"
     return value + _interval(metric, pairs.low, pairs.high, "+")
 
 
