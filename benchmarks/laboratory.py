@@ -70,7 +70,7 @@ ON = {
 
 def configuration(problem, settings, seed):
     fixed = {"seed": seed, "search.generations": 100_000, "search.finalists": 0}
-    return resolve("default", settings={**ON[problem], **settings, **fixed})
+    return resolve("memetic", settings={**ON[problem], **settings, **fixed})
 
 
 def race(config, finalists, trainings):

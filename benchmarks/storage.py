@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/storage.py [--trials 1000000]
 
-Times every write of a default search (preset original) against its wall time; then fills a study with a million trials,
+Times every write of a search (preset original) against its wall time; then fills a study with a million trials,
 by the same code that a search uses, and times `evolr runs` and `evolr show` as whole commands. Writes
 benchmarks/results/storage.json.
 """

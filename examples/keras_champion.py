@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=torch python examples/keras_champion.py        # or jax, or tensorflow: whichever is installed
 
-champion.json came out of `evolr evolve --preset default --seed 2` and `evolr prove`. It reads the validation loss, so
+champion.json came out of `evolr evolve --seed 2` and `evolr prove`. It reads the validation loss, so
 evolr.keras gives it to `fit` as a callback. Cosine is the tuned one of that contest.
 """
 

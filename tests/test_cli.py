@@ -26,6 +26,7 @@ QUICK = (
     "--set",
     "search.youth=2",
 )
+ORIGINAL = ("--preset", "original", *QUICK)
 PUBLISHED = "(((epoch mul -0.001537) mul -0.75568) sub -0.001537)"
 
 
@@ -48,7 +49,7 @@ ALL_FILES = sorted([*SEARCH_FILES, "comparison.csv", "comparison.json", "compari
 
 
 def test_run_does_the_whole_experiment(evolr):
-    code, out, err = evolr("run", *QUICK, "--set", "comparison.seeds=2")
+    code, out, err = evolr("run", *ORIGINAL, "--set", "comparison.seeds=2")
     assert code == 0
     assert names("runs/original-1") == ALL_FILES
     assert "champion:" in out
@@ -56,12 +57,12 @@ def test_run_does_the_whole_experiment(evolr):
     assert "monitor = fitness" in out
     assert err.count("generation") == 2  # plain: one line a generation
     assert Path("runs/original-1/comparison.png").read_bytes().startswith(b"\x89PNG")
-    assert evolr("evolve", *QUICK, "-q")[2] == ""
+    assert evolr("evolve", *ORIGINAL, "-q")[2] == ""
     assert names("runs/original-2") == SEARCH_FILES
 
 
 def test_json_is_all_there_is_on_stdout(evolr):
-    code, out, _ = evolr("run", *QUICK, "--run", "mine", "--json", "--set", "comparison.seeds=1")
+    code, out, _ = evolr("run", *ORIGINAL, "--run", "mine", "--json", "--set", "comparison.seeds=1")
     document = json.loads(out)
     assert code == 0
     assert document["run"] == "mine"
@@ -71,7 +72,7 @@ def test_json_is_all_there_is_on_stdout(evolr):
 
 
 def test_compare_reads_the_champion_from_its_file(evolr):
-    evolr("evolve", *QUICK, "--run", "mine", "-q")
+    evolr("evolve", *ORIGINAL, "--run", "mine", "-q")
     document = json.loads(Path("mine/champion.json").read_text())
     document["expression"] = "0.00123"
     Path("mine/champion.json").write_text(json.dumps(document))
@@ -112,13 +113,15 @@ def test_show_a_file_and_a_run(evolr):
     assert code == 0
     assert "0.1*progress" in out
     assert "author" in out
-    evolr("evolve", *QUICK, "--run", "run", "-q")
+    evolr("evolve", *ORIGINAL, "--run", "run", "-q")
     assert "best of each size" in evolr("show", "run")[1]
 
 
 def test_a_configuration_file_and_settings(evolr):
     Path("mine.toml").write_text("[search]\npopulation = 5\ngenerations = 1\n[training]\nepochs = 1\n")
-    code, _, _ = evolr("evolve", "--config", "mine.toml", "--run", "run", "-q", "--set", "search.elites=2")
+    code, _, _ = evolr(
+        "evolve", "--preset", "original", "--config", "mine.toml", "--run", "run", "-q", "--set", "search.elites=2"
+    )
     assert code == 0
     config = Path("run/config.toml").read_text()
     assert "population = 5" in config
@@ -127,6 +130,9 @@ def test_a_configuration_file_and_settings(evolr):
 
 BAD = [
     (("evolve", "--preset", "orignal"), "did you mean 'original'"),
+    (("evolve", "--preset", "default"), "the preset 'default' is called 'memetic' now"),
+    (("compare", "--expression", "1", "--preset", "default"), "the preset 'default' is called 'memetic' now"),
+    (("prove", "--expression", "1", "--preset", "default", "-o", "new", "--budget", "4"), "is called 'memetic' now"),
     (("evolve", "--functions", "add,sinn"), "did you mean 'sin'"),
     (("evolve", "--terminals", "epoch,los"), "did you mean 'loss'"),
     (("evolve", "--optimizer", "adan"), "adan"),
@@ -138,13 +144,16 @@ BAD = [
     (("evolve", "--set", "search.populaton=3"), "did you mean"),
     (("evolve", "--set", "nothing"), "NAME=VALUE"),
     (("evolve", "--population", "0"), "at least 1, got 0"),
-    (("evolve", "--population", "2"), "search.tournament must be at most the population, 2, got 3"),
+    (
+        ("evolve", "--preset", "original", "--population", "2"),
+        "search.tournament must be at most the population, 2, got 3",
+    ),
     (("evolve", "--epochs", "0"), "training.epochs must be at least 1"),
     (("evolve", "--generations", "0"), "at least 1"),
-    (("evolve", "--tournament", "21"), "at most the population"),
+    (("evolve", "--preset", "original", "--tournament", "21"), "at most the population"),
     (("evolve", "--transform", "square"), "square"),
     (("evolve", "--seed", "-1"), "seed must be"),
-    (("evolve", "--devices", "99", *QUICK), "devices must be from 1"),
+    (("evolve", "--devices", "99", *ORIGINAL), "devices must be from 1"),
     (("evolve", "--run", "taken"), "exists already"),
     (("evolve", "--run", "bad.toml/run"), "cannot create"),
     (("evolve", "--max-time", "soon"), "90s, 15m or 2h"),
@@ -195,7 +204,10 @@ def test_a_signal_that_the_problem_does_not_give_is_named(evolr, monkeypatch):
     from evolr.problems import Mnist1dMlp
 
     monkeypatch.setattr(Mnist1dMlp, "signals", ("epoch", "loss"))
-    for arguments in (("compare", "--expression", "val_loss"), ("evolve", "--terminals", "val_loss")):
+    for arguments in (
+        ("compare", "--preset", "original", "--expression", "val_loss"),
+        ("evolve", "--terminals", "val_loss,constant"),
+    ):
         code, _, err = evolr(*arguments)
         assert code == 2
         assert "does not give the signal 'val_loss'; it gives epoch, loss" in err
@@ -203,7 +215,7 @@ def test_a_signal_that_the_problem_does_not_give_is_named(evolr, monkeypatch):
 
 def test_runs_lists_the_studies_of_a_folder_and_says_which_cannot_be_read(evolr):
     assert evolr("runs")[1] == "no studies in runs\n"
-    evolr("evolve", *QUICK, "-q")
+    evolr("evolve", *ORIGINAL, "-q")
     evolr("evolve", "--preset", "quadratic", *QUICK, "--max-trainings", "1", "-q")
     Path("runs/broken").mkdir()
     Path("runs/broken/study.db").write_text("precious notes")
@@ -226,7 +238,7 @@ def test_runs_lists_the_studies_of_a_folder_and_says_which_cannot_be_read(evolr)
 
 
 def test_evolve_goes_on_with_a_study_and_refuses_another_search_in_it(evolr):
-    evolr("evolve", *QUICK, "--max-trainings", "1", "--run", "mine", "-q")
+    evolr("evolve", *ORIGINAL, "--max-trainings", "1", "--run", "mine", "-q")
     code, _, err = evolr("evolve", "--run", "mine", "--population", "9")
     assert code == 2
     assert "search.population is 6, was asked to be 9" in err
@@ -237,7 +249,7 @@ def test_evolve_goes_on_with_a_study_and_refuses_another_search_in_it(evolr):
 
 
 def test_show_of_a_study_without_a_champion_says_where_it_stands(evolr):
-    evolr("evolve", *QUICK, "--max-time", "0.000001s", "--run", "mine", "-q")
+    evolr("evolve", *ORIGINAL, "--max-time", "0.000001s", "--run", "mine", "-q")
     code, _, err = evolr("show", "mine")
     assert code == 2
     assert "mine is stopped, 0 of 2 generations are done" in err
@@ -245,7 +257,7 @@ def test_show_of_a_study_without_a_champion_says_where_it_stands(evolr):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_second_signal_ends_a_search_at_once_and_it_goes_on_later(evolr, number, code):
-    command = [sys.executable, "-m", "evolr", "evolve", "--run", "mine", "--population", "20", "--epochs", "3000"]
+    command = [sys.executable, "-m", "evolr", "evolve", "--preset", "original", "--run", "mine", "--epochs", "3000"]
     with subprocess.Popen([*command, "--generations", "1"], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         while not Path("mine/study.db").exists():
@@ -292,7 +304,19 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 @pytest.mark.parametrize("delay", [0.6, 0.8, 1.0, 1.4])
 def test_ctrl_c_is_never_lost(delay):
     """Sent at any moment, through imports, compilation and training, it ends the process."""
-    command = [sys.executable, "-m", "evolr", "evolve", "-q", "--run", "mine", "--generations", "1000"]
+    command = [
+        sys.executable,
+        "-m",
+        "evolr",
+        "evolve",
+        "--preset",
+        "original",
+        "-q",
+        "--run",
+        "mine",
+        "--generations",
+        "1000",
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=delay)
@@ -303,7 +327,7 @@ def test_ctrl_c_is_never_lost(delay):
 
 
 def test_ctrl_c_ends_with_a_message_exit_code_130_and_what_was_finished_on_disk():
-    command = [sys.executable, "-m", "evolr", "run", "--run", "mine", "--generations", "1000"]
+    command = [sys.executable, "-m", "evolr", "run", "--preset", "original", "--run", "mine", "--generations", "1000"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -418,3 +442,25 @@ def test_a_contest_that_is_interrupted_says_how_it_goes_on(evolr):
                     break
             assert process.wait(timeout=60) == code
             assert "the same command goes on" in process.stderr.read()
+
+
+def test_the_preset_where_none_is_named_is_memetic(evolr):
+    assert evolr("evolve", *QUICK, "--set", "search.seed_families=false", "--max-trainings", "1", "-q")[0] == 0
+    assert 'method = "memetic"' in Path("runs/memetic-1/config.toml").read_text()
+    assert "memetic-1" in evolr("runs")[1]
+
+
+def test_a_formula_is_the_learning_rate_itself_whatever_the_preset_makes_of_its_own(evolr):
+    """Of the preset memetic, whose formulas are the logarithm of a learning rate."""
+    options = ("--epochs", "1", "--seeds", "1", "--json", "-q")
+    champion = json.loads(evolr("compare", "--expression", "0.01*0.5", *options)[1])["contenders"][0]
+    assert champion["learning_rate"] == [[pytest.approx(0.005)]]
+    given = json.loads(evolr("compare", "--expression", "1", "--transform", "log", *options)[1])["contenders"][0]
+    assert given["learning_rate"] == [[pytest.approx(0.001 * 2.718281828)]]
+
+
+def test_a_run_directory_named_after_the_old_preset_still_opens(evolr):
+    evolr("evolve", *ORIGINAL, "--run", "runs/default-1", "-q")
+    assert evolr("evolve", "--run", "runs/default-1", "-q")[0] == 0
+    assert evolr("show", "runs/default-1")[0] == 0
+    assert "default-1" in evolr("runs")[1]

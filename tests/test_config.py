@@ -105,8 +105,19 @@ def test_a_configuration_is_frozen():
 )
 def test_a_bad_setting_is_refused_with_what_was_expected(settings, part):
     with pytest.raises(ConfigError) as caught:
-        resolve(settings=settings)
+        resolve("original", settings=settings)
     assert part in str(caught.value)
+
+
+def test_the_preset_where_none_is_named_is_memetic():
+    assert resolve() == resolve("memetic")
+    assert (resolve().search.method, resolve().training.epochs) == ("memetic", 30)
+
+
+def test_the_presets_are_named_for_what_they_are():
+    assert set(PRESETS) == {"original", "memetic", "quadratic", "function"}
+    with pytest.raises(ConfigError, match="the preset 'default' is called 'memetic' now: name it so"):
+        resolve("default")
 
 
 def test_an_unknown_preset_is_refused():

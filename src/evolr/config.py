@@ -17,7 +17,7 @@ import msgspec
 from evolr.errors import ConfigError, EvolrError, unknown_name
 from evolr.expression import CORE_SIGNALS, ORIGINAL_SET, PRIMITIVES, SIGNALS, Expression
 from evolr.expression.text import MAX_NESTING, MAX_NODES
-from evolr.presets import PRESETS
+from evolr.presets import DEFAULT, PRESETS, RENAMED
 from evolr.problems import PROBLEMS, AnyProblem, External, JaxProblem, Mnist1dMlp, Problem
 from evolr.schedule import Schedule, Transform
 from evolr.training.optimizers import Optimizer
@@ -108,6 +108,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in ("elites", "finalists", "random_structures", "children"):
             _at_least(f"search.{name}", getattr(self, name), 0)
         _at_least("search.samples", self.samples, 4)
+        _each_known("search.functions", "function", self.functions, PRIMITIVES)
+        _each_known("search.terminals", "terminal", self.terminals, [*SIGNALS, CONSTANT])
         if self.method == "memetic":
             self._check_memetic()
         _at_most("search.max_size", self.max_size, MAX_NODES)
@@ -117,8 +119,6 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 raise ConfigError(
                     f"search.{name} must be at most the population, {self.population}, got {getattr(self, name)}"
                 )
-        _each_known("search.functions", "function", self.functions, PRIMITIVES)
-        _each_known("search.terminals", "terminal", self.terminals, [*SIGNALS, CONSTANT])
         low, high = self.constant_range
         if not (math.isfinite(high - low) and low <= high):
             raise ConfigError(f"search.constant_range must be two finite numbers, low then high, got {low}, {high}")
@@ -213,14 +213,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         require_signals(self.problem, [t for t in self.search.terminals if t != CONSTANT])
 
 
-def resolve(preset: str = "original", file: Path | None = None, settings: Mapping[str, Any] | None = None) -> Config:
+def resolve(preset: str = DEFAULT, file: Path | None = None, settings: Mapping[str, Any] | None = None) -> Config:
     """The configuration of a preset, a TOML file and single settings by dotted name, the later on top.
+
+    preset: `memetic`, the best search that we know, where none is named; `original`, `quadratic` or `function`.
 
     >>> resolve("original", settings={"search.population": 50}).search.population
     50
 
     Raises ConfigError for what is unknown, of the wrong type or out of range.
     """
+    if preset in RENAMED:
+        raise ConfigError(f"the preset {preset!r} is called {RENAMED[preset]!r} now: name it so")
     if preset not in PRESETS:
         raise ConfigError(unknown_name("preset", preset, PRESETS))
     data = _merged({}, PRESETS[preset])
@@ -230,7 +234,7 @@ def resolve(preset: str = "original", file: Path | None = None, settings: Mappin
 
 
 def config_of(problem: JaxProblem, settings: Mapping[str, Any] | None = None, seed: int = 0) -> Config:
-    """The configuration of a study that a JaxProblem trains: preset `default`, with single settings by dotted name on top.
+    """The configuration of a study that a JaxProblem trains: preset `memetic`, with single settings by dotted name on top.
 
     Its problem is `external`: a study remembers the metric and the name of who trains it, and no code. Unless
     `comparison.epochs` is given, champions are compared and proven at the search's epochs. Raises ConfigError as `resolve`
@@ -246,7 +250,7 @@ def config_of(problem: JaxProblem, settings: Mapping[str, Any] | None = None, se
         trainer=problem.identity,
     )
     given = {"seed": seed, **settings, "problem": msgspec.to_builtins(external)}
-    config = resolve("default", settings=given)
+    config = resolve("memetic", settings=given)
     if "comparison.epochs" in given:
         return config
     return changed(config, {"comparison.epochs": config.training.epochs})

@@ -32,8 +32,9 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         # The first experiment to the letter; the defaults above are its settings, and it names the rest.
         "original": {"problem": {"name": "mnist1d-mlp", "pools": "original"}},
-        # The best search that we know; docs/search.md says how it works, docs/log.md what each part buys.
-        "default": {
+        # The best search that we know, and the one where no preset is named; docs/search.md says how it works, docs/log.md
+        # what each part buys.
+        "memetic": {
             "problem": {"name": "mnist1d-mlp"},
             "training": {"epochs": 30},
             "search": {
@@ -81,3 +82,9 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         },
     }
 )
+
+DEFAULT: Final = "memetic"
+"""The preset where none is named."""
+
+RENAMED: Final[Mapping[str, str]] = MappingProxyType({"default": "memetic"})
+"""What presets were called before, and what they are called now."""

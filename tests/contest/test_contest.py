@@ -380,7 +380,7 @@ def test_what_cannot_be_proven_is_refused(study):
         prove(study, seeds=0)
     with pytest.raises(ConfigError, match="budget must be at least 1, got 0"):
         prove(study, budget=0)
-    external = resolve(settings={"problem.name": "external"})
+    external = resolve("original", settings={"problem.name": "external"})
     with pytest.raises(ProblemError, match="external"):
         prove_schedule(schedule("0.1"), external, "mine", budget=4)
     with pytest.raises(ConfigError, match="the budget must be at least 3, got 2"):

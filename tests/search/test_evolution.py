@@ -83,7 +83,7 @@ def evaluated(config, population, known):
 
 
 def test_duplicates_are_not_trained_twice():
-    config = resolve(settings={"search.population": 100})
+    config = resolve("original", settings={"search.population": 100})
     known = KnownEvaluations()
     first, trained = evaluated(config, initial_population(config.search, 0), known)
     assert [e.individual for e in first if e.source == "trained"] == trained
@@ -95,13 +95,13 @@ def test_duplicates_are_not_trained_twice():
 
 
 def test_individuals_of_a_generation_meet_the_same_luck_and_generations_do_not():
-    config = resolve(settings={"search.seeds": 3})
+    config = resolve("original", settings={"search.seeds": 3})
     assert seeds_of(config, 0) == seeds_of(config, 0)
     assert len({*seeds_of(config, 0), *seeds_of(config, 1)}) == 6
 
 
 def test_a_run_that_diverged_makes_the_individual_the_worst():
-    config = resolve(settings={"search.population": 3})
+    config = resolve("original", settings={"search.population": 3})
     known = KnownEvaluations()
     population = initial_population(config.search, 5)
     trained = to_train(population, known)

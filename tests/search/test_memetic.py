@@ -16,7 +16,7 @@ from evolr.search.memetic import Memetic, _constants, _tunable, standard_structu
 from evolr.search.method import method_of
 
 CONFIG = resolve(
-    "default", settings={"search.population": 5, "search.youth": 2, "search.samples": 6, "search.children": 5}
+    "memetic", settings={"search.population": 5, "search.youth": 2, "search.samples": 6, "search.children": 5}
 )
 SEARCH = CONFIG.search
 
@@ -85,7 +85,7 @@ def test_a_history_whose_last_bits_are_another_processors_is_gone_on_with():
 
 def test_twins_live_side_by_side_and_one_can_make_room():
     small = resolve(
-        "default", settings={"search.population": 3, "search.youth": 2, "search.max_size": 12, "search.max_depth": 6}
+        "memetic", settings={"search.population": 3, "search.youth": 2, "search.max_size": 12, "search.max_depth": 6}
     ).search
     for seed in range(8):
         evolved(25, seed, search=small)
@@ -175,14 +175,14 @@ def test_the_first_structures_are_the_families_that_the_language_can_say():
     assert any("cos(" in text for text in said)
     assert not any("stale_epochs" in text for text in said)
     few = resolve(
-        "default",
+        "memetic",
         settings={"search.functions": ["add", "mul", "log", "cos"], "search.terminals": ["progress", "constant"]},
     )
     assert all(
         {t for t in tree.tokens if isinstance(t, str)} <= {"add", "mul", "log", "cos", "progress"}
         for tree in standard_structures(few.search)
     )
-    linear = resolve("default", settings={"search.transform": "linear"})
+    linear = resolve("memetic", settings={"search.transform": "linear"})
     cosine = next(tree for tree in standard_structures(linear.search) if "cos" in tree.tokens)
     assert float(linear.search.schedule(cosine)(progress=0.0)) == pytest.approx(0.01)
 
@@ -210,11 +210,11 @@ def test_every_structure_has_two_constants_to_tune_at_least(text):
 )
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
-        resolve("default", settings=settings)
+        resolve("memetic", settings=settings)
 
 
 def test_a_language_in_which_no_structure_fits_is_refused():
-    tiny = resolve("default", settings={"search.max_size": 1, "search.initial_depth": [1, 1]}).search
+    tiny = resolve("memetic", settings={"search.max_size": 1, "search.initial_depth": [1, 1]}).search
     with pytest.raises(ConfigError, match="no structure with a signal"):
         Memetic(tiny, 0).population()
 

@@ -133,7 +133,7 @@ def test_a_score_that_is_not_finite_is_a_diverged_training(tmp_path, told):
 
 def test_trainings_that_run_elsewhere_have_a_problem_of_their_own(tmp_path):
     settings = {"problem.name": "external", "problem.metric_name": "error", "problem.higher_is_better": False}
-    config = resolve(settings={**settings, "search.generations": 2})
+    config = resolve("original", settings={**settings, "search.generations": 2})
     with Study(tmp_path, config) as study:
         with pytest.raises(ProblemError, match=r"Study\.ask"):
             study.run()

@@ -18,17 +18,17 @@ def files(path):
 
 
 def test_one_seed_gives_the_same_files_on_one_device_or_two(tmp_path):
-    config = resolve(settings={**QUICK, "seed": 3})
+    config = resolve("original", settings={**QUICK, "seed": 3})
     for name, count in (("one", 1), ("two", 2), ("again", None)):
         evolve(config, tmp_path / name, device_count=count)
     assert files(tmp_path / "one") == files(tmp_path / "two") == files(tmp_path / "again")
-    other = resolve(settings={**QUICK, "seed": 4})
+    other = resolve("original", settings={**QUICK, "seed": 4})
     evolve(other, tmp_path / "other")
     assert files(tmp_path / "other")["history.csv"] != files(tmp_path / "one")["history.csv"]
 
 
 def test_a_search_leaves_its_whole_history_and_its_champion(tmp_path):
-    config = resolve(settings={**QUICK, "seed": 1})
+    config = resolve("original", settings={**QUICK, "seed": 1})
     reports = []
     result = evolve(config, tmp_path / "run", on_generation=reports.append)
     directory = RunDirectory.open(tmp_path / "run")

@@ -25,7 +25,9 @@ def compare(
     transform: Transform = None,
     min_lr: MinLr = None,
     max_lr: MaxLr = None,
-    preset: Annotated[str, typer.Option(help="With --expression: the preset that names the problem.")] = "original",
+    preset: Annotated[
+        str | None, typer.Option(help="With --expression: the preset that names the problem; memetic by default.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="With --expression: a TOML file, on top of the preset.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Trainings of each schedule.")] = None,
@@ -42,6 +44,7 @@ def compare(
 
     from evolr.config import require_signals, resolve
     from evolr.formula import NO_OPTIONS, read_schedule
+    from evolr.presets import DEFAULT
     from evolr.study.evolve import stored_config
     from evolr.study.run_directory import RunDirectory
 
@@ -51,9 +54,9 @@ def compare(
     changes: dict[str, Any] = {"epochs": epochs, "seeds": seeds, "base_lr": base_lr}
     changes = {name: value for name, value in changes.items() if value is not None}
     if run is not None:
-        if setting or of_formula is not None or output is not None or config is not None:
+        if setting or (of_formula, output, config, preset) != (None, None, None, None):
             raise ConfigError(
-                "--config, --set, --transform, --min-lr, --max-lr and --output belong to --expression; a run has its own"
+                "--preset, --config, --set, --transform, --min-lr, --max-lr and --output belong to --expression; a run has its own"
             )
         own = stored_config(RunDirectory.open(run).path)
         settings = msgspec.structs.replace(own.comparison, **changes)
@@ -64,7 +67,7 @@ def compare(
         schedule = read_schedule(expression or "", of_formula or NO_OPTIONS)
         given = {"seed": seed, **read_settings(setting)}
         given |= {f"comparison.{name}": value for name, value in changes.items()}
-        resolved = resolve(preset, config, {name: value for name, value in given.items() if value is not None})
+        resolved = resolve(preset or DEFAULT, config, {name: value for name, value in given.items() if value is not None})
         require_signals(resolved.problem, sorted(schedule.signals))
         if output is not None and output.exists():
             raise ConfigError(f"{output} exists already; name another directory for the files")
@@ -86,7 +89,7 @@ def prove(
     min_lr: MinLr = None,
     max_lr: MaxLr = None,
     preset: Annotated[
-        str | None, typer.Option(help="With --expression: the preset that names the problem; original by default.")
+        str | None, typer.Option(help="With --expression: the preset that names the problem; memetic by default.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="With --expression: the directory.")] = None,
     budget: Annotated[
@@ -105,6 +108,7 @@ def prove(
     from evolr.contest import prove as contests
     from evolr.contest.verdict import verdict
     from evolr.formula import NO_OPTIONS, read_schedule
+    from evolr.presets import DEFAULT
     from evolr.report import contest, progress
     from evolr.study.run_directory import RunDirectory
 
@@ -126,7 +130,7 @@ def prove(
             if output is None or runs is None:
                 raise ConfigError("--expression needs a directory, --output DIR, and a budget, --budget N")
             schedule = read_schedule(expression or "", of_formula or NO_OPTIONS)
-            config = resolve(preset or "original", None, read_settings(setting))
+            config = resolve(preset or DEFAULT, None, read_settings(setting))
             warn_of(schedule, epochs or config.comparison.epochs, config.problem.steps_per_epoch)
             path, result = output, contests.prove_schedule(schedule, config, output, budget=runs, **options)
     _save_contest(RunDirectory(path), result)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def search(
     context: typer.Context,
-    preset: Annotated[str | None, typer.Option(help="The preset to start from; original by default.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="The preset to start from: memetic (the default), original, quadratic.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings, on top of the preset.")] = None,
     run: Annotated[
         Path | None, typer.Option(help="The run directory: a new one, or one to go on with; runs/PRESET-N by default.")
@@ -134,14 +136,15 @@ def runs(
 def _study_of(run: Path | None, preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Path, Config]:
     """The directory of a search and its configuration: the stored one, where it was begun before."""
     from evolr.config import changed, resolve
+    from evolr.presets import DEFAULT
     from evolr.study.database import DATABASE
     from evolr.study.evolve import stored_config
     from evolr.study.run_directory import RunDirectory
 
     if run is not None and preset is None and file is None and os.path.isfile(run / DATABASE):
         return run, changed(stored_config(run), given)
-    resolved = resolve(preset or "original", file, given)
-    return run or RunDirectory.reserve(RUNS, preset or "original"), resolved
+    resolved = resolve(preset or DEFAULT, file, given)
+    return run or RunDirectory.reserve(RUNS, preset or DEFAULT), resolved
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def evolve(
 
     With a configuration: device_count, devices to train on; all where None.
 
-    With a JaxProblem: settings, by dotted name, on top of the preset `default`; seed, the study's; device_count.
+    With a JaxProblem: settings, by dotted name, on top of the preset `memetic`; seed, the study's; device_count.
 
     With a function:
     epochs: what it is called with. metric: the name of its score. higher_is_better: which way the score is good.

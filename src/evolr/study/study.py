@@ -42,7 +42,7 @@ class Study:
 
     >>> from tempfile import mkdtemp
     >>> from evolr.config import resolve
-    >>> study = Study(Path(mkdtemp()) / "mine", resolve(settings={"search.generations": 2}))
+    >>> study = Study(Path(mkdtemp()) / "mine", resolve("original", settings={"search.generations": 2}))
     >>> for individual in study.ask():
     ...     study.tell(individual, 1 / individual.expression.size)  # train under it, then tell what it scored
     >>> len(study.history())
