@@ -176,6 +176,7 @@ BAD = [
     (("show", "runs/original-9"), "no run directory"),
     (("show", "1", "--epochs", "100000", "--steps-per-epoch", "100000"), "10,000,000 steps at most"),
     (("show", "good.json", "--transform", "log"), "belong to a formula"),
+    (("compare", "--expression", "1", "--transform", "square"), "transform"),
     (("compare", "--expression", "1", "-o", "taken"), "exists already"),
     (("compare", "--expression", "1", "-o", "new", "--devices", "99"), "devices must be from 1"),
     (("compare", "taken", "--config", "bad.toml"), "belong to --expression"),

@@ -71,6 +71,7 @@ MAY_IMPORT = {
         "expression",
         "formula",
         "interruption",
+        "presets",
         "report",
         "schedule",
         "study",
