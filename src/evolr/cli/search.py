@@ -91,6 +91,7 @@ def search(
         "run": str(path),
         "expression": str(result.schedule.expression) if result.schedule else None,
         "score": _number(result.champion.score) if result.champion else None,
+        "raced": result.is_raced,
         "metric": resolved.problem.metric.name,
         "stopped_by": result.stopped_by,
         "trainings": result.trainings,

@@ -19,7 +19,7 @@ from evolr.expression.simplify import latex, simplified
 from evolr.formula import NO_OPTIONS, FormulaOptions, family_named, read_schedule
 from evolr.problems import External
 from evolr.report.curve import MOST_FOLLOWED, MOST_STEPS, rates, steps_of
-from evolr.report.tables import front_table
+from evolr.report.tables import front_table, standing_text
 from evolr.schedule import Schedule
 from evolr.search.archive import knee
 from evolr.standard import Family
@@ -82,20 +82,21 @@ class Shown:
             "curve_assumes": self.note,
             "warnings": list(self.advice),
             "curve": [float(rate) for rate in self.curve],
-            **({} if self.summary is None else {"front": self._front_document(self.summary)}),
+            **({} if self.summary is None else self._run_document(self.summary)),
         }
 
-    def _front_document(self, summary: Summary) -> dict[str, Any]:
-        """The front, and the place of its knee in it."""
+    def _run_document(self, summary: Summary) -> dict[str, Any]:
+        """Whether the champion won the race of the finalists; the front, and the place of its knee in it."""
         sizes = [size for size, _, _ in summary.front]
         fitness = [summary.config.problem.metric.fitness(score) for _, score, _ in summary.front]
-        return {
+        front = {
             "formulas": [
                 {"size": size, "score": None if np.isnan(score) else score, "expression": ordinary_text(formula)}
                 for size, score, formula in summary.front
             ],
             "knee": knee(sizes, fitness),
         }
+        return {"raced": summary.is_raced, "front": front}
 
     def text(self) -> str:
         schedule, expression = self.schedule, self.schedule.expression
@@ -139,6 +140,8 @@ def describe(what: str, options: FormulaOptions | None, epochs: int | None, step
         if summary.champion is None:
             raise StudyError(f"{what} is {summary.state}, {done} generations are done: it {summary.why_no_champion}")
         schedule, of_run = summary.champion, summary
+        is_done = summary.generations_done >= config.search.generations_in_all
+        standing = standing_text(config, is_raced=summary.is_raced, is_done=is_done)
         provenance = {
             "problem": problem_name(config.problem),
             **(
@@ -148,6 +151,7 @@ def describe(what: str, options: FormulaOptions | None, epochs: int | None, step
             ),
             "seed": config.seed,
             config.problem.metric.name: summary.best,
+            **({"standing": standing} if standing else {}),
             "state": summary.state,
             "generations": done,
             "trainings": summary.trainings,

@@ -110,16 +110,18 @@ def front_table(rows: Iterable[tuple[int, float, Expression]], metric: Metric) -
 def search_summary(result: SearchResult, config: Config, path: Path) -> str:
     """What a search found and what it took, in a few lines."""
     metric, best = config.problem.metric, result.champion
-    has_won = best is not None and best.individual.operator == "finalist"
-    judged = "won the race on the selection pool" if has_won else count(config.search.seeds, "run")
-    found = (
-        ([] if result.stopped_by else ["champion: none, for every training diverged or failed"])
-        if best is None
-        else [
-            f"champion: {ordinary_text(best.individual.expression)}",
-            f"fitness: {metric.name} {metric.text(best.score)} ({count(config.training.epochs, 'epoch')}, {judged})",
-        ]
-    )
+    if best is not None:
+        is_evaluated = bool(result.history)
+        runs = count(config.search.seeds, "run") if is_evaluated else f"at most {count(config.search.seeds, 'run')}"
+        judged = "won the race on the selection pool" if result.is_raced else runs
+        fitness = f"{metric.name} {metric.text(best.score)} ({count(config.training.epochs, 'epoch')}, {judged})"
+        found = [f"champion: {ordinary_text(best.individual.expression)}", f"fitness: {fitness}"]
+        if standing := standing_text(config, is_raced=result.is_raced, is_done=result.stopped_by is None):
+            found.append(f"standing: {standing}")
+    elif result.trainings:
+        found = ["champion: none, for every training diverged or failed"]
+    else:
+        found = ["champion: none yet, for nothing was trained"]
     lines = [
         *found,
         f"took: {duration(result.seconds)}; {count(result.trainings, 'training')} in the study",
@@ -128,6 +130,17 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
         f"saved: {path}",
     ]
     return "\n".join(lines)
+
+
+def standing_text(config: Config, *, is_raced: bool, is_done: bool) -> str:
+    """What a champion is where its search has not said its last word on it; empty where it has."""
+    if is_raced or (is_done and not config.search.finalists):
+        return ""
+    if not config.search.finalists:
+        return "the best so far: the search is not at its end"
+    if is_done:
+        return "not raced: every training of the race diverged or failed"
+    return "the best so far, not raced: the search has not come to its race on fresh seeds"
 
 
 def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> Table:
@@ -164,6 +177,7 @@ def summary_document(path: Path, summary: Summary | EvolrError) -> dict[str, Any
         "generations": summary.config.search.generations_in_all,
         "best": summary.best,
         "champion": str(summary.champion.expression) if summary.champion else None,
+        "raced": summary.is_raced,
         "trainings": summary.trainings,
         "active_at": summary.active_at,
     }

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from evolr.config import Config
 from evolr.search.archive import KnownEvaluations
 from evolr.search.evaluation import Run, Scores, evaluate, evaluate_race, is_race, runs_of, runs_of_race, to_train
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.study.records import TOLD
+
+
+def evaluated_so_far(config: Config, population: Sequence[Individual], scores: Scores) -> list[Evaluation]:
+    """What the trials of an unfinished generation say of it so far, in its order; for a provisional champion alone.
+
+    scores: of its trials, by place, pool and seed. Of the individuals of which no trial has diverged, those with the most
+    trials, by their mean; none where all trials diverged. What was told stands for all trials of its individual.
+    """
+    found: dict[Place, list[float]] = {}
+    for (place, pool, _), score in sorted(scores.items(), key=lambda item: (item[0][0], item[0][2])):
+        if pool == TOLD:
+            found[place] = [score] * config.search.seeds
+        elif (place, TOLD, 0) not in scores:
+            found.setdefault(place, []).append(score)
+    finished = {place: own for place, own in found.items() if all(map(math.isfinite, own))}
+    most = max(map(len, finished.values()), default=0)
+    metric, evaluations = config.problem.metric, list[Evaluation]()
+    for individual in population:
+        if len(own := finished.get(individual.place, [])) == most > 0:
+            score = float(np.mean(own))
+            evaluations.append(Evaluation(individual, metric.fitness(score), score))
+    return evaluations
 
 
 class CurrentGeneration:
@@ -59,6 +84,10 @@ class CurrentGeneration:
     def told(self, individual: Individual) -> float | None:
         """The score that an individual has been told; None where it has none."""
         return self._scores.get((individual.place, TOLD, 0))
+
+    def evaluated_so_far(self) -> list[Evaluation]:
+        """See the function of this name; changes nothing."""
+        return evaluated_so_far(self._config, self.population, self._scores)
 
     def evaluate(self) -> list[Evaluation]:
         """The evaluations of the population, in its order; adds those that were trained to what is known."""

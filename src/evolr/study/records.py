@@ -269,12 +269,12 @@ class Records:
             self._database.write("UPDATE study SET active_at = ?", (now(),))
 
     def hall_of_fame(self) -> list[tuple[int, float, str]]:
-        """The size, score and formula of the fittest of each size, by size; the last one is the champion."""
+        """The generation, score and formula of the fittest of each size, by size; the last one is the champion."""
         rows = self._database.rows(
-            "SELECT hall_of_fame.size, score, expression FROM hall_of_fame JOIN evaluation USING (individual) "
+            "SELECT generation, score, expression FROM hall_of_fame JOIN evaluation USING (individual) "
             "JOIN individual ON individual.id = hall_of_fame.individual ORDER BY hall_of_fame.size"
         )
-        return [(size, float("nan") if score is None else score, formula) for size, score, formula in rows]
+        return [(number, float("nan") if score is None else score, formula) for number, score, formula in rows]
 
     def best_trained(self, count: int, generation: int | None = None) -> list[tuple[str, float]]:
         """The formula and score of the fittest different formulas that were trained, the fittest first; of one

@@ -42,13 +42,17 @@ class GenerationReport:
 class SearchResult:
     """What a search has found so far.
 
-    schedule, champion: None before the first generation is done, and where every training diverged.
+    schedule, champion: the best so far, of the first generation by the trials there are; None where nothing was trained, and
+        where every training diverged.
+    is_raced: whether the champion won the race of the finalists, on fresh seeds; False where the search stopped before it,
+        or holds none. A champion that is not raced may owe its score to the luck of a few trainings.
     stopped_by: why it stopped before its last generation, None where it did not. trainings: in all. seconds: wall time
     of this call; training_seconds: the part of it spent in training, compiling and loading.
     """
 
     schedule: Schedule | None
     champion: Evaluation | None
+    is_raced: bool
     hall_of_fame: list[Evaluation]
     history: list[Evaluation]
     stopped_by: str | None

@@ -124,12 +124,12 @@ class RunDirectory:
             document = (self.path / "champion.json").read_bytes()
         except OSError as error:
             raise RunDirectoryError(
-                f"cannot read the champion of {self.path}: {error.strerror}; a search saves it after its first generation"
+                f"cannot read the champion of {self.path}: {error.strerror}; a search saves it when it stops, and after each generation"
             ) from error
         return Schedule.from_json(document)
 
-    def save_champion(self, config: Config, champion: Evaluation) -> None:
-        """Writes champion.json and champion.txt."""
+    def save_champion(self, config: Config, champion: Evaluation, *, is_raced: bool) -> None:
+        """Writes champion.json and champion.txt. is_raced: as of SearchResult."""
         individual = champion.individual
         schedule = config.search.schedule(individual.expression)
         provenance: dict[str, Any] = {
@@ -139,6 +139,7 @@ class RunDirectory:
             "generation": individual.place.generation,
             "slot": individual.place.slot,
             "epochs": config.training.epochs,
+            "raced": is_raced,
             config.problem.metric.name: None if math.isnan(champion.score) else champion.score,
         }
         self.write("champion.json", schedule.to_json(provenance))

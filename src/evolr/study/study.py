@@ -172,9 +172,11 @@ class Study:
         except _StopError as stop:
             stopped_by = str(stop)
         self._write_files()
+        best = self._best_so_far
         return SearchResult(
             schedule=self.champion,
-            champion=self._winner,
+            champion=best,
+            is_raced=best is not None and self._is_raced(best),
             hall_of_fame=self.front,
             history=self.history(),
             stopped_by=stopped_by,
@@ -190,19 +192,33 @@ class Study:
 
     @property
     def champion(self) -> Schedule | None:
-        """The fittest schedule so far; None before the first generation is done, and where every training diverged."""
-        best = self._winner
+        """The fittest schedule so far; None where nothing was trained yet, and where every training diverged.
+
+        Of the finished generations; while there is none with a training that finished, of the trials there are.
+        """
+        best = self._best_so_far
         return None if best is None else self.config.search.schedule(best.individual.expression)
 
     @property
     def _winner(self) -> Evaluation | None:
-        """The fittest individual, unless it diverged too."""
+        """The fittest individual of the finished generations, unless it diverged too."""
         return self._best if self._best is not None and self._best.fitness > -math.inf else None
 
     @property
+    def _best_so_far(self) -> Evaluation | None:
+        """The winner, or, while there is none, the fittest by the trials of the unfinished generation."""
+        return self._winner or (champion(found) if (found := self._evaluated_so_far()) else None)
+
+    def _evaluated_so_far(self) -> list[Evaluation]:
+        return [] if self._current is None else self._current.evaluated_so_far()
+
+    def _is_raced(self, evaluation: Evaluation) -> bool:
+        return is_race(self.config, evaluation.individual.place.generation)
+
+    @property
     def front(self) -> list[Evaluation]:
-        """The fittest of each size that is fitter than everything smaller."""
-        return list(self._front)
+        """The fittest of each size that is fitter than everything smaller; of what `champion` is the best of."""
+        return list(self._front) if self._winner is not None else hall_of_fame(self._evaluated_so_far())
 
     def promising(self, count: int) -> list[Evaluation]:
         """The most promising individuals of the finished generations, the best first; those that would race now."""
@@ -383,16 +399,22 @@ class Study:
     def _write_news(self, best: Evaluation | None, front: list[Evaluation]) -> None:
         """Writes the champion's files where they are not those of `best`, and the front's where it is not `front`."""
         if self._winner is not None and self._winner != best:
-            self._files.save_champion(self.config, self._winner)
+            self._files.save_champion(self.config, self._winner, is_raced=self._is_raced(self._winner))
         if self._front != front:
             self._files.save_front(self._front)
 
     def _write_files(self) -> None:
-        """Writes all that is derived from the records, where it lags behind."""
+        """Writes all that is derived from the records, where it lags behind.
+
+        While there is no winner yet, the best by the trials there are is written in its place; nothing of that is recorded.
+        """
         if self._is_dirty and self._history:
             self._write_news(None, [])
             self._files.save_history(self._history)
             self._is_dirty = False
+        if self._winner is None and (best := self._best_so_far) is not None:
+            self._files.save_champion(self.config, best, is_raced=False)
+            self._files.save_front(self.front)
 
     def _report(
         self, best: Evaluation, *, done: int, trainings: int, training_seconds: float, seconds: float

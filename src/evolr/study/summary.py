@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from evolr.config import Config
 from evolr.errors import EvolrError, RunDirectoryError
-from evolr.expression import Expression
+from evolr.expression import Expression, original_text
 from evolr.schedule import Schedule
-from evolr.search.archive import fingerprint
+from evolr.search.archive import fingerprint, hall_of_fame
+from evolr.search.evaluation import is_race
+from evolr.search.individual import Evaluation
 from evolr.study.database import DATABASE, Database
+from evolr.study.generation import evaluated_so_far
 from evolr.study.lock import is_held
 from evolr.study.records import Records
 
@@ -28,7 +31,8 @@ class Summary:
     """A study at a glance.
 
     state: `running`, `done`, or `stopped`: it can go on. front: size, score and formula of the fittest of each size, by
-    size; the last one is the champion. active_at: the latest write, ISO 8601, UTC. failed, last_failure: trainings that
+    size; the last one is the champion: of the finished generations, or while there is none, by the trials there are.
+    is_raced: whether that champion won the race of the finalists, as of SearchResult. active_at: the latest write, ISO 8601, UTC. failed, last_failure: trainings that
     failed, and what was said of the latest.
     """
 
@@ -37,6 +41,7 @@ class Summary:
     config: Config
     generations_done: int
     front: list[tuple[int, float, Expression]]
+    is_raced: bool
     trainings: int
     active_at: str
     failed: int
@@ -51,7 +56,8 @@ class Summary:
     def why_no_champion(self) -> str:
         """What to say where there is none, and what to do."""
         if not self.generations_done:
-            return "has no champion yet: go on with its search first"
+            so_far = "every training so far diverged or failed" if self.trainings else "nothing was trained so far"
+            return f"has no champion yet: {so_far}; go on with its search first"
         what = "diverged or failed" if self.failed else "diverged"
         return (
             f"has no champion: every training of its {self.generations_done} generations {what}; look at the training "
@@ -71,13 +77,15 @@ def summarise(directory: Path) -> Summary:
         config = records.config()
         done = database.rows("SELECT count(*) FROM generation WHERE finished_at IS NOT NULL")[0][0]
         failed, last_failure = records.failed()
+        front = _front(records, config)
         ended = "done" if done >= config.search.generations_in_all else "stopped"
         return Summary(
             directory=directory,
             state="running" if is_held(directory) else ended,
             config=config,
             generations_done=done,
-            front=[(size, score, records.expression(formula)) for size, score, formula in records.hall_of_fame()],
+            front=[(e.expression.size, e.score, e.expression) for e in front],
+            is_raced=bool(front) and is_race(config, front[-1].generation),
             trainings=records.trainings(),
             active_at=database.rows("SELECT active_at FROM study")[0][0],
             failed=failed,
@@ -85,6 +93,33 @@ def summarise(directory: Path) -> Summary:
         )
     finally:
         database.close()
+
+
+class _Best(NamedTuple):
+    """The best formula of a size. text: as it is stored."""
+
+    generation: int
+    score: float
+    text: str
+    expression: Expression
+
+
+def _front(records: Records, config: Config) -> list[_Best]:
+    """The fittest of each size, by size; see Summary."""
+    if rows := records.hall_of_fame():
+        return [_Best(*row, records.expression(row[2])) for row in rows]
+    return [
+        _Best(e.individual.place.generation, e.score, original_text(e.individual.expression), e.individual.expression)
+        for e in hall_of_fame(_evaluated_so_far(records, config))
+    ]
+
+
+def _evaluated_so_far(records: Records, config: Config) -> list[Evaluation]:
+    """The evaluations of the latest generation by the trials there are."""
+    numbers = records.generations()
+    if not numbers:
+        return []
+    return evaluated_so_far(config, records.population(numbers[-1]), records.scores(numbers[-1]))
 
 
 class RecordedLosses(NamedTuple):
@@ -100,8 +135,8 @@ def recorded_losses(directory: Path) -> RecordedLosses | None:
     database = Database.open(directory / DATABASE, write=False)
     try:
         records = Records(database)
-        hall_of_fame = records.hall_of_fame()
-        curves = records.recorded(hall_of_fame[-1][2]) if hall_of_fame else np.empty((0, 4, 0))
+        front = _front(records, records.config())
+        curves = records.recorded(front[-1].text) if front else np.empty((0, 4, 0))
     finally:
         database.close()
     if not curves.size:
@@ -113,12 +148,14 @@ def recorded_losses(directory: Path) -> RecordedLosses | None:
 def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
     """The study's fittest schedules that differ by their values, with their scores, the fittest first.
 
-    Where its finalists have raced, theirs are the scores. Errors as of `summarise`.
+    Where its finalists have raced, theirs are the scores; while no generation is finished, those of the trials there are.
+    Errors as of `summarise`.
     """
     database = Database.open(directory / DATABASE, write=False)
     try:
         records = Records(database)
-        search = records.config().search
+        config = records.config()
+        search = config.search
         finished = database.rows(
             "SELECT 1 FROM generation WHERE number = ? AND finished_at IS NOT NULL", (search.generations,)
         )
@@ -127,6 +164,10 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
         for formula, score in records.best_trained(_ALIKE * count, race):
             expression = records.expression(formula)
             found.setdefault(fingerprint(expression), (search.schedule(expression), score))
+        if not found:
+            for evaluation in sorted(_evaluated_so_far(records, config), key=lambda e: -e.fitness):
+                expression = evaluation.individual.expression
+                found.setdefault(fingerprint(expression), (search.schedule(expression), evaluation.score))
         return list(found.values())[:count]
     finally:
         database.close()
