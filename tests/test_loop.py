@@ -131,7 +131,7 @@ def test_a_schedule_is_drawn_over_a_horizon_or_a_record():
         schedule("loss").plot(40)
     with pytest.raises(ScheduleError, match="a curve has a horizon: give total_steps="):
         schedule("progress").plot()
-    with pytest.raises(ScheduleError, match="a curve may have 10,000,000 steps at most"):
-        schedule("progress").plot(10**13)
+    with pytest.raises(ScheduleError, match="a horizon may have 9,007,199,254,740,992 steps at most"):
+        schedule("progress").plot(10**16)
     with pytest.raises(ScheduleError, match="total_steps is 1000, the losses are of 3 steps"):
         schedule("loss").plot(1000, losses=[1.0] * 3)

@@ -46,7 +46,7 @@ def test_a_function_is_evolved_for_to_the_end(tmp_path):
     assert result.stopped_by is None
     assert result.champion.score > -0.05
     shown = describe(str(tmp_path / "run"), None, None, None)
-    assert len(shown.curve) == 5
+    assert len(shown.curve.rates) == 5
     assert shown.provenance["trained by"] == "tests.execution.training_functions:falling"
     assert "failed trainings" not in shown.provenance
 

@@ -33,7 +33,7 @@ def export(
 ) -> None:
     """Export a schedule as code for a framework: one Python file that needs no evolr."""
     from evolr.export.targets import source
-    from evolr.report import shown
+    from evolr.report.named import named
 
     if output is not None and (output.is_dir() or not output.name):
         raise ConfigError(f"{output} is a directory; name a file")
@@ -41,12 +41,12 @@ def export(
         raise ConfigError(f"{output} exists already; name another file, or --force to write over it")
     if output is not None and not output.parent.is_dir():
         raise ConfigError(f"there is no directory {output.parent} to write {output.name} in")
-    described = shown.describe(what, formula_options(transform, min_lr, max_lr), None, None)
-    for sentence in described.advice:
+    found = named(what, formula_options(transform, min_lr, max_lr))
+    for sentence in found.advice(*found.horizon):
         typer.echo(f"warning: {sentence}", err=True)
-    schedule, provenance = described.schedule, dict(described.provenance)
+    schedule, provenance = found.schedule, dict(found.provenance)
     if frozen:
-        if described.summary is None:
+        if found.summary is None:
             raise ConfigError("--frozen belongs to a run directory: it trains under the champion to see what it does")
         from evolr.contest.explanation import freeze
 

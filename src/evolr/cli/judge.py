@@ -67,7 +67,9 @@ def compare(
         schedule = read_schedule(expression or "", of_formula or NO_OPTIONS)
         given = {"seed": seed, **read_settings(setting)}
         given |= {f"comparison.{name}": value for name, value in changes.items()}
-        resolved = resolve(preset or DEFAULT, config, {name: value for name, value in given.items() if value is not None})
+        resolved = resolve(
+            preset or DEFAULT, config, {name: value for name, value in given.items() if value is not None}
+        )
         require_signals(resolved.problem, sorted(schedule.signals))
         if output is not None and output.exists():
             raise ConfigError(f"{output} exists already; name another directory for the files")

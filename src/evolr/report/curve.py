@@ -1,51 +1,144 @@
-"""The curve of a schedule: of an open-loop one over a horizon, of any over a recorded training."""
+"""The curve of a schedule: of an open-loop one over a horizon, of any over the losses of a training.
+
+However long the horizon, a curve is quick to draw: some thousands of its steps stand for all where that is exact, and what
+needs every step before it is followed from the first one on, as far as that is quick.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evolr.errors import ScheduleError, shortened
-from evolr.expression import clock
-from evolr.loop import checked_horizon, follow
+from evolr.expression import CLOCK, clock
+from evolr.loop import Loop, checked_horizon, follow
 from evolr.schedule import Schedule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-MOST_STEPS: Final = 10_000_000
-MOST_FOLLOWED: Final = 1_000_000  # of a curve over a record, which is followed step by step
+MOST_DRAWN: Final = 5_000
+"""Steps of a curve: of a longer horizon so many are drawn, evenly spaced, the first and the last among them."""
+
+MOST_FOLLOWED: Final = 50_000
+"""Steps that a schedule with a memory (`lr`, `loss_ema`, `stale_epochs`) is followed through, one after another."""
+
+MOST_STEPS: Final = 2**53
+"""Steps of a horizon: up to here the number of a step is exact in float64."""
+
+_MEMORYLESS: Final = {*CLOCK, "loss", "val_loss"}  # the signals whose value at a step needs none before it
 
 
-def rates(
-    schedule: Schedule,
-    total_steps: int | None,
-    steps_per_epoch: int,
-    losses: Sequence[float] | None,
-    val_losses: Sequence[float],
-) -> NDArray[np.float64]:
-    """The learning rate of every step; see Schedule.plot for the arguments and errors."""
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Learning rates over a horizon. steps, rates: (n,), the numbers of the steps that are drawn, ascending, and their
+    learning rates; total_steps, steps_per_epoch: the horizon.
+    """
+
+    steps: NDArray[np.int64]
+    rates: NDArray[np.float64]
+    total_steps: int
+    steps_per_epoch: int
+
+    @property
+    def epochs(self) -> NDArray[np.float64]:
+        """(n,): the steps, in epochs."""
+        return self.steps / self.steps_per_epoch
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every step is drawn."""
+        return len(self.steps) == self.total_steps
+
+    @property
+    def note(self) -> str:
+        """Which steps are drawn; empty where all are."""
+        if self.is_whole:
+            return ""
+        if self.steps[-1] < self.total_steps - 1:
+            return f"its first {len(self.steps):,} of {self.total_steps:,} steps"
+        return f"{len(self.steps):,} of its {self.total_steps:,} steps, evenly spaced"
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The losses of a training as a schedule is told them. loss: of steps by their numbers. val_loss: of the validation
+    before an epoch, by the epochs' numbers. note: whose they are.
+    """
+
+    loss: Callable[[NDArray[np.int64]], NDArray[np.float64]]
+    val_loss: Callable[[NDArray[np.int64]], NDArray[np.float64]]
+    note: str
+
+
+def falling_losses(first: float, last: float, total_steps: int, steps_per_epoch: int) -> Losses:
+    """Losses that fall exponentially from one to the other, where no training is known."""
+
+    def loss(steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        return first * (last / first) ** (steps / max(total_steps - 1, 1))
+
+    return Losses(
+        loss, lambda epochs: loss(epochs * steps_per_epoch), f"assuming losses that fall from {first} to {last}"
+    )
+
+
+def recorded_losses(
+    train_loss: NDArray[np.float64], val_loss: NDArray[np.float64], epochs: int, steps_per_epoch: int, note: str
+) -> Losses:
+    """The losses of a recorded training, by its epochs, stretched over so many others.
+
+    Of steps: a line through the middles of the epochs, level before and after them.
+    """
+
+    def at(values: NDArray[np.float64], epoch: NDArray[Any]) -> NDArray[np.float64]:
+        places = np.clip(epoch, 0, epochs - 1) / max(epochs - 1, 1)
+        return np.interp(places, np.linspace(0, 1, len(values)), values)
+
+    def before(epoch: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.where(epoch == 0, at(train_loss, 0 * epoch), at(val_loss, epoch - 1))
+
+    return Losses(lambda steps: at(train_loss, steps / steps_per_epoch - 0.5), before, note)
+
+
+def curve(schedule: Schedule, total_steps: int, steps_per_epoch: int, losses: Losses | None = None) -> Curve:
+    """The curve of a schedule over a horizon, over these losses where it reads the training.
+
+    Raises ScheduleError for a horizon that is none or too long to count.
+    """
+    total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch)
+    if total_steps > MOST_STEPS:
+        raise ScheduleError(f"a horizon may have {MOST_STEPS:,} steps at most, got {total_steps:,}")
+    if losses is not None and not schedule.signals <= _MEMORYLESS:
+        steps = np.arange(min(total_steps, MOST_FOLLOWED))
+        return Curve(
+            steps, _followed(schedule, steps, total_steps, steps_per_epoch, losses), total_steps, steps_per_epoch
+        )
+    steps = np.linspace(0, total_steps - 1, min(total_steps, MOST_DRAWN)).round().astype(np.int64)
+    values = clock(steps, total_steps, steps_per_epoch)
     if losses is not None:
-        if total_steps not in (None, len(losses)):
-            raise ScheduleError(f"total_steps is {total_steps}, the losses are of {len(losses)} steps: they must agree")
-        total_steps = len(losses)
-    if not schedule.expression.is_open_loop:
-        if losses is None:
-            raise ScheduleError(
-                f"the schedule reads {', '.join(schedule.expression.live_signals)}: its curve is drawn over a recorded "
-                "training; give losses=, one a step, and val_losses=, one an epoch, where it reads them"
-            )
-        return np.array(follow(schedule, losses, val_losses, steps_per_epoch=steps_per_epoch))
-    if total_steps is None:
-        raise ScheduleError("a curve has a horizon: give total_steps=, or the losses of a recorded training")
-    if checked_horizon(total_steps, steps_per_epoch)[0] > MOST_STEPS:
-        raise ScheduleError(f"a curve may have {MOST_STEPS:,} steps at most, got {total_steps:,}")
-    step = np.arange(total_steps)
-    return np.broadcast_to(schedule(**clock(step, total_steps, steps_per_epoch)), step.shape)
+        before = np.maximum(steps - 1, 0)  # the batch whose loss is known at a step
+        values |= {"loss": losses.loss(before), "val_loss": losses.val_loss(values["epoch"])}
+    return Curve(steps, np.broadcast_to(schedule(**values), steps.shape), total_steps, steps_per_epoch)
+
+
+def _followed(
+    schedule: Schedule, steps: NDArray[np.int64], total_steps: int, steps_per_epoch: int, losses: Losses
+) -> NDArray[np.float64]:
+    """The learning rates of the first steps of a horizon, by a Loop that is told the losses."""
+    loss = losses.loss(steps).tolist()
+    val_loss = losses.val_loss(np.arange(steps[-1] // steps_per_epoch + 1)).tolist()
+    loop = Loop(schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss[0], val_loss=val_loss[0])
+    rates = [loop.learning_rate]
+    for step in range(1, len(steps)):
+        epoch, within = divmod(step, steps_per_epoch)
+        loop.step(loss=loss[step - 1], val_loss=None if within else val_loss[epoch])
+        rates.append(loop.learning_rate)
+    return np.array(rates)
 
 
 def curve_figure(
@@ -56,16 +149,33 @@ def curve_figure(
     losses: Sequence[float] | None,
     val_losses: Sequence[float],
 ) -> Figure:
-    """The picture of a schedule's learning rates; see Schedule.plot."""
+    """The picture of a schedule's learning rates; see Schedule.plot for the arguments and errors."""
     from evolr.report.pictures import schedule_figure
 
-    curve = rates(schedule, total_steps, steps_per_epoch, losses, val_losses)
-    title = f"learning rate of {shortened(str(schedule.expression), 70)}"
-    return schedule_figure({title: curve}, steps_per_epoch, title)
+    drawn = _curve_of(schedule, total_steps, steps_per_epoch, losses, val_losses)
+    return schedule_figure(f"learning rate of {shortened(str(schedule.expression), 70)}", drawn)
 
 
-def steps_of(by_epoch: NDArray[np.float64], steps_per_epoch: int) -> NDArray[np.float64]:
-    """Values of each step from means of epochs: a line through the middles of the epochs, level before and after them."""
-    epochs = len(by_epoch)
-    middles = (np.arange(epochs) + 0.5) * steps_per_epoch
-    return np.interp(np.arange(epochs * steps_per_epoch), middles, by_epoch)
+def _curve_of(
+    schedule: Schedule,
+    total_steps: int | None,
+    steps_per_epoch: int,
+    losses: Sequence[float] | None,
+    val_losses: Sequence[float],
+) -> Curve:
+    """The curve over a horizon, or over a recorded training, whose length is the horizon."""
+    if losses is not None:
+        if total_steps not in (None, len(losses)):
+            raise ScheduleError(f"total_steps is {total_steps}, the losses are of {len(losses)} steps: they must agree")
+        total_steps = len(losses)
+    if not schedule.expression.is_open_loop:
+        if losses is None:
+            raise ScheduleError(
+                f"the schedule reads {', '.join(schedule.expression.live_signals)}: its curve is drawn over a recorded "
+                "training; give losses=, one a step, and val_losses=, one an epoch, where it reads them"
+            )
+        rates = np.array(follow(schedule, losses, val_losses, steps_per_epoch=steps_per_epoch))
+        return Curve(np.arange(len(rates)), rates, len(rates), steps_per_epoch)
+    if total_steps is None:
+        raise ScheduleError("a curve has a horizon: give total_steps=, or the losses of a recorded training")
+    return curve(schedule, total_steps, steps_per_epoch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from evolr.contest.comparison import ComparisonResult
 from evolr.contest.explanation import Explanation
 from evolr.errors import shortened
 from evolr.problems import Metric
+from evolr.report.curve import Curve
 from evolr.search.archive import knee
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -64,34 +65,23 @@ def comparison_picture(result: ComparisonResult) -> bytes:
     return png(figure)
 
 
-def schedule_picture(curves: Mapping[str, NDArray[np.float64]], steps_per_epoch: int, title: str) -> bytes:
-    """The PNG of learning-rate curves, each (steps,), on a log axis over epochs."""
-    return png(schedule_figure(curves, steps_per_epoch, title))
+def schedule_picture(title: str, curve: Curve) -> bytes:
+    """The PNG of a learning-rate curve; see schedule_figure."""
+    return png(schedule_figure(title, curve))
 
 
-def schedule_figure(curves: Mapping[str, NDArray[np.float64]], steps_per_epoch: int, title: str) -> Figure:
-    """Learning-rate curves, each (steps,), on a log axis over epochs; over steps where an epoch has one."""
+def schedule_figure(title: str, curve: Curve) -> Figure:
+    """A learning-rate curve on a log axis over epochs; over steps where an epoch has one."""
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for number, (label, curve) in enumerate(curves.items()):
-        epochs = np.arange(len(curve)) / steps_per_epoch
-        axes.plot(epochs, curve, label=label, color=COLOURS[number], linestyle=_STYLES[number], linewidth=2)
-    finish(axes, title, "learning rate, log scale", xlabel="epoch" if steps_per_epoch > 1 else "step")
-    log_if_positive(axes)
-    if len(curves) > 1:
-        axes.legend(frameon=False)
+    _rates(figure.add_subplot(), title, curve)
     return figure
 
 
-def run_picture(
-    curve: NDArray[np.float64], steps_per_epoch: int, title: str, front: Sequence[tuple[int, float]], metric: Metric
-) -> bytes:
+def run_picture(curve: Curve, title: str, front: Sequence[tuple[int, float]], metric: Metric) -> bytes:
     """The PNG of a run: its champion's learning-rate curve, and the front of sizes and scores with its knee."""
     figure = Figure(figsize=(13, 4.5), layout="constrained")
     rates, sizes = figure.subplots(1, 2)
-    rates.plot(np.arange(len(curve)) / steps_per_epoch, curve, color=COLOURS[0], linewidth=2)
-    finish(rates, shortened(title, 60), "learning rate, log scale")
-    log_if_positive(rates)
+    _rates(rates, shortened(title, 60), curve)
     scale, unit = (100.0, "per cent") if metric.name == "accuracy" else (1.0, metric.name)
     shown = [(size, scale * score) for size, score in front if np.isfinite(score)]
     if shown:
@@ -134,6 +124,14 @@ def explanation_picture(explanation: Explanation) -> bytes:
     effects.set_ylim(-0.6, max(len(names), 1) - 0.4)
     finish(effects, "Evolved minus itself with a signal frozen (grey: not distinguishable)", "", xlabel=unit)
     return png(figure)
+
+
+def _rates(axes: Axes, title: str, curve: Curve) -> None:
+    """The learning rates of a curve, and which of its steps are drawn, where not all are."""
+    axes.plot(curve.epochs, curve.rates, color=COLOURS[0], linewidth=2)
+    whole = f"{title}\n{curve.note}" if curve.note else title
+    finish(axes, whole, "learning rate, log scale", xlabel="epoch" if curve.steps_per_epoch > 1 else "step")
+    log_if_positive(axes)
 
 
 def _band(axes: Axes, curves: NDArray[np.float64], label: str, look: dict[str, Any]) -> None:

@@ -1,0 +1,120 @@
+"""What a path or a text names: a run's champion, a schedule's file, a formula or a family."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from evolr.advice import advice, made_up_trace
+from evolr.config import problem_name
+from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, shortened
+from evolr.formula import NO_OPTIONS, FormulaOptions, family_named, read_schedule
+from evolr.problems import External
+from evolr.report.tables import standing_text
+from evolr.schedule import Schedule
+from evolr.standard import Family
+from evolr.study.summary import Summary, summarise
+
+EPOCHS: Final = 30
+STEPS_PER_EPOCH: Final = 40
+"""The horizon of what names none."""
+
+_MESSAGE: Final = 200  # characters of a failure
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A schedule and what is known of it. provenance: where it comes from, in words and numbers. is_formula: whether a person
+    gave it as a formula or a family's name. summary: of the run whose champion it is, None without one.
+    """
+
+    schedule: Schedule
+    provenance: dict[str, Any]
+    is_formula: bool = False
+    summary: Summary | None = None
+
+    @property
+    def horizon(self) -> tuple[int, int]:
+        """The epochs and the steps of an epoch that it is shown over where nobody says others."""
+        if self.summary is None:
+            return EPOCHS, STEPS_PER_EPOCH
+        config = self.summary.config
+        return config.comparison.epochs, config.problem.steps_per_epoch
+
+    def advice(self, epochs: int, steps_per_epoch: int) -> tuple[str, ...]:
+        """What is likely not meant, of a formula."""
+        return tuple(advice(self.schedule, made_up_trace(epochs, steps_per_epoch))) if self.is_formula else ()
+
+
+def named(what: str, options: FormulaOptions | None) -> Named:
+    """What a path or a text names; nothing is drawn.
+
+    A directory is a run, a file is a schedule document, anything else is a formula or a family's name, with options that
+    a saved schedule may not have. Raises EvolrError where it is none of these.
+    """
+    found = _found(what, options or NO_OPTIONS)
+    if options is not None and not found.is_formula:
+        raise ConfigError("--transform, --min-lr and --max-lr belong to a formula; a saved schedule has its own")
+    return found
+
+
+def _found(what: str, options: FormulaOptions) -> Named:
+    if os.path.isdir(what):  # unlike Path.is_dir, False for a formula too long to be a path
+        return _of_run(what)
+    if os.path.isfile(what) or what.endswith(".json"):
+        try:
+            document = Path(what).read_bytes()
+        except OSError as error:
+            raise RunDirectoryError(f"cannot read {what}: {error.strerror}") from error
+        return Named(Schedule.from_json(document), Schedule.provenance(document))
+    schedule, provenance = _schedule(what, options), dict[str, Any]()
+    if family := family_named(what):
+        provenance = {"family": family.name, "source": family.source, "constants": ", ".join(_constants(family))}
+    return Named(schedule, provenance, is_formula=True)
+
+
+def _of_run(what: str) -> Named:
+    summary = summarise(Path(what))
+    config = summary.config
+    done = f"{summary.generations_done} of {config.search.generations_in_all}"
+    if summary.champion is None:
+        raise StudyError(f"{what} is {summary.state}, {done} generations are done: it {summary.why_no_champion}")
+    is_done = summary.generations_done >= config.search.generations_in_all
+    standing = standing_text(config, is_raced=summary.is_raced, is_done=is_done)
+    trainer = config.problem.trainer if isinstance(config.problem, External) else None
+    provenance: dict[str, Any] = {
+        "problem": problem_name(config.problem),
+        **({"trained by": trainer} if trainer else {}),
+        "seed": config.seed,
+        config.problem.metric.name: summary.best,
+        **({"standing": standing} if standing else {}),
+        "state": summary.state,
+        "generations": done,
+        "trainings": summary.trainings,
+        "last activity": summary.active_at,
+    }
+    if summary.failed:
+        last = " ".join((summary.last_failure or "").split())
+        provenance["failed trainings"] = (
+            f"{summary.failed} of {summary.trainings}; the last: {shortened(last, _MESSAGE)}"
+        )
+    return Named(summary.champion, provenance, summary=summary)
+
+
+def _schedule(text: str, options: FormulaOptions) -> Schedule:
+    """The schedule of a formula, or, for a text that looks like a path, an error that says so."""
+    try:
+        return read_schedule(text, options)
+    except ExpressionError as error:
+        if "/" in text and " " not in text and "(" not in text:
+            raise RunDirectoryError(
+                f"{shortened(text, 200)} is no run directory or file, and no formula either"
+            ) from error
+        raise
+
+
+def _constants(family: Family) -> list[str]:
+    """The free constants of a family with their default values."""
+    return [f"{constant.name} {constant.default:g}" for constant in family.constants]
