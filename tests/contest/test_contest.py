@@ -73,7 +73,7 @@ def test_a_study_is_proven_against_every_family(study):
     text = page(result)
     assert all(f"| {name}" in text for name in names)
     assert all(sentence in text for sentence in verdict(result))
-    assert contest_table(result).row_count == len(names)
+    assert len(contest_table(result).rows) == len(names)
     assert "saved: here/contest.*" in summary(result, Path("here"))
 
 

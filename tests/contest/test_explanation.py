@@ -57,7 +57,7 @@ def test_the_signal_that_matters_is_told_from_the_one_that_does_not():
     assert explanation.learning_rates.shape == (16, 8)
     assert np.all(np.diff(np.median(explanation.learning_rates, axis=0)) < 0)
     assert explanation_picture(explanation).startswith(b"\x89PNG")
-    assert explanation_table(explanation).row_count == 2
+    assert len(explanation_table(explanation).rows) == 2
     assert [f["signal"] for f in explanation.document()["frozen"]] == ["progress", "val_loss"]
 
 

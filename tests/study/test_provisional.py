@@ -77,11 +77,11 @@ def test_its_text_and_its_documents_say_so(whole):
     assert "standing" in shown.text()
     assert "the best so far, not raced" in shown.text()
     assert shown.document()["raced"] is False
-    assert shown.front.row_count == len(result.hall_of_fame)
+    assert len(shown.front.rows) == len(result.hall_of_fame)
     ((path, summary),) = summaries(Path())
     assert summary_document(path, summary)["raced"] is False
     assert summary_document(path, summary)["champion"] == str(result.schedule.expression)
-    assert runs_table([(path, summary)]).row_count == 1
+    assert len(runs_table([(path, summary)]).rows) == 1
     path, result = whole
     assert result.is_raced is True
     assert "standing" not in search_summary(result, CONFIG, path)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
-
-from rich.table import Table
 
 import evolr
 from evolr.config import problem_name
@@ -14,20 +11,20 @@ from evolr.contest.results import ContestResult, Entry
 from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.verdict import count, verdict
 from evolr.expression import ordinary_text
-from evolr.report.tables import MINUS, difference_text, plain_table, score_text
+from evolr.report.tables import MINUS, difference_text, score_text
+from evolr.report.terminal_table import TerminalTable
 
 _COLUMNS = ("contender", "{metric}", MINUS, "p (Holm)", "optimism", "P(better)", "d")
-_IN_TERMINAL = 5  # columns: the others are for the page
 
 
-def contest_table(result: ContestResult) -> Table:
+def contest_table(result: ContestResult) -> TerminalTable:
     """One row a contender, the best first: its score, the paired difference, and what search believed of it."""
-    table = plain_table(_title(result))
-    for name in _COLUMNS[:_IN_TERMINAL]:
-        justify: Any = "left" if name == "contender" else "right"
-        table.add_column(name.format(metric=result.config.problem.metric.name), justify=justify, no_wrap=True)
+    table = TerminalTable(_title(result))
+    for name in _COLUMNS:
+        kind = "name" if name == "contender" else "figure"
+        table.add_column(name.format(metric=result.config.problem.metric.name), kind)
     for entry in result.ranked:
-        table.add_row(*_cells(entry, result)[:_IN_TERMINAL], style="bold" if entry is result.champion else "")
+        table.add_row(*_cells(entry, result), is_bold=entry is result.champion)
     return table
 
 

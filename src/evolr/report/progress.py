@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -24,7 +25,12 @@ _PLAIN_WIDTH = 120
 
 
 def output() -> Console:
-    """The console for results, on stdout; wide where it is no terminal, so that a log has whole lines."""
+    """The console for results, on stdout: as wide as its terminal, or as COLUMNS says; wide where there is neither, so that a
+    log has whole lines.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return Console(width=int(columns))
     return Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
 
 

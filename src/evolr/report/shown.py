@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
 from evolr.errors import shortened
 from evolr.expression import ordinary_text, original_text
@@ -16,6 +15,7 @@ from evolr.formula import FormulaOptions
 from evolr.report.curve import Curve, curve, falling_losses, recorded_losses
 from evolr.report.named import Named, named
 from evolr.report.tables import front_table
+from evolr.report.terminal_table import TerminalTable
 from evolr.schedule import Schedule
 from evolr.search.archive import knee
 from evolr.study.summary import Summary
@@ -43,7 +43,7 @@ class Shown:
     summary: Summary | None = None
 
     @property
-    def front(self) -> Table | None:
+    def front(self) -> TerminalTable | None:
         """The run's best formulas by size."""
         return None if self.summary is None else front_table(self.summary.front, self.summary.config.problem.metric)
 

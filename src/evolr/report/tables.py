@@ -6,9 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from evolr.config import Config, problem_name
 from evolr.contest.comparison import CHAMPION, ComparisonResult
 from evolr.contest.explanation import Explanation
@@ -17,6 +14,7 @@ from evolr.contest.verdict import count, diverged_text, listed, nothing_can_be_t
 from evolr.errors import EvolrError
 from evolr.expression import Expression, ordinary_text
 from evolr.problems import Metric
+from evolr.report.terminal_table import GAP, TerminalTable
 from evolr.search.archive import knee
 from evolr.search.individual import Evaluation
 from evolr.study.results import SearchResult
@@ -28,17 +26,16 @@ MINUS: Final = f"{CHAMPION} minus it"
 _RELATIONS: Final[tuple[Relation, ...]] = ("better than", "worse than", "not distinguishable from")  # as they are said
 
 
-def comparison_table(result: ComparisonResult) -> Table:
+def comparison_table(result: ComparisonResult) -> TerminalTable:
     """One row a contender: score with its interval, and by how much the champion's differs, pair by pair."""
     metric = result.metric
     title = f"{result.settings.epochs} epochs, {count(len(result.seeds), 'seed')}, {CONFIDENCE:.0%} intervals"
-    table = plain_table(title)
-    table.add_column("schedule", no_wrap=True)
-    table.add_column(f"final {metric.name}", justify="right", no_wrap=True)
-    table.add_column(MINUS, justify="right", no_wrap=True)
-    table.add_column("p (Holm)", justify="right", no_wrap=True)
+    table = TerminalTable(title)
+    table.add_column("schedule", "name")
+    for header in (f"final {metric.name}", MINUS, "p (Holm)"):
+        table.add_column(header)
     if any(c.diverged for c in result.contenders):
-        table.add_column("diverged", justify="right", no_wrap=True)
+        table.add_column("diverged")
     for contender in result.contenders:
         pairs = contender.pairs
         score = score_text(metric, contender.mean, contender.low, contender.high)
@@ -46,7 +43,7 @@ def comparison_table(result: ComparisonResult) -> Table:
         p_value = "" if pairs is None or pairs.p_value is None else f"{pairs.p_value:.2g}"
         diverged = f"{contender.diverged} of {len(contender.scores)}"
         row = (contender.name, score, difference, p_value, diverged)
-        table.add_row(*row[: len(table.columns)], style="bold" if pairs is None else "")
+        table.add_row(*row[: len(table.headers)], is_bold=pairs is None)
     return table
 
 
@@ -67,15 +64,15 @@ def _claim(result: ComparisonResult) -> str:
     return f"By final {result.metric.name}, the {CHAMPION} schedule {'; it '.join(parts)}."
 
 
-def explanation_table(explanation: Explanation) -> Table:
+def explanation_table(explanation: Explanation) -> TerminalTable:
     """One row a signal: its median, and what freezing it there changes."""
     metric, champion = explanation.config.problem.metric, explanation.champion
-    table = plain_table(
+    table = TerminalTable(
         f"{explanation.epochs} epochs, {count(len(champion.scores), 'seed')}, selection pool: "
         f"{score_text(metric, champion.mean, champion.low, champion.high)}"
     )
     for column in ("signal", "frozen at", f"final {metric.name}", MINUS, "p (Holm)"):
-        table.add_column(column, justify="left" if column == "signal" else "right", no_wrap=True)
+        table.add_column(column, "name" if column == "signal" else "figure")
     for name, (median, frozen) in explanation.frozen.items():
         pairs = frozen.pairs
         cells = [name, f"{median:.4g}", score_text(metric, frozen.mean, frozen.low, frozen.high)]
@@ -85,25 +82,25 @@ def explanation_table(explanation: Explanation) -> Table:
     return table
 
 
-def hall_of_fame_table(front: Sequence[Evaluation], metric: Metric) -> Table:
+def hall_of_fame_table(front: Sequence[Evaluation], metric: Metric) -> TerminalTable:
     """The best formula of each size."""
     expressions = [(e.individual.expression, e.score) for e in front]
     return front_table([(expression.size, score, expression) for expression, score in expressions], metric)
 
 
-def front_table(rows: Iterable[tuple[int, float, Expression]], metric: Metric) -> Table:
+def front_table(rows: Iterable[tuple[int, float, Expression]], metric: Metric) -> TerminalTable:
     """The table of (size, score, formula) rows, the knee marked: the size beyond which size buys little."""
     rows = list(rows)
     readable = knee([r[0] for r in rows], [metric.fitness(r[1]) for r in rows]) if rows else -1
-    table = plain_table("best of each size")
-    table.add_column("size", justify="right")
-    table.add_column(metric.name, justify="right")
-    table.add_column("")
-    table.add_column("formula", overflow="fold")
+    table = TerminalTable("best of each size")
+    table.add_column("size")
+    table.add_column(metric.name)
+    table.add_column("", is_left=True)
+    table.add_column("formula", "formula")
     for place, (size, score, formula) in enumerate(rows):
         is_knee = place == readable and len(rows) > 2
         cells = (str(size), metric.text(score), "knee" if is_knee else "", ordinary_text(formula))
-        table.add_row(*cells, style="bold" if is_knee else "")
+        table.add_row(*cells, is_bold=is_knee)
     return table
 
 
@@ -143,11 +140,14 @@ def standing_text(config: Config, *, is_raced: bool, is_done: bool) -> str:
     return "the best so far, not raced: the search has not come to its race on fresh seeds"
 
 
-def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> Table:
+def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> TerminalTable:
     """One row a study: where it stands, its best score and formula, and when it was last written."""
-    table = plain_table("")
-    for column in ("run", "problem", "state", "generations", "best", "last activity", "champion"):
-        table.add_column(column, no_wrap=column != "champion", justify="right" if column == "best" else "left")
+    table = TerminalTable("")
+    for column in ("run", "problem"):
+        table.add_column(column, "name")
+    for column in ("state", "generations", "best", "last activity"):
+        table.add_column(column, is_left=column != "best")
+    table.add_column("champion", "formula")
     for path, summary in found:
         if isinstance(summary, EvolrError):
             table.add_row(path.name, "", "unreadable", "", "", "", str(summary))
@@ -159,7 +159,7 @@ def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> Table:
             summary.state,
             f"{summary.generations_done} of {config.search.generations_in_all}",
             "" if summary.best is None else metric.text(summary.best),
-            summary.active_at[:16].replace("T", " "),
+            summary.active_at[:16].replace("T", GAP),
             str(summary.champion.expression) if summary.champion else "",
         )
     return table
@@ -197,8 +197,8 @@ def _interval(metric: Metric, low: float | None, high: float | None, sign: str =
     if low is None or high is None:
         return ""
     if metric.name == "accuracy":
-        return f"  {100 * low:{sign}.2f} … {100 * high:{sign}.2f}"
-    return f"  {low:{sign}.4g} … {high:{sign}.4g}"
+        return f"{GAP}{100 * low:{sign}.2f} … {100 * high:{sign}.2f}"
+    return f"{GAP}{low:{sign}.4g} … {high:{sign}.4g}"
 
 
 def score_text(metric: Metric, mean: float, low: float | None, high: float | None) -> str:
@@ -213,8 +213,3 @@ def difference_text(metric: Metric, pairs: Pairs) -> str:
     difference = pairs.difference + 0.0  # never −0
     value = f"{100 * difference:+.2f}" if metric.name == "accuracy" else f"{difference:+.4g}"
     return value + _interval(metric, pairs.low, pairs.high, "+")
-
-
-def plain_table(title: str) -> Table:
-    """A table in evolr's look."""
-    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
