@@ -97,8 +97,3 @@ def test_no_formula_at_the_level_of_chance_is_a_knee_on_any_front():
         sizes = np.sort(rng.choice(np.arange(1, 60), count, replace=False)).tolist()
         fitness = np.sort(rng.lognormal(0, 2, count)).tolist()
         assert fitness[knee(sizes, fitness)] >= (fitness[0] + fitness[-1]) / 2 * (1 - 1e-12)
-
-
-def test_an_empty_front_has_no_knee():
-    with pytest.raises(ValueError, match="empty front"):
-        knee([], [])

@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import evolr as package
@@ -21,6 +22,7 @@ from evolr.study.results import Limits
 from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study
 from evolr.study.summary import best_schedules, recorded_losses, summaries, summarise
+from evolr.training.task import Outcome
 from tests.study.small import derived, remembered, small
 from tests.study.test_race import RACING
 from tests.study.test_resume import interrupted_after
@@ -167,6 +169,27 @@ def test_where_every_training_so_far_diverged_there_is_none_and_no_file():
     assert not Path("run/champion.json").exists()
     with pytest.raises(StudyError, match="every training so far diverged or failed"):
         describe("run", None, None, None)
+
+
+def test_a_provisional_champion_whose_other_trials_diverge_is_none_any_more():
+    config = small()
+    with Study("run", config) as study:
+        one = study.ask()[0]
+        current = study._current
+        run = next(run for run in current.missing() if run.individual == one)
+        nothing = np.empty(0, np.float32)
+        outcomes = {score: Outcome(score, None, nothing, nothing, nothing, nothing) for score in (0.5, math.nan)}
+        study._records.add_outcomes([(one.place, run.seed, outcomes[0.5])], run.pool, 2)
+    with Study("run") as study:
+        assert study.champion == config.search.schedule(one.expression)
+    assert Path("run/champion.json").exists()
+    with Study("run") as study:
+        other = next(run for run in study._current.missing() if run.individual == one)
+        diverged = next(outcome for score, outcome in outcomes.items() if math.isnan(score))
+        study._records.add_outcomes([(one.place, other.seed, diverged)], other.pool, 2)
+    with Study("run") as study:
+        assert study.champion is None
+    assert not Path("run/champion.json").exists()
 
 
 def test_what_was_told_of_an_unfinished_generation_counts():

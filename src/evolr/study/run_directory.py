@@ -145,6 +145,14 @@ class RunDirectory:
         self.write("champion.json", schedule.to_json(provenance))
         self.write("champion.txt", (original_text(individual.expression) + "\n").encode())
 
+    def remove_champion(self) -> None:
+        """Removes the files of a champion that is none any more. Raises RunDirectoryError where that fails."""
+        for name in ("champion.json", "champion.txt"):
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise RunDirectoryError(f"cannot remove {self.path / name}: {error.strerror}") from error
+
     def save_front(self, front: Sequence[Evaluation]) -> None:
         self.write_csv("front.csv", ("Complexity", "Loss", "Equation", "Score"), map(_front_row, front))
 

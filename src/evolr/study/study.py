@@ -415,6 +415,8 @@ class Study:
         if self._winner is None and (best := self._best_so_far) is not None:
             self._files.save_champion(self.config, best, is_raced=False)
             self._files.save_front(self.front)
+        elif self._winner is None:
+            self._files.remove_champion()  # of an earlier sitting: its other trials have diverged since
 
     def _report(
         self, best: Evaluation, *, done: int, trainings: int, training_seconds: float, seconds: float
