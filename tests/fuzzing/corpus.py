@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from random import Random
 
 from evolr.expression import PRIMITIVES, SIGNALS, Expression, ordinary_text, original_text
 from evolr.standard import FAMILIES
 
-PUBLISHED = (
+TYPED = (
     "(((epoch mul -0.001537) mul -0.75568) sub -0.001537)",
     "0.5*(1 + math.cos(math.pi*progress))",
     "0.1**(epoch // 30)",
@@ -62,9 +63,10 @@ NUMBERS = ("0", "1", "2", "0.5", "-0.0", "-0", "1e308", "-1e308", "1.79769313486
 
 
 def formulas() -> list[str]:
-    """The published ones, and every family's in both notations."""
+    """Typed ones, published schedules (of tests/contracts/published, their constants put in), families in both notations."""
+    published = Path(__file__).with_name("published.txt").read_text(encoding="utf-8").splitlines()
     families = [family.schedule().expression for family in FAMILIES.values()]
-    return [*PUBLISHED, *(write(e) for e in families for write in (ordinary_text, original_text))]
+    return [*TYPED, *published, *(write(e) for e in families for write in (ordinary_text, original_text))]
 
 
 def constant(rng: Random) -> float:

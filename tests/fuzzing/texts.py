@@ -43,7 +43,7 @@ def text(rng: Random) -> str:
 
 def _valid(rng: Random) -> str:
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.45:
         return rng.choice(_CORPUS)
     if kind < 0.7:
         return python_formula(rng, rng.randint(1, 5))
