@@ -65,7 +65,8 @@ class Tally:
         self.outcomes[checked.outcome] += 1
         self.python_formulas += checked.compared > 0
         self.python_values += checked.compared
-        self.slowest = max(self.slowest, (checked.seconds, repr(of)[:1_000]))
+        if checked.seconds > self.slowest[0]:
+            self.slowest = checked.seconds, repr(of[:1_000])
         self.findings += checked.findings
 
     def add(self, other: Tally) -> None:
@@ -148,7 +149,7 @@ def summary(kind: str, tally: Tally) -> dict[str, Any]:
         "refused": tally.count - tally.read,
         "kinds_of_refusal": len(refused),
         "commonest_refusals": dict(list(refused.items())[:KINDS]),
-        "slowest": {"processor_seconds": round(tally.slowest[0], 4), "of": tally.slowest[1]},
+        "slowest": {"seconds": round(tally.slowest[0], 4), "of": tally.slowest[1]},
     }
     if kind != "documents":
         python = {"formulas": tally.python_formulas, "values": tally.python_values}

@@ -7,7 +7,7 @@ import math
 import re
 import runpy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -23,10 +23,12 @@ from evolr.schedule import Schedule
 from tests.fuzzing import python_values
 from tests.fuzzing.rounding import DOUBLE, bounded
 
-SECONDS = 1.0  # of processor time, that a text or a document may take with all that is done to it
+SECONDS = 1.0  # that a text or a document may take with all that is done to it
 LONGEST_MESSAGE = 600  # characters
 RELATIVE = 1e-9
 
+_REPEATED = 3  # times, where the first took long
+_QUOTED = 2_000  # characters of a document
 _TRACE = made_up_trace(3, 7)
 _WHOLE = frozenset({"epoch", "step", "stale_epochs", "total_steps", "total_epochs"})
 
@@ -44,7 +46,7 @@ class Finding:
 class Checked:
     """What became of one text or document.
 
-    outcome: "read", or the kind of the message that refused it. seconds: of processor time, for all of it.
+    outcome: "read", or the kind of the message that refused it. seconds: for all of it but Python's own.
     expression: what was read. compared: the values compared with Python's own.
     """
 
@@ -84,8 +86,28 @@ def check_text(text: str, at: Sequence[Mapping[str, float]], beyond: Sequence[Ma
 
     beyond: points at which Python's own values are not asked for.
     """
+    checked = _timed(lambda: _checked_text(text, [*at, *beyond]), text)
+    if checked.expression is not None:
+        _compare_with_python(checked, text, at)
+    return checked
+
+
+def _timed(check: Callable[[], Checked], of: str | bytes) -> Checked:
+    """A check with its time. What seems slow is done again: something else may have been at work."""
+    begin = time.perf_counter()
+    checked = check()
+    checked.seconds = time.perf_counter() - begin
+    for _ in range(_REPEATED if checked.seconds > SECONDS / 4 else 0):
+        begin = time.perf_counter()
+        check()
+        checked.seconds = min(checked.seconds, time.perf_counter() - begin)
+    if checked.seconds > SECONDS:
+        checked.findings.append(Finding("slow", repr(of[:_QUOTED]), f"{checked.seconds:.2f} s"))
+    return checked
+
+
+def _checked_text(text: str, at: Sequence[Mapping[str, float]]) -> Checked:
     checked = Checked()
-    begin = time.thread_time()
     try:
         checked.expression = parse(text)
     except ExpressionError as error:
@@ -99,16 +121,9 @@ def check_text(text: str, at: Sequence[Mapping[str, float]], beyond: Sequence[Ma
         if family_named(text):
             checked.findings.append(Finding("a formula is taken for a family", repr(text), ""))
         try:
-            checked.findings += _round_trip(checked.expression, text) + _values(
-                checked.expression, text, [*at, *beyond]
-            )
+            checked.findings += _round_trip(checked.expression, text) + _values(checked.expression, text, at)
         except Exception as error:
             checked.findings.append(Finding("a formula that is read raises", repr(text), repr(error)))
-    checked.seconds = time.thread_time() - begin
-    if checked.seconds > SECONDS:
-        checked.findings.append(Finding("slow", repr(text), f"{checked.seconds:.2f} s"))
-    if checked.expression is not None:
-        _compare_with_python(checked, text, at)
     return checked
 
 
@@ -205,8 +220,12 @@ def _compare_with_python(checked: Checked, text: str, at: Sequence[Mapping[str, 
 
 def check_document(document: bytes | str) -> Checked:
     """Everything that must hold of one document."""
+    return _timed(lambda: _checked_document(document), document)
+
+
+def _checked_document(document: bytes | str) -> Checked:
     checked = Checked()
-    begin = time.thread_time()
+    quoted = repr(document[:_QUOTED])
     try:
         schedule = Schedule.from_json(document)
         Schedule.provenance(document)
@@ -215,15 +234,13 @@ def check_document(document: bytes | str) -> Checked:
         schedule.at(**dict.fromkeys(SIGNALS, 0.5))
     except EvolrError as error:
         if checked.outcome == "read":
-            checked.findings.append(Finding("a document that is read raises", repr(document)[:2_000], repr(error)))
+            checked.findings.append(Finding("a document that is read raises", quoted, repr(error)))
         checked.outcome = checked.outcome or kind(str(error))
         if len(str(error)) > LONGEST_MESSAGE:
-            checked.findings.append(Finding("a long message", repr(document)[:2_000], f"{len(str(error))} characters"))
+            checked.findings.append(Finding("a long message", quoted, f"{len(str(error))} characters"))
     except Exception as error:
-        checked.findings.append(Finding("an exception outside evolr's tree", repr(document)[:2_000], repr(error)))
-    checked.seconds = time.thread_time() - begin
-    if checked.seconds > SECONDS:
-        checked.findings.append(Finding("slow", repr(document)[:2_000], f"{checked.seconds:.2f} s"))
+        checked.outcome = "an exception"
+        checked.findings.append(Finding("an exception outside evolr's tree", quoted, repr(error)))
     return checked
 
 
