@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from evolr.expression.simplify import latex, simplified
 
 from evolr.expression import parse
-from evolr.expression.simplify import latex, simplified
 
 
 @pytest.mark.parametrize(

@@ -62,15 +62,17 @@ def original_text(expression: Expression) -> str:
     return expression.fold(lambda token: token if isinstance(token, str) else repr(token), call)
 
 
-def ordinary_text(expression: Expression) -> str:
+def ordinary_text(expression: Expression, names: Mapping[float, str] | None = None) -> str:
     """The formula in ordinary notation, with the brackets that its exact tree needs and no others.
+
+    names: of constants, by their values; only `pi` and `e` are read back without being told.
 
     >>> ordinary_text(parse("((epoch mul -0.5) sub (1.0 sub loss))"))
     'epoch*-0.5 - (1 - loss)'
     >>> ordinary_text(parse("min(1, min(progress/0.1, (1 - progress)**2))"))
     'min(1, progress/0.1, (1 - progress)**2)'
     """
-    return expression.fold(_leaf, _applied).text
+    return expression.fold(lambda token: _leaf(token, names or {}), _applied).text
 
 
 class _Part:
@@ -89,8 +91,8 @@ class _Part:
         return f"({self.text})" if self.binding < binding else self.text
 
 
-def _leaf(token: Token) -> _Part:
-    text = token if isinstance(token, str) else repr(token).removesuffix(".0")
+def _leaf(token: Token, names: Mapping[float, str]) -> _Part:
+    text = token if isinstance(token, str) else names.get(token) or repr(token).removesuffix(".0")
     return _Part(text, SIGN if text.startswith("-") else ATOM)
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
-from types import MappingProxyType
+from functools import lru_cache
 
 import numpy as np
 
-from evolr.expression import SIGNALS, Expression, clock
-from evolr.randomness import generator
+from evolr.expression import Expression
 from evolr.search.individual import Evaluation, Individual
+from evolr.signal_bank import signal_bank
 
-_BANK_POINTS = 24  # of each training at most
-_BANK_TRAININGS = ((10, 40, 2.3, 0.9), (30, 40, 2.3, 0.2), (10, 30, 11.0, 0.015), (100, 400, 0.7, 5.0))
 _FINGERPRINT_DIGITS = 10
 _KNEE_HEIGHT = 0.5  # the least height of a knee, where the front's worst is 0 and its best is 1
 
@@ -48,37 +45,9 @@ def fingerprint(expression: Expression) -> bytes:
 
     Formulas with one fingerprint are taken to be one function: x + x and 2·x, say.
     """
-    bank = _signal_bank()
+    bank = signal_bank()
     values = np.broadcast_to(expression(bank), bank["step"].shape)
     return " ".join(f"{value + 0.0:.{_FINGERPRINT_DIGITS - 1}e}" for value in values).encode()
-
-
-@cache
-def _signal_bank() -> MappingProxyType[str, np.ndarray]:
-    """The values of every signal at points of four made-up trainings, their first and last steps among them.
-
-    Within a training, epoch, progress and step belong together; the losses fall, stay or rise, with noise.
-    """
-    rng = generator("signal bank")
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in SIGNALS}
-    for epochs, steps_per_epoch, first_loss, last_loss in _BANK_TRAININGS:
-        total = epochs * steps_per_epoch
-        inner = np.unique(np.geomspace(1, total - 1, _BANK_POINTS - 1).round())
-        step = np.concatenate([[0.0], inner])
-        given = clock(step, np.full(len(step), total), steps_per_epoch)
-        progress = given["progress"]
-        trend = first_loss * (last_loss / first_loss) ** progress
-        points = {
-            **given,
-            "loss": trend * rng.lognormal(0.0, 0.2, len(step)),
-            "val_loss": trend * rng.lognormal(0.1, 0.1, len(step)),
-            "lr": 0.01 * (1 - progress),
-            "stale_epochs": step // steps_per_epoch % 4,
-            "loss_ema": trend,
-        }
-        for name, values in columns.items():
-            values.append(points[name])
-    return MappingProxyType({name: np.concatenate(values) for name, values in columns.items()})
 
 
 def champion(evaluations: Iterable[Evaluation]) -> Evaluation:

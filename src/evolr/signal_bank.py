@@ -1,0 +1,43 @@
+"""A fixed bank of signals: the points at which two formulas are compared, to tell whether they are one function."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import MappingProxyType
+
+import numpy as np
+
+from evolr.expression import SIGNALS, clock
+from evolr.randomness import generator
+
+_POINTS = 24  # of each training at most
+_TRAININGS = ((10, 40, 2.3, 0.9), (30, 40, 2.3, 0.2), (10, 30, 11.0, 0.015), (100, 400, 0.7, 5.0))
+"""Epochs, steps of an epoch, first loss, last loss of each training."""
+
+
+@cache
+def signal_bank() -> MappingProxyType[str, np.ndarray]:
+    """The values of every signal at points of four made-up trainings, their first and last steps among them.
+
+    Within a training, epoch, progress and step belong together; the losses fall, stay or rise, with noise.
+    """
+    rng = generator("signal bank")
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in SIGNALS}
+    for epochs, steps_per_epoch, first_loss, last_loss in _TRAININGS:
+        total = epochs * steps_per_epoch
+        inner = np.unique(np.geomspace(1, total - 1, _POINTS - 1).round())
+        step = np.concatenate([[0.0], inner])
+        given = clock(step, np.full(len(step), total), steps_per_epoch)
+        progress = given["progress"]
+        trend = first_loss * (last_loss / first_loss) ** progress
+        points = {
+            **given,
+            "loss": trend * rng.lognormal(0.0, 0.2, len(step)),
+            "val_loss": trend * rng.lognormal(0.1, 0.1, len(step)),
+            "lr": 0.01 * (1 - progress),
+            "stale_epochs": step // steps_per_epoch % 4,
+            "loss_ema": trend,
+        }
+        for name, values in columns.items():
+            values.append(points[name])
+    return MappingProxyType({name: np.concatenate(values) for name, values in columns.items()})

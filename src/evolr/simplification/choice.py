@@ -1,0 +1,167 @@
+"""The simplified form of a schedule: its learning rate as a short formula that evolr reads back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evolr.errors import ExpressionError
+from evolr.expression import Expression, Token, ordinary_text
+from evolr.expression.latex import latex
+from evolr.schedule import Schedule
+from evolr.signal_bank import signal_bank
+from evolr.simplification.differences import (
+    EXACT,
+    MATTERS,
+    ROUNDING,
+    SHOWN,
+    Place,
+    differing,
+    places,
+    rates,
+    sentence,
+)
+from evolr.simplification.numbers import DIGITS, is_short, token_rounded
+from evolr.simplification.rules import Rules
+from evolr.simplification.writing import expression_of
+
+_DIGITS: Final = (DIGITS, 7, 9, 12, 17)
+_MOST_NODES, _DEEPEST = 200, 60  # of a formula that is simplified, not only rounded
+_MOST_CONSTANTS: Final = 60  # whose digits are looked at one by one
+_PRICE_OF_DIFFERENCE: Final = 1.1  # how much shorter a form must be that differs at some points
+_MOST_DIFFERING: Final = 0.1  # of the points of the bank
+_NAMES: Final = {math.pi: "pi"}
+
+
+@dataclass(frozen=True, slots=True)
+class Simplified:
+    """A learning rate in short.
+
+    schedule: linear, with the bounds of the schedule that it stands for. differs: a sentence for each kind of point at
+    which its learning rate is another one than that schedule's, beyond the rounding of its constants.
+    """
+
+    schedule: Schedule
+    differs: tuple[str, ...]
+
+    @property
+    def expression(self) -> Expression:
+        """The learning rate, before the bounds."""
+        return self.schedule.expression
+
+    @property
+    def text(self) -> str:
+        """The learning rate in ordinary notation, which `parse` reads back."""
+        return ordinary_text(self.expression, _NAMES)
+
+    @property
+    def latex(self) -> str:
+        """The learning rate in LaTeX, signals upright."""
+        return latex(self.expression)
+
+
+@lru_cache(maxsize=64)
+def simplified(schedule: Schedule) -> Simplified:
+    """The learning rate of a schedule as a short formula, its constants to 5 significant digits.
+
+    A constant has more digits if 5 would change a learning rate of the signal bank by more than a thousandth.
+
+    >>> from evolr.expression import parse
+    >>> simplified(Schedule(expression=parse("log(min(1, progress/0.3125))"), transform="log")).text
+    '0.001*min(1, 3.2*progress)'
+    """
+    where = places(schedule)
+    own = [rates(schedule, place) for place in where]
+    candidates = [_candidate(schedule, expression, where, own) for expression in _expressions(schedule)]
+    best = min(candidates, key=lambda candidate: (candidate.cost, len(candidate.differing[0])))
+    differs: list[str] = []
+    for place, before, after, at in zip(where, own, best.rates, best.differing, strict=True):
+        unsaid = at if place is where[0] else np.setdiff1d(at, best.differing[0])
+        if len(unsaid):
+            differs.append(sentence(schedule, place, before, after, unsaid))
+    return Simplified(best.schedule, tuple(differs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """One way to write a learning rate, rounded.
+
+    rates: by place. differing: the points of each place at which it is another learning rate; matters: whether by more
+    than a millionth of the greatest on the bank.
+    """
+
+    schedule: Schedule
+    rates: list[NDArray[np.float64]]
+    differing: list[NDArray[np.intp]]
+    matters: bool
+
+    @property
+    def cost(self) -> float:
+        """The length of its text, more if it is another learning rate somewhere."""
+        share = len(self.differing[0]) / len(self.rates[0])
+        if share > _MOST_DIFFERING:
+            return math.inf
+        price = _PRICE_OF_DIFFERENCE if self.matters else 1.0
+        tie = 0.1 * sum(len(at) > 0 for at in self.differing)
+        return len(ordinary_text(self.schedule.expression, _NAMES)) * price + tie
+
+
+def _candidate(
+    schedule: Schedule, expression: Expression, where: list[Place], own: list[NDArray[np.float64]]
+) -> _Candidate:
+    linear = _linear(schedule, expression)
+    exact = [rates(linear, place) for place in where]
+    short = _linear(schedule, _rounded(expression, schedule, exact[0]))
+    least = [ROUNDING, *[MATTERS] * (len(where) - 1)]
+    differing_at = [differing(before, after, EXACT, n) for before, after, n in zip(own, exact, least, strict=True)]
+    gaps = np.abs(own[0] - exact[0])[differing_at[0]]
+    matters = bool(np.max(gaps, initial=0.0) > MATTERS * np.max(own[0]))
+    return _Candidate(short, [rates(short, place) for place in where], differing_at, matters)
+
+
+def _linear(schedule: Schedule, expression: Expression) -> Schedule:
+    """The schedule whose learning rate is the value of an expression, within the same bounds."""
+    return Schedule(expression=expression, min_lr=schedule.min_lr, max_lr=schedule.max_lr)
+
+
+def _expressions(schedule: Schedule) -> Iterator[Expression]:
+    """The learning rate, simplified by each set of rules, and at last as it is written."""
+    written = schedule.expression
+    if schedule.transform == "log":
+        written = Expression(("mul", schedule.reference_lr, "exp", *written.tokens))
+    if written.size <= _MOST_NODES and written.depth <= _DEEPEST:
+        for is_bold, is_flat in product((True, False), repeat=2):
+            try:
+                yield expression_of(Rules(is_bold=is_bold, is_flat=is_flat).form(written))
+            except (ArithmeticError, ExpressionError):
+                continue  # a number beyond floats: the other rules, or none, write it
+    yield written.folded()
+
+
+def _rounded(expression: Expression, schedule: Schedule, exact: NDArray[np.float64]) -> Expression:
+    """The expression with as few digits as keep its learning rates on the bank. exact: those of it as it is."""
+    bank = Place("", signal_bank())
+
+    def is_near(tokens: Sequence[Token]) -> bool:
+        return not len(differing(exact, rates(_linear(schedule, Expression(tuple(tokens))), bank), SHOWN))
+
+    ways = ([token_rounded(token, digits) for token in expression.tokens] for digits in _DIGITS)
+    needed, tokens = next(((n, way) for n, way in enumerate(ways) if is_near(way)), (0, list(expression.tokens)))
+    long = [place for place, token in enumerate(tokens) if not isinstance(token, str) and not is_short(token)]
+    if len(long) > _MOST_CONSTANTS:
+        return Expression(tuple(tokens))
+    for place in long if needed else []:  # few constants need that many
+        for digits in _DIGITS[:needed]:
+            tried = [*tokens]
+            tried[place] = token_rounded(expression.tokens[place], digits)
+            if is_near(tried):
+                tokens = tried
+                break
+    return Expression(tuple(tokens))
