@@ -16,11 +16,9 @@ from evolr.errors import ExpressionError
 from evolr.expression import Expression, Token, ordinary_text
 from evolr.expression.latex import latex
 from evolr.schedule import Schedule
-from evolr.signal_bank import signal_bank
 from evolr.simplification.differences import (
     EXACT,
     MATTERS,
-    ROUNDING,
     SHOWN,
     Place,
     differing,
@@ -83,7 +81,7 @@ def simplified(schedule: Schedule) -> Simplified:
     best = min(candidates, key=lambda candidate: (candidate.cost, len(candidate.differing[0])))
     differs: list[str] = []
     for place, before, after, at in zip(where, own, best.rates, best.differing, strict=True):
-        unsaid = at if place is where[0] else np.setdiff1d(at, best.differing[0])
+        unsaid = np.setdiff1d(at, best.differing[0]) if place.case else at
         if len(unsaid):
             differs.append(sentence(schedule, place, before, after, unsaid))
     return Simplified(best.schedule, tuple(differs))
@@ -94,7 +92,7 @@ class _Candidate:
     """One way to write a learning rate, rounded.
 
     rates: by place. differing: the points of each place at which it is another learning rate; matters: whether by more
-    than a millionth of the greatest on the bank.
+    than a millionth of the greatest, on the bank or in the training whose every step is looked at.
     """
 
     schedule: Schedule
@@ -105,7 +103,7 @@ class _Candidate:
     @property
     def cost(self) -> float:
         """The length of its text, more if it is another learning rate somewhere."""
-        share = len(self.differing[0]) / len(self.rates[0])
+        share = max(len(at) / len(all_) for at, all_ in zip(self.differing[:2], self.rates[:2], strict=True))
         if share > _MOST_DIFFERING:
             return math.inf
         price = _PRICE_OF_DIFFERENCE if self.matters else 1.0
@@ -118,11 +116,14 @@ def _candidate(
 ) -> _Candidate:
     linear = _linear(schedule, expression)
     exact = [rates(linear, place) for place in where]
-    short = _linear(schedule, _rounded(expression, schedule, exact[0]))
-    least = [ROUNDING, *[MATTERS] * (len(where) - 1)]
-    differing_at = [differing(before, after, EXACT, n) for before, after, n in zip(own, exact, least, strict=True)]
-    gaps = np.abs(own[0] - exact[0])[differing_at[0]]
-    matters = bool(np.max(gaps, initial=0.0) > MATTERS * np.max(own[0]))
+    short = _linear(schedule, _rounded(linear, where, exact))
+    differing_at = [
+        differing(before, after, EXACT, place.negligible)
+        for before, after, place in zip(own, exact, where, strict=True)
+    ]
+    matters = any(
+        len(differing(before, after, EXACT, MATTERS)) for before, after in zip(own[:2], exact[:2], strict=True)
+    )
     return _Candidate(short, [rates(short, place) for place in where], differing_at, matters)
 
 
@@ -145,12 +146,14 @@ def _expressions(schedule: Schedule) -> Iterator[Expression]:
     yield written.folded()
 
 
-def _rounded(expression: Expression, schedule: Schedule, exact: NDArray[np.float64]) -> Expression:
-    """The expression with as few digits as keep its learning rates on the bank. exact: those of it as it is."""
-    bank = Place("", signal_bank())
+def _rounded(schedule: Schedule, where: list[Place], exact: list[NDArray[np.float64]]) -> Expression:
+    """The schedule's expression with as few digits as keep its learning rates. exact: these, by place."""
+    expression = schedule.expression
+    held = [(place, own) for place, own in zip(where, exact, strict=True) if math.isfinite(place.rounding)]
 
     def is_near(tokens: Sequence[Token]) -> bool:
-        return not len(differing(exact, rates(_linear(schedule, Expression(tuple(tokens))), bank), SHOWN))
+        tried = _linear(schedule, Expression(tuple(tokens)))
+        return not any(len(differing(own, rates(tried, place), SHOWN, place.rounding)) for place, own in held)
 
     ways = ([token_rounded(token, digits) for token in expression.tokens] for digits in _DIGITS)
     needed, tokens = next(((n, way) for n, way in enumerate(ways) if is_near(way)), (0, list(expression.tokens)))

@@ -1,7 +1,7 @@
 """Where a simplified learning rate is another one than its schedule's, and which protection makes it so.
 
-Both are computed at the points of the signal bank, and at the same points with a loss, or the learning rate before, at 0
-or below.
+Both are computed at the points of the signal bank, at every step of one training, whose progress takes round values, and
+on the bank with a loss, or the learning rate before, at 0 or below.
 """
 
 from __future__ import annotations
@@ -25,31 +25,67 @@ SHOWN: Final = 1e-3  # relative: no more than what rounding to a few digits may 
 ROUNDING: Final = 1e-15  # of the greatest learning rate: what is left where terms cancel
 MATTERS: Final = 1e-6  # of the greatest learning rate
 
+_EPOCHS, _STEPS = 100, 10
+
 Trace = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Points at which two schedules are compared. name: what is changed of the bank, empty for the bank itself."""
+    """Points at which two schedules are compared.
 
-    name: str
+    points: what they are, in words. case: what is changed of the bank, empty for none. negligible: a difference that is
+    never one, in units of the greatest learning rate; rounding: the same for what comes of rounding constants.
+    """
+
     trace: Trace
+    points: str = "points of made-up trainings"
+    case: str = ""
+    negligible: float = MATTERS
+    rounding: float = math.inf
 
 
 @cache
-def _changed(name: str, factor: float) -> Trace:
+def _bank() -> Place:
+    return Place(signal_bank(), negligible=ROUNDING, rounding=ROUNDING)
+
+
+@cache
+def _every_step() -> Place:
+    """Every step but the first of a training of 100 epochs of 10 steps, over losses that fall."""
+    step = np.arange(1.0, _EPOCHS * _STEPS)
+    progress = step / (_EPOCHS * _STEPS)
+    loss = 2.3 * 0.1**progress
+    trace = {
+        "epoch": step // _STEPS,
+        "loss": loss,
+        "val_loss": 1.1 * loss,
+        "progress": progress,
+        "step": step,
+        "epoch_progress": step % _STEPS / _STEPS,
+        "lr": 0.01 * (1 - progress),
+        "stale_epochs": step // _STEPS % 4,
+        "loss_ema": 1.05 * loss,
+        "total_steps": np.full(len(step), float(_EPOCHS * _STEPS)),
+        "total_epochs": np.full(len(step), float(_EPOCHS)),
+    }
+    return Place(trace, f"steps of a training of {_EPOCHS} epochs", rounding=10 * MATTERS)
+
+
+@cache
+def _changed(name: str, factor: float, case: str) -> Place:
     bank = signal_bank()
-    return {**bank, name: bank[name] * factor}
+    return Place({**bank, name: bank[name] * factor}, case=f"{name} is {case}")
 
 
 def places(schedule: Schedule) -> list[Place]:
     """The bank, and what a schedule may meet beside it."""
-    found = [Place("", signal_bank())]
+    found = [_bank(), _every_step()]
     for name in ("loss", "val_loss", "loss_ema", "lr"):
         if name in schedule.signals:
-            found.append(Place(f"{name} is 0", _changed(name, 0.0)))
+            found.append(_changed(name, 0.0, "0"))
             if name != "lr":
-                found.append(Place(f"{name} is negative", _changed(name, -1.0)))
+                found.append(_changed(name, -1.0, "negative"))
     return found
 
 
@@ -60,7 +96,7 @@ def rates(schedule: Schedule, place: Place) -> NDArray[np.float64]:
 
 
 def differing(
-    own: NDArray[np.float64], other: NDArray[np.float64], tolerance: float, negligible: float = ROUNDING
+    own: NDArray[np.float64], other: NDArray[np.float64], tolerance: float, negligible: float
 ) -> NDArray[np.intp]:
     """The points at which learning rates differ by more than a relative tolerance.
 
@@ -80,10 +116,10 @@ def sentence(
     reasons = protections(schedule, point)
     reason = f" ({'; '.join(reasons)})" if reasons else ""
     numbers = f"the formula gives {own[worst]:.3g}{reason}, this {other[worst]:.3g}"
-    case = f" if {place.name}," if place.name else ""
+    case = f" if {place.case}," if place.case else ""
     most = ", most" if len(at) > 1 else ","
     return (
-        f"differs{case} at {len(at)} of {len(own)} points of made-up trainings{most} at epoch {point['epoch']:g}, "
+        f"differs{case} at {len(at)} of {len(own)} {place.points}{most} at epoch {point['epoch']:g}, "
         f"step {point['step']:g}: {numbers}"
     )
 
