@@ -170,7 +170,7 @@ def explain(
         print_json(result.document())
         return
     out = progress.output()
-    out.print(f"champion: {result.simplified}", soft_wrap=True, highlight=False, markup=False)
+    out.print(f"champion: learning rate {result.simplified}", soft_wrap=True, highlight=False, markup=False)
     out.print(tables.explanation_table(result))
     out.print(f"picture: {run / 'explanation.png'}", soft_wrap=True, highlight=False)
 

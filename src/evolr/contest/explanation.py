@@ -22,10 +22,10 @@ from evolr.contest.trainings import Trainings, Wanted, require_trainer, shared_d
 from evolr.errors import StudyError
 from evolr.expression import Expression, clock
 from evolr.expression.signals import STALE_THRESHOLD
-from evolr.expression.simplify import simplified
 from evolr.problems import JaxProblem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
+from evolr.simplification import simplified
 from evolr.standard import frozen
 from evolr.study.run_directory import RunDirectory
 from evolr.study.summary import summarise
@@ -36,7 +36,7 @@ POOL = "selection"
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A champion explained. learning_rates: (seeds, steps). frozen: by signal, its median and the champion without it."""
+    """A champion explained. simplified: its learning rate in short. learning_rates: (seeds, steps). frozen: by signal, its median and the champion without it."""
 
     config: Config
     schedule: Schedule
@@ -104,7 +104,7 @@ def explain(
     pairs = corrected([f.pairs for f in found if f.pairs is not None])
     without = {name: (medians[name], replace(f, pairs=p)) for name, f, p in zip(others, found, pairs, strict=True)}
     rates = np.array([o.learning_rates for o in own])
-    return Explanation(config, champion, simplified(champion.expression), epochs, whole, rates, without)
+    return Explanation(config, champion, simplified(champion).text, epochs, whole, rates, without)
 
 
 def typical_curve(schedule: Schedule, seeds: Sequence[int], trainings: Trainings) -> Schedule | None:

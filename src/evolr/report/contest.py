@@ -13,6 +13,7 @@ from evolr.contest.verdict import count, verdict
 from evolr.expression import ordinary_text
 from evolr.report.tables import MINUS, difference_text, score_text
 from evolr.report.terminal_table import TerminalTable
+from evolr.simplification import simplified
 
 _COLUMNS = ("contender", "{metric}", MINUS, "p (Holm)", "optimism", "P(better)", "d")
 
@@ -39,14 +40,16 @@ def page(result: ContestResult) -> str:
     ]
     header += ["steps to reach", "training runs"]
     champion = result.champion.result.schedule
+    short = simplified(champion)
     lines = [
         f"# {'Rehearsal' if settings.is_quick else 'Contest'}: {_title(result)}",
         "",
         *verdict(result),
         "",
-        f"The evolved schedule: `{ordinary_text(champion.expression)}`"
-        + (f", as {champion.reference_lr:g}·exp(value)" if champion.transform == "log" else "")
-        + f", within [{champion.min_lr:g}, {champion.max_lr:g}].",
+        f"The evolved schedule's learning rate: `{short.text}`, within [{champion.min_lr:g}, {champion.max_lr:g}]; exactly "
+        f"`{ordinary_text(champion.expression)}`"
+        + (f", as {champion.reference_lr:g}·exp(value)." if champion.transform == "log" else "."),
+        *(f"The short form {sentence}." for sentence in short.differs),
         "",
         "| " + " | ".join(header) + " |",
         "|" + "---|" * len(header),

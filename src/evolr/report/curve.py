@@ -17,6 +17,7 @@ from evolr.errors import ScheduleError, shortened
 from evolr.expression import CLOCK, clock
 from evolr.loop import Loop, checked_horizon, follow
 from evolr.schedule import Schedule
+from evolr.simplification import simplified
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,7 +154,7 @@ def curve_figure(
     from evolr.report.pictures import schedule_figure
 
     drawn = _curve_of(schedule, total_steps, steps_per_epoch, losses, val_losses)
-    return schedule_figure(f"learning rate of {shortened(str(schedule.expression), 70)}", drawn)
+    return schedule_figure(f"learning rate: {shortened(simplified(schedule).text, 70)}", drawn)
 
 
 def _curve_of(

@@ -107,7 +107,7 @@ def explanation_picture(explanation: Explanation) -> bytes:
         low, high = np.nanpercentile(explanation.learning_rates, _QUANTILES, axis=0)
         rates.fill_between(epochs, low, high, color=COLOURS[1], alpha=0.25, linewidth=0, label="10–90 % of the seeds")
     rates.plot(epochs, np.ma.median(seen, axis=0), color=COLOURS[1], linewidth=2, label="median")
-    finish(rates, f"Learning rate of {shortened(explanation.simplified, 60)}", "each step, log scale")
+    finish(rates, f"Learning rate: {shortened(explanation.simplified, 60)}", "each step, log scale")
     log_if_positive(rates)
     rates.legend(frameon=False)
     names = list(explanation.frozen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,19 +11,20 @@ from numpy.typing import NDArray
 
 from evolr.errors import shortened
 from evolr.expression import ordinary_text, original_text
-from evolr.expression.simplify import latex, simplified
 from evolr.formula import FormulaOptions
 from evolr.report.curve import Curve, curve, falling_losses, recorded_losses
 from evolr.report.named import Named, named
 from evolr.report.tables import front_table
 from evolr.report.terminal_table import TerminalTable
-from evolr.schedule import Schedule
+from evolr.schedule import GREATEST_LR, Schedule
 from evolr.search.archive import knee
+from evolr.simplification import simplified
 from evolr.study.summary import Summary
 from evolr.study.summary import recorded_losses as study_losses
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = 60
+_SENTENCE: Final = 64  # characters of a line: with what stands before it, 80 columns
 
 _ASSUMED_LOSS: Final = (2.3, 0.5)
 """Where a schedule that reads the training is drawn without one: losses that fall exponentially from one to the other."""
@@ -58,12 +60,13 @@ class Shown:
         return run_picture(self.curve, self.title, front, metric)
 
     def document(self) -> dict[str, Any]:
-        expression = self.schedule.expression
+        expression, short = self.schedule.expression, simplified(self.schedule)
         return {
             "expression": ordinary_text(expression),
             "original": original_text(expression),
-            "simplified": simplified(expression),
-            "latex": latex(expression),
+            "simplified": short.text,
+            "differs": list(short.differs),
+            "latex": short.latex,
             "size": expression.size,
             "depth": expression.depth,
             "signals": sorted(expression.signals),
@@ -94,15 +97,17 @@ class Shown:
 
     def text(self) -> str:
         schedule, expression, rates = self.schedule, self.schedule.expression, self.curve.rates
-        output = "value" if schedule.transform == "linear" else f"{schedule.reference_lr:g} · exp(value)"
+        short, bounds = simplified(schedule), _bounds(schedule)
         lines = [
             ("formula", ordinary_text(expression)),
             ("original form", original_text(expression)),
-            ("simplified", simplified(expression)),
-            ("LaTeX", latex(expression)),
+            *([("transform", f"{schedule.reference_lr:g} · exp(formula)")] if schedule.transform == "log" else []),
+            ("learning rate", short.text),
+            *([("", bounds)] if bounds else []),
+            *(("", line) for sentence in short.differs for line in textwrap.wrap(sentence, _SENTENCE)),
+            ("LaTeX", short.latex),
             ("size, depth", f"{expression.size}, {expression.depth}"),
             ("signals", ", ".join(sorted(expression.signals)) or "none: a constant"),
-            ("learning rate", f"{output}, clipped to {schedule.min_lr:g} … {schedule.max_lr:g}"),
             *((name, str(value)) for name, value in self.provenance.items()),
             ("curve", _sparkline(rates)),
             (
@@ -126,7 +131,7 @@ def describe(what: str, options: FormulaOptions | None, epochs: int | None, step
     found = named(what, options)
     horizon = (epochs or found.horizon[0], steps_per_epoch or found.horizon[1])
     drawn, note = _curve(found, *horizon)
-    title = f"learning rate of {shortened(ordinary_text(found.schedule.expression), 70)}"
+    title = f"learning rate: {shortened(simplified(found.schedule).text, 70)}"
     return Shown(title, found.schedule, drawn, found.provenance, note, found.advice(*horizon), found.summary)
 
 
@@ -145,6 +150,13 @@ def _curve(found: Named, epochs: int, steps_per_epoch: int) -> tuple[Curve, str]
         )
         losses = recorded_losses(recorded.train_loss, recorded.val_loss, epochs, steps_per_epoch, note)
     return curve(found.schedule, steps, steps_per_epoch, losses), losses.note
+
+
+def _bounds(schedule: Schedule) -> str:
+    """What bounds the learning rate, empty if nothing but that it is none below 0."""
+    least = f"at least {schedule.min_lr:g}" if schedule.min_lr > 0 else ""
+    most = f"at most {schedule.max_lr:g}" if schedule.max_lr < GREATEST_LR else ""
+    return ", ".join(bound for bound in (least, most) if bound)
 
 
 def _sparkline(curve: NDArray[np.float64]) -> str:

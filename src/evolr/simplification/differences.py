@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from evolr.advice import made_up_trace
 from evolr.expression import PRIMITIVES, Token
 from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR
 from evolr.schedule import LOG_LIMIT, Schedule
@@ -24,6 +25,7 @@ EXACT: Final = 1e-9  # relative: no more than rounding in the last places
 SHOWN: Final = 1e-3  # relative: no more than what rounding to a few digits may change
 ROUNDING: Final = 1e-15  # of the greatest learning rate: what is left where terms cancel
 MATTERS: Final = 1e-6  # of the greatest learning rate
+_LEFT: Final = 1e-13  # as ROUNDING, where a step may hit the very point at which terms cancel
 
 _EPOCHS, _STEPS = 100, 10
 
@@ -52,24 +54,9 @@ def _bank() -> Place:
 
 @cache
 def _every_step() -> Place:
-    """Every step but the first of a training of 100 epochs of 10 steps, over losses that fall."""
-    step = np.arange(1.0, _EPOCHS * _STEPS)
-    progress = step / (_EPOCHS * _STEPS)
-    loss = 2.3 * 0.1**progress
-    trace = {
-        "epoch": step // _STEPS,
-        "loss": loss,
-        "val_loss": 1.1 * loss,
-        "progress": progress,
-        "step": step,
-        "epoch_progress": step % _STEPS / _STEPS,
-        "lr": 0.01 * (1 - progress),
-        "stale_epochs": step // _STEPS % 4,
-        "loss_ema": 1.05 * loss,
-        "total_steps": np.full(len(step), float(_EPOCHS * _STEPS)),
-        "total_epochs": np.full(len(step), float(_EPOCHS)),
-    }
-    return Place(trace, f"steps of a training of {_EPOCHS} epochs", rounding=10 * MATTERS)
+    """Every step but the first of one training."""
+    trace = {name: values[1:] for name, values in made_up_trace(_EPOCHS, _STEPS).items()}
+    return Place(trace, f"steps of a training of {_EPOCHS} epochs", negligible=_LEFT, rounding=10 * MATTERS)
 
 
 @cache
