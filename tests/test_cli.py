@@ -94,7 +94,7 @@ def test_compare_takes_a_formula(evolr):
 def test_show_a_formula(evolr):
     code, out, _ = evolr("show", PUBLISHED, "-o", "curve.png")
     assert code == 0
-    assert "0.00116148016*epoch + 0.001537" in out
+    assert "learning rate  0.001537 + 0.0011615*epoch" in out
     assert r"\mathrm{epoch}" in out
     assert PUBLISHED in out
     assert "from 0.00154 to 0.0352" in out

@@ -14,8 +14,8 @@ _SURE: Final = 14  # significant digits within which a number is taken for a sho
 _WHOLE: Final = 1e7  # whole numbers below it keep their digits: steps are counted
 _GREATEST_DIVISOR: Final = 99
 
-_SIGN, _DIVISION, _ROUNDED = 1, 2, 3
-"""What counts beside a number's own characters: the sign of a product, a division, and that digits were dropped."""
+_SIGN, _DIVISION, _ROUNDED, _PI = 1, 2, 4, 1
+"""What counts beside a number's own characters: the sign of a product, a division, dropped digits, and π."""
 
 
 class Written(NamedTuple):
@@ -76,7 +76,7 @@ def total_length(values: Iterable[float]) -> int:
 def _way(multiplier: float, has_pi: bool, divisor: float) -> Written:
     parts = [tidied(part) for part in (multiplier, divisor)]
     numbers = [part for part in parts if part != 1]
-    size = sum(_characters(part) + _SIGN for part in numbers) + 3 * has_pi + _DIVISION * (parts[1] != 1)
+    size = sum(_characters(part) + _SIGN for part in numbers) + _PI * has_pi + _DIVISION * (parts[1] != 1)
     return Written(parts[0], has_pi, parts[1], size + _DIVISION * (len(numbers) > 1))
 
 

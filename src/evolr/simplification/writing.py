@@ -15,23 +15,24 @@ from evolr.simplification.numbers import tidied, total_length, written
 
 Tokens = tuple[Token, ...]
 
-_BRACKETS, _NUMBER = 2, 2
-"""What counts, in characters: a pair of brackets, and that there is a number."""
+_BRACKETS, _BRACKETS_OF_ALL, _NUMBER = 4, 7, 4
+"""What counts, in characters: a pair of brackets, one around the whole formula, and that there is a number."""
 
 _LATE: Final = ("exp", "log", "sin", "cos", "tanh")  # in a product, after what they scale
 
 
 def expression_of(form: Form) -> Expression:
     """The expression of a form. Raises ArithmeticError where a number leaves the range of floats."""
-    return Expression(_sum(form))
+    return Expression(_sum(form, _BRACKETS_OF_ALL))
 
 
-def _sum(form: Form) -> Tokens:
+def _sum(form: Form, brackets: int = _BRACKETS) -> Tokens:
+    """brackets: what a pair around the sum counts."""
     if form.number is not None:
         return _number(form.number)
     if form.monomial:
         return _product(*form.monomial)
-    factor = _best_factor(form.coefficients, 1.0)
+    factor = _best_factor(form.coefficients, 1.0, brackets=brackets)
     if factor != 1:
         return _product(factor, ((Call(BRACKET, (form.times(1 / factor),)), 1.0),), is_settled=True)
     parts: list[tuple[float, Callable[[float], Tokens]]] = []
@@ -86,7 +87,7 @@ def _factor_of(call: Call, exponent: float, outside: float) -> float:
     return contents[0] if len(set(contents)) == 1 else 1.0
 
 
-def _best_factor(inside: Sequence[float], outside: float, exponent: float = 1.0) -> float:
+def _best_factor(inside: Sequence[float], outside: float, exponent: float = 1.0, brackets: int = _BRACKETS) -> float:
     """The positive number to take out of numbers within brackets, the number before them being `outside`."""
     candidates = [1.0, *(abs(number) for number in inside)]
     if exponent == 1 and outside > 0:
@@ -96,7 +97,7 @@ def _best_factor(inside: Sequence[float], outside: float, exponent: float = 1.0)
         before = outside * factor**exponent
         numbers = [before, *(number / factor for number in inside)]
         return (
-            total_length(numbers) + _NUMBER * sum(abs(n) != 1 for n in map(tidied, numbers)) + _BRACKETS * (before != 1)
+            total_length(numbers) + _NUMBER * sum(abs(n) != 1 for n in map(tidied, numbers)) + brackets * (before != 1)
         )
 
     return min((tidied(factor) for factor in candidates if math.isfinite(1 / factor)), key=cost)
