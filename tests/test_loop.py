@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -135,3 +136,41 @@ def test_a_schedule_is_drawn_over_a_horizon_or_a_record():
         schedule("progress").plot(10**16)
     with pytest.raises(ScheduleError, match="total_steps is 1000, the losses are of 3 steps"):
         schedule("loss").plot(1000, losses=[1.0] * 3)
+
+
+@pytest.mark.parametrize("way", ["with the step", "after it", "before it"])
+@pytest.mark.parametrize("interval", [1, 10])
+@pytest.mark.parametrize("total_steps", [5, 10, 15, 20, 21, 29, 30, 35, 40])
+def test_whoever_validates_after_each_epoch_is_never_told_that_none_came(total_steps, interval, way):
+    loop = Loop(schedule("0.1/(1 + val_loss)"), total_steps=total_steps, steps_per_epoch=10, val_loss=1.0)
+    ended = 0
+    for step in range(interval, total_steps + 1, interval):
+        ended += interval
+        is_told = ended % 10 == 0
+        if is_told and way == "before it":
+            loop.observe(val_loss=0.9)
+        loop.move_to(step)
+        if is_told and way != "before it":
+            loop.observe(val_loss=0.9)
+
+
+@pytest.mark.parametrize(("total_steps", "steps_per_epoch", "late"), [(20, 10, 10), (40, 10, 20), (15, 10, 10), (9, 1, 4)])
+def test_a_validation_loss_that_nobody_tells_is_missed_once(total_steps, steps_per_epoch, late):
+    loop = Loop(schedule("0.1/(1 + val_loss)"), total_steps=total_steps, steps_per_epoch=steps_per_epoch, val_loss=1.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(late):
+            loop.step()
+        assert not caught
+        for _ in range(total_steps - late):
+            loop.step()
+    assert [str(w.message).partition(":")[0] for w in caught] == [
+        "the schedule reads the validation loss, and half of the training has told none"
+    ]
+
+
+def test_a_training_that_goes_on_late_has_missed_no_validation():
+    loop = Loop(schedule("0.1/(1 + val_loss)"), total_steps=40, steps_per_epoch=10, val_loss=1.0)
+    loop.move_to(30)
+    loop.observe(val_loss=0.5)
+    assert loop.learning_rate == pytest.approx(0.1 / 1.5)

@@ -212,8 +212,12 @@ class Loop:
                     f"the schedule reads the training loss and was told none since step {state['position']:g}: "
                     "step(loss=…) after each optimiser step, or observe(loss=…)"
                 )
-            half, before = total_steps // 2, state["position"]
-            if self.reads_validation and state["validations"] == 0 and before < half <= position:
+            before, steps_per_epoch = state["position"], self._horizon[1]
+            # Whoever validates after each epoch has told a loss before the first step of the second; a jump to where a
+            # training goes on has left nobody the time to.
+            late = max(total_steps // 2, steps_per_epoch)
+            is_late = before <= late < position and moved <= steps_per_epoch
+            if self.reads_validation and state["validations"] == 0 and is_late:
                 _warn(
                     "the schedule reads the validation loss, and half of the training has told none: "
                     "observe(val_loss=…) after each validation"
