@@ -154,7 +154,9 @@ def test_whoever_validates_after_each_epoch_is_never_told_that_none_came(total_s
             loop.observe(val_loss=0.9)
 
 
-@pytest.mark.parametrize(("total_steps", "steps_per_epoch", "late"), [(20, 10, 10), (40, 10, 20), (15, 10, 10), (9, 1, 4)])
+@pytest.mark.parametrize(
+    ("total_steps", "steps_per_epoch", "late"), [(20, 10, 10), (40, 10, 20), (15, 10, 10), (9, 1, 4)]
+)
 def test_a_validation_loss_that_nobody_tells_is_missed_once(total_steps, steps_per_epoch, late):
     loop = Loop(schedule("0.1/(1 + val_loss)"), total_steps=total_steps, steps_per_epoch=steps_per_epoch, val_loss=1.0)
     with warnings.catch_warnings(record=True) as caught:

@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol
 from evolr.errors import ScheduleError
 from evolr.expression.signals import CLOCK, EMA_DECAY, STALE_THRESHOLD, clock
 
-_VALIDATION: Final = ("val_loss", "stale_epochs")  # the signals that a validation tells
+_LOSS: Final = ("loss", "loss_ema")  # the signals that a training loss tells
+_VALIDATION: Final = ("val_loss", "stale_epochs")  # and those that a validation does
 
 
 class Rule(Protocol):
@@ -110,7 +111,9 @@ class Loop:
     ) -> None:
         self._rule = rule
         self._horizon = checked_horizon(total_steps, steps_per_epoch)
-        self._reads_loss = not rule.signals.isdisjoint(("loss", "loss_ema"))
+        self._reads_loss = not rule.signals.isdisjoint(_LOSS)
+        # What other formulas of its study read, of which an evolr.TrialSchedule knows.
+        self._study: frozenset[str] = getattr(rule, "study", frozenset())
         self.reads_validation = not rule.signals.isdisjoint(_VALIDATION)
         if self._reads_loss and loss is None:
             raise ScheduleError(
@@ -130,6 +133,7 @@ class Loop:
             "loss_ema": math.nan,
             "loss_ema_before": math.nan,
             "was_told_loss": True,
+            "losses": 0,
             "val_loss": math.nan,
             "best_val_loss": math.inf,
             "stale_epochs": 0,
@@ -179,7 +183,7 @@ class Loop:
         """Takes up what the training tells between two optimiser steps; answers the coming step's learning rate."""
         state = self._state
         if loss is not None:
-            state |= {"loss": _number(loss), "was_told_loss": True}
+            state |= {"loss": _number(loss), "was_told_loss": True, "losses": state["losses"] + 1}
             if state["position"] == 0:
                 state["loss_ema"] = state["loss"]
             elif math.isfinite(state["loss"]):
@@ -199,9 +203,12 @@ class Loop:
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Goes on from where the one was that this was saved of. Raises ScheduleError where it is not such a state."""
-        if missing := self._state.keys() - state.keys():
+        later = {
+            "losses": float(not math.isnan(state.get("loss", math.nan)))
+        }  # in no state that was saved by evolr 0.1
+        if missing := self._state.keys() - state.keys() - later.keys():
             raise ScheduleError(f"not the state of a loop: it lacks {', '.join(sorted(missing))}")
-        self._state |= {name: state[name] for name in self._state}
+        self._state |= {name: state.get(name, later.get(name, 0.0)) for name in self._state}
 
     def _move_to(self, position: int) -> None:
         state, total_steps = self._state, self._horizon[0]
@@ -216,16 +223,31 @@ class Loop:
             # Whoever validates after each epoch has told a loss before the first step of the second; a jump to where a
             # training goes on has left nobody the time to.
             late = max(total_steps // 2, steps_per_epoch)
-            is_late = before <= late < position and moved <= steps_per_epoch
-            if self.reads_validation and state["validations"] == 0 and is_late:
-                _warn(
-                    "the schedule reads the validation loss, and half of the training has told none: "
-                    "observe(val_loss=…) after each validation"
-                )
+            if before <= late < position and moved <= steps_per_epoch:
+                self._miss_losses()
             if before <= total_steps < position:
                 _warn(f"the training goes on beyond total_steps={total_steps}; for its schedule time stands still")
             state |= {"lr_before": state["lr"], "loss_ema_before": state["loss_ema"], "was_told_loss": False}
         state |= {"position": position, "steps_moved": max(moved, 1)}
+
+    def _miss_losses(self) -> None:
+        """Warns of each loss that the schedule, or another one of its study, reads and that nobody has told."""
+        told = {
+            "training loss": (_LOSS, self._state["losses"] > 0, "step(loss=…) after each optimiser step"),
+            "validation loss": (
+                _VALIDATION,
+                self._state["validations"] > 0,
+                "observe(val_loss=…) after each validation",
+            ),
+        }
+        for name, (signals, is_told, advice) in told.items():
+            if not is_told and not self._rule.signals.isdisjoint(signals):
+                _warn(f"the schedule reads the {name}, and half of the training has told none: {advice}")
+            elif not is_told and not self._study.isdisjoint(signals):
+                _warn(
+                    f"other schedules of this study read the {name}, and half of the training has told none: {advice}, "
+                    "whatever this schedule reads; or evolve with signals=(…) without it"
+                )
 
     def _validated(self, epoch: float) -> None:
         """Counts the epochs since val_loss was below its best, at the first validation after each epoch's end."""
@@ -247,4 +269,4 @@ def _number(value: Any) -> float:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=5)
+    warnings.warn(message, UserWarning, stacklevel=6)

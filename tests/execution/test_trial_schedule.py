@@ -1,5 +1,6 @@
 import math
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -7,8 +8,11 @@ import torch
 
 from evolr.errors import ScheduleError
 from evolr.execution.trial_schedule import TrialSchedule
-from evolr.expression import parse
+from evolr.expression import SIGNALS, parse
+from evolr.keras import ExpressionCallback
+from evolr.loop import Loop, open_loop_rates
 from evolr.schedule import Schedule
+from evolr.torch import ExpressionLR
 
 
 def trial(formula):
@@ -64,3 +68,57 @@ def test_a_signal_that_is_no_number_is_refused():
 def test_it_travels():
     schedule = trial("0.1*loss")
     assert pickle.loads(pickle.dumps(schedule)) == schedule  # noqa: S301
+
+
+def of_study(formula):
+    return TrialSchedule(Schedule(expression=parse(formula)), 8, frozenset(SIGNALS))
+
+
+def adapters(schedule, **first):
+    """What a training function may make of its schedule."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    horizon = {"total_steps": 40, "steps_per_epoch": 5}
+    return (
+        Loop(schedule, **horizon, **first),
+        ExpressionLR(optimizer, schedule, **horizon, **first),
+        ExpressionCallback(schedule, **horizon, **first),
+    )
+
+
+def test_a_formula_that_does_not_read_every_signal_of_the_study_still_serves_a_loop_and_the_frameworks():
+    assert of_study("0.1*(1 - progress)").at(progress=0.5) == pytest.approx(0.05)
+    assert open_loop_rates(of_study("0.1*(1 - progress)"), 4) == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    loop, scheduler, callback = adapters(of_study("0.1*(1 - progress)"))
+    for each in (loop, callback.loop):
+        assert each.learning_rate == pytest.approx(0.1)
+        assert each.step() == pytest.approx(0.1 * 39 / 40)
+    scheduler.optimizer.step()
+    scheduler.step()
+    assert scheduler.get_last_lr() == pytest.approx([0.1 * 39 / 40])
+
+
+def test_a_signal_that_the_formula_reads_is_missed_by_each():
+    with pytest.raises(ScheduleError, match="the formula reads loss; the signals given are: epoch"):
+        of_study("0.1*loss").at(epoch=1)
+    with pytest.raises(ScheduleError, match="the schedule reads the training loss: give loss="):
+        adapters(of_study("0.1*loss"))
+
+
+def test_a_loss_that_other_formulas_of_the_study_read_is_missed_by_the_middle_of_the_training():
+    loop = Loop(of_study("0.1*(1 - progress)"), total_steps=40, steps_per_epoch=5)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(40):
+            loop.step()
+    assert [str(w.message).partition(",")[0] for w in caught] == [
+        f"other schedules of this study read the {name} loss" for name in ("training", "validation")
+    ]
+
+
+def test_who_tells_the_losses_that_the_study_reads_is_not_warned():
+    loop = Loop(of_study("0.1*(1 - progress)"), total_steps=40, steps_per_epoch=5)
+    for step in range(1, 41):
+        loop.step(loss=math.nan, val_loss=1.0 if step % 5 == 0 else None)
+    loop = Loop(trial("0.1*(1 - progress)"), total_steps=40, steps_per_epoch=5)  # of no study
+    for _ in range(40):
+        loop.step()

@@ -19,8 +19,10 @@ class TrialSchedule:
     0.05
 
     schedule: what it computes. epochs: of the training; `progress` is `epoch / epochs` where it is not given itself.
-    study: the signals of the study, which have to be given whatever this formula reads: a function that forgets one
-        fails with every formula, and not only with those that read it. Made by hand, for a formula of its own: none.
+    study: the signals of the study, which a call has to give whatever this formula reads: a function that forgets one
+        fails with every formula, and not only with those that read it. `evolr.Loop` and the adapters need those of this
+        formula alone, and warn of a loss that only other formulas of the study read, if half of the training has told
+        none. Made by hand, for a formula of its own: none.
     """
 
     schedule: Schedule
@@ -38,22 +40,29 @@ class TrialSchedule:
         A signal is a number: of Python, of NumPy, or a tensor of no dimension, of which the value alone is taken. Raises
         ScheduleError for one that the formula or the study reads and that is not given, or is no number.
         """
-        wanted = self.signals | self.study
-        if "progress" not in signals and "epoch" in signals and "progress" in wanted:
-            signals["progress"] = _number("epoch", signals["epoch"]) / self.epochs
-        if missing := sorted(wanted - signals.keys()):
-            given = ", ".join(sorted(signals)) or "none"
-            reader = "the study" if self.study else "the formula"
-            raise ScheduleError(
-                f"{reader} reads {', '.join(missing)}; the signals given are: {given}. Pass "
-                f"{', '.join(f'{name}=…' for name in missing)} to schedule(…), or evolve with signals=(…) without it"
-            )
-        numbers = {name: _number(name, signals[name]) for name in wanted}
-        return self.schedule.at(**{name: numbers[name] for name in self.signals})
+        return self._rate(self.signals | self.study, signals)
 
     def at(self, **signals: Any) -> float:
-        """The same as calling it."""
-        return self(**signals)
+        """The learning rate where the signals that this formula reads have these values, whatever the study reads.
+
+        So that it is a rule: `evolr.Loop`, ExpressionLR and the other adapters take it as they take a Schedule.
+        Raises ScheduleError for a signal that the formula reads and that is not given, or is no number.
+        """
+        return self._rate(self.signals, signals)
+
+    def _rate(self, wanted: frozenset[str], given: dict[str, Any]) -> float:
+        """The learning rate, once each of the wanted signals is a number."""
+        if "progress" not in given and "epoch" in given and "progress" in wanted:
+            given["progress"] = _number("epoch", given["epoch"]) / self.epochs
+        if missing := sorted(wanted - given.keys()):
+            names = ", ".join(sorted(given)) or "none"
+            reader = "the formula" if self.signals.issuperset(missing) else "the study"
+            raise ScheduleError(
+                f"{reader} reads {', '.join(missing)}; the signals given are: {names}. Pass "
+                f"{', '.join(f'{name}=…' for name in missing)} to schedule(…), or evolve with signals=(…) without it"
+            )
+        numbers = {name: _number(name, given[name]) for name in wanted}
+        return self.schedule.at(**{name: numbers[name] for name in self.signals})
 
 
 def _number(name: str, value: Any) -> float:
