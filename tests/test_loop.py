@@ -49,7 +49,7 @@ def test_a_validation_loss_may_come_with_the_step_before_or_after_it():
 
 
 def test_epochs_without_a_validation_count_as_stale():
-    loop = Loop(schedule("stale_epochs"), total_steps=9)
+    loop = Loop(schedule("stale_epochs"), total_steps=9, steps_per_epoch=1)
     stale = []
     for step in range(1, 9):
         loop.step(val_loss=1.0 if step in (1, 2, 5, 7) else None)

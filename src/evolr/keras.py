@@ -31,10 +31,10 @@ class RatesSchedule(keras.optimizers.schedules.LearningRateSchedule):
     Raises ScheduleError where the rule reads the training: `ExpressionCallback` is for that.
     """
 
-    def __init__(self, rule: Rule, *, total_steps: int, steps_per_epoch: int = 1) -> None:
+    def __init__(self, rule: Rule, *, total_steps: int, steps_per_epoch: int | None = None) -> None:
         super().__init__()
         self.total_steps = total_steps
-        self.steps_per_epoch = steps_per_epoch
+        self.steps_per_epoch = 1 if steps_per_epoch is None else steps_per_epoch
         self._rates = np.array(open_loop_rates(rule, total_steps, steps_per_epoch), np.float32)
 
     def __call__(self, step: Any) -> Any:
@@ -51,11 +51,12 @@ class RatesSchedule(keras.optimizers.schedules.LearningRateSchedule):
 class ExpressionSchedule(RatesSchedule):
     """The learning rate of each step by an open-loop schedule; it is saved with a model and loads with it.
 
-    schedule: an `evolr.Schedule`. total_steps: optimiser steps of the whole training. steps_per_epoch: of an epoch.
+    schedule: an `evolr.Schedule`. total_steps: optimiser steps of the whole training. steps_per_epoch: of an epoch; 1 if
+        None, with a warning where the schedule reads the epoch.
     Raises ScheduleError where the schedule reads the training: `ExpressionCallback` is for that.
     """
 
-    def __init__(self, schedule: Schedule, *, total_steps: int, steps_per_epoch: int = 1) -> None:
+    def __init__(self, schedule: Schedule, *, total_steps: int, steps_per_epoch: int | None = None) -> None:
         super().__init__(schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         self.schedule = schedule
 
@@ -85,13 +86,18 @@ class ExpressionCallback(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, schedule: Rule, *, total_steps: int, steps_per_epoch: int = 1, loss: Any = None, val_loss: Any = None
+        self,
+        schedule: Rule,
+        *,
+        total_steps: int,
+        steps_per_epoch: int | None = None,
+        loss: Any = None,
+        val_loss: Any = None,
     ) -> None:
         super().__init__()
         self.loop = Loop(
             schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss, val_loss=val_loss
         )
-        self._steps_per_epoch = steps_per_epoch
         self._seen = (0.0, 0.0)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -106,7 +112,7 @@ class ExpressionCallback(keras.callbacks.Callback):
         """Keras' running mean begins anew. A training that goes on from an `initial_epoch` is there in time."""
         self._seen = (0.0, 0.0)
         if self.loop.position == 0 < epoch:
-            self.loop.move_to(epoch * self._steps_per_epoch)
+            self.loop.move_to(epoch * self.loop.steps_per_epoch)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the learning rate of the coming step."""

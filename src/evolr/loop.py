@@ -6,6 +6,7 @@ plain Python gets the same ones from here. The exporter hands this file's defini
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 import warnings
@@ -15,8 +16,10 @@ from typing import Any, Final, Protocol
 from evolr.errors import ScheduleError
 from evolr.expression.signals import CLOCK, EMA_DECAY, STALE_THRESHOLD, clock
 
-_LOSS: Final = ("loss", "loss_ema")  # the signals that a training loss tells
-_VALIDATION: Final = ("val_loss", "stale_epochs")  # and those that a validation does
+# The signals that a training loss tells, that a validation loss tells, and that need the steps of an epoch.
+_LOSS: Final = ("loss", "loss_ema")
+_VALIDATION: Final = ("val_loss", "stale_epochs")
+_EPOCHS: Final = ("epoch", "epoch_progress", "stale_epochs", "total_epochs")
 
 
 class Rule(Protocol):
@@ -32,40 +35,58 @@ class Rule(Protocol):
         ...
 
 
-def checked_horizon(total_steps: int, steps_per_epoch: int) -> tuple[int, int]:
-    """The two numbers as int; raises ScheduleError where they are no horizon."""
+def checked_horizon(
+    total_steps: int, steps_per_epoch: int | None, signals: frozenset[str] = frozenset()
+) -> tuple[int, int]:
+    """The two numbers as int; an epoch of which nobody said the steps has one.
+
+    signals: those that a schedule reads; a warning says where they need the steps of an epoch.
+    Raises ScheduleError where the numbers are no horizon.
+    """
     given: dict[str, Any] = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     for name, count in given.items():
+        if name == "steps_per_epoch" and count is None:
+            continue
         if not hasattr(count, "__index__") or isinstance(count, bool) or count < 1:
             raise ScheduleError(f"{name} must be a whole number of at least 1, got {count!r}")
-    return operator.index(total_steps), operator.index(steps_per_epoch)
+    total_steps = operator.index(total_steps)
+    if steps_per_epoch is not None:
+        return total_steps, operator.index(steps_per_epoch)
+    if total_steps > 1 and (read := [name for name in _EPOCHS if name in signals]):
+        _warn(
+            f"the schedule reads {', '.join(read)}, and nobody said how many steps an epoch has: each step counts as "
+            "one epoch. Give steps_per_epoch=len(loader), or steps_per_epoch=1 if a step is an epoch"
+        )
+    return total_steps, 1
 
 
-def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int = 1) -> list[float]:
+def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = None) -> list[float]:
     """The learning rate of every step, for a rule that needs no training to say it.
 
+    steps_per_epoch: 1 if None, with a warning where the rule reads the epoch.
     Raises ScheduleError where it reads a signal that only a training can tell.
     """
-    total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch)
     if live := sorted(rule.signals.difference(CLOCK)):
         raise ScheduleError(
             f"the schedule reads {', '.join(live)}, which only a running training can tell, so it has no curve of its "
             "own; use a form that is fed with the loss, or freeze it to its typical curve: evolr export RUN --frozen"
         )
+    total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, rule.signals)
     horizon = (clock(step, total_steps, steps_per_epoch) for step in range(total_steps))
     return [rule.at(**{name: now[name] for name in rule.signals}) for now in horizon]
 
 
 def follow(
-    rule: Rule, losses: Sequence[float], val_losses: Sequence[float] = (), *, steps_per_epoch: int = 1
+    rule: Rule, losses: Sequence[float], val_losses: Sequence[float] = (), *, steps_per_epoch: int | None = None
 ) -> list[float]:
     """The learning rate of every step of a training that was recorded.
 
     losses: training loss of each step's batch; as many as there are steps. val_losses: of the untrained network, then at
-    each epoch's end; needed where the rule reads them.
+    each epoch's end; needed where the rule reads them. steps_per_epoch: 1 if None, with a warning where the rule reads the
+    epoch.
     Raises ScheduleError where what the rule reads is not there, and for steps_per_epoch below 1.
     """
-    _, steps_per_epoch = checked_horizon(max(len(losses), 1), steps_per_epoch)
+    _, steps_per_epoch = checked_horizon(max(len(losses), 1), steps_per_epoch, rule.signals)
     wanted = -(-len(losses) // steps_per_epoch)
     is_read = not rule.signals.isdisjoint(_VALIDATION)
     if not len(losses) or (is_read and len(val_losses) < wanted):
@@ -94,8 +115,9 @@ class Loop:
             loop.observe(val_loss=val_loss)     # after each validation
 
     total_steps: optimiser steps of the whole training, which `progress` is a part of. steps_per_epoch: those that
-    share an `epoch`. loss, val_loss: of the untrained network, on the first batch and in validation; needed where the
-    schedule reads them. A training that goes on beyond total_steps stays where it is, and is warned once.
+    share an `epoch`; 1 if None, with a warning where the schedule reads the epoch. loss, val_loss: of the untrained
+    network, on the first batch and in validation; needed where the schedule reads them. A training that goes on beyond
+    total_steps stays where it is, and is warned once.
 
     Raises ScheduleError for a horizon below 1 and for a signal that the schedule reads and nobody gave.
     """
@@ -105,12 +127,12 @@ class Loop:
         rule: Rule,
         *,
         total_steps: int,
-        steps_per_epoch: int = 1,
+        steps_per_epoch: int | None = None,
         loss: Any = None,
         val_loss: Any = None,
     ) -> None:
         self._rule = rule
-        self._horizon = checked_horizon(total_steps, steps_per_epoch)
+        self._horizon = checked_horizon(total_steps, steps_per_epoch, rule.signals)
         self._reads_loss = not rule.signals.isdisjoint(_LOSS)
         # What other formulas of its study read, of which an evolr.TrialSchedule knows.
         self._study: frozenset[str] = getattr(rule, "study", frozenset())
@@ -141,6 +163,11 @@ class Loop:
             "validations": 0,
         }
         self.observe(loss=loss, val_loss=val_loss)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The optimiser steps that share an epoch."""
+        return self._horizon[1]
 
     @property
     def position(self) -> int:
@@ -269,4 +296,9 @@ def _number(value: Any) -> float:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=6)
+    """Warns at the line of the program that uses these classes, whatever framework calls them."""
+    inside = {__name__.partition(".")[0], "keras", "lightning", "torch"}
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

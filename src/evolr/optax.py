@@ -54,10 +54,11 @@ class ExpressionState(NamedTuple):
     stale_epochs: Scalar
 
 
-def schedule(champion: Schedule, *, total_steps: int, steps_per_epoch: int = 1) -> optax.Schedule:
+def schedule(champion: Schedule, *, total_steps: int, steps_per_epoch: int | None = None) -> optax.Schedule:
     """The learning rate of each count, for any optimiser of optax; from total_steps on, that of the last step.
 
-    Exact: the rates are computed in float64 and stored in float32, one a step.
+    Exact: the rates are computed in float64 and stored in float32, one a step. steps_per_epoch: 1 if None, with a
+    warning where the champion reads the epoch.
     Raises ScheduleError where the champion reads the training: `scale_by_expression` is for that.
     """
     rates = jnp.asarray(open_loop_rates(champion, total_steps, steps_per_epoch), jnp.float32)
@@ -65,22 +66,23 @@ def schedule(champion: Schedule, *, total_steps: int, steps_per_epoch: int = 1) 
 
 
 def scale_by_expression(
-    champion: Schedule, *, total_steps: int, steps_per_epoch: int = 1, flip_sign: bool = True
+    champion: Schedule, *, total_steps: int, steps_per_epoch: int | None = None, flip_sign: bool = True
 ) -> optax.GradientTransformationExtraArgs:
     """Multiplies updates by the champion's learning rate; the last link of a chain, as optax.scale_by_learning_rate.
 
     Where the champion reads them, `update` wants `value=`, the loss of the batch that the gradients are of, as optax's
     reduce_on_plateau does, and `val_loss=`, of the latest validation; before the first, that of the untrained network.
-    flip_sign: whether to go down the gradient. Raises ScheduleError for a horizon below 1.
+    steps_per_epoch: as for `schedule`. flip_sign: whether to go down the gradient.
+    Raises ScheduleError for a horizon below 1.
     """
     return scaled_by(_Traced(champion), total_steps=total_steps, steps_per_epoch=steps_per_epoch, flip_sign=flip_sign)
 
 
 def scaled_by(
-    rule: TracedRule, *, total_steps: int, steps_per_epoch: int, flip_sign: bool
+    rule: TracedRule, *, total_steps: int, steps_per_epoch: int | None, flip_sign: bool
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation of any rule; see `scale_by_expression`."""
-    checked_horizon(total_steps, steps_per_epoch)
+    total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, rule.signals)
     sign = -1.0 if flip_sign else 1.0
 
     def init(params: Any) -> ExpressionState:

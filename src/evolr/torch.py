@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from evolr.errors import MissingExtraError, ScheduleError
-from evolr.loop import Loop, Rule, checked_horizon, open_loop_rates
+from evolr.loop import Loop, Rule, open_loop_rates
 
 try:
     from torch import Tensor
@@ -31,7 +31,8 @@ class ExpressionLR(LRScheduler):
     optimizer: any of torch's. The schedule says the learning rate itself; parameter groups with a learning rate of
         their own keep its ratio to the optimiser's `lr`, those that are added later too.
     schedule: an `evolr.Schedule`.
-    total_steps: optimiser steps of the whole training. steps_per_epoch: those of an epoch.
+    total_steps: optimiser steps of the whole training. steps_per_epoch: those of an epoch; 1 if None, with a warning
+        where the schedule reads the epoch.
     interval: how often `step` is called, once an optimiser `step` or once an `epoch`.
     loss, val_loss: of the untrained network, on the first batch and in validation; needed where the schedule reads
         them.
@@ -50,7 +51,7 @@ class ExpressionLR(LRScheduler):
         schedule: Rule,
         *,
         total_steps: int,
-        steps_per_epoch: int = 1,
+        steps_per_epoch: int | None = None,
         interval: Literal["step", "epoch"] = "step",
         loss: Any = None,
         val_loss: Any = None,
@@ -61,7 +62,7 @@ class ExpressionLR(LRScheduler):
         self._loop = Loop(
             schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss, val_loss=val_loss
         )
-        self._stride = steps_per_epoch if interval == "epoch" else 1
+        self._stride = self._loop.steps_per_epoch if interval == "epoch" else 1
         self._base = _base_of(optimizer)
         self._ratios = [_own(group) / self._base for group in optimizer.param_groups]
         self._factors = [1.0] * len(self._ratios)  # what other schedulers have made of the learning rates
@@ -156,17 +157,18 @@ class ExpressionLR(LRScheduler):
         return found
 
 
-def lr_lambda(schedule: Rule, base_lr: float, *, total_steps: int, steps_per_epoch: int = 1) -> Callable[[int], float]:
+def lr_lambda(
+    schedule: Rule, base_lr: float, *, total_steps: int, steps_per_epoch: int | None = None
+) -> Callable[[int], float]:
     """The factor by which torch's LambdaLR, and with it Hugging Face's Trainer, multiplies an optimiser's base_lr.
 
-    schedule: one that reads no loss. total_steps, steps_per_epoch: optimiser steps.
+    schedule: one that reads no loss. total_steps, steps_per_epoch: optimiser steps, as for ExpressionLR.
     Raises ScheduleError where it reads a signal that only a training can tell, and for a base_lr that is not positive.
     """
-    checked_horizon(total_steps, steps_per_epoch)
     if not base_lr > 0:
         raise ScheduleError(f"base_lr must be positive, got {base_lr}")
     rates = open_loop_rates(schedule, total_steps, steps_per_epoch)
-    return lambda step: rates[min(step, total_steps - 1)] / base_lr
+    return lambda step: rates[min(step, len(rates) - 1)] / base_lr
 
 
 def _own(group: dict[str, Any]) -> float:

@@ -170,7 +170,7 @@ def test_nobody_to_tell_is_an_error(tmp_path):
 
 def test_a_scheduler_that_is_stepped_by_epochs_is_an_error(tmp_path):
     def by_epochs(module, optimizer, **first):
-        return ExpressionLR(optimizer, FEEDBACK, total_steps=TOTAL, **first)
+        return ExpressionLR(optimizer, FEEDBACK, total_steps=TOTAL, steps_per_epoch=STEPS, **first)
 
     with pytest.raises(ScheduleError, match='give its lr_scheduler "interval": "step"'):
         fit(by_epochs, [TellLosses()], tmp_path)

@@ -94,7 +94,9 @@ for epoch in range(epochs):
         roots=[("evolr.torch", "ExpressionLR")],
         imports=[_ANY],
         closing='''
-def scheduler(optimizer: Optimizer, *, total_steps: int, steps_per_epoch: int = 1, **settings: Any) -> ExpressionLR:
+def scheduler(
+    optimizer: Optimizer, *, total_steps: int, steps_per_epoch: int | None = None, **settings: Any
+) -> ExpressionLR:
     """The scheduler of this schedule; for the settings see ExpressionLR."""
     return ExpressionLR(optimizer, Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **settings)
 ''',
@@ -115,7 +117,7 @@ trainer = transformers.Trainer(model, arguments, optimizers=(optimizer, lr_sched
         imports=[Import("torch.optim", "Optimizer", None), Import("torch.optim.lr_scheduler", "LambdaLR", None)],
         closing='''
 def scheduler(
-    optimizer: Optimizer, base_lr: float, *, total_steps: int, steps_per_epoch: int = 1
+    optimizer: Optimizer, base_lr: float, *, total_steps: int, steps_per_epoch: int | None = None
 ) -> LambdaLR:
     """The schedule as torch's LambdaLR. base_lr: the optimiser's own; parameter groups keep their ratio to it."""
     return LambdaLR(optimizer, lr_lambda(Champion, base_lr, total_steps=total_steps, steps_per_epoch=steps_per_epoch))
@@ -132,7 +134,7 @@ def _optax(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
             roots=[("evolr.loop", "open_loop_rates")],
             imports=[Import("jax.numpy", None, "jnp"), Import("optax", None, None)],
             closing='''
-def schedule(*, total_steps: int, steps_per_epoch: int = 1) -> optax.Schedule:
+def schedule(*, total_steps: int, steps_per_epoch: int | None = None) -> optax.Schedule:
     """The learning rate of each count, for any optimiser of optax; from total_steps on, that of the last step."""
     rates = jnp.asarray(open_loop_rates(Champion, total_steps, steps_per_epoch), jnp.float32)
     return lambda count: rates[jnp.minimum(count, total_steps - 1)]
@@ -153,7 +155,7 @@ updates, state = optimizer.update(gradients, state, parameters, {told.rstrip(", 
         imports=[Import("optax", None, None), Import("jax", None, None)],
         closing='''
 def scale_by_champion(
-    *, total_steps: int, steps_per_epoch: int = 1, flip_sign: bool = True
+    *, total_steps: int, steps_per_epoch: int | None = None, flip_sign: bool = True
 ) -> optax.GradientTransformationExtraArgs:
     """Multiplies updates by this schedule's learning rate: the last link of a chain."""
     return scaled_by(Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, flip_sign=flip_sign)
@@ -174,7 +176,7 @@ def _keras(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
 class ChampionSchedule(RatesSchedule):
     """This schedule for any optimiser of Keras. Import this file before you load a model that was saved with it."""
 
-    def __init__(self, *, total_steps: int, steps_per_epoch: int = 1) -> None:
+    def __init__(self, *, total_steps: int, steps_per_epoch: int | None = None) -> None:
         super().__init__(Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
 ''',
         )
@@ -189,7 +191,7 @@ model.fit(x, y, validation_data=(x_val, y_val), epochs=epochs, callbacks=[feedba
         roots=[("evolr.keras", "ExpressionCallback")],
         imports=[_ANY],
         closing='''
-def callback(*, total_steps: int, steps_per_epoch: int = 1, **first_losses: Any) -> ExpressionCallback:
+def callback(*, total_steps: int, steps_per_epoch: int | None = None, **first_losses: Any) -> ExpressionCallback:
     """The callback of this schedule; first_losses: loss and val_loss of the untrained network."""
     return ExpressionCallback(Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **first_losses)
 ''',

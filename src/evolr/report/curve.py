@@ -106,12 +106,12 @@ def recorded_losses(
     return Losses(lambda steps: at(train_loss, steps / steps_per_epoch - 0.5), before, note)
 
 
-def curve(schedule: Schedule, total_steps: int, steps_per_epoch: int, losses: Losses | None = None) -> Curve:
+def curve(schedule: Schedule, total_steps: int, steps_per_epoch: int | None, losses: Losses | None = None) -> Curve:
     """The curve of a schedule over a horizon, over these losses where it reads the training.
 
     Raises ScheduleError for a horizon that is none or too long to count.
     """
-    total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch)
+    total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, schedule.signals)
     if total_steps > MOST_STEPS:
         raise ScheduleError(f"a horizon may have {MOST_STEPS:,} steps at most, got {total_steps:,}")
     if losses is not None and not schedule.signals <= _MEMORYLESS:
@@ -146,7 +146,7 @@ def curve_figure(
     schedule: Schedule,
     total_steps: int | None,
     *,
-    steps_per_epoch: int,
+    steps_per_epoch: int | None,
     losses: Sequence[float] | None,
     val_losses: Sequence[float],
 ) -> Figure:
@@ -160,7 +160,7 @@ def curve_figure(
 def _curve_of(
     schedule: Schedule,
     total_steps: int | None,
-    steps_per_epoch: int,
+    steps_per_epoch: int | None,
     losses: Sequence[float] | None,
     val_losses: Sequence[float],
 ) -> Curve:
@@ -176,7 +176,7 @@ def _curve_of(
                 "training; give losses=, one a step, and val_losses=, one an epoch, where it reads them"
             )
         rates = np.array(follow(schedule, losses, val_losses, steps_per_epoch=steps_per_epoch))
-        return Curve(np.arange(len(rates)), rates, len(rates), steps_per_epoch)
+        return Curve(np.arange(len(rates)), rates, len(rates), 1 if steps_per_epoch is None else steps_per_epoch)
     if total_steps is None:
         raise ScheduleError("a curve has a horizon: give total_steps=, or the losses of a recorded training")
     return curve(schedule, total_steps, steps_per_epoch)
