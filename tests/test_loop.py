@@ -176,3 +176,19 @@ def test_a_training_that_goes_on_late_has_missed_no_validation():
     loop.move_to(30)
     loop.observe(val_loss=0.5)
     assert loop.learning_rate == pytest.approx(0.1 / 1.5)
+
+
+def test_an_equal_negative_loss_is_stale():
+    losses = [-1.0, -1.0, -1.0, -0.5, -1.5, -1.5]
+    rates = follow(schedule("stale_epochs"), [1.0] * 7, [0.0, *losses], steps_per_epoch=1)
+    assert rates == [0, 0, 1, 2, 3, 0, 1]
+
+
+def test_a_state_without_plateaus_is_gone_on_with():
+    loop = Loop(schedule("stale_epochs"), total_steps=9, steps_per_epoch=1)
+    state = loop.state_dict()
+    for name in ("bad_epochs", "cooldown_left", "plateaus", "losses"):
+        del state[name]
+    loop.load_state_dict(state)
+    assert loop.step(val_loss=1.0) == 0
+    assert loop.step(val_loss=1.0) == 1

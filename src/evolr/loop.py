@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from evolr.errors import ScheduleError
-from evolr.expression.signals import CLOCK, EMA_DECAY, STALE_THRESHOLD, clock
+from evolr.expression.plateau import FIRST, PlateauCounts, PlateauRule, validated
+from evolr.expression.signals import CLOCK, EMA_DECAY, clock
 
 # The signals that a training loss tells, that a validation loss tells, and that need the steps of an epoch.
 _LOSS: Final = ("loss", "loss_ema")
@@ -135,6 +136,7 @@ class Loop:
         self._horizon = checked_horizon(total_steps, steps_per_epoch, rule.signals)
         self._reads_loss = not rule.signals.isdisjoint(_LOSS)
         # What other formulas of its study read, of which an evolr.TrialSchedule knows.
+        self._plateau = PlateauRule()
         self._study: frozenset[str] = getattr(rule, "study", frozenset())
         self.reads_validation = not rule.signals.isdisjoint(_VALIDATION)
         if self._reads_loss and loss is None:
@@ -157,10 +159,9 @@ class Loop:
             "was_told_loss": True,
             "losses": 0,
             "val_loss": math.nan,
-            "best_val_loss": math.inf,
-            "stale_epochs": 0,
             "validated_epoch": 0,
             "validations": 0,
+            **PlateauCounts(*FIRST)._asdict(),
         }
         self.observe(loss=loss, val_loss=val_loss)
 
@@ -230,12 +231,15 @@ class Loop:
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Goes on from where the one was that this was saved of. Raises ScheduleError where it is not such a state."""
-        later = {
-            "losses": float(not math.isnan(state.get("loss", math.nan)))
-        }  # in no state that was saved by evolr 0.1
+        later = {  # what no state holds that was saved by evolr 0.1
+            "losses": float(not math.isnan(state.get("loss", math.nan))),
+            "bad_epochs": 0.0,
+            "cooldown_left": 0.0,
+            "plateaus": 0.0,
+        }
         if missing := self._state.keys() - state.keys() - later.keys():
             raise ScheduleError(f"not the state of a loop: it lacks {', '.join(sorted(missing))}")
-        self._state |= {name: state.get(name, later.get(name, 0.0)) for name in self._state}
+        self._state |= {name: state.get(name, later.get(name)) for name in self._state}
 
     def _move_to(self, position: int) -> None:
         state, total_steps = self._state, self._horizon[0]
@@ -279,11 +283,9 @@ class Loop:
     def _validated(self, epoch: float) -> None:
         """Counts the epochs since val_loss was below its best, at the first validation after each epoch's end."""
         state = self._state
-        if state["val_loss"] < state["best_val_loss"] * (1 - STALE_THRESHOLD):
-            state |= {"best_val_loss": state["val_loss"], "stale_epochs": 0}
-        else:
-            state["stale_epochs"] += epoch - state["validated_epoch"]
-        state["validated_epoch"] = epoch
+        counts = PlateauCounts(*(state[name] for name in PlateauCounts._fields))
+        counts = validated(counts, state["val_loss"], epoch - state["validated_epoch"], self._plateau)
+        state |= {**counts._asdict(), "validated_epoch": epoch}
 
     def _decided(self) -> float:
         self._state["lr"] = self._rule.at(**self.signals)

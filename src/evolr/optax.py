@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import optax
 
 from evolr.errors import ScheduleError
-from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD, clock
+from evolr.expression.plateau import FIRST, PlateauCounts, PlateauRule, validated
+from evolr.expression.signals import EMA_DECAY, clock
 from evolr.loop import checked_horizon, open_loop_rates
 from evolr.schedule import LOG_LIMIT, Schedule
 from evolr.training.primitives import FUNCTIONS
@@ -42,16 +43,15 @@ class TracedRule(Protocol):
 class ExpressionState(NamedTuple):
     """The state of `scale_by_expression`: scalars.
 
-    count: steps taken. learning_rate: of the latest. loss: given with it. loss_ema, best_val_loss, stale_epochs: as the
-    signals have it.
+    count: steps taken. learning_rate: of the latest. loss: given with it. loss_ema: as the signal has it.
+    validations: what counts the stale epochs.
     """
 
     count: Scalar  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's own name for it
     learning_rate: Scalar
     loss: Scalar
     loss_ema: Scalar
-    best_val_loss: Scalar
-    stale_epochs: Scalar
+    validations: PlateauCounts
 
 
 def schedule(champion: Schedule, *, total_steps: int, steps_per_epoch: int | None = None) -> optax.Schedule:
@@ -88,9 +88,8 @@ def scaled_by(
     def init(params: Any) -> ExpressionState:
         del params
         nothing = jnp.zeros([], jnp.float32)
-        return ExpressionState(
-            jnp.zeros([], jnp.int32), nothing, nothing, nothing, jnp.full([], jnp.inf, jnp.float32), nothing
-        )
+        counts = PlateauCounts(*(jnp.asarray(count, jnp.float32) for count in FIRST))
+        return ExpressionState(jnp.zeros([], jnp.int32), nothing, nothing, nothing, counts)
 
     def update(
         updates: Any, state: ExpressionState, params: Any = None, *, value: Any = None, val_loss: Any = None, **_: Any
@@ -102,26 +101,25 @@ def scaled_by(
         # The loss of the first batch is that of the untrained network on it.
         loss, loss_ema = (jnp.where(is_first, told["loss"], old) for old in (state.loss, state.loss_ema))
         has_validated = (state.count > 0) & (state.count % steps_per_epoch == 0)
-        is_better = has_validated & (told["val_loss"] < state.best_val_loss * (1 - STALE_THRESHOLD))
-        stale_epochs = jnp.where(is_better, 0.0, state.stale_epochs + has_validated)
+        after = validated(state.validations, told["val_loss"], 1, PlateauRule(), jnp.where)
+        counts = jax.tree.map(lambda new, old: jnp.where(has_validated, new, old), after, state.validations)
         signals = {
             **clock(step, total_steps, steps_per_epoch),
             "loss": loss,
             "val_loss": told["val_loss"],
             "lr": state.learning_rate,
-            "stale_epochs": stale_epochs,
+            "stale_epochs": counts.stale_epochs,
             "loss_ema": loss_ema,
         }
         rate = rule.traced(**{name: jnp.asarray(signals[name], jnp.float32) for name in rule.signals})
-        after = ExpressionState(
+        new = ExpressionState(
             jnp.asarray(optax.safe_increment(state.count)),
             jnp.asarray(rate, jnp.float32),
             told["loss"],
             EMA_DECAY * loss_ema + (1 - EMA_DECAY) * told["loss"],
-            jnp.where(is_better, told["val_loss"], state.best_val_loss),
-            stale_epochs,
+            counts,
         )
-        return jax.tree.map(lambda u: jnp.asarray(sign * rate, u.dtype) * u, updates), after
+        return jax.tree.map(lambda u: jnp.asarray(sign * rate, u.dtype) * u, updates), new
 
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 

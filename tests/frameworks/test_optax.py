@@ -130,3 +130,13 @@ def test_a_loss_that_nobody_tells_is_missed():
 def test_a_schedule_that_reads_the_training_is_no_curve():
     with pytest.raises(ScheduleError, match="reads loss, loss_ema, lr, stale_epochs, val_loss, which only a running"):
         evolr.optax.schedule(FEEDBACK, **HORIZON)
+
+
+def test_an_equal_negative_loss_is_stale():
+    reads = Schedule(expression=parse("stale_epochs"), min_lr=0.0, max_lr=9.0)
+    transformation = evolr.optax.scale_by_expression(reads, total_steps=7, steps_per_epoch=1)
+    state, rates = transformation.init(jnp.ones(1)), []
+    for val_loss in (0.0, -1.0, -1.0, -1.0, -0.5, -1.5, -1.5):
+        _, state = transformation.update(jnp.ones(1), state, val_loss=val_loss)
+        rates.append(float(state.learning_rate))
+    assert rates == [0, 0, 1, 2, 3, 0, 1]

@@ -21,7 +21,7 @@ from evolr.contest.statistics import corrected
 from evolr.contest.trainings import Trainings, Wanted, require_trainer, shared_directory
 from evolr.errors import StudyError
 from evolr.expression import Expression, clock
-from evolr.expression.signals import STALE_THRESHOLD
+from evolr.expression.plateau import FIRST, PlateauCounts, PlateauRule, validated
 from evolr.problems import JaxProblem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
@@ -181,9 +181,8 @@ def _median(name: str, outcomes: list[Outcome], config: Config) -> float:
 
 def _stale_epochs(val_loss: NDArray[np.float32]) -> NDArray[np.float64]:
     """The signal's values in the epochs after those that ended with these validation losses."""
-    best, stale, found = np.inf, 0, [0]
-    for loss in val_loss[:-1]:
-        stale = 0 if loss < best * (1 - STALE_THRESHOLD) else stale + 1
-        best = min(best, float(loss)) if stale == 0 else best
-        found.append(stale)
+    counts, found = PlateauCounts(*FIRST), [0]
+    for loss in val_loss[:-1].tolist():
+        counts = validated(counts, loss, 1, PlateauRule())
+        found.append(counts.stale_epochs)
     return np.array(found, np.float64)

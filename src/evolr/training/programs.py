@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from evolr.expression import SIGNALS
-from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD, clock
+from evolr.expression.plateau import FIRST, PlateauCounts, PlateauRule, validated
+from evolr.expression.signals import EMA_DECAY, clock
 from evolr.training.interpreter import PackedSchedules, learning_rate
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Task, Tree
@@ -23,8 +24,8 @@ class Run(NamedTuple):
     """The state of a run between epochs. A run whose loss is not finite is over: it takes no more steps.
 
     seed_number: the place of its seed among those of its chunk. epoch, epochs: done, and in all.
-    loss: of the latest batch. val_loss: at the latest epoch's end. lr: of the latest step. best_val_loss, stale_epochs:
-    the val_loss that later ones have to be below, and for how many epochs they have not been. loss_ema: as the signal.
+    loss: of the latest batch. val_loss: at the latest epoch's end. lr: of the latest step. validations: what counts the
+    stale epochs. loss_ema: as the signal.
     """
 
     schedule: PackedSchedules
@@ -36,8 +37,7 @@ class Run(NamedTuple):
     loss: Any
     val_loss: Any
     lr: Any
-    best_val_loss: Any
-    stale_epochs: Any
+    validations: PlateauCounts
     loss_ema: Any
 
 
@@ -124,8 +124,7 @@ class _SingleRun:
             loss=jnp.where(start.is_active, loss, _NAN),
             val_loss=val_loss,
             lr=jnp.float32(0),
-            best_val_loss=jnp.float32(jnp.inf),
-            stale_epochs=jnp.int32(0),
+            validations=PlateauCounts(*map(_float32, FIRST)),
             loss_ema=loss,
         )
 
@@ -149,13 +148,11 @@ class _SingleRun:
         val_loss, val_score = self.evaluate(run, monitor)
         # An epoch that ends with a validation loss that is not finite is the run's last.
         loss = jnp.where(jnp.isfinite(val_loss), run.loss, _NAN)
-        is_better = val_loss < run.best_val_loss * (1 - STALE_THRESHOLD)
         run = run._replace(
             epoch=run.epoch + 1,
             loss=loss,
             val_loss=val_loss,
-            best_val_loss=jnp.where(is_better, val_loss, run.best_val_loss),
-            stale_epochs=jnp.where(is_better, 0, run.stale_epochs + 1),
+            validations=validated(run.validations, val_loss, 1, PlateauRule(), jnp.where),
         )
         return run, Record(total_loss / steps, val_loss, val_score, rates)
 
@@ -186,7 +183,7 @@ def _signals(run: Run, step: Any, steps: int) -> Any:
         "loss": run.loss,
         "val_loss": run.val_loss,
         "lr": run.lr,
-        "stale_epochs": run.stale_epochs,
+        "stale_epochs": run.validations.stale_epochs,
         "loss_ema": run.loss_ema,
     }
     return jnp.stack([_float32(values[name]) for name in SIGNALS])
