@@ -173,7 +173,7 @@ def test_every_open_loop_family_is_checked():
 def test_reduce_on_plateau_is_reducelronplateau(factor, patience, base):
     """On a training that does reach plateaus: PyTorch's scheduler, fed its validation losses, gives its learning rates."""
     task = Quadratic(dimension=10, condition_number=3.0, noise=2.0, steps_per_epoch=5).task("fitness")
-    schedule = FAMILIES["reduce on plateau"].schedule(base=base, factor=factor, patience=patience)
+    schedule = FAMILIES["reduce on plateau"].schedule(base=base, factor=factor, patience=patience, eps=0.0)
     (outcome,) = Trainer(task, Optimizer(name="sgd")).train([Trial(schedule, 3)], 60, keep_steps=True)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=base)
     plateau = lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience, eps=0.0)

@@ -74,6 +74,7 @@ def made_up_trace(epochs: int, steps_per_epoch: int) -> dict[str, Array]:
         "lr": np.where(step == 0, 0.0, 0.01 * (1 - progress)),
         "stale_epochs": 0 * step,
         "loss_ema": loss,
+        "plateaus": 0 * step,
     }
     return {name: np.asarray(values[name], np.float64) for name in SIGNALS}
 

@@ -6,12 +6,13 @@ It says the learning rate itself, whatever a search would make of it, and has th
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from evolr.errors import ExpressionError, ScheduleError
 from evolr.expression import SIGNALS, parse
+from evolr.expression.plateau import PLATEAU_SIGNALS, Plateau
 from evolr.schedule import GREATEST_LR, Schedule, Transform
 from evolr.standard import FAMILIES, Family
 
@@ -21,11 +22,13 @@ class FormulaOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     transform: `linear`, the formula is the learning rate; `log`, it is the logarithm of the learning rate over 0.001.
     min_lr, max_lr: the bounds of the learning rate; None for none.
+    plateau: what it takes for a plateau; None for torch's defaults, or for a family's own.
     """
 
     transform: Transform = "linear"
     min_lr: float | None = None
     max_lr: float | None = None
+    plateau: Plateau | None = None
 
 
 NO_OPTIONS: Final = FormulaOptions()
@@ -41,21 +44,32 @@ def read_schedule(text: str, options: FormulaOptions = NO_OPTIONS) -> Schedule:
 
     Raises ExpressionError for what is neither, and ScheduleError for options that do not fit.
     """
-    bounds = {
+    bounds: dict[str, Any] = {
         "min_lr": 0.0 if options.min_lr is None else options.min_lr,
         "max_lr": GREATEST_LR if options.max_lr is None else options.max_lr,
     }
     if family := family_named(text):
         if options.transform != "linear":
             raise ScheduleError(f"{family.name} is a learning rate itself: leave the transform out")
-        return msgspec.structs.replace(family.schedule(), **bounds)
+        return _with_plateau(msgspec.structs.replace(family.schedule(), **bounds), options)
     try:
         expression = parse(text)
     except ExpressionError as error:
         if advice := _families_in(text):
             raise ExpressionError(f"{error.problem}; {advice}", error.text, error.column) from error
         raise
-    return Schedule(expression=expression, transform=options.transform, **bounds)
+    schedule = Schedule(expression=expression, transform=options.transform, **bounds)
+    return _with_plateau(schedule, options)
+
+
+def _with_plateau(schedule: Schedule, options: FormulaOptions) -> Schedule:
+    if options.plateau is None:
+        return schedule
+    if schedule.signals.isdisjoint(PLATEAU_SIGNALS):
+        raise ScheduleError(
+            "a plateau belongs to a formula that reads plateaus or stale_epochs; this one reads neither"
+        )
+    return msgspec.structs.replace(schedule, plateau=options.plateau)
 
 
 def family_named(text: str) -> Family | None:

@@ -19,8 +19,8 @@ from evolr.expression.signals import CLOCK, EMA_DECAY, clock
 
 # The signals that a training loss tells, that a validation loss tells, and that need the steps of an epoch.
 _LOSS: Final = ("loss", "loss_ema")
-_VALIDATION: Final = ("val_loss", "stale_epochs")
-_EPOCHS: Final = ("epoch", "epoch_progress", "stale_epochs", "total_epochs")
+_VALIDATION: Final = ("val_loss", "stale_epochs", "plateaus")
+_EPOCHS: Final = ("epoch", "epoch_progress", "stale_epochs", "plateaus", "total_epochs")
 
 
 class Rule(Protocol):
@@ -34,6 +34,11 @@ class Rule(Protocol):
     def at(self, **signals: Any) -> float:
         """The learning rate where its signals have these values."""
         ...
+
+
+def plateau_rule(rule: Any) -> PlateauRule:
+    """What is a plateau to a rule: torch's defaults, if it does not say."""
+    return getattr(rule, "plateau_rule", PlateauRule())
 
 
 def checked_horizon(
@@ -135,8 +140,8 @@ class Loop:
         self._rule = rule
         self._horizon = checked_horizon(total_steps, steps_per_epoch, rule.signals)
         self._reads_loss = not rule.signals.isdisjoint(_LOSS)
+        self._plateau = plateau_rule(rule)
         # What other formulas of its study read, of which an evolr.TrialSchedule knows.
-        self._plateau = PlateauRule()
         self._study: frozenset[str] = getattr(rule, "study", frozenset())
         self.reads_validation = not rule.signals.isdisjoint(_VALIDATION)
         if self._reads_loss and loss is None:
@@ -190,6 +195,7 @@ class Loop:
             "val_loss": state["val_loss"],
             "lr": state["lr_before"],
             "stale_epochs": state["stale_epochs"],
+            "plateaus": state["plateaus"],
             "loss_ema": state["loss_ema"],
         }
         return {name: values[name] for name in sorted(self._rule.signals)}
@@ -239,7 +245,8 @@ class Loop:
         }
         if missing := self._state.keys() - state.keys() - later.keys():
             raise ScheduleError(f"not the state of a loop: it lacks {', '.join(sorted(missing))}")
-        self._state |= {name: state.get(name, later.get(name)) for name in self._state}
+        whole = {**later, **state}
+        self._state |= {name: whole[name] for name in self._state}
 
     def _move_to(self, position: int) -> None:
         state, total_steps = self._state, self._horizon[0]

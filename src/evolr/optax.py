@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import optax
 
 from evolr.errors import ScheduleError
-from evolr.expression.plateau import FIRST, PlateauCounts, PlateauRule, validated
+from evolr.expression.plateau import FIRST, PlateauCounts, validated
 from evolr.expression.signals import EMA_DECAY, clock
-from evolr.loop import checked_horizon, open_loop_rates
+from evolr.loop import checked_horizon, open_loop_rates, plateau_rule
 from evolr.schedule import LOG_LIMIT, Schedule
 from evolr.training.primitives import FUNCTIONS
 
@@ -83,7 +83,7 @@ def scaled_by(
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation of any rule; see `scale_by_expression`."""
     total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, rule.signals)
-    sign = -1.0 if flip_sign else 1.0
+    sign, plateau = -1.0 if flip_sign else 1.0, plateau_rule(rule)
 
     def init(params: Any) -> ExpressionState:
         del params
@@ -101,7 +101,7 @@ def scaled_by(
         # The loss of the first batch is that of the untrained network on it.
         loss, loss_ema = (jnp.where(is_first, told["loss"], old) for old in (state.loss, state.loss_ema))
         has_validated = (state.count > 0) & (state.count % steps_per_epoch == 0)
-        after = validated(state.validations, told["val_loss"], 1, PlateauRule(), jnp.where)
+        after = validated(state.validations, told["val_loss"], 1, plateau, jnp.where)
         counts = jax.tree.map(lambda new, old: jnp.where(has_validated, new, old), after, state.validations)
         signals = {
             **clock(step, total_steps, steps_per_epoch),
@@ -109,6 +109,7 @@ def scaled_by(
             "val_loss": told["val_loss"],
             "lr": state.learning_rate,
             "stale_epochs": counts.stale_epochs,
+            "plateaus": counts.plateaus,
             "loss_ema": loss_ema,
         }
         rate = rule.traced(**{name: jnp.asarray(signals[name], jnp.float32) for name in rule.signals})
@@ -128,7 +129,7 @@ def _told(rule: TracedRule, value: Any, val_loss: Any) -> dict[str, Scalar]:
     """The two losses that `update` was given. Raises ScheduleError where the rule reads one that it was not."""
     needed = {
         "value": (value, ("loss", "loss_ema"), "the loss of the batch"),
-        "val_loss": (val_loss, ("val_loss", "stale_epochs"), "the latest validation loss"),
+        "val_loss": (val_loss, ("val_loss", "stale_epochs", "plateaus"), "the latest validation loss"),
     }
     for name, (given, readers, meaning) in needed.items():
         read = sorted(rule.signals.intersection(readers))
@@ -147,6 +148,7 @@ class _Traced:
     def __init__(self, champion: Schedule) -> None:
         self._champion = champion
         self.signals = champion.signals
+        self.plateau_rule = champion.plateau_rule
 
     def traced(self, **signals: Scalar) -> Scalar:
         champion = self._champion

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from evolr.errors import ExpressionError, ScheduleError, printable, shortened
 from evolr.expression import LANGUAGE_VERSION, Expression, clock, original_text, parse, scalar
+from evolr.expression.plateau import Plateau, PlateauRule
 from evolr.expression.text import MAX_NESTING, MAX_NODES
 
 Transform = Literal["linear", "log"]
@@ -40,6 +41,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     min_lr, max_lr: the bounds, 0 ≤ min_lr ≤ max_lr ≤ 1e38; as they stand here, none but that no learning rate is negative
         or beyond float32.
     reference_lr: positive; used by `log` alone.
+    plateau: what the signals `stale_epochs` and `plateaus` take for a plateau; None for torch's defaults.
 
     Raises ScheduleError for bounds or a transform out of these ranges.
     """
@@ -49,6 +51,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     min_lr: float = 0.0
     max_lr: float = GREATEST_LR
     reference_lr: float = 1e-3
+    plateau: Plateau | None = None
 
     def __post_init__(self) -> None:
         if self.transform not in ("linear", "log"):
@@ -57,6 +60,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             raise ScheduleError(
                 f"expected 0 ≤ min_lr ≤ max_lr ≤ {GREATEST_LR:g}, got min_lr {self.min_lr}, max_lr {self.max_lr}"
             )
+        plateau: Any = self.plateau
+        if plateau is not None and not isinstance(plateau, Plateau):
+            raise ScheduleError(f"plateau is an evolr.schedule.Plateau or None, got {plateau!r}")
         if not (self.reference_lr > 0 and math.isfinite(self.reference_lr)):
             raise ScheduleError(f"reference_lr must be positive, got {self.reference_lr}")
 
@@ -83,6 +89,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def signals(self) -> frozenset[str]:
         """The signals that the formula reads."""
         return self.expression.signals
+
+    @property
+    def plateau_rule(self) -> PlateauRule:
+        """What is a plateau to it, as numbers."""
+        return PlateauRule() if self.plateau is None else self.plateau.rule
 
     def at(self, **signals: Any) -> float:
         """The learning rate at one point, in Python's own floats: for a training loop, where it costs microseconds.
@@ -118,13 +129,14 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         self,
         total_steps: int | None = None,
         *,
-        steps_per_epoch: int = 1,
+        steps_per_epoch: int | None = None,
         losses: Sequence[float] | None = None,
         val_losses: Sequence[float] = (),
     ) -> Any:
         """The picture of its learning rates over a horizon, as a matplotlib Figure, before anyone trains.
 
-        total_steps, steps_per_epoch: the horizon. A schedule that reads the training is drawn over a recorded one: losses,
+        total_steps, steps_per_epoch: the horizon; without steps_per_epoch each step counts as an epoch, and a schedule that
+        reads the epoch is warned of. A schedule that reads the training is drawn over a recorded one: losses,
         of each step's batch, and val_losses, of the untrained network and at each epoch's end; its length is the horizon.
         Raises ScheduleError where the horizon, or a record that the schedule needs, is not given.
         """
@@ -152,6 +164,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             min_lr=self.min_lr,
             max_lr=self.max_lr,
             reference_lr=self.reference_lr,
+            plateau=self.plateau,
             provenance=dict(provenance or {}),
         )
         try:
@@ -199,7 +212,7 @@ class _Version(msgspec.Struct):
     language_version: int
 
 
-class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     format: str
     schema_version: int
     language_version: int
@@ -208,6 +221,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     min_lr: float
     max_lr: float
     reference_lr: float
+    plateau: Plateau | None = None  # in no document that has none
     provenance: dict[str, Any]
 
     def schedule(self) -> Schedule:
@@ -221,6 +235,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             min_lr=self.min_lr,
             max_lr=self.max_lr,
             reference_lr=self.reference_lr,
+            plateau=self.plateau,
         )
 
 

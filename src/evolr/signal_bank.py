@@ -37,6 +37,7 @@ def signal_bank() -> MappingProxyType[str, np.ndarray]:
             "lr": 0.01 * (1 - progress),
             "stale_epochs": step // steps_per_epoch % 4,
             "loss_ema": trend,
+            "plateaus": step // steps_per_epoch // 4,
         }
         for name, values in columns.items():
             values.append(points[name])

@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 
 from evolr.errors import ScheduleError, unknown_name
 from evolr.expression import Expression, parse
+from evolr.expression.plateau import Plateau
 from evolr.schedule import Schedule
 
 Scale = Literal["linear", "log", "integer"]
@@ -43,7 +45,8 @@ class Family:
     """A kind of schedule.
 
     formula: in ordinary notation, with the constants by name. source: whose it is. derived: further constants that the
-    formula uses, computed from the free ones.
+    formula uses, computed from the free ones and the fixed ones. fixed: constants that may be given and are not tuned,
+    with their defaults. plateau: what it takes for a plateau, by the constants.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Family:
     constants: tuple[FreeConstant, ...]
     source: str
     derived: Callable[[Mapping[str, float]], Mapping[str, float]] | None = None
+    fixed: tuple[tuple[str, float], ...] = ()
+    plateau: Callable[[Mapping[str, float]], Plateau] | None = None
 
     def schedule(self, **values: float) -> Schedule:
         """The schedule with these values of the constants; the defaults for those that are not given.
@@ -60,17 +65,18 @@ class Family:
 
         Raises ScheduleError for a name that is none of the family's.
         """
-        names = [constant.name for constant in self.constants]
+        defaults = {constant.name: constant.default for constant in self.constants} | dict(self.fixed)
         for name in values:
-            if name not in names:
-                raise ScheduleError(unknown_name(f"constant of {self.name}", name, names))
-        given = {constant.name: values.get(constant.name, constant.default) for constant in self.constants}
+            if name not in defaults:
+                raise ScheduleError(unknown_name(f"constant of {self.name}", name, defaults))
+        given = defaults | values
         derived = {} if self.derived is None else self.derived(given)
-        return _schedule(parse(self.formula, {**given, **derived}))
+        plateau = None if self.plateau is None else self.plateau(given)
+        return _schedule(parse(self.formula, {**given, **derived}), plateau)
 
 
-def _schedule(expression: Expression) -> Schedule:
-    return Schedule(expression=expression.folded())
+def _schedule(expression: Expression, plateau: Plateau | None = None) -> Schedule:
+    return Schedule(expression=expression.folded(), plateau=plateau)
 
 
 # --- pieces of formulas -------------------------------------------------------------------------------------------------
@@ -143,15 +149,47 @@ ONE_CYCLE: Final = Family(
     "Smith and Topin 2018; optax cosine_onecycle_schedule, torch OneCycleLR",
 )
 
+
+def _least_of_plateaus(values: Mapping[str, float]) -> dict[str, float]:
+    """Where reductions end: at min_lr, or at the first learning rate of which a reduction would take no more than eps."""
+    base, factor, min_lr, eps = (values[name] for name in ("base", "factor", "min_lr", "eps"))
+    if not (base > 0 and 0 <= factor < 1 and min_lr >= 0 and eps >= 0):
+        raise ScheduleError(
+            f"reduce on plateau has base > 0, 0 ≤ factor < 1, min_lr ≥ 0 and eps ≥ 0, got {base}, {factor}, {min_lr}, {eps}"
+        )
+
+    def reduced(rate: float) -> float:
+        lower = max(rate * factor, min_lr)
+        return lower if rate - lower > eps else rate
+
+    if eps == min_lr == 0:
+        return {"least": 0.0}
+    rate = base
+    if min_lr < base and factor > 0:  # to some reductions before the last one
+        ends = [min(end / base, 1.0) for end in (min_lr, eps / (1 - factor)) if end > 0]
+        done = min(math.log(end) / math.log(factor) for end in ends)
+        rate = base * factor ** max(math.floor(done) - 2, 0)
+    while (lower := reduced(rate)) != rate:
+        rate = lower
+    return {"least": rate}
+
+
 REDUCE_ON_PLATEAU: Final = Family(
-    # Its state is the learning rate itself: each step takes the one before, times `factor` at the first step of an epoch
-    # before which val_loss was stale for a whole number of times more epochs than `patience`.
     "reduce on plateau",
-    "where(step, lr*where(epoch_progress, 1, where(stale_epochs/(patience + 1) - floor(stale_epochs/(patience + 1)), 1, "
-    "where(stale_epochs, factor, 1))), base)",
+    "max(least, base*factor**plateaus)",
     (_BASE, FreeConstant("factor", 0.05, 0.9, 0.1, "log"), FreeConstant("patience", 0, 8, 3, "integer")),
     "torch ReduceLROnPlateau, by val_loss, with its defaults for the rest",
+    _least_of_plateaus,
+    (("threshold", 1e-4), ("cooldown", 0), ("min_lr", 0.0), ("eps", 1e-8)),
+    lambda values: Plateau(
+        patience=_whole(values["patience"]), threshold=values["threshold"], cooldown=_whole(values["cooldown"])
+    ),
 )
+
+
+def _whole(value: float) -> Any:
+    """A whole number as int; what is none is left for Plateau to refuse."""
+    return int(value) if float(value).is_integer() else value
 
 
 def _two_points(values: Mapping[str, float]) -> tuple[list[float], list[float]]:
@@ -309,6 +347,32 @@ def step_decay(base_lr: float, factor: float = 0.1, every: int = 10) -> Schedule
 def cosine(base_lr: float) -> Schedule:
     """Lr = base_lr · (1 + cos(π · progress)) / 2: from base_lr to zero, step by step (CosineAnnealingLR)."""
     return COSINE.schedule(base=base_lr)
+
+
+def reduce_on_plateau(
+    base_lr: float,
+    *,
+    mode: Literal["min", "max"] = "min",
+    factor: float = 0.1,
+    patience: int = 10,
+    threshold: float = 1e-4,
+    threshold_mode: Literal["rel", "abs"] = "rel",
+    cooldown: int = 0,
+    min_lr: float = 0.0,
+    eps: float = 1e-8,
+) -> Schedule:
+    """Torch's ReduceLROnPlateau with the same arguments: of the value that is told as val_loss, once an epoch.
+
+    >>> reduce_on_plateau(0.1, factor=0.5, patience=3).at(plateaus=2)
+    0.025
+
+    base_lr: where the learning rate starts. Raises ScheduleError for arguments out of their ranges.
+    """
+    plateau = Plateau(
+        patience=patience, threshold=threshold, threshold_mode=threshold_mode, mode=mode, cooldown=cooldown
+    )
+    reduced = REDUCE_ON_PLATEAU.schedule(base=base_lr, factor=factor, min_lr=min_lr, eps=eps)
+    return msgspec.structs.replace(reduced, plateau=plateau)
 
 
 PUBLISHED_BASELINES: Final = MappingProxyType({"constant": constant, "step decay": step_decay, "cosine": cosine})

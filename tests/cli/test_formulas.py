@@ -86,7 +86,7 @@ def test_a_bound_that_cuts_is_said_in_every_command(evolr):
 
 def test_a_saved_schedule_takes_no_options_of_a_formula(evolr):
     Path("good.json").write_bytes(Schedule(expression=parse("0.1")).to_json())
-    for option in (("--transform", "log"), ("--min-lr", "0.1"), ("--max-lr", "0.1")):
+    for option in (("--transform", "log"), ("--min-lr", "0.1"), ("--max-lr", "0.1"), ("--plateau", "patience=3")):
         for command in (("show",), ("export", "--to", "python")):
             code, _, err = evolr(*command, "good.json", *option)
             assert code == 2
@@ -113,3 +113,31 @@ def test_wrong_options_of_a_formula_are_refused(evolr):
         code, _, err = evolr("show", "0.1", *options)
         assert code == 2
         assert part in err
+
+
+def test_a_plateau_is_said_beside_a_formula(evolr):
+    formula, plateau = "0.1*0.5**plateaus", "patience=3,cooldown=2,threshold_mode=abs"
+    code, out, err = evolr("show", formula, "--plateau", plateau, "--json")
+    expected = {"patience": 3, "threshold": 0.0001, "threshold_mode": "abs", "mode": "min", "cooldown": 2}
+    assert (code, json.loads(out)["plateau"]) == (0, expected), err
+    code, out, _ = evolr("show", formula, "--plateau", plateau)
+    assert "plateau        patience=3,threshold=0.0001,threshold_mode=abs,mode=min,cooldown=2\n" in out
+    code, out, _ = evolr("export", formula, "--plateau", plateau, "--to", "torch")
+    assert "plateau_rule = PlateauRule(patience=3, threshold=0.0001, is_relative=False, sign=1, cooldown=2)" in out
+    code, out, err = evolr("compare", "--expression", formula, "--plateau", plateau, *QUADRATIC)
+    assert code == 0, err
+    assert json.loads(evolr("show", "cosine", "--json")[1])["plateau"] is None
+
+
+def test_a_plateau_that_says_nothing_is_refused(evolr):
+    for arguments, part in (
+        (("0.1*progress", "--plateau", "patience=3"), "this one reads neither"),
+        (("cosine", "--plateau", "patience=3"), "this one reads neither"),
+        (("plateaus", "--plateau", "patients=3"), "did you mean 'patience'"),
+        (("plateaus", "--plateau", "patience=-3"), "patience is a whole number"),
+        (("plateaus", "--plateau", "3"), "patience=3,cooldown=2"),
+    ):
+        for command in (("show",), ("export", "--to", "torch")):
+            code, _, err = evolr(*command, *arguments)
+            assert code == 2
+            assert part in err

@@ -167,7 +167,9 @@ def test_runs_of_one_seed_start_alike_and_other_seeds_do_not():
 # --- the meaning of the signals ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in SIGNALS if name not in ("lr", "stale_epochs", "loss_ema")])
+@pytest.mark.parametrize(
+    "name", [name for name in SIGNALS if name not in ("lr", "stale_epochs", "loss_ema", "plateaus")]
+)
 def test_the_learning_rate_follows_its_signal(name):
     """Each signal is shown as the learning rate, scaled so that training stays tame."""
     trainer = Trainer(SMALL, SGD)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from evolr.cli.app import Devices, app
-from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, Transform, formula_options
+from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options
 from evolr.errors import ConfigError
 
 
@@ -29,6 +29,7 @@ def export(
     transform: Transform = None,
     min_lr: MinLr = None,
     max_lr: MaxLr = None,
+    plateau: PlateauText = None,
     devices: Devices = None,
 ) -> None:
     """Export a schedule as code for a framework: one Python file that needs no evolr."""
@@ -41,7 +42,7 @@ def export(
         raise ConfigError(f"{output} exists already; name another file, or --force to write over it")
     if output is not None and not output.parent.is_dir():
         raise ConfigError(f"there is no directory {output.parent} to write {output.name} in")
-    found = named(what, formula_options(transform, min_lr, max_lr))
+    found = named(what, formula_options(transform, min_lr, max_lr, plateau))
     for sentence in found.advice(*found.horizon):
         typer.echo(f"warning: {sentence}", err=True)
     schedule, provenance = found.schedule, dict(found.provenance)

@@ -22,16 +22,28 @@ MinLr = Annotated[float | None, typer.Option("--min-lr", help="Of a formula: the
 MaxLr = Annotated[
     float | None, typer.Option("--max-lr", help="Of a formula: the greatest learning rate; none by default.")
 ]
+PlateauText = Annotated[
+    str | None,
+    typer.Option(
+        "--plateau",
+        help="Of a formula that reads plateaus: patience=3,cooldown=2,threshold=0.01,threshold_mode=abs,mode=max, or some "
+        "of these; the others are torch's defaults.",
+    ),
+]
 
 
-def formula_options(transform: str | None, min_lr: float | None, max_lr: float | None) -> FormulaOptions | None:
+def formula_options(
+    transform: str | None, min_lr: float | None, max_lr: float | None, plateau: str | None
+) -> FormulaOptions | None:
     """The options of a formula as they were given; None where none was."""
+    from evolr.expression.plateau import read_plateau
     from evolr.formula import FormulaOptions
 
-    if transform is None and min_lr is None and max_lr is None:
+    if transform is None and min_lr is None and max_lr is None and plateau is None:
         return None
     given: Any = "linear" if transform is None else transform
-    return FormulaOptions(transform=given, min_lr=min_lr, max_lr=max_lr)
+    settings = None if plateau is None else read_plateau(plateau)
+    return FormulaOptions(transform=given, min_lr=min_lr, max_lr=max_lr, plateau=settings)
 
 
 def warn_of(schedule: Schedule, epochs: int, steps_per_epoch: int) -> None:

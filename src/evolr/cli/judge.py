@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evolr.cli.app import Devices, Json, Quiet, Settings, app, print_json, read_settings
-from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, Transform, formula_options, warn_of
+from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options, warn_of
 from evolr.errors import ConfigError
 from evolr.interruption import end_saying
 
@@ -25,6 +25,7 @@ def compare(
     transform: Transform = None,
     min_lr: MinLr = None,
     max_lr: MaxLr = None,
+    plateau: PlateauText = None,
     preset: Annotated[
         str | None, typer.Option(help="With --expression: the preset that names the problem; memetic by default.")
     ] = None,
@@ -50,13 +51,13 @@ def compare(
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
-    of_formula = formula_options(transform, min_lr, max_lr)
+    of_formula = formula_options(transform, min_lr, max_lr, plateau)
     changes: dict[str, Any] = {"epochs": epochs, "seeds": seeds, "base_lr": base_lr}
     changes = {name: value for name, value in changes.items() if value is not None}
     if run is not None:
         if setting or (of_formula, output, config, preset) != (None, None, None, None):
             raise ConfigError(
-                "--preset, --config, --set, --transform, --min-lr, --max-lr and --output belong to --expression; a run has its own"
+                "--preset, --config, --set, --transform, --min-lr, --max-lr, --plateau and --output belong to --expression; a run has its own"
             )
         own = stored_config(RunDirectory.open(run).path)
         settings = msgspec.structs.replace(own.comparison, **changes)
@@ -90,6 +91,7 @@ def prove(
     transform: Transform = None,
     min_lr: MinLr = None,
     max_lr: MaxLr = None,
+    plateau: PlateauText = None,
     preset: Annotated[
         str | None, typer.Option(help="With --expression: the preset that names the problem; memetic by default.")
     ] = None,
@@ -116,7 +118,7 @@ def prove(
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
-    of_formula = formula_options(transform, min_lr, max_lr)
+    of_formula = formula_options(transform, min_lr, max_lr, plateau)
     options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "is_quick": quick, "device_count": devices}
     runs = _budget(budget)
     end_saying("what was trained is kept; the same command goes on")
@@ -125,7 +127,7 @@ def prove(
         if run is not None:
             if setting or of_formula is not None or output is not None or preset is not None:
                 raise ConfigError(
-                    "--preset, --set, --transform, --min-lr, --max-lr and --output belong to --expression; a run has its own"
+                    "--preset, --set, --transform, --min-lr, --max-lr, --plateau and --output belong to --expression; a run has its own"
                 )
             path, result = run, contests.prove(run, budget=runs, **options)
         else:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evolr.cli.app import Json, app, print_json
-from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, Transform, formula_options
+from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options
 from evolr.errors import ConfigError
 
 
@@ -22,13 +22,14 @@ def show(
     transform: Transform = None,
     min_lr: MinLr = None,
     max_lr: MaxLr = None,
+    plateau: PlateauText = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A PNG file to draw the curve to.")] = None,
     json: Json = False,
 ) -> None:
     """Show a schedule: its formula, simplified and in LaTeX, and its learning-rate curve."""
     from evolr.report import progress, shown
 
-    described = shown.describe(what, formula_options(transform, min_lr, max_lr), epochs, steps_per_epoch)
+    described = shown.describe(what, formula_options(transform, min_lr, max_lr, plateau), epochs, steps_per_epoch)
     if output is not None:
         picture = described.picture()
         try:

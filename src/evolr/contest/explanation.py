@@ -89,7 +89,7 @@ def explain(
     trainings = Trainings(config, epochs, path, shared, problem=problem, device_count=device_count, on_done=on_done)
     try:
         own = trainings.outcomes(_wanted(champion, drawn), POOL, keep_steps=True)
-        medians = {name: _median(name, own, config) for name in names}
+        medians = {name: _median(name, own, config, champion.plateau_rule) for name in names}
         others = {name: _frozen(champion, name, median) for name, median in medians.items()}
         wanted = [w for schedule in others.values() for w in _wanted(schedule, drawn)]
         outcomes = trainings.outcomes(wanted, POOL)
@@ -161,7 +161,7 @@ def _frozen(schedule: Schedule, name: str, value: float) -> Schedule:
     return msgspec.structs.replace(schedule, expression=Expression(tokens))
 
 
-def _median(name: str, outcomes: list[Outcome], config: Config) -> float:
+def _median(name: str, outcomes: list[Outcome], config: Config, rule: PlateauRule) -> float:
     """The median of a signal over trainings, by epochs: a loss within an epoch stands for its mean over the epoch."""
     epochs = len(outcomes[0].val_loss)
     steps = config.problem.steps_per_epoch
@@ -171,7 +171,8 @@ def _median(name: str, outcomes: list[Outcome], config: Config) -> float:
         "loss_ema": lambda o: o.train_loss,
         "val_loss": lambda o: o.val_loss,
         "lr": lambda o: o.learning_rate,
-        "stale_epochs": lambda o: _stale_epochs(o.val_loss),
+        "stale_epochs": lambda o: [counts.stale_epochs for counts in _counts(o.val_loss, rule)],
+        "plateaus": lambda o: [counts.plateaus for counts in _counts(o.val_loss, rule)],
     }
     given = clock(step, len(step), steps)
     values = given[name] if name in given else np.array([by_epoch[name](outcome) for outcome in outcomes])
@@ -179,10 +180,9 @@ def _median(name: str, outcomes: list[Outcome], config: Config) -> float:
     return float(np.median(finite)) if finite.size else 0.0
 
 
-def _stale_epochs(val_loss: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The signal's values in the epochs after those that ended with these validation losses."""
-    counts, found = PlateauCounts(*FIRST), [0]
+def _counts(val_loss: NDArray[np.float32], rule: PlateauRule) -> list[PlateauCounts]:
+    """What the epochs after those that ended with these validation losses know of them."""
+    found = [PlateauCounts(*FIRST)]
     for loss in val_loss[:-1].tolist():
-        counts = validated(counts, loss, 1, PlateauRule())
-        found.append(counts.stale_epochs)
-    return np.array(found, np.float64)
+        found.append(validated(found[-1], loss, 1, rule))
+    return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolr.errors import ScheduleError
-from evolr.schedule import Schedule
+from evolr.schedule import PlateauRule, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ class TrialSchedule:
     def signals(self) -> frozenset[str]:
         """The signals that its formula reads."""
         return self.schedule.signals
+
+    @property
+    def plateau_rule(self) -> PlateauRule:
+        """What is a plateau to it."""
+        return self.schedule.plateau_rule
 
     def __call__(self, **signals: Any) -> float:
         """The learning rate for these signals; those that nobody asked for are left aside.

@@ -10,6 +10,7 @@ from evolr import __version__
 from evolr.export.formula import JAX, PYTHON, Dialect, code
 from evolr.export.linking import Import, link
 from evolr.expression import LANGUAGE_VERSION, SIGNALS, ordinary_text
+from evolr.expression.plateau import PLATEAU_SIGNALS, Plateau
 from evolr.schedule import LOG_LIMIT, Schedule
 
 WIDTH: Final = 118
@@ -17,11 +18,11 @@ _FORMULA_LINES: Final = 8  # of the docstring's formula at most
 _STANDARD: Final = ("collections", "inspect", "math", "typing", "warnings", "operator")
 
 RULE: Final = '''class Champion:
-    """The schedule, as the classes below take it."""
+    """The schedule, as the classes above take it."""
 
     signals = {signals}
     {method} = staticmethod(learning_rate)
-'''
+{plateau}'''
 
 
 def document(
@@ -33,11 +34,13 @@ def document(
     imports: Iterable[Import] = (),
     dialect: Dialect = PYTHON,
     closing: str = "",
+    has_rule: bool = True,
 ) -> str:
     """The text of the file.
 
     usage: an example, for the docstring. roots: evolr's own definitions (module, name) that the file needs beside the
-    formula's. imports: what `closing`, the file's last part, needs of other libraries.
+    formula's. imports: what `closing`, the file's last part, needs of other libraries. has_rule: whether those
+    definitions take the schedule as a rule.
     """
     formula = _formula(schedule, dialect)
     helpers = link([(dialect.module, name) for name in formula[1]])
@@ -46,11 +49,18 @@ def document(
     rule = RULE.format(
         signals=_signals(schedule),
         method="at" if dialect is PYTHON else "traced",
+        plateau=f"    plateau_rule = {schedule.plateau_rule}" if reads_plateaus(schedule) else "",
     )
     needed = {*helpers.imports, *served.imports, *imports, formula[2]}
-    parts = [formula[0], *([rule.rstrip()] if roots else []), *_spaced(blocks), *([closing.strip()] if closing else [])]
+    rules = [rule.rstrip()] if roots and has_rule else []
+    parts = [formula[0], *_spaced(blocks), *rules, *([closing.strip()] if closing else [])]
     body = "\n\n\n".join(parts)
     return f'"""{_docstring(schedule, provenance, usage)}"""\n\n{_imports(needed)}\n\n\n{body}\n'
+
+
+def reads_plateaus(schedule: Schedule) -> bool:
+    """Whether the schedule's own plateau settings decide what it reads."""
+    return not schedule.signals.isdisjoint(PLATEAU_SIGNALS)
 
 
 def _formula(schedule: Schedule, dialect: Dialect) -> tuple[str, list[str], Import]:
@@ -97,6 +107,7 @@ def _docstring(schedule: Schedule, provenance: Mapping[str, Any], usage: str) ->
     formula = textwrap.wrap(ordinary_text(schedule.expression), WIDTH - 4)
     if len(formula) > _FORMULA_LINES:
         formula = [*formula[:2], f"… of {schedule.expression.size} nodes; learning_rate says it whole"]
+    plateau = schedule.plateau or Plateau()
     written = [f"evolr {__version__}, language {LANGUAGE_VERSION}"]
     said = {name: " ".join(map(str, v)) if isinstance(v, list) else v for name, v in provenance.items()}
     origin = [f"{name}: {value}" for name, value in said.items()] + written
@@ -107,6 +118,7 @@ def _docstring(schedule: Schedule, provenance: Mapping[str, Any], usage: str) ->
         "",
         *(f"    {line}" for line in formula),
         "",
+        *([f"A plateau: {plateau.text}.", ""] if reads_plateaus(schedule) else []),
         *(line for text in origin for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")),
         "",
         "Example:",

@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from evolr.errors import ScheduleError, unknown_name
-from evolr.export.document import document
+from evolr.export.document import document, reads_plateaus
 from evolr.export.formula import JAX
 from evolr.export.linking import Import
 from evolr.expression import CLOCK, SIGNALS
+from evolr.expression.plateau import PLATEAU_SIGNALS
 from evolr.schedule import Schedule
 
 _ANY: Final = Import("typing", "Any", None)
@@ -53,10 +54,27 @@ def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None
 
 def _python(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
     given = {"progress": "step / total_steps", "step": "step", "epoch": "epoch", "epoch_progress": "batch / batches"}
+    given |= {name: f"counts.{name}" for name in PLATEAU_SIGNALS}
     arguments = [f"{name}={given.get(name, name)}" for name in SIGNALS if name in schedule.signals]
     call = ", ".join(arguments) if len(arguments) < 4 else "\n        " + ",\n        ".join(arguments) + ",\n    "
-    usage = f"for step in range(total_steps):\n    lr = learning_rate({call})\n    ..."
-    return document(schedule, provenance, usage=usage)
+    if not reads_plateaus(schedule):
+        usage = f"for step in range(total_steps):\n    lr = learning_rate({call})\n    ..."
+        return document(schedule, provenance, usage=usage)
+    usage = f"""
+counts = PlateauCounts(*FIRST)
+for epoch in range(epochs):
+    lr = learning_rate({call})
+    ...
+    counts = validated(counts, val_loss, 1, PLATEAU)
+"""
+    return document(
+        schedule,
+        provenance,
+        usage=usage,
+        roots=[("evolr.expression.plateau", name) for name in ("FIRST", "PlateauCounts", "PlateauRule", "validated")],
+        closing=f"PLATEAU = {schedule.plateau_rule}",
+        has_rule=False,
+    )
 
 
 def _told(schedule: Schedule) -> tuple[str, str]:
@@ -70,7 +88,7 @@ def _told(schedule: Schedule) -> tuple[str, str]:
 
 
 def _validates(schedule: Schedule) -> bool:
-    return bool(schedule.signals & {"val_loss", "stale_epochs"})
+    return bool(schedule.signals & {"val_loss", *PLATEAU_SIGNALS})
 
 
 def _torch(schedule: Schedule, provenance: Mapping[str, Any]) -> str:

@@ -6,10 +6,19 @@ what chooses between two values is an argument.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
+import msgspec
+
+from evolr.errors import ScheduleError, unknown_name
 from evolr.expression.signals import STALE_THRESHOLD
+
+PLATEAU_SIGNALS: Final = frozenset(("stale_epochs", "plateaus"))
+"""The signals that a plateau's settings decide."""
+_MOST_EPOCHS: Final = 1_000_000_000
+_MODES: Final = {"mode": ("min", "max"), "threshold_mode": ("rel", "abs")}
 
 FIRST: Final = (float("inf"), 0, 0, 0, 0)
 """The counts before the first validation."""
@@ -43,6 +52,75 @@ class PlateauCounts(NamedTuple):
     bad_epochs: Any
     cooldown_left: Any
     plateaus: Any
+
+
+class Plateau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a schedule takes for a plateau, as torch's ReduceLROnPlateau does; its defaults too.
+
+    patience: a plateau is when the told value has not improved for more than so many epochs, at least 0.
+    threshold: by how much it has to beat the best to be an improvement, at least 0. threshold_mode: `rel`, a part of the
+        best's magnitude, below 1; `abs`, the difference itself.
+    mode: `min` for a value that is to fall, `max` for one that is to grow, such as an accuracy told as val_loss=.
+    cooldown: epochs after a plateau that do not count towards the next, at least 0.
+
+    Raises ScheduleError for values out of these ranges.
+    """
+
+    patience: int = 10
+    threshold: float = STALE_THRESHOLD
+    threshold_mode: Literal["rel", "abs"] = "rel"
+    mode: Literal["min", "max"] = "min"
+    cooldown: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("patience", "cooldown"):
+            count: Any = getattr(self, name)
+            if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= _MOST_EPOCHS:
+                raise ScheduleError(f"{name} is a whole number of epochs, 0 … {_MOST_EPOCHS:,}, got {count!r}")
+        for name, known in _MODES.items():
+            given: Any = getattr(self, name)
+            if given not in known:
+                raise ScheduleError(f"{name} is {' or '.join(map(repr, known))}, got {given!r}")
+        threshold: Any = self.threshold
+        if not isinstance(threshold, int | float) or isinstance(threshold, bool):
+            raise ScheduleError(f"threshold is a number, got {threshold!r}")
+        if not (math.isfinite(threshold) and threshold >= 0 and (self.threshold_mode == "abs" or threshold < 1)):
+            raise ScheduleError(f"threshold is at least 0, and below 1 if it is relative, got {threshold!r}")
+
+    @property
+    def rule(self) -> PlateauRule:
+        """The settings as numbers."""
+        sign = -1 if self.mode == "max" else 1
+        return PlateauRule(self.patience, float(self.threshold), self.threshold_mode == "rel", sign, self.cooldown)
+
+    @property
+    def text(self) -> str:
+        """The settings as `read_plateau` takes them."""
+        return ",".join(f"{name}={getattr(self, name)}" for name in self.__struct_fields__)
+
+
+def read_plateau(text: str) -> Plateau:
+    """The settings of a text, `name=value` between commas; the defaults for what it does not name.
+
+    >>> read_plateau("patience=3,cooldown=2").rule
+    PlateauRule(patience=3, threshold=0.0001, is_relative=True, sign=1, cooldown=2)
+
+    Raises ScheduleError for a text that is none, and for values that Plateau refuses.
+    """
+    given: dict[str, str] = {}
+    for part in text.split(","):
+        name, sign, value = (piece.strip() for piece in part.partition("="))
+        if not sign:
+            raise ScheduleError(f"a plateau is said as patience=3,cooldown=2, got {text[:200]!r}")
+        if name not in Plateau.__struct_fields__:
+            raise ScheduleError(unknown_name("setting of a plateau", name, Plateau.__struct_fields__))
+        if name in given:
+            raise ScheduleError(f"a plateau has one {name}, got two: {text[:200]!r}")
+        given[name] = value
+    try:
+        return msgspec.convert(given, Plateau, strict=False)
+    except msgspec.ValidationError as error:
+        raise ScheduleError(f"no plateau: {error}") from error
 
 
 def either(condition: bool, first: Any, second: Any) -> Any:

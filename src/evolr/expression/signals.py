@@ -42,11 +42,17 @@ _TABLE = (
     Signal("lr", "learning rate of the previous step; 0 before the first"),
     Signal(
         "stale_epochs",
-        f"epochs since val_loss was last below its best by more than {STALE_THRESHOLD:g} of it; 0 in the first two",
+        f"epochs since val_loss was last below its best by more than {STALE_THRESHOLD:g} of it, or by the schedule's own "
+        "threshold; 0 in the first two",
     ),
     Signal("loss_ema", f"exponential moving average of loss, decay {EMA_DECAY:g} a step; begins as loss does"),
     Signal("total_steps", "steps of the whole training"),
     Signal("total_epochs", "epochs of the whole training; one that is begun counts"),
+    Signal(
+        "plateaus",
+        "how often stale_epochs has gone beyond the schedule's patience, 10 if it has none of its own, counted as torch's "
+        "ReduceLROnPlateau counts",
+    ),
 )
 
 SIGNALS: Final = MappingProxyType({s.name: s for s in _TABLE})

@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,6 +75,7 @@ class Shown:
             "reference_lr": self.schedule.reference_lr,
             "min_lr": self.schedule.min_lr,
             "max_lr": self.schedule.max_lr,
+            "plateau": msgspec.to_builtins(self.schedule.plateau),
             "provenance": self.provenance,
             "curve_assumes": self.note,
             "warnings": list(self.advice),
@@ -105,6 +107,7 @@ class Shown:
             ("learning rate", short.text),
             *([("", bounds)] if bounds else []),
             *(("", line) for sentence in short.differs for line in textwrap.wrap(sentence, _SENTENCE)),
+            *([("plateau", schedule.plateau.text)] if schedule.plateau else []),
             ("LaTeX", short.latex),
             ("size, depth", f"{expression.size}, {expression.depth}"),
             ("signals", ", ".join(sorted(expression.signals)) or "none: a constant"),

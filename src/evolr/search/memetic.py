@@ -260,7 +260,8 @@ def standard_structures(search: Search) -> list[Expression]:
             tree = family.schedule().expression
         tree = Expression(tuple(renamed.get(str(token), token) for token in tree.tokens))
         said = {token for token in tree.tokens if isinstance(token, str)}
-        if tree.signals and said <= words and not is_oversize(search, _tunable(tree)):
+        is_sayable = said <= words and family.schedule().plateau is None  # a search has no plateau of its own
+        if tree.signals and is_sayable and not is_oversize(search, _tunable(tree)):
             structures.append(tree)
     return structures
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from evolr.expression.plateau import PlateauRule
 from evolr.expression.primitives import PRIMITIVES
 from evolr.expression.program import OPCODES, pack, stack_depth
 from evolr.schedule import LOG_LIMIT, Schedule
@@ -26,7 +27,7 @@ class PackedSchedules(NamedTuple):
     """Schedules as arrays; n of them, packed to one capacity, or a single one without the leading axis.
 
     opcodes, signals: int32 (n, capacity); constants: float32 (n, capacity); lengths: int32 (n,).
-    is_log: bool (n,); reference_lr, min_lr, max_lr: float32 (n,).
+    is_log: bool (n,); reference_lr, min_lr, max_lr: float32 (n,). plateau: of arrays (n,).
     stack: float32 (n, depth), zeros: the interpreter's working space, whose length is its only information.
     """
 
@@ -38,6 +39,7 @@ class PackedSchedules(NamedTuple):
     reference_lr: np.ndarray
     min_lr: np.ndarray
     max_lr: np.ndarray
+    plateau: PlateauRule
     stack: np.ndarray
 
 
@@ -54,8 +56,14 @@ def pack_schedules(schedules: Sequence[Schedule]) -> PackedSchedules:
         reference_lr=np.array([s.reference_lr for s in schedules], np.float32),
         min_lr=np.array([s.min_lr for s in schedules], np.float32),
         max_lr=np.array([s.max_lr for s in schedules], np.float32),
+        plateau=PlateauRule(*map(_column, zip(*(s.plateau_rule for s in schedules), strict=True))),
         stack=np.zeros((len(schedules), depth + _MAX_ARITY), np.float32),
     )
+
+
+def _column(values: tuple[float, ...]) -> np.ndarray:
+    """A setting of each schedule: truth values as they are, numbers as float32."""
+    return np.array(values, bool if isinstance(values[0], bool) else np.float32)
 
 
 def learning_rate(schedule: PackedSchedules, signals: Scalar) -> Scalar:

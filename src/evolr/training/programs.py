@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from evolr.expression import SIGNALS
-from evolr.expression.plateau import FIRST, PlateauCounts, PlateauRule, validated
+from evolr.expression.plateau import FIRST, PlateauCounts, validated
 from evolr.expression.signals import EMA_DECAY, clock
 from evolr.training.interpreter import PackedSchedules, learning_rate
 from evolr.training.optimizers import Optimizer
@@ -25,7 +25,7 @@ class Run(NamedTuple):
 
     seed_number: the place of its seed among those of its chunk. epoch, epochs: done, and in all.
     loss: of the latest batch. val_loss: at the latest epoch's end. lr: of the latest step. validations: what counts the
-    stale epochs. loss_ema: as the signal.
+    stale epochs and the plateaus. loss_ema: as the signal.
     """
 
     schedule: PackedSchedules
@@ -152,7 +152,7 @@ class _SingleRun:
             epoch=run.epoch + 1,
             loss=loss,
             val_loss=val_loss,
-            validations=validated(run.validations, val_loss, 1, PlateauRule(), jnp.where),
+            validations=validated(run.validations, val_loss, 1, run.schedule.plateau, jnp.where),
         )
         return run, Record(total_loss / steps, val_loss, val_score, rates)
 
@@ -184,6 +184,7 @@ def _signals(run: Run, step: Any, steps: int) -> Any:
         "val_loss": run.val_loss,
         "lr": run.lr,
         "stale_epochs": run.validations.stale_epochs,
+        "plateaus": run.validations.plateaus,
         "loss_ema": run.loss_ema,
     }
     return jnp.stack([_float32(values[name]) for name in SIGNALS])
