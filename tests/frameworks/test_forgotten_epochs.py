@@ -28,9 +28,7 @@ CLASSES = {
     "Loop": Loop,
     "follow": followed,
     "open_loop_rates": open_loop_rates,
-    "a curve": lambda schedule, *, total_steps, steps_per_epoch=None: curve(
-        schedule, total_steps, steps_per_epoch
-    ),
+    "a curve": lambda schedule, *, total_steps, steps_per_epoch=None: curve(schedule, total_steps, steps_per_epoch),
     "torch": lambda schedule, **horizon: ExpressionLR(sgd(), schedule, **horizon),
     "torch, once an epoch": lambda schedule, **horizon: ExpressionLR(sgd(), schedule, interval="epoch", **horizon),
     "lr_lambda": lambda schedule, **horizon: lr_lambda(schedule, 0.1, **horizon),

@@ -56,7 +56,9 @@ def named(what: str, options: FormulaOptions | None) -> Named:
     """
     found = _found(what, options or NO_OPTIONS)
     if options is not None and not found.is_formula:
-        raise ConfigError("--transform, --min-lr, --max-lr and --plateau belong to a formula; a saved schedule has its own")
+        raise ConfigError(
+            "--transform, --min-lr, --max-lr and --plateau belong to a formula; a saved schedule has its own"
+        )
     return found
 
 
