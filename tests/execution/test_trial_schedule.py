@@ -122,3 +122,9 @@ def test_who_tells_the_losses_that_the_study_reads_is_not_warned():
     loop = Loop(trial("0.1*(1 - progress)"), total_steps=40, steps_per_epoch=5)  # of no study
     for _ in range(40):
         loop.step()
+
+
+def test_the_number_of_epochs_is_known():
+    schedule = trial("0.1*(1 - epoch/total_epochs)")
+    assert schedule(epoch=4) == pytest.approx(0.05)
+    assert schedule(epoch=4, total_epochs=16) == pytest.approx(0.075)

@@ -18,7 +18,8 @@ class TrialSchedule:
     >>> schedule(epoch=5, loss=0.7)
     0.05
 
-    schedule: what it computes. epochs: of the training; `progress` is `epoch / epochs` where it is not given itself.
+    schedule: what it computes. epochs: of the training; `total_epochs` is that, and `progress` is `epoch / epochs`, where they are
+        not given themselves.
     study: the signals of the study, which a call has to give whatever this formula reads: a function that forgets one
         fails with every formula, and not only with those that read it. `evolr.Loop` and the adapters need those of this
         formula alone, and warn of a loss that only other formulas of the study read, if half of the training has told
@@ -57,10 +58,11 @@ class TrialSchedule:
 
     def _rate(self, wanted: frozenset[str], given: dict[str, Any]) -> float:
         """The learning rate, once each of the wanted signals is a number."""
+        given.setdefault("total_epochs", self.epochs)
         if "progress" not in given and "epoch" in given and "progress" in wanted:
             given["progress"] = _number("epoch", given["epoch"]) / self.epochs
         if missing := sorted(wanted - given.keys()):
-            names = ", ".join(sorted(given)) or "none"
+            names = ", ".join(sorted(given.keys() - {"total_epochs"})) or "none"
             reader = "the formula" if self.signals.issuperset(missing) else "the study"
             raise ScheduleError(
                 f"{reader} reads {', '.join(missing)}; the signals given are: {names}. Pass "
