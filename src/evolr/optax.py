@@ -22,7 +22,7 @@ from evolr.expression.plateau import FIRST, PlateauCounts, validated
 from evolr.expression.signals import EMA_DECAY, clock
 from evolr.loop import checked_horizon, open_loop_rates, plateau_rule
 from evolr.schedule import LOG_LIMIT, Schedule
-from evolr.training.primitives import FUNCTIONS
+from evolr.training.primitives import FUNCTIONS, unfolded
 
 Scalar = jax.Array
 
@@ -104,7 +104,7 @@ def scaled_by(
         after = validated(state.validations, told["val_loss"], 1, plateau, jnp.where)
         counts = jax.tree.map(lambda new, old: jnp.where(has_validated, new, old), after, state.validations)
         signals = {
-            **clock(step, total_steps, steps_per_epoch),
+            **clock(step, unfolded(total_steps, step), unfolded(steps_per_epoch, step)),
             "loss": loss,
             "val_loss": told["val_loss"],
             "lr": state.learning_rate,

@@ -140,3 +140,32 @@ def test_an_equal_negative_loss_is_stale():
         _, state = transformation.update(jnp.ones(1), state, val_loss=val_loss)
         rates.append(float(state.learning_rate))
     assert rates == [0, 0, 1, 2, 3, 0, 1]
+
+
+def test_a_division_by_a_constant_is_rounded_once_in_a_compiled_step():
+    """A compiler that multiplies by the reciprocal makes 700/700 less than 1, and the square root of what is left large."""
+    schedule = Schedule(expression=parse("(1 - min(step, 700)/700)**0.5"))
+    transformation = evolr.optax.scale_by_expression(schedule, total_steps=1000, flip_sign=False)
+
+    def step(state, _):
+        rate, state = transformation.update(jnp.float32(1.0), state)
+        return state, rate
+
+    _, rates = jax.jit(lambda state: jax.lax.scan(step, state, None, 1000))(transformation.init(jnp.float32(1.0)))
+    assert (np.asarray(rates[700:]) == 0).all()
+    wanted = np.float32(1) - np.arange(700, dtype=np.float32) / np.float32(700)
+    np.testing.assert_allclose(np.asarray(rates[:700]) ** 2, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("progress", lambda k: k / 700), ("epoch_progress", lambda k: k % 7 / 7)])
+def test_the_clock_of_a_compiled_step_is_exact(text, wanted):
+    transformation = evolr.optax.scale_by_expression(
+        Schedule(expression=parse(text)), total_steps=700, steps_per_epoch=7, flip_sign=False
+    )
+
+    def step(state, _):
+        rate, state = transformation.update(jnp.float32(1.0), state)
+        return state, rate
+
+    _, rates = jax.jit(lambda state: jax.lax.scan(step, state, None, 700))(transformation.init(jnp.float32(1.0)))
+    np.testing.assert_array_equal(rates, wanted(np.arange(700)).astype(np.float32))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from evolr.problems import Mnist1dMlp, Quadratic
 from evolr.schedule import Schedule
 from evolr.training import programs
 from evolr.training.optimizers import Optimizer
-from evolr.training.task import Trial
+from evolr.training.task import Task, Trial
 from evolr.training.trainer import Trainer
 
 MLP = Mnist1dMlp(pools="original").task("fitness")
@@ -373,3 +374,18 @@ def test_the_judging_pool_gives_the_score():
     assert monitored.score == pytest.approx(monitored.val_score[-1])
     assert outcome.score != monitored.score
     assert abs(outcome.score - monitored.score) < 0.08
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("progress", lambda k: k / 700), ("epoch_progress", lambda k: k % 7 / 7)])
+def test_the_clock_is_exact(text, wanted):
+    """A division by a constant would be a product with its reciprocal, once it is compiled."""
+    task = Task(
+        steps_per_epoch=7,
+        initial=lambda seed: jnp.zeros(1),
+        batches=lambda seed, epoch: jnp.zeros((7, 1)),
+        loss=lambda parameters, batch: jnp.sum(parameters * batch) + 1.0,
+        evaluate=lambda parameters, examples: (jnp.sum(parameters * examples) + 1.0, jnp.float32(0.0)),
+        monitor=jnp.zeros(1),
+    )
+    (outcome,) = Trainer(task, SGD).train([Trial(schedule(text), 0)], 100, keep_steps=True)
+    np.testing.assert_array_equal(outcome.learning_rates, wanted(np.arange(700)).astype(np.float32))

@@ -16,13 +16,26 @@ from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR, POL
 Scalar = jax.Array
 
 
+def unfolded(constant: int, count: Scalar) -> Scalar:
+    """A whole number that a compiler takes for one that it does not know; count: any that is never negative.
+
+    It turns a division by a constant into a product with its reciprocal, which rounds twice: 700/700 is then below 1.
+    """
+    return jnp.where(count < 0, 0, constant)
+
+
+def _divided(a: Scalar, b: Scalar) -> Scalar:
+    """a / b, rounded once, constant or not; see `unfolded`."""
+    return a / jnp.where(jnp.isnan(a), a, b)
+
+
 def _div(a: Scalar, b: Scalar) -> Scalar:
     return jnp.where(jnp.abs(b) < DIV_THRESHOLD, 1.0, a / b)
 
 
 def _quotient(a: Scalar, b: Scalar) -> Scalar:
     at_zero = jnp.where(a == 0, 1.0, jnp.sign(a) * POLE)
-    return jnp.where(b == 0, at_zero, a / jnp.where(b == 0, 1.0, b))
+    return jnp.where(b == 0, at_zero, _divided(a, jnp.where(b == 0, 1.0, b)))
 
 
 def _exp(a: Scalar) -> Scalar:
@@ -40,7 +53,7 @@ def _floor(a: Scalar) -> Scalar:
 
 def _mod(a: Scalar, b: Scalar) -> Scalar:
     divisor = jnp.where(b == 0, 1.0, b)
-    ratio = a / divisor
+    ratio = _divided(a, divisor)
     near = jnp.rint(ratio)
     is_whole = jnp.abs(ratio - near) <= ROUNDING_FLOAT32 * jnp.maximum(1.0, jnp.abs(ratio))
     is_small = (near == 0) & (ratio >= 0)

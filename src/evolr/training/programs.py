@@ -15,6 +15,7 @@ from evolr.expression.plateau import FIRST, PlateauCounts, validated
 from evolr.expression.signals import EMA_DECAY, clock
 from evolr.training.interpreter import PackedSchedules, learning_rate
 from evolr.training.optimizers import Optimizer
+from evolr.training.primitives import unfolded
 from evolr.training.task import Task, Tree
 
 _NAN = float("nan")
@@ -179,7 +180,7 @@ def _signals(run: Run, step: Any, steps: int) -> Any:
     """What a run shows its schedule before a step: (number of signals,), in the table's order."""
     taken = run.epoch * steps + step
     values = {
-        **clock(taken, run.epochs * steps, steps),
+        **clock(taken, run.epochs * steps, unfolded(steps, taken)),
         "loss": run.loss,
         "val_loss": run.val_loss,
         "lr": run.lr,
