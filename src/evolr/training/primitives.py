@@ -25,7 +25,7 @@ def unfolded(constant: int, count: Scalar) -> Scalar:
 
 
 def _divided(a: Scalar, b: Scalar) -> Scalar:
-    """a / b, rounded once, constant or not; see `unfolded`."""
+    """The quotient, rounded once, whether or not b is a constant; see `unfolded`."""
     return a / jnp.where(jnp.isnan(a), a, b)
 
 
