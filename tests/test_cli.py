@@ -101,6 +101,27 @@ def test_show_a_formula(evolr):
     assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_show_says_the_learning_rate_itself_its_bounds_and_where_the_short_form_differs(evolr):
+    arguments = ("show", "log(progress)", "--transform", "log")
+    out = evolr(*arguments)[1]
+    assert "learning rate  0.001*progress" in out
+    assert "the formula gives 1e-15 (its log is cut at 1e-12), this 0" in " ".join(out.split())
+    assert "at least" not in out
+    assert "at least 1e-08, at most 0.1" in evolr(*arguments, "--min-lr", "1e-8", "--max-lr", "0.1")[1]
+    document = json.loads(evolr(*arguments, "--json")[1])
+    assert document["simplified"] == "0.001*progress"
+    assert document["latex"] == r"0.001 \mathrm{progress}"
+    assert document["expression"] == "log(progress)"
+    assert [sentence.startswith("differs at 4 of 91") for sentence in document["differs"]] == [True]
+
+
+def test_no_line_of_a_sentence_is_longer_than_a_terminal(evolr):
+    out = evolr("show", "exp(0.5*log(loss))")[1]
+    lines = [line for line in out.splitlines() if not line.startswith(("formula", "original", "LaTeX"))]
+    assert any("if loss is negative" in line for line in lines)
+    assert all(len(line) <= 80 for line in lines)
+
+
 def test_show_says_what_a_curve_of_a_live_signal_assumes(evolr):
     assert "assuming losses that fall from 2.3 to 0.5" in evolr("show", "loss/100")[1]
     assert "assuming" not in evolr("show", "progress/100")[1]

@@ -12,7 +12,7 @@ from tests.expression.strategies import expressions
 
 CASES = {
     # what evolution and people write: the learning rate in short
-    "(((epoch mul -0.001537) mul -0.75568) sub -0.001537)": "0.001537*(1 + 0.75568*epoch)",
+    "(((epoch mul -0.001537) mul -0.75568) sub -0.001537)": "0.001537 + 0.0011615*epoch",
     "epoch - epoch": "0",
     "loss/loss": "1",
     "3/0": "5.5406e+34",
