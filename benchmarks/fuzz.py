@@ -34,8 +34,19 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from evolr.expression import LANGUAGE_VERSION, Expression
+from evolr.expression.text import MAX_NESTING, MAX_NODES
+from evolr.schedule import Schedule
 from tests.fuzzing import documents, python_values, texts
-from tests.fuzzing.checks import Checked, Finding, check_document, check_export, check_text, extremes, points
+from tests.fuzzing.checks import (
+    Checked,
+    Finding,
+    check_document,
+    check_export,
+    check_short_form,
+    check_text,
+    extremes,
+    points,
+)
 
 RESULTS = ROOT / "benchmarks" / "results" / "fuzz.json"
 CHUNK = 1_000
@@ -93,8 +104,15 @@ def _texts(seed: str, count: int, write: Callable[[Random], str]) -> Tally:
             if checked.expression is not None and rng.randrange(ONE_IN) == 0:
                 tally.exported += 1
                 tally.findings += check_export(checked.expression, at, Path(folder))
+                tally.findings += check_short_form(_scheduled(rng, checked.expression))
                 tally.sampled.append(checked.expression)
     return tally
+
+
+def _scheduled(rng: Random, expression: Expression) -> Schedule:
+    """Of either transform; linear if the formula has no room for the exponential that says the other one."""
+    has_room = expression.size <= MAX_NODES - 3 and expression.depth <= MAX_NESTING - 1
+    return Schedule(expression=expression, transform="log" if has_room and rng.random() < 0.5 else "linear")
 
 
 def _mutated(rng: Random) -> str:

@@ -20,10 +20,12 @@ from evolr.export.targets import source
 from evolr.expression import SIGNALS, Expression, ordinary_text, original_text, parse, scalar
 from evolr.formula import family_named, read_schedule
 from evolr.schedule import Schedule
+from evolr.simplification import simplified
 from tests.fuzzing import python_values
 from tests.fuzzing.rounding import DOUBLE, bounded
 
 SECONDS = 1.0  # that a text or a document may take with all that is done to it
+SHORT_FORM_SECONDS = 10.0  # that a short form may be looked for
 LONGEST_MESSAGE = 600  # characters
 RELATIVE = 1e-9
 
@@ -242,6 +244,23 @@ def _checked_document(document: bytes | str) -> Checked:
         checked.outcome = "an exception"
         checked.findings.append(Finding("an exception outside evolr's tree", quoted, repr(error)))
     return checked
+
+
+def check_short_form(schedule: Schedule) -> list[Finding]:
+    """The learning rate in short is read back, soon."""
+    written = original_text(schedule.expression)
+    begin = time.perf_counter()
+    try:
+        short = simplified(schedule)
+        again = parse(short.text)
+        if repr(again.tokens) != repr(short.expression.tokens):
+            return [Finding("a short form is read as another formula", written, short.text)]
+        if not short.latex:
+            return [Finding("a short form without LaTeX", written, short.text)]
+    except Exception as error:
+        return [Finding("a short form raises", written, f"{schedule.transform}: {error!r}")]
+    seconds = time.perf_counter() - begin
+    return [Finding("a short form is slow", written, f"{seconds:.1f} s")] if seconds > SHORT_FORM_SECONDS else []
 
 
 def check_export(expression: Expression, at: Sequence[Mapping[str, float]], folder: Path) -> list[Finding]:

@@ -4,6 +4,7 @@ import ast
 import functools
 import math
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ def test_mutated_texts_are_read_exactly_or_refused(tmp_path):
     assert 500 < len(read) < 1_500
     for expression in read[::50]:
         assert checks.check_export(expression, AT, tmp_path) == []
+        assert checks.check_short_form(Schedule(expression=expression)) == []
     compared, differing = check_single(read[::50], AT)
     assert differing == []
     assert compared > 20
@@ -225,6 +227,15 @@ def test_a_text_that_is_no_python_is_left_to_evolr():
         with pytest.raises(python_values.NotPythonError):
             python_values.value(python_values.tree(text), {})
     assert isinstance(python_values.tree("1 + 1"), ast.BinOp)
+
+
+def test_a_short_form_that_is_not_read_back_is_found(monkeypatch):
+    schedule = Schedule(expression=Expression(("mul", 2.0, "progress")))
+    assert checks.check_short_form(schedule) == []
+    for text, fault in (("2*epoch", "is read as another formula"), ("2*", "raises")):
+        short = SimpleNamespace(expression=schedule.expression, text=text, latex="2")
+        monkeypatch.setattr(checks, "simplified", lambda _, short=short: short)
+        assert [finding.what for finding in checks.check_short_form(schedule)] == [f"a short form {fault}"]
 
 
 def test_a_family_read_of_a_formula_is_found(monkeypatch):
