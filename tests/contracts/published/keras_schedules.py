@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any, Final
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
 from keras.optimizers import schedules
