@@ -32,7 +32,7 @@ RELATIVE = 1e-9
 _REPEATED = 3  # times, where the first took long
 _QUOTED = 2_000  # characters of a document
 _TRACE = made_up_trace(3, 7)
-_WHOLE = frozenset({"epoch", "step", "stale_epochs", "total_steps", "total_epochs"})
+_WHOLE = frozenset({"epoch", "step", "stale_epochs", "plateaus", "total_steps", "total_epochs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def points(rng: Random, count: int) -> list[dict[str, float]]:
             "step": step, "epoch": step // steps, "total_steps": steps * epochs, "total_epochs": epochs,
             "progress": step / (steps * epochs), "epoch_progress": step % steps / steps, "stale_epochs": rng.randrange(7),
             "loss": rng.expovariate(1), "val_loss": rng.expovariate(1), "loss_ema": rng.expovariate(1),
-            "lr": 10 ** rng.uniform(-5, 0),
+            "lr": 10 ** rng.uniform(-5, 0), "plateaus": rng.randrange(4),
         }  # fmt: skip
         if rng.random() < 0.25:
             point["loss"] = -point["loss"]
