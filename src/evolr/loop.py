@@ -59,7 +59,7 @@ def checked_horizon(
     if steps_per_epoch is not None:
         return total_steps, operator.index(steps_per_epoch)
     if total_steps > 1 and (read := [name for name in _EPOCHS if name in signals]):
-        _warn(
+        warn(
             f"the schedule reads {', '.join(read)}, and nobody said how many steps an epoch has: each step counts as "
             "one epoch. Give steps_per_epoch=len(loader), or steps_per_epoch=1 if a step is an epoch"
         )
@@ -264,7 +264,11 @@ class Loop:
             if before <= late < position and moved <= steps_per_epoch:
                 self._miss_losses()
             if before <= total_steps < position:
-                _warn(f"the training goes on beyond total_steps={total_steps}; for its schedule time stands still")
+                warn(
+                    f"the training goes on beyond total_steps={total_steps}; for its schedule time stands still. Look "
+                    "whether total_steps counts epochs where it has to count optimiser steps, or is that of one of "
+                    "several processes while the schedule is stepped for each: then multiply it by their number"
+                )
             state |= {"lr_before": state["lr"], "loss_ema_before": state["loss_ema"], "was_told_loss": False}
         state |= {"position": position, "steps_moved": max(moved, 1)}
 
@@ -280,9 +284,9 @@ class Loop:
         }
         for name, (signals, is_told, advice) in told.items():
             if not is_told and not self._rule.signals.isdisjoint(signals):
-                _warn(f"the schedule reads the {name}, and half of the training has told none: {advice}")
+                warn(f"the schedule reads the {name}, and half of the training has told none: {advice}")
             elif not is_told and not self._study.isdisjoint(signals):
-                _warn(
+                warn(
                     f"other schedules of this study read the {name}, and half of the training has told none: {advice}, "
                     "whatever this schedule reads; or evolve with signals=(…) without it"
                 )
@@ -304,7 +308,7 @@ def _number(value: Any) -> float:
     return float(value.item() if hasattr(value, "item") else value)
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
     """Warns at the line of the program that uses these classes, whatever framework calls them."""
     inside = {__name__.partition(".")[0], "keras", "lightning", "torch"}
     frame, level = inspect.currentframe(), 1

@@ -12,24 +12,31 @@ Where the formula reads the loss, it is `scheduler.step(loss=loss)`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
+from weakref import ref
 
 from evolr.errors import MissingExtraError, ScheduleError
-from evolr.loop import Loop, Rule, open_loop_rates
+from evolr.loop import Loop, Rule, open_loop_rates, warn
 
 try:
     from torch import Tensor
+    from torch.compiler import is_compiling
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 except ImportError as error:
     raise MissingExtraError("evolr.torch", "torch") from error
 
 
+_ALIKE_EPOCHS: Final = 5  # epochs in a row of one optimiser step each
+_ALIKE: Final = 3  # times in a row that a scheduler is stepped too often for an optimiser's step: not by a skipped one
+
+
 class ExpressionLR(LRScheduler):
     """Sets the learning rate of an optimiser by a schedule.
 
     optimizer: any of torch's. The schedule says the learning rate itself; parameter groups with a learning rate of
-        their own keep its ratio to the optimiser's `lr`, those that are added later too.
+        their own keep its ratio to the optimiser's `lr`, those that are added later too. A group's `lr_scale`
+        multiplies its learning rate besides, as timm's schedulers do.
     schedule: an `evolr.Schedule`.
     total_steps: optimiser steps of the whole training. steps_per_epoch: those of an epoch; 1 if None, with a warning
         where the schedule reads the epoch.
@@ -40,6 +47,7 @@ class ExpressionLR(LRScheduler):
 
     A schedule that reads the training wants `step(loss=…)` after each optimiser step and `observe(val_loss=…)` after
     each validation. Inside SequentialLR or ChainedScheduler, whose `step` takes no loss, `observe(loss=…)` follows it.
+    It counts the optimiser's steps, and warns if it is stepped at another rate than it was made for.
     In a chain, what the others make of the learning rates after this one was made is kept; so make this one first.
 
     Raises ScheduleError for a horizon below 1, a missing loss, and an optimiser whose `lr` is not positive.
@@ -63,6 +71,7 @@ class ExpressionLR(LRScheduler):
             schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss, val_loss=val_loss
         )
         self._stride = self._loop.steps_per_epoch if interval == "epoch" else 1
+        self._pace = _Pace(interval, steps_per_epoch)
         self._base = _base_of(optimizer)
         self._ratios = [_own(group) / self._base for group in optimizer.param_groups]
         self._factors = [1.0] * len(self._ratios)  # what other schedulers have made of the learning rates
@@ -75,6 +84,10 @@ class ExpressionLR(LRScheduler):
         epoch: for torch's own use.
         """
         super().step(epoch)
+        if epoch is None and self.last_epoch > 0:
+            self._pace.check(self.optimizer)
+        else:  # its own first step, or a sequence's
+            self._pace.begin(self.optimizer)
         if loss is not None or val_loss is not None:
             self.observe(loss=loss, val_loss=val_loss)
 
@@ -124,6 +137,7 @@ class ExpressionLR(LRScheduler):
         self._loop.load_state_dict(state_dict)
         self.last_epoch, self._step_count = state_dict["last_epoch"], state_dict["step_count"]
         self._take_up_new_groups()
+        self._pace.begin(self.optimizer)
         self._factors = list(state_dict["factors"])
         self._write(state_dict["group_lrs"])
 
@@ -144,17 +158,111 @@ class ExpressionLR(LRScheduler):
     def _rates(self) -> list[float]:
         self._take_up_new_groups()
         rate = self._loop.learning_rate
-        return [rate * ratio * factor for ratio, factor in zip(self._ratios, self._factors, strict=True)]
+        parts = zip(self.optimizer.param_groups, self._ratios, self._factors, strict=True)
+        return [rate * ratio * _scale(group) * factor for group, ratio, factor in parts]
 
     def _found_factors(self, rate: float) -> list[float]:
         """What others have made of the learning rates since they were set to `rate`."""
         found: list[float] = []
         # Groups that were added since have only their own learning rate yet.
         for group, ratio, factor in zip(self.optimizer.param_groups, self._ratios, self._factors, strict=False):
-            own, now = rate * ratio, float(group["lr"])
+            own, now = rate * ratio * _scale(group), float(group["lr"])
             slack = 1e-6 * now if isinstance(group["lr"], Tensor) else 0.0  # which may be of float32
             found.append(factor if not own or abs(now - own * factor) <= slack else now / own)
         return found
+
+
+class _StepCount:
+    """How many steps an optimiser has taken; the optimiser calls it after each. It knows nobody."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def __call__(self, *_: Any) -> None:
+        if not is_compiling():
+            self.steps += 1
+
+
+class _Pace:
+    """How often a scheduler is stepped for an optimiser's steps, and whether that is how it was made.
+
+    steps_per_epoch: as it was given. The first step after a beginning says nothing: a warm-up, or what sets up an
+    optimiser's state, may have gone before.
+    """
+
+    def __init__(self, interval: str, steps_per_epoch: int | None) -> None:
+        self._interval, self._steps_per_epoch = interval, steps_per_epoch
+        self._is_warned = False
+        self._count: _StepCount | None = None
+        self._counted: Callable[[], Optimizer | None] = lambda: None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._seen = 0 if self._count is None else self._count.steps
+        self._is_first = True
+        self._alike = 0  # how often in a row it was stepped in the same wrong way
+        self._idle = self._idle_before = 0  # scheduler steps since the latest optimiser step, and since the one before
+
+    def begin(self, optimizer: Optimizer) -> None:
+        """Counts from here on."""
+        if self._counted() is not optimizer:
+            self._count, self._counted = _StepCount(), ref(optimizer)
+            if hasattr(optimizer, "_optimizer_step_post_hooks"):  # not of those that only look like an optimiser
+                optimizer.register_step_post_hook(self._count)
+        self._forget()
+
+    def check(self, optimizer: Optimizer) -> None:
+        """Takes up a step of the scheduler, and warns once if it is at another rate than it was made for."""
+        if self._count is None or self._counted() is not optimizer:
+            self.begin(optimizer)
+        steps = 0 if self._count is None else self._count.steps
+        taken, self._seen = steps - self._seen, steps
+        message = self._by_step(taken) if self._interval == "step" else self._by_epoch(taken)
+        self._is_first = False
+        if message and not self._is_warned:
+            self._is_warned = True
+            warn(message)
+
+    def _by_step(self, taken: int) -> str | None:
+        if taken > 1 and not self._is_first:
+            return (
+                f"the scheduler was stepped after {taken} optimiser steps and decides on each: call its step() after "
+                'each optimizer.step(), or make it with interval="epoch" and steps_per_epoch if it is stepped once an '
+                'epoch; in Lightning return {"scheduler": scheduler, "interval": "step"}'
+            )
+        if taken == 0:
+            self._idle += 1
+            return None
+        self._alike = self._alike + 1 if self._idle == self._idle_before > 0 else 0
+        times, self._idle_before, self._idle = self._idle + 1, self._idle, 0
+        if self._alike < _ALIKE:
+            return None
+        return (
+            f"the scheduler is stepped {times} times for each optimiser step: call its step() once, after each "
+            "optimizer.step(). Under accelerate leave it out of prepare(), or give total_steps and steps_per_epoch "
+            "times the number of processes; where gradients are accumulated, step it with the optimiser"
+        )
+
+    def _by_epoch(self, taken: int) -> str | None:
+        if self._steps_per_epoch is None and taken > 1 and not self._is_first:
+            return (
+                f'the scheduler has interval="epoch", {taken} optimiser steps were taken in one, and nobody said so: '
+                f"give steps_per_epoch={taken}, or steps_per_epoch=1 if total_steps counts epochs"
+            )
+        self._alike = self._alike + 1 if taken == 1 else 0
+        if (self._steps_per_epoch or 1) == 1 or self._alike < _ALIKE_EPOCHS:
+            return None
+        return (
+            f'the scheduler has interval="epoch", with {self._steps_per_epoch} optimiser steps each, and is stepped '
+            'after every one of them: make it with interval="step", or call its step() once an epoch'
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy counts the steps of an optimiser of its own."""
+        return {**self.__dict__, "_count": None, "_counted": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _counted=lambda: None)
 
 
 def lr_lambda(
@@ -169,6 +277,11 @@ def lr_lambda(
         raise ScheduleError(f"base_lr must be positive, got {base_lr}")
     rates = open_loop_rates(schedule, total_steps, steps_per_epoch)
     return lambda step: rates[min(step, len(rates) - 1)] / base_lr
+
+
+def _scale(group: dict[str, Any]) -> float:
+    """By what timm's schedulers multiply a group's learning rate, for a decay by layers."""
+    return float(group.get("lr_scale", 1.0))
 
 
 def _own(group: dict[str, Any]) -> float:

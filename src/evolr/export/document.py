@@ -15,7 +15,7 @@ from evolr.schedule import LOG_LIMIT, Schedule
 
 WIDTH: Final = 118
 _FORMULA_LINES: Final = 8  # of the docstring's formula at most
-_STANDARD: Final = ("collections", "inspect", "math", "typing", "warnings", "operator")
+_STANDARD: Final = ("collections", "inspect", "math", "operator", "typing", "warnings", "weakref")
 
 RULE: Final = '''class Champion:
     """The schedule, as the classes above take it."""
