@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from evolr.errors import ScheduleError, unknown_name
+from evolr.errors import ScheduleError, shortened, unknown_name
 from evolr.expression.signals import STALE_THRESHOLD
 
 PLATEAU_SIGNALS: Final = frozenset(("stale_epochs", "plateaus"))
@@ -99,6 +99,15 @@ class Plateau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return ",".join(f"{name}={getattr(self, name)}" for name in self.__struct_fields__)
 
 
+_EXPECTED: Final = {
+    "patience": "a whole number",
+    "cooldown": "a whole number",
+    "threshold": "a number",
+    "threshold_mode": "rel or abs",
+    "mode": "min or max",
+}
+
+
 def read_plateau(text: str) -> Plateau:
     """The settings of a text, `name=value` between commas; the defaults for what it does not name.
 
@@ -120,7 +129,12 @@ def read_plateau(text: str) -> Plateau:
     try:
         return msgspec.convert(given, Plateau, strict=False)
     except msgspec.ValidationError as error:
-        raise ScheduleError(f"no plateau: {error}") from error
+        place = str(error).replace("`", "").rpartition("$.")[2]
+        if place in _EXPECTED:
+            raise ScheduleError(
+                f"a plateau's {place} is {_EXPECTED[place]}, got {shortened(given[place])!r}"
+            ) from error
+        raise ScheduleError(str(error)) from error
 
 
 def either(condition: bool, first: Any, second: Any) -> Any:
