@@ -249,6 +249,7 @@ def test_a_document_with_another_plateau_is_refused(plateau, message):
         {"threshold": -0.1},
         {"threshold": float("nan")},
         {"threshold": float("inf")},
+        {"threshold": 10**400, "threshold_mode": "abs"},
         {"threshold": 1.0},
         {"threshold": "0.1"},
         {"mode": "least"},
@@ -284,6 +285,8 @@ def test_settings_are_read_from_a_text():
         ("patience=much", "a plateau's patience is a whole number, got 'much'"),
         ("patience=-1", "patience is a whole number"),
         ("mode=least", "a plateau's mode is min or max, got 'least'"),
+        ("mode=\udcff", "no plateau"),
+        ("mode=" + "x" * 5_000, "a plateau's mode is min or max, got 'x{40}…'"),
         ("threshold=7", "below 1"),
     ],
 )

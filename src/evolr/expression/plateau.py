@@ -6,13 +6,13 @@ what chooses between two values is an argument.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from evolr.errors import ScheduleError, shortened, unknown_name
+from evolr.errors import ScheduleError, printable, shortened, unknown_name
 from evolr.expression.signals import STALE_THRESHOLD
 
 PLATEAU_SIGNALS: Final = frozenset(("stale_epochs", "plateaus"))
@@ -84,7 +84,7 @@ class Plateau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         threshold: Any = self.threshold
         if not isinstance(threshold, int | float) or isinstance(threshold, bool):
             raise ScheduleError(f"threshold is a number, got {threshold!r}")
-        if not (math.isfinite(threshold) and threshold >= 0 and (self.threshold_mode == "abs" or threshold < 1)):
+        if not 0 <= threshold <= sys.float_info.max or (self.threshold_mode == "rel" and threshold >= 1):
             raise ScheduleError(f"threshold is at least 0, and below 1 if it is relative, got {threshold!r}")
 
     @property
@@ -128,13 +128,13 @@ def read_plateau(text: str) -> Plateau:
         given[name] = value
     try:
         return msgspec.convert(given, Plateau, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:  # what is no text of Unicode among them
         place = str(error).replace("`", "").rpartition("$.")[2]
         if place in _EXPECTED:
             raise ScheduleError(
-                f"a plateau's {place} is {_EXPECTED[place]}, got {shortened(given[place])!r}"
+                f"a plateau's {place} is {_EXPECTED[place]}, got {printable(shortened(given[place]))!r}"
             ) from error
-        raise ScheduleError(str(error)) from error
+        raise ScheduleError(f"no plateau: {printable(shortened(str(error), 200))}") from error
 
 
 def either(condition: bool, first: Any, second: Any) -> Any:
