@@ -8,12 +8,14 @@ from random import Random
 from typing import Any
 
 from evolr.expression import LANGUAGE_VERSION, UPGRADES
+from evolr.expression.plateau import Plateau
 from evolr.schedule import Schedule
 from tests.fuzzing import texts
 from tests.fuzzing.corpus import NUMBERS, constant, expression
 
 _FIELDS = ("format", "schema_version", "language_version", "expression", "transform", "min_lr", "max_lr", "reference_lr",
-           "provenance")  # fmt: skip
+           "plateau", "provenance")  # fmt: skip
+_PLATEAU = {"patience": "10", "threshold": "0.0001", "threshold_mode": '"rel"', "mode": '"min"', "cooldown": "0"}
 _NEWER = {new for renamed in UPGRADES.values() for name, new in renamed.items() if name.isalpha()}
 _VALUES = (
     "null", "true", "false", "0", "1", "2", "3", "-1", "1.0", "2e0", "0.5", "-0.0", "NaN", "Infinity", "-Infinity", "nan", '"NaN"',
@@ -49,6 +51,9 @@ def _fields(rng: Random) -> dict[str, str]:
         min_lr=least,
         max_lr=least + 1.0,
         reference_lr=reference,
+        plateau=rng.choice(
+            (None, None, Plateau(), Plateau(mode="max", cooldown=3, threshold_mode="abs", threshold=2.5))
+        ),
     )
     provenance = rng.choice(({}, {"study": "x", "seed": 3}, {"a": [1, {"b": None}], "é": "ü\n", "n": 1e300}))
     document = json.loads(schedule.to_json(provenance))
@@ -67,9 +72,12 @@ def _written(fields: Mapping[str, str]) -> str:
 def _by_structure(rng: Random, fields: dict[str, str], _: str) -> str:
     name = rng.choice(_FIELDS)
     other = rng.choice(_VALUES) if rng.random() < 0.8 else rng.choice(NUMBERS)
-    match rng.randrange(8):
+    match rng.randrange(9):
         case 0:
             fields.pop(name, None)
+        case 6:
+            changed = _PLATEAU | {rng.choice((*_PLATEAU, "other")): other}
+            fields["plateau"] = _written(dict(rng.sample([*changed.items()], rng.randint(1, len(changed)))))
         case 1:
             fields[
                 rng.choice(("extra", "Expression", "", "\\u0000", "a" * 20_000, "expression ", "__class__", "é"))
@@ -148,7 +156,7 @@ def _by_bytes(rng: Random, written: str, encoded: bytes) -> bytes:
         case 1:
             return encoded[: rng.randrange(len(encoded) + 1)]
         case _:
-            changed = bytearray(encoded)
+            changed = bytearray(encoded or b"{")
             for _ in range(rng.randint(1, 4)):
                 changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
             return bytes(changed)
