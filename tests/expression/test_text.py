@@ -74,8 +74,8 @@ def test_the_published_winner_round_trips_to_the_letter():
         ("1_000 + 1_0.0_1e-0_3", ("add", 1000.0, 0.01001)),
         ("epoch < 5", ("less", "epoch", 5.0)),
         ("epoch > 5", ("less", 5.0, "epoch")),
-        ("epoch <= 5", ("sub", 1.0, "less", 5.0, "epoch")),
-        ("epoch >= 5", ("sub", 1.0, "less", "epoch", 5.0)),
+        ("epoch <= 5", ("less_equal", "epoch", 5.0)),
+        ("epoch >= 5", ("less_equal", 5.0, "epoch")),
         ("epoch == 5", ("equal", "epoch", 5.0)),
         ("epoch != 5", ("sub", 1.0, "equal", "epoch", 5.0)),
         ("1 + epoch < 5*2", ("less", "add", 1.0, "epoch", "mul", 5.0, 2.0)),
@@ -134,7 +134,8 @@ def test_the_published_winner_round_trips_to_the_letter():
         ("int(loss)", ("mul", "sign", "loss", "floor", "abs", "loss")),
         ("log10(loss)", ("quotient", "log", "loss", 2.302585092994046)),
         ("3·epoch − 1", ("sub", "mul", 3.0, "epoch", 1.0)),
-        ("epoch ≥ 5", ("sub", 1.0, "less", "epoch", 5.0)),
+        ("epoch ≥ 5", ("less_equal", 5.0, "epoch")),
+        ("epoch ≤ 5", ("less_equal", "epoch", 5.0)),
     ],
 )
 def test_reads(text, tokens):

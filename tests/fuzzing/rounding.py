@@ -219,6 +219,7 @@ _ERRORS: Final[Mapping[str, Callable[..., float]]] = {
     "pow": _pow,
     "pow_v1": _pow_v1,
     "less": _near,
+    "less_equal": _near,
     "equal": _near,
     "floor": _floor,
     "floor_v1": _floor_v1,

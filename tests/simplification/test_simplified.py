@@ -31,7 +31,7 @@ CASES = {
     "max(0, progress)": "progress",
     "max(progress, progress)": "progress",
     "min(3, min(2, epoch))": "min(2, epoch)",
-    "0.1*(0.01 if epoch >= 5 else 1)": "0.1*where(epoch < 5, 1, 0.01)",
+    "0.1*(0.01 if epoch >= 5 else 1)": "0.1*where(5 <= epoch, 0.01, 1)",
     "where(progress + 1, loss, epoch)": "loss",
     "cos(-1*epoch)": "cos(epoch)",
     "sin(-2*epoch) + 1": "1 - sin(2*epoch)",

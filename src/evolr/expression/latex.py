@@ -128,6 +128,7 @@ _RULES: Final[Mapping[str, Callable[..., _Part]]] = {
     "min": _extreme("min"),
     "max": _extreme("max"),
     "less": _truth("<"),
+    "less_equal": _truth(r"\le"),
     "equal": _truth("="),
     "where": _where,
 }

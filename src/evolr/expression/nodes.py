@@ -45,7 +45,7 @@ class Nodes:
         if depth > MAX_NESTING + 1:
             raise self._error(f"a formula may be nested {MAX_NESTING} deep at most", column)
         match token:
-            case "less" | "equal":
+            case "less" | "less_equal" | "equal":
                 is_truth = True
             case "min" | "max":
                 is_truth = all(node.is_truth for node in own)

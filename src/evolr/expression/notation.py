@@ -20,7 +20,7 @@ PRECEDENCE: Final[Mapping[str, int]] = MappingProxyType(
     {
         **dict.fromkeys(("add", "sub"), SUM),
         **dict.fromkeys(("mul", "div", "quotient", "mod", "//"), PRODUCT),
-        **dict.fromkeys(("less", "equal", ">", "<=", ">=", "!="), COMPARISON),
+        **dict.fromkeys(("less", "less_equal", "equal", ">", ">=", "!="), COMPARISON),
         "pow": POWER,
         "and": AND,
         "or": OR,
@@ -32,13 +32,13 @@ SIGNS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **{p.infix: p.name for p in PRIMITIVES.values() if p.infix},
         **{p.name: p.name for p in PRIMITIVES.values() if p.is_binary},
-        **{sign: sign for sign in ("//", ">", "<=", ">=", "!=", "and", "or")},
+        **{sign: sign for sign in ("//", ">", ">=", "!=", "and", "or")},
         "^": "pow",
         "−": "sub",
         "·": "mul",
         "×": "mul",
         "÷": "quotient",
-        "≤": "<=",
+        "≤": "less_equal",
         "≥": ">=",
         "≠": "!=",
     }

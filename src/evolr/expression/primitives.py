@@ -103,6 +103,10 @@ def _less(a: Array, b: Array) -> Array:
     return np.where((a < b) & ~_is_near(a, b), 1.0, 0.0)
 
 
+def _less_equal(a: Array, b: Array) -> Array:
+    return np.where((a < b) | _is_near(a, b), 1.0, 0.0)
+
+
 def _equal(a: Array, b: Array) -> Array:
     return np.where(_is_near(a, b), 1.0, 0.0)
 
@@ -140,6 +144,7 @@ _TABLE = (
         "**",  # and no name between its arguments: (-2 pow 2) would be −(2²), by the precedence of signs
     ),
     Primitive("less", 2, "1 where a < b by more than rounding, else 0", _less, "<", is_binary=True),
+    Primitive("less_equal", 2, "1 where a < b or a = b up to rounding, else 0", _less_equal, "<=", is_binary=True),
     Primitive("equal", 2, "1 where a = b up to rounding, else 0", _equal, "==", is_binary=True),
     Primitive("floor", 1, "the greatest integer that is not above a; a whole number up to rounding is that number", _floor),
     Primitive("round", 1, "the nearest integer, halves to the even one", np.rint),

@@ -324,10 +324,8 @@ class Reading:
                 return make(self.renamed.get("floor", "floor"), (ratio,), column)
             case ">":
                 return make("less", (right, left), column)
-            case "<=":
-                return self.nodes.opposite(make("less", (right, left), column), column)
             case ">=":
-                return self.nodes.opposite(make("less", (left, right), column), column)
+                return make("less_equal", (right, left), column)
             case "!=":
                 return self.nodes.opposite(make("equal", (left, right), column), column)
             case "and" | "or":

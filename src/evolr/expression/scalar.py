@@ -86,6 +86,10 @@ def _less(a: float, b: float) -> float:
     return 1.0 if a < b and not _is_near(a, b) else 0.0
 
 
+def _less_equal(a: float, b: float) -> float:
+    return 1.0 if a < b or _is_near(a, b) else 0.0
+
+
 def _equal(a: float, b: float) -> float:
     return 1.0 if _is_near(a, b) else 0.0
 
@@ -146,6 +150,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., float]]] = {
     "mod": _mod,
     "pow": _pow,
     "less": _less,
+    "less_equal": _less_equal,
     "equal": _equal,
     "floor": _floor,
     "round": _round,

@@ -117,6 +117,7 @@ _RULES: Final[Mapping[str, Callable[..., Range]]] = {
     "max": lambda a, *rest: (max(a[0], *(r[0] for r in rest)), max(a[1], *(r[1] for r in rest))),
     "where": lambda _condition, a, b: (min(a[0], b[0]), max(a[1], b[1])),
     "less": lambda _a, _b: (0.0, 1.0),
+    "less_equal": lambda _a, _b: (0.0, 1.0),
     "equal": lambda _a, _b: (0.0, 1.0),
     "mod": _mod,
     "quotient": _quotient,

@@ -52,6 +52,7 @@ class Rules:
             "floor": self._floor,
             "floor_v1": self._floor_v1,
             "less": self._less,
+            "less_equal": self._less_equal,
             "equal": self._equal,
             "where": self._where,
             "min": self._min,
@@ -298,6 +299,9 @@ class Rules:
             return _ZERO
         return of_call("less", a, b)
 
+    def _less_equal(self, a: Form, b: Form) -> Form:
+        return _ONE if a.range[1] <= b.range[0] or a.key == b.key else of_call("less_equal", a, b)
+
     def _equal(self, a: Form, b: Form) -> Form:
         return _ONE if a.key == b.key else of_call("equal", a, b)
 
@@ -368,4 +372,4 @@ def _merged(a: Product, b: Product) -> Product:
 def _opposite_truth(condition: Form) -> Form | None:
     """The comparison that the condition is 1 minus, None if it is no such thing."""
     opposite = Form(1.0 - condition.constant, condition.times(-1.0).terms)
-    return opposite if opposite.call and opposite.call.name in ("less", "equal") else None
+    return opposite if opposite.call and opposite.call.name in ("less", "less_equal", "equal") else None

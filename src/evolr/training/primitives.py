@@ -69,6 +69,10 @@ def _less(a: Scalar, b: Scalar) -> Scalar:
     return jnp.where((a < b) & ~_is_near(a, b), 1.0, 0.0)
 
 
+def _less_equal(a: Scalar, b: Scalar) -> Scalar:
+    return jnp.where((a < b) | _is_near(a, b), 1.0, 0.0)
+
+
 def _equal(a: Scalar, b: Scalar) -> Scalar:
     return jnp.where(_is_near(a, b), 1.0, 0.0)
 
@@ -107,6 +111,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Scalar]]] = {
     "mod": _mod,
     "pow": _pow,
     "less": _less,
+    "less_equal": _less_equal,
     "equal": _equal,
     "floor": _floor,
     "round": jnp.rint,
