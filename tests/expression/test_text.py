@@ -183,6 +183,8 @@ def test_ordinary_notation_has_no_bracket_too_many(text, written):
         ("sin()", 5, "got ')'"),
         ("(1, 2)", 3, "comma"),
         ("1, 2", 2, "comma"),
+        ("1,000*epoch", 2, "write a thousand as 1000 or 1_000"),
+        ("0.1*epoch # falls", 11, "leave comments out"),
         ("(1 + 2", 1, "never closed"),
         ("1 + 2)", 6, "never opened"),
         ("1 2", 3, "expected an operator"),

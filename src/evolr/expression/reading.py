@@ -53,6 +53,7 @@ _WRITE: Final[Mapping[str, str]] = {
     "[": "lists are not in the language; write a sum, or `a if condition else b`",
     "{": "dictionaries are not in the language; write `a if condition else b`",
     "@": "write * for a product",
+    "#": "leave comments out",
 }
 """The advice for a sign that is none of the language's."""
 
@@ -214,7 +215,9 @@ class Reading:
         if lexeme == ",":
             self._reduce(CHOICE)
             if not self.pending or self.pending[-1].kind != "call":
-                raise self._error("a comma belongs between the arguments of a function", column)
+                is_thousand = re.match(r"[0-9],[0-9]{3}(?![0-9])", self.text[column - 2 :])
+                advice = "; write a thousand as 1000 or 1_000" if is_thousand else ""
+                raise self._error(f"a comma belongs between the arguments of a function{advice}", column)
             self.pending[-1].arguments += 1
             return True
         if lexeme == ")":
