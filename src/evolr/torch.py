@@ -224,7 +224,8 @@ class _Pace:
             warn(message)
 
     def _by_step(self, taken: int) -> str | None:
-        if taken > 1 and not self._is_first:
+        are_epochs = self._steps_per_epoch == 1  # as was said: each step of its horizon is an epoch
+        if taken > 1 and not self._is_first and not are_epochs:
             return (
                 f"the scheduler was stepped after {taken} optimiser steps and decides on each: call its step() after "
                 'each optimizer.step(), or make it with interval="epoch" and steps_per_epoch if it is stepped once an '

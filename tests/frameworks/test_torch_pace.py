@@ -302,3 +302,8 @@ def test_a_chain_multiplies_scaled_groups_too():
         assert rates(optimizer) == pytest.approx([rate * 0.5, rate])
         optimizer.step()
         chain.step()
+
+
+def test_steps_that_were_said_to_be_epochs_may_hold_many_of_the_optimisers():
+    optimizer = sgd()
+    assert warned(optimizer, falling(optimizer, steps_per_epoch=1), ("o" * 7 + "s") * 5) == []
