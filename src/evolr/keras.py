@@ -112,7 +112,7 @@ class ExpressionCallback(keras.callbacks.Callback):
         """Keras' running mean begins anew. A training that goes on from an `initial_epoch` is there in time."""
         self._seen = (0.0, 0.0)
         if self.loop.position == 0 < epoch:
-            self.loop.move_to(epoch * self.loop.steps_per_epoch)
+            self.loop.begin_at(epoch * self.loop.steps_per_epoch)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the learning rate of the coming step."""

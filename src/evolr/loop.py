@@ -213,6 +213,12 @@ class Loop:
         self._move_to(position)
         return self._decided()
 
+    def begin_at(self, position: int) -> float:
+        """Goes on in a training that has taken so many steps; the losses that the loop was made with are its latest."""
+        self._move_to(position)
+        self._state["was_told_loss"] = True
+        return self._decided()
+
     def observe(self, *, loss: Any = None, val_loss: Any = None) -> float:
         """Takes up what the training tells between two optimiser steps; answers the coming step's learning rate."""
         state = self._state
@@ -222,7 +228,8 @@ class Loop:
                 state["loss_ema"] = state["loss"]
             elif math.isfinite(state["loss"]):
                 kept = EMA_DECAY ** state["steps_moved"]
-                state["loss_ema"] = kept * state["loss_ema_before"] + (1 - kept) * state["loss"]
+                before = state["loss_ema_before"] if math.isfinite(state["loss_ema_before"]) else state["loss"]
+                state["loss_ema"] = kept * before + (1 - kept) * state["loss"]
         if val_loss is not None:
             state["val_loss"] = _number(val_loss)
             epoch = state["position"] // self._horizon[1]

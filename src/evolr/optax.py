@@ -10,7 +10,7 @@ Both are safe under jit, scan and vmap.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -61,8 +61,16 @@ def schedule(champion: Schedule, *, total_steps: int, steps_per_epoch: int | Non
     warning where the champion reads the epoch.
     Raises ScheduleError where the champion reads the training: `scale_by_expression` is for that.
     """
-    rates = jnp.asarray(open_loop_rates(champion, total_steps, steps_per_epoch), jnp.float32)
-    return lambda count: rates[jnp.minimum(count, total_steps - 1)]
+    return table(open_loop_rates(champion, total_steps, steps_per_epoch))
+
+
+def table(rates: Sequence[float]) -> optax.Schedule:
+    """A schedule of these learning rates, in float32, the first one before count 0 and the last one beyond their end.
+
+    count: a whole number, of a float type too, as optax's own schedules take it.
+    """
+    stored = jnp.asarray(rates, jnp.float32)
+    return lambda count: stored[jnp.clip(jnp.asarray(count).astype(jnp.int32), 0, len(stored) - 1)]
 
 
 def scale_by_expression(
@@ -117,12 +125,18 @@ def scaled_by(
             jnp.asarray(optax.safe_increment(state.count)),
             jnp.asarray(rate, jnp.float32),
             told["loss"],
-            EMA_DECAY * loss_ema + (1 - EMA_DECAY) * told["loss"],
+            _averaged(loss_ema, told["loss"]),
             counts,
         )
         return jax.tree.map(lambda u: jnp.asarray(sign * rate, u.dtype) * u, updates), new
 
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+
+
+def _averaged(loss_ema: Scalar, loss: Scalar) -> Scalar:
+    """The average after a loss; one that is not finite leaves it as it is."""
+    mixed = jnp.where(jnp.isfinite(loss_ema), EMA_DECAY * loss_ema + (1 - EMA_DECAY) * loss, loss)
+    return jnp.where(jnp.isfinite(loss), mixed, loss_ema)
 
 
 def _told(rule: TracedRule, value: Any, val_loss: Any) -> dict[str, Scalar]:

@@ -12,6 +12,7 @@ Where the formula reads the loss, it is `scheduler.step(loss=loss)`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, Final, Literal
 from weakref import ref
 
@@ -34,9 +35,11 @@ _ALIKE: Final = 3  # times in a row that a scheduler is stepped too often for an
 class ExpressionLR(LRScheduler):
     """Sets the learning rate of an optimiser by a schedule.
 
-    optimizer: any of torch's. The schedule says the learning rate itself; parameter groups with a learning rate of
-        their own keep its ratio to the optimiser's `lr`, those that are added later too. A group's `lr_scale`
-        multiplies its learning rate besides, as timm's schedulers do.
+    optimizer: any of torch's. The schedule says the learning rate of the parameter group with the greatest one; the
+        others keep their ratio to it, those that are added later too. A group's own is its `initial_lr`, which
+        checkpoints hold, or else its `lr`; so it does not matter with which `lr` the optimiser was constructed, nor
+        in which order the groups stand. A group's `lr_scale` multiplies its learning rate besides, as timm's
+        schedulers do.
     schedule: an `evolr.Schedule`.
     total_steps: optimiser steps of the whole training. steps_per_epoch: those of an epoch; 1 if None, with a warning
         where the schedule reads the epoch.
@@ -48,9 +51,9 @@ class ExpressionLR(LRScheduler):
     A schedule that reads the training wants `step(loss=…)` after each optimiser step and `observe(val_loss=…)` after
     each validation. Inside SequentialLR or ChainedScheduler, whose `step` takes no loss, `observe(loss=…)` follows it.
     It counts the optimiser's steps, and warns if it is stepped at another rate than it was made for.
-    In a chain, what the others make of the learning rates after this one was made is kept; so make this one first.
+    In a chain, what the others make of the learning rates is kept, whichever was made first.
 
-    Raises ScheduleError for a horizon below 1, a missing loss, and an optimiser whose `lr` is not positive.
+    Raises ScheduleError for a horizon below 1, a missing loss, and an optimiser without a positive learning rate.
     """
 
     def __init__(
@@ -74,15 +77,22 @@ class ExpressionLR(LRScheduler):
         self._pace = _Pace(interval, steps_per_epoch)
         self._base = _base_of(optimizer)
         self._ratios = [_own(group) / self._base for group in optimizer.param_groups]
-        self._factors = [1.0] * len(self._ratios)  # what other schedulers have made of the learning rates
+        self._factors = _begun_by_others(optimizer)  # what other schedulers have made of the learning rates
+        self._is_made = False
         super().__init__(optimizer, last_epoch)
+        self._is_made = True
 
     def step(self, epoch: int | None = None, *, loss: Any = None, val_loss: Any = None) -> None:
         """Goes on by a step; after `optimizer.step()`.
 
         loss: of the batch just trained on. val_loss: of a validation since the step before. Numbers or tensors of one.
-        epoch: for torch's own use.
+        epoch: for torch's own use. Raises ScheduleError for a loss in its place.
         """
+        if epoch is not None and not isinstance(epoch, Integral):
+            raise ScheduleError(
+                "a loss is told by its name, step(loss=…), or observe(val_loss=…) after a validation; by position, "
+                f"step takes the whole number of an epoch, got {epoch!r}"
+            )
         super().step(epoch)
         if epoch is None and self.last_epoch > 0:
             self._pace.check(self.optimizer)
@@ -107,9 +117,13 @@ class ExpressionLR(LRScheduler):
 
     def get_lr(self) -> list[Any]:
         """The learning rate of each parameter group; called by torch."""
+        position = max(self.last_epoch, 0) * self._stride
+        if not self._is_made:
+            self._loop.begin_at(position)
+            return self._rates()
         begins = self.last_epoch <= 0 or getattr(self, "_is_initial", False)
         self._factors = [1.0] * len(self._factors) if begins else self._found_factors(self._loop.learning_rate)
-        self._loop.move_to(max(self.last_epoch, 0) * self._stride)
+        self._loop.move_to(position)
         return self._rates()
 
     def state_dict(self) -> dict[str, Any]:
@@ -117,6 +131,7 @@ class ExpressionLR(LRScheduler):
         return {
             "last_epoch": self.last_epoch,
             "step_count": self._step_count,
+            "base": self._base,
             "factors": list(self._factors),
             "group_lrs": [float(group["lr"]) for group in self.optimizer.param_groups],
             **self._loop.state_dict(),
@@ -130,13 +145,15 @@ class ExpressionLR(LRScheduler):
         own = ("last_epoch", "step_count", "factors", "group_lrs")
         if missing := [name for name in own if name not in state_dict]:
             raise ScheduleError(f"not the state of an ExpressionLR: it lacks {', '.join(missing)}")
+        self._take_up_new_groups()
         if len(state_dict["factors"]) != len(self._factors):
             raise ScheduleError(
                 f"the state is of {len(state_dict['factors'])} parameter groups, the optimiser has {len(self._factors)}"
             )
+        self._base = state_dict.get("base", self._base)  # not in the states of evolr 0.1
+        self._ratios = [_own(group) / self._base for group in self.optimizer.param_groups]
         self._loop.load_state_dict(state_dict)
         self.last_epoch, self._step_count = state_dict["last_epoch"], state_dict["step_count"]
-        self._take_up_new_groups()
         self._pace.begin(self.optimizer)
         self._factors = list(state_dict["factors"])
         self._write(state_dict["group_lrs"])
@@ -153,7 +170,8 @@ class ExpressionLR(LRScheduler):
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
-        self._last_lr = list(rates)
+        rates_now = (group["lr"] for group in self.optimizer.param_groups)
+        self._last_lr = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates_now]
 
     def _rates(self) -> list[float]:
         self._take_up_new_groups()
@@ -291,16 +309,21 @@ def _own(group: dict[str, Any]) -> float:
 
 
 def _base_of(optimizer: Optimizer) -> float:
-    """The optimiser's own learning rate, before any scheduler."""
-    groups = optimizer.param_groups
-    given = optimizer.defaults.get("lr", groups[0]["lr"])
-    same = [
-        group for group in groups if group["lr"] is given and isinstance(given, Tensor)
-    ]  # a group's, written in place
-    base, own = float(_own(same[0]) if same else given), [_own(group) for group in groups]
-    if not (base > 0 and min(own) >= 0):
+    """The greatest learning rate of the parameter groups, before any scheduler."""
+    own = [_own(group) for group in optimizer.param_groups]
+    if not (max(own) > 0 and min(own) >= 0):
         raise ScheduleError(
-            f"the parameter groups keep their ratio to the optimiser's lr, which must be positive; got {base:g} and "
-            f"groups of {', '.join(f'{rate:g}' for rate in own)}"
+            "the parameter groups keep their ratio to the greatest of their learning rates, which must be positive; "
+            f"got {', '.join(f'{rate:g}' for rate in own)}"
         )
-    return base
+    return max(own)
+
+
+def _begun_by_others(optimizer: Optimizer) -> list[float]:
+    """What schedulers that were made for an optimiser before its first step make of its learning rates.
+
+    After a step, or in an optimiser that was loaded, a learning rate is what an earlier training has left.
+    """
+    is_new = hasattr(optimizer.step, "_wrapped_by_lr_sched") and not getattr(optimizer, "_opt_called", False)
+    groups = optimizer.param_groups
+    return [float(group["lr"]) / own if is_new and (own := _own(group)) > 0 else 1.0 for group in groups]

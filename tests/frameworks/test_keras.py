@@ -149,6 +149,16 @@ def test_a_training_that_goes_on_from_an_epoch_is_there_in_time():
     assert number(model.optimizer.learning_rate) == pytest.approx(0.04)
 
 
+def test_a_training_that_goes_on_from_an_epoch_may_read_the_loss():
+    model = keras.Sequential([keras.Input((INPUTS,)), keras.layers.Dense(CLASSES, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    schedule = Schedule(expression=parse("0.01*loss"))
+    for first, last in ((0, 1), (1, 3)):
+        feedback = ExpressionCallback(schedule, **HORIZON, loss=0.5)
+        model.fit(*samples(), batch_size=BATCH, verbose=0, epochs=last, initial_epoch=first, callbacks=[feedback])
+    assert feedback.loop.position == 3 * HORIZON["steps_per_epoch"]
+
+
 def test_a_schedule_that_reads_the_training_is_no_curve():
     with pytest.raises(ScheduleError, match="which only a running training can tell"):
         ExpressionSchedule(FEEDBACK, **HORIZON)

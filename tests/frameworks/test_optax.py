@@ -7,6 +7,7 @@ import pytest
 import evolr.optax
 from evolr.errors import ScheduleError
 from evolr.expression import parse
+from evolr.loop import Loop
 from evolr.schedule import Schedule
 from tests.contracts.traces import (
     BATCH,
@@ -169,3 +170,44 @@ def test_the_clock_of_a_compiled_step_is_exact(text, wanted):
 
     _, rates = jax.jit(lambda state: jax.lax.scan(step, state, None, 700))(transformation.init(jnp.float32(1.0)))
     np.testing.assert_array_equal(rates, wanted(np.arange(700)).astype(np.float32))
+
+
+@pytest.mark.parametrize("made", ["evolr", "exported"])
+def test_counts_are_taken_as_optaxs_own_schedules_take_them(made, tmp_path):
+    falling = Schedule(expression=parse("0.1*(1 - progress)"))
+    if made == "evolr":
+        one = evolr.optax.schedule(falling, total_steps=20)
+    else:
+        one = exported(falling, "optax", tmp_path).schedule(total_steps=20)
+    for count in (-5, 0, 3, 3.0, jnp.float32(3), jnp.int32(19)):
+        own = optax.linear_schedule(0.1, 0.0, 20)(count)
+        np.testing.assert_allclose(float(one(count)), float(own), rtol=1e-6)
+    assert float(one(1_000)) == float(one(19))
+
+
+def test_one_loss_that_is_no_number_does_not_stay_in_the_average():
+    averaging = Schedule(expression=parse("0.01*loss_ema"))
+    transform, loop = (
+        evolr.optax.scale_by_expression(averaging, total_steps=20),
+        Loop(averaging, total_steps=20, loss=1.0),
+    )
+    state = transform.init({"w": jnp.ones(2)})
+    for told in (1.0, 2.0, float("nan"), 3.0, float("inf"), 1.0, 1.0):
+        _, state = transform.update({"w": jnp.ones(2)}, state, value=told)
+        assert float(state.learning_rate) == pytest.approx(loop.learning_rate, rel=1e-6)
+        loop.step(loss=told)
+    assert 0.01 < float(state.learning_rate) < 0.02
+
+
+def test_an_average_that_began_with_no_number_begins_with_the_first_one():
+    averaging = Schedule(expression=parse("0.01*loss_ema"))
+    transform, loop = (
+        evolr.optax.scale_by_expression(averaging, total_steps=20),
+        Loop(averaging, total_steps=20, loss=float("nan")),
+    )
+    state = transform.init({"w": jnp.ones(2)})
+    for told in (float("nan"), 2.0, 2.0):
+        _, state = transform.update({"w": jnp.ones(2)}, state, value=told)
+        loop.step(loss=told)
+    assert loop.learning_rate == pytest.approx(0.02)
+    assert float(state.loss_ema) == pytest.approx(2.0)

@@ -149,13 +149,12 @@ def _optax(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
             schedule,
             provenance,
             usage="optimizer = optax.adam(schedule(total_steps=3000, steps_per_epoch=100))",
-            roots=[("evolr.loop", "open_loop_rates")],
-            imports=[Import("jax.numpy", None, "jnp"), Import("optax", None, None)],
+            roots=[("evolr.loop", "open_loop_rates"), ("evolr.optax", "table")],
+            imports=[Import("optax", None, None)],
             closing='''
 def schedule(*, total_steps: int, steps_per_epoch: int | None = None) -> optax.Schedule:
     """The learning rate of each count, for any optimiser of optax; from total_steps on, that of the last step."""
-    rates = jnp.asarray(open_loop_rates(Champion, total_steps, steps_per_epoch), jnp.float32)
-    return lambda count: rates[jnp.minimum(count, total_steps - 1)]
+    return table(open_loop_rates(Champion, total_steps, steps_per_epoch))
 ''',
         )
     first, _ = _told(schedule)

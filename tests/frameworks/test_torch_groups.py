@@ -1,0 +1,160 @@
+"""What a schedule of absolute learning rates means for parameter groups, checkpoints, chains and habits of torch's users."""
+
+import pytest
+import torch
+from torch.optim.lr_scheduler import ChainedScheduler, ExponentialLR, LinearLR, SequentialLR
+
+from evolr.errors import ScheduleError
+from evolr.expression import parse
+from evolr.schedule import Schedule
+from evolr.torch import ExpressionLR
+
+LEVEL = Schedule(expression=parse("0.01"))
+FALLING = Schedule(expression=parse("0.01*(1 - progress)"))
+
+
+def parameter():
+    return torch.nn.Parameter(torch.ones(1))
+
+
+def groups(*rates):
+    return [{"params": [parameter()], "lr": rate} for rate in rates]
+
+
+def now(optimizer):
+    return [float(group["lr"]) for group in optimizer.param_groups]
+
+
+@pytest.mark.parametrize("default", [None, 1e-3, 7.0])
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_greatest_group_has_the_schedules_rate_whatever_the_optimisers_own_and_the_order(default, order):
+    settings = {} if default is None else {"lr": default}
+    optimizer = torch.optim.AdamW(groups(1e-4, 1e-5)[::order], **settings)
+    ExpressionLR(optimizer, LEVEL, total_steps=10)
+    assert now(optimizer)[::order] == pytest.approx([0.01, 0.001])
+
+
+def test_a_rate_set_by_hand_before_is_the_groups_own():
+    optimizer = torch.optim.SGD([parameter()], lr=0.1)
+    optimizer.param_groups[0]["lr"] = 0.003
+    ExpressionLR(optimizer, LEVEL, total_steps=10)
+    assert now(optimizer) == [0.01]
+
+
+def test_it_goes_on_in_an_optimiser_that_was_constructed_with_another_rate():
+    optimizer = torch.optim.SGD([parameter()], lr=0.1)
+    scheduler = ExpressionLR(optimizer, FALLING, total_steps=10)
+    for _ in range(2):
+        optimizer.step()
+        scheduler.step()
+    again = torch.optim.SGD([parameter()], lr=0.5)
+    again.load_state_dict(optimizer.state_dict())
+    ExpressionLR(again, FALLING, total_steps=10, last_epoch=1)
+    assert now(again) == pytest.approx([0.008])
+    anew = torch.optim.SGD([parameter()], lr=1e-3)
+    anew.load_state_dict(optimizer.state_dict())
+    ExpressionLR(anew, LEVEL, total_steps=10)
+    assert now(anew) == pytest.approx([0.01])
+
+
+def test_a_group_that_was_added_before_the_checkpoint_is_gone_on_with():
+    def make():
+        optimizer = torch.optim.SGD([parameter()], lr=0.1)
+        scheduler = ExpressionLR(optimizer, FALLING, total_steps=10)
+        optimizer.step()
+        scheduler.step()
+        optimizer.add_param_group({"params": [parameter()], "lr": 0.2})  # greater than the base
+        return optimizer, scheduler
+
+    optimizer, scheduler = make()
+    optimizer.step()
+    scheduler.step()
+    before = now(optimizer)
+    assert before == pytest.approx([0.008, 0.016])
+    for made_with_both in (False, True):
+        if made_with_both:  # then its base would be the greater one
+            again = torch.optim.SGD(groups(0.1, 0.2), lr=0.1)
+            resumed = ExpressionLR(again, FALLING, total_steps=10)
+        else:
+            again, resumed = make()
+        again.load_state_dict(optimizer.state_dict())
+        resumed.load_state_dict(scheduler.state_dict())
+        assert now(again) == pytest.approx(before)
+        again.step()
+        resumed.step()
+        assert now(again) == pytest.approx([0.007, 0.014])
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(
+    ("other", "factor"),
+    [
+        (lambda optimizer: LinearLR(optimizer, 0.01, total_iters=5), lambda k: min(1, 0.01 + 0.99 * k / 5)),
+        (lambda optimizer: ExponentialLR(optimizer, 0.5), lambda k: 0.5**k),
+    ],
+)
+def test_in_a_chain_the_order_does_not_matter(is_first, other, factor):
+    optimizer = torch.optim.SGD([parameter()], lr=0.01)
+    makers = [lambda optimizer: ExpressionLR(optimizer, LEVEL, total_steps=100), other]
+    chain = ChainedScheduler([make(optimizer) for make in (makers if is_first else makers[::-1])])
+    rates = []
+    for _ in range(7):
+        rates += now(optimizer)
+        optimizer.step()
+        chain.step()
+    assert rates == pytest.approx([0.01 * factor(k) for k in range(7)], rel=1e-9)
+
+
+def test_a_second_schedule_after_one_of_torchs_is_absolute():
+    optimizer = torch.optim.SGD([parameter()], lr=0.1)
+    before = ExponentialLR(optimizer, 0.1)
+    for _ in range(3):
+        optimizer.step()
+        before.step()
+    ExpressionLR(optimizer, LEVEL, total_steps=10)
+    assert now(optimizer) == pytest.approx([0.01])
+
+
+def test_in_a_sequence_it_is_absolute_when_its_turn_comes():
+    optimizer = torch.optim.SGD([parameter()], lr=0.1)
+    warmup = LinearLR(optimizer, 0.01, total_iters=2)
+    sequence = SequentialLR(optimizer, [warmup, ExpressionLR(optimizer, LEVEL, total_steps=10)], [2])
+    rates = []
+    for _ in range(4):
+        rates += now(optimizer)
+        optimizer.step()
+        sequence.step()
+    assert rates == pytest.approx([0.001, 0.0505, 0.01, 0.01])
+
+
+@pytest.mark.parametrize("told", [torch.tensor(0.7), 0.7])
+def test_a_loss_by_position_is_refused(told):
+    optimizer = torch.optim.SGD([parameter()], lr=0.1)
+    scheduler = ExpressionLR(optimizer, LEVEL, total_steps=10)
+    optimizer.step()
+    with pytest.raises(ScheduleError, match=r"a loss is told by its name, step\(loss=…\)"):
+        scheduler.step(told)
+    assert scheduler.last_epoch == 0
+
+
+def test_it_goes_on_by_last_epoch_with_a_schedule_that_reads_the_loss():
+    optimizer = torch.optim.SGD([parameter()], lr=0.1)
+    optimizer.param_groups[0]["initial_lr"] = 0.1
+    scheduler = ExpressionLR(
+        optimizer, Schedule(expression=parse("0.01*loss*(1 - progress)")), total_steps=100, loss=0.5, last_epoch=9
+    )
+    assert now(optimizer) == pytest.approx([0.01 * 0.5 * 0.9])
+    optimizer.step()
+    scheduler.step(loss=0.4)
+    assert now(optimizer) == pytest.approx([0.01 * 0.4 * 0.89])
+
+
+def test_the_last_rates_are_of_the_groups_own_type():
+    optimizer = torch.optim.SGD([parameter()], lr=torch.tensor(0.1))
+    scheduler = ExpressionLR(optimizer, Schedule(expression=parse("0.01*loss")), total_steps=10, loss=2.0)
+    optimizer.step()
+    scheduler.step(loss=1.0)
+    (last,) = scheduler.get_last_lr()
+    assert isinstance(last, torch.Tensor)
+    assert last is not optimizer.param_groups[0]["lr"]
+    assert float(last) == pytest.approx(0.01)
