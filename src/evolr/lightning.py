@@ -58,7 +58,7 @@ class TellLosses(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks that there is somebody to tell."""
         self._steps = trainer.global_step
-        told = [config for config in trainer.lr_scheduler_configs if isinstance(config.scheduler, ExpressionLR)]
+        told = [config for config in trainer.lr_scheduler_configs if _expressions_in(config.scheduler)]
         if not told:
             raise ScheduleError("TellLosses found no ExpressionLR: return one from configure_optimizers")
         if any(config.interval != "step" or config.frequency != 1 for config in told):
@@ -95,4 +95,11 @@ class TellLosses(Callback):
 
 
 def _schedulers(trainer: Trainer) -> list[ExpressionLR]:
-    return [c.scheduler for c in trainer.lr_scheduler_configs if isinstance(c.scheduler, ExpressionLR)]
+    return [scheduler for config in trainer.lr_scheduler_configs for scheduler in _expressions_in(config.scheduler)]
+
+
+def _expressions_in(scheduler: Any) -> list[ExpressionLR]:
+    """The ExpressionLR that a scheduler is, or those that a SequentialLR or ChainedScheduler holds, at any depth."""
+    if isinstance(scheduler, ExpressionLR):
+        return [scheduler]
+    return [found for part in getattr(scheduler, "_schedulers", ()) for found in _expressions_in(part)]

@@ -95,9 +95,10 @@ def scaled_by(
 
     def init(params: Any) -> ExpressionState:
         del params
-        nothing = jnp.zeros([], jnp.float32)
         counts = PlateauCounts(*(jnp.asarray(count, jnp.float32) for count in FIRST))
-        return ExpressionState(jnp.zeros([], jnp.int32), nothing, nothing, nothing, counts)
+        # Each an array of its own: a state may be donated, and a buffer is donated once.
+        rate, loss, loss_ema = (jnp.zeros([], jnp.float32) for _ in range(3))
+        return ExpressionState(jnp.zeros([], jnp.int32), rate, loss, loss_ema, counts)
 
     def update(
         updates: Any, state: ExpressionState, params: Any = None, *, value: Any = None, val_loss: Any = None, **_: Any

@@ -179,3 +179,25 @@ def test_a_scheduler_that_is_stepped_by_epochs_is_an_error(tmp_path):
 def test_a_validation_loss_of_another_name_is_an_error(tmp_path):
     with pytest.raises(ScheduleError, match="logs no 'loss/val'; it logs val_loss"):
         fit(by_evolr(FEEDBACK), [TellLosses("loss/val")], tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["sequence", "chain"])
+def test_it_is_told_the_losses_within_other_schedulers(kind, tmp_path):
+    schedule = Schedule(expression=parse("0.01*loss"))
+
+    def make(module, optimizer, loss, val_loss):
+        del val_loss
+        if kind == "sequence":
+            other = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=3)
+        else:
+            other = torch.optim.lr_scheduler.ConstantLR(optimizer, 0.5, total_iters=10**6)
+        ours = ExpressionLR(optimizer, schedule, **horizon(module.trainer), loss=loss)
+        if kind == "sequence":
+            whole = torch.optim.lr_scheduler.SequentialLR(optimizer, [other, ours], [3])
+        else:
+            whole = torch.optim.lr_scheduler.ChainedScheduler([other, ours])
+        return {"scheduler": whole, "interval": "step"}
+
+    trained, _ = fit(make, [TellLosses()], tmp_path)
+    factor = {"sequence": 1.0, "chain": 0.5}[kind]  # a sequence sets the rate back when the next one's turn comes
+    assert trained.rates[4:] == pytest.approx([0.01 * factor * loss for loss in trained.losses[3:-1]], rel=1e-6)
