@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from evolr.config import resolve
+from evolr.errors import StudyError
 from evolr.schedule import Schedule
 from evolr.study.study import Study
 from evolr.study.summary import best_schedules, summarise
@@ -26,6 +28,36 @@ def test_its_functions_are_those_of_its_language(old):
     functions = summarise(old).config.search.functions
     assert {"div", "floor_v1", "sqrt_v1", "pow_v1"} <= set(functions)
     assert not {"quotient", "floor", "sqrt", "pow"} & set(functions)
+
+
+SETTINGS = {
+    "problem.name": "quadratic",
+    "training.optimizer.name": "sgd",
+    "search.terminals": ["progress", "constant"],
+    "problem.dimension": 3,
+    "problem.steps_per_epoch": 4,
+    "training.epochs": 2,
+    "search.population": 4,
+    "search.youth": 2,
+    "search.samples": 4,
+    "search.children": 3,
+    "search.random_structures": 2,
+    "search.seeds": 1,
+    "search.generations": 4,
+    "search.finalists": 3,
+    "search.race_seeds": 3,
+    "comparison.epochs": 2,
+    "comparison.seeds": 4,
+    "comparison.base_lr": 0.1,
+}
+
+
+def test_it_is_gone_on_with_by_the_settings_that_began_it(old):
+    with Study(old, resolve("quadratic", settings=SETTINGS)) as study:
+        assert "div" in study.config.search.functions
+    fewer = {**SETTINGS, "search.functions": ["add", "mul", "quotient"]}
+    with pytest.raises(StudyError, match=r"search\.functions"):
+        Study(old, resolve("quadratic", settings=fewer))
 
 
 def test_it_goes_on_to_the_champion_that_its_own_evolr_came_to(old):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evolr.config import Config, differences
+from evolr.config import Config, changed, differences
 from evolr.errors import StudyError
+from evolr.expression import EXTENDED_SET, LANGUAGE_VERSION
 from evolr.study.records import Records
 
 
@@ -15,6 +16,9 @@ def agreed(records: Records, given: Config | None, directory: Path) -> Config:
     Raises StudyError where it asks for anything else.
     """
     stored = records.config()
+    if given is not None and records.language < LANGUAGE_VERSION and given.search.functions == EXTENDED_SET:
+        # All functions of this language were asked for: those of the study's own are all that it knows.
+        given = changed(given, {"search.functions": list(stored.search.functions)})
     if given is None or given == stored:
         return stored
     changes = differences(stored, given)
