@@ -99,6 +99,7 @@ class ExpressionCallback(keras.callbacks.Callback):
             schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss, val_loss=val_loss
         )
         self._seen = (0.0, 0.0)
+        self._rate = self.loop.learning_rate
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Checks that there is a callback after each step."""
@@ -117,20 +118,36 @@ class ExpressionCallback(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the learning rate of the coming step."""
         self._sync()
-        _model(self).optimizer.learning_rate = self.loop.learning_rate
+        self._rate = self.loop.learning_rate
+        _model(self).optimizer.learning_rate = self._rate
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Takes up the batch's loss."""
         self._sync()
-        mean = next(metric for metric in _model(self).metrics if metric.name == "loss")
-        total, count = float(mean.total), float(mean.count)
-        (total_before, count_before), self._seen = self._seen, (total, count)
-        self.loop.step(loss=(total - total_before) / (count - count_before))
+        self.loop.step(loss=self._batch_loss())
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Takes up the validation loss, where `fit` has validated."""
-        if logs and "val_loss" in logs:
-            self.loop.observe(val_loss=logs["val_loss"])
+        """Takes up the validation loss, where `fit` has validated, and logs the learning rate of the latest step."""
+        if logs is not None:
+            logs["learning_rate"] = self._rate
+            if "val_loss" in logs:
+                self.loop.observe(val_loss=logs["val_loss"])
+
+    def _batch_loss(self) -> float | None:
+        """The loss of the latest batch, by Keras' running mean; None if there is none and the schedule reads none."""
+        mean = next((metric for metric in _model(self).metrics if metric.name == "loss"), None)
+        if mean is None:
+            if self.loop.reads_loss:
+                raise ScheduleError(
+                    "the schedule reads the training loss, and the model has no metric of the name 'loss' to take "
+                    "it from: name the mean of its loss so, or tell an evolr.Loop of your own"
+                )
+            return None
+        total, count = float(mean.total), float(mean.count)
+        if count <= self._seen[1]:  # it was set back in between, as train_on_batch does
+            self._seen = (0.0, 0.0)
+        (total_before, count_before), self._seen = self._seen, (total, count)
+        return (total - total_before) / (count - count_before) if count > count_before else None
 
     def _sync(self) -> None:
         """On the JAX backend a training keeps its state outside the model; this puts it back."""

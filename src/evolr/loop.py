@@ -139,12 +139,12 @@ class Loop:
     ) -> None:
         self._rule = rule
         self._horizon = checked_horizon(total_steps, steps_per_epoch, rule.signals)
-        self._reads_loss = not rule.signals.isdisjoint(_LOSS)
+        self.reads_loss = not rule.signals.isdisjoint(_LOSS)
         self._plateau = plateau_rule(rule)
         # What other formulas of its study read, of which an evolr.TrialSchedule knows.
         self._study: frozenset[str] = getattr(rule, "study", frozenset())
         self.reads_validation = not rule.signals.isdisjoint(_VALIDATION)
-        if self._reads_loss and loss is None:
+        if self.reads_loss and loss is None:
             raise ScheduleError(
                 "the schedule reads the training loss: give loss=…, that of the untrained network on the first batch "
                 "(about ln(classes) for a classifier)"
@@ -259,7 +259,7 @@ class Loop:
         state, total_steps = self._state, self._horizon[0]
         moved = position - state["position"]
         if moved > 0:
-            if self._reads_loss and not state["was_told_loss"]:
+            if self.reads_loss and not state["was_told_loss"]:
                 raise ScheduleError(
                     f"the schedule reads the training loss and was told none since step {state['position']:g}: "
                     "step(loss=…) after each optimiser step, or observe(loss=…)"

@@ -159,6 +159,49 @@ def test_a_training_that_goes_on_from_an_epoch_may_read_the_loss():
     assert feedback.loop.position == 3 * HORIZON["steps_per_epoch"]
 
 
+def small_model():
+    model = keras.Sequential([keras.Input((INPUTS,)), keras.layers.Dense(CLASSES, "softmax")])
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    return model
+
+
+def test_the_history_has_the_learning_rate_as_keras_own_callbacks_log_it():
+    model, horizon = small_model(), {"total_steps": 2 * HORIZON["steps_per_epoch"]}
+    feedback = ExpressionCallback(Schedule(expression=parse("0.1*(1 - progress)")), **horizon)
+    history = model.fit(*samples(), batch_size=BATCH, verbose=0, epochs=2, callbacks=[feedback]).history
+    steps = HORIZON["steps_per_epoch"]
+    expected = [0.1 * (1 - (steps - 1) / (2 * steps)), 0.1 * (1 - (2 * steps - 1) / (2 * steps))]
+    assert history["learning_rate"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_loop_of_train_on_batch_tells_each_loss():
+    model = small_model()
+    feedback = ExpressionCallback(Schedule(expression=parse("0.01*loss")), **HORIZON, loss=0.5)
+    callbacks = keras.callbacks.CallbackList([feedback], model=model)
+    inputs, labels = samples()
+    callbacks.on_train_begin()
+    callbacks.on_epoch_begin(0)
+    for step in range(3):
+        callbacks.on_train_batch_begin(step)
+        loss = model.train_on_batch(inputs[:BATCH], labels[:BATCH])
+        callbacks.on_train_batch_end(step)
+        assert feedback.loop.learning_rate == pytest.approx(0.01 * float(np.asarray(loss).ravel()[0]), rel=1e-5)
+
+
+def test_a_model_without_a_metric_of_its_loss_is_refused_where_the_schedule_reads_it(monkeypatch):
+    monkeypatch.setattr(keras.Sequential, "metrics", property(lambda model: []))
+    for text, is_read in (("0.01*(1 - progress)", False), ("0.01*loss", True)):
+        model = small_model()
+        feedback = ExpressionCallback(Schedule(expression=parse(text)), **HORIZON, loss=0.5)
+        feedback.set_model(model)
+        if not is_read:
+            feedback.on_train_batch_end(0)
+            assert feedback.loop.position == 1
+            continue
+        with pytest.raises(ScheduleError, match="no metric of the name 'loss'"):
+            feedback.on_train_batch_end(0)
+
+
 def test_a_schedule_that_reads_the_training_is_no_curve():
     with pytest.raises(ScheduleError, match="which only a running training can tell"):
         ExpressionSchedule(FEEDBACK, **HORIZON)
