@@ -1,13 +1,16 @@
 """What is likely not meant: places where a schedule says something else than its formula would on paper.
 
 A bound that cuts, a division by zero at the first step of a formula whose steps are counted from 1, the root of a negative
-number: each is legal, has an exact meaning, and gives another learning rate than its author thinks of.
+number, `lr` for the base learning rate, `e` for the epoch: each is legal, has an exact meaning, and gives another learning
+rate than its author thinks of.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -84,7 +87,34 @@ def advice(schedule: Schedule, trace: Mapping[str, Array]) -> list[str]:
 
     trace: of each signal its values at some steps, (n,), in their order; `step` is among them.
     """
-    return [*_bound_advice(schedule, trace), *_protection_advice(schedule.expression, trace)]
+    return [
+        *_name_advice(schedule, trace),
+        *_bound_advice(schedule, trace),
+        *_protection_advice(schedule.expression, trace),
+    ]
+
+
+def _name_advice(schedule: Schedule, trace: Mapping[str, Array]) -> list[str]:
+    """Of names that mean another thing here than in many programs."""
+    found: list[str] = []
+    if "lr" in schedule.signals and (schedule.unbounded(**{**trace, "lr": 0 * trace["lr"]}) <= 0).all():
+        found.append(
+            "the formula is 0 from the first step on: lr is the learning rate of the previous step, 0 before the first; "
+            "write the base learning rate as a number"
+        )
+    if "epoch" not in schedule.signals and _has_e_that_is_no_base(schedule.expression):
+        found.append("e is the number 2.71828…; write epoch for the number of the epoch")
+    return found
+
+
+def _has_e_that_is_no_base(expression: Expression) -> bool:
+    """Whether e stands elsewhere than in e**x and 1/e."""
+    tokens = expression.tokens
+    before = [("", ""), ("", tokens[0]), *pairwise(tokens)]
+    return any(
+        token == math.e and pair[1] != "pow" and pair != ("quotient", 1.0)
+        for token, pair in zip(tokens, before, strict=False)
+    )
 
 
 def _bound_advice(schedule: Schedule, trace: Mapping[str, Array]) -> list[str]:

@@ -54,10 +54,13 @@ _WRITE: Final[Mapping[str, str]] = {
     "{": "dictionaries are not in the language; write `a if condition else b`",
     "@": "write * for a product",
     "#": "leave comments out",
+    "–": "write - for a minus",
+    "—": "write - for a minus",
 }
 """The advice for a sign that is none of the language's."""
 
 _CONDITION: Final = "epoch >= 5"
+_THOUSAND: Final = "write a thousand as 1000 or 1_000"
 
 
 @dataclass(slots=True)
@@ -111,6 +114,8 @@ class Reading:
             value = float(lexeme)
             if not math.isfinite(value):
                 raise self._error(f"constants must be finite, got {shortened(lexeme)}", column)
+            if re.fullmatch(r"0[0-9_]+", lexeme):  # the rest of 1,000 between the arguments of a function
+                raise self._error(f"a number has no 0 before it, got {lexeme}; {_THOUSAND}", column)
             self.operands.append(self.nodes.make(value, (), column))
             return False
         if lexeme == "not" and group in ("name", "call"):
@@ -134,6 +139,9 @@ class Reading:
 
     def _leaf(self, written: str, column: int) -> None:
         name = self._without_prefix(written, column)
+        is_given_by_name = re.match(r"\s*=(?!=)", self.text[column - 1 + len(written) :])
+        if is_given_by_name and self.pending and self.pending[-1].kind == "call":
+            raise self._error(f"arguments have no names: write the value of {shortened(name)!r} alone", column)
         if name in SIGNALS and name != written:
             raise self._error(f"{name!r} is a signal: write it without a prefix", column)
         if name in SIGNALS:
@@ -216,7 +224,7 @@ class Reading:
             self._reduce(CHOICE)
             if not self.pending or self.pending[-1].kind != "call":
                 is_thousand = re.match(r"[0-9],[0-9]{3}(?![0-9])", self.text[column - 2 :])
-                advice = "; write a thousand as 1000 or 1_000" if is_thousand else ""
+                advice = f"; {_THOUSAND}" if is_thousand else ""
                 raise self._error(f"a comma belongs between the arguments of a function{advice}", column)
             self.pending[-1].arguments += 1
             return True
@@ -226,6 +234,8 @@ class Reading:
         raise self._no_operator(group, lexeme, column)
 
     def _no_operator(self, group: str, lexeme: str, column: int) -> ExpressionError:
+        if lexeme == "=" and self.text[: column - 1].strip() == "lr":
+            return self._error("write the formula alone, as what stands after `lr =`", column)
         if lexeme in _WRITE:
             return self._error(f"unknown operator {lexeme!r}; {_WRITE[lexeme]}", column)
         if lexeme == "not":
