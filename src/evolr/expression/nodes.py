@@ -64,6 +64,12 @@ class Nodes:
         """1 − node: 1 if it is 0."""
         return self.make("sub", (self.make(1.0, (), column), node), column)
 
+    def negation(self, node: int, column: int) -> int:
+        """`not node`: 1 if it is 0. As in Python, of any number."""
+        if self.is_truth(node):
+            return self.opposite(node, column)
+        return self.make("equal", (node, self.make(0.0, (), column)), column)
+
     def negative(self, node: int, column: int) -> int:
         """The node with its sign changed: of a constant, a constant."""
         token = self._nodes[node].token

@@ -222,10 +222,14 @@ class Reading:
             return True
         if lexeme == ",":
             self._reduce(CHOICE)
+            is_thousand = re.search(
+                r"(?<![\w.])[1-9][0-9]{0,2},[0-9]{3}(?![\w.])", self.text[max(0, column - 5) : column + 4]
+            )
             if not self.pending or self.pending[-1].kind != "call":
-                is_thousand = re.match(r"[0-9],[0-9]{3}(?![0-9])", self.text[column - 2 :])
                 advice = f"; {_THOUSAND}" if is_thousand else ""
                 raise self._error(f"a comma belongs between the arguments of a function{advice}", column)
+            if is_thousand:
+                raise self._error(f"{_THOUSAND}, or a space after the comma between two arguments", column)
             self.pending[-1].arguments += 1
             return True
         if lexeme == ")":
@@ -322,8 +326,7 @@ class Reading:
                 condition, first = self.operands.pop(), self.operands.pop()
                 made = self.nodes.choice(condition, first, last, waiting.column)
             elif waiting.kind == "not":
-                self._require_truth("not", last, waiting.column)
-                made = self.nodes.opposite(last, waiting.column)
+                made = self.nodes.negation(last, waiting.column)
             else:
                 made = self.nodes.negative(last, waiting.column)
             self.operands.append(made)
