@@ -14,9 +14,9 @@ from evolr import standard
 from evolr.errors import ScheduleError
 from evolr.execution.trial_schedule import TrialSchedule
 from evolr.expression import parse
-from evolr.expression.plateau import Plateau, read_plateau
 from evolr.loop import Loop, follow
 from evolr.schedule import Schedule
+from evolr.signals.plateau import Plateau, read_plateau
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Task, Trial
 from evolr.training.trainer import Trainer

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.errors import shortened
-from evolr.expression import PRIMITIVES, SIGNALS, Expression, Token, clock, ordinary_text
+from evolr.expression import PRIMITIVES, Expression, Token, ordinary_text
 from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR, POLE
 from evolr.schedule import GREATEST_LR, Schedule
+from evolr.signals import SIGNALS, Example, clock
 
 Array = NDArray[np.float64]
 _FROM_ONE: Final = "; if the formula counts from 1, write step + 1 for step and epoch + 1 for epoch"
@@ -70,16 +71,17 @@ def made_up_trace(epochs: int, steps_per_epoch: int) -> dict[str, Array]:
     given = clock(step, np.full(len(step), total), steps_per_epoch)
     epoch, progress = given["epoch"], given["progress"]
     loss = _LOSSES[0] * (_LOSSES[1] / _LOSSES[0]) ** progress
-    values = {
-        **given,
-        "loss": loss,
-        "val_loss": _LOSSES[0] * (_LOSSES[1] / _LOSSES[0]) ** (epoch / epochs),
-        "lr": np.where(step == 0, 0.0, 0.01 * (1 - progress)),
-        "stale_epochs": 0 * step,
-        "loss_ema": loss,
-        "plateaus": 0 * step,
-    }
-    return {name: np.asarray(values[name], np.float64) for name in SIGNALS}
+    made_up = Example(
+        step,
+        progress,
+        loss,
+        val_loss=_LOSSES[0] * (_LOSSES[1] / _LOSSES[0]) ** (epoch / epochs),
+        average=loss,
+        lr=np.where(step == 0, 0.0, 0.01 * (1 - progress)),
+        stale=0 * step,
+    )
+    values = {name: signal.example(made_up) if signal.live else given[name] for name, signal in SIGNALS.items()}
+    return {name: np.asarray(value, np.float64) for name, value in values.items()}
 
 
 def advice(schedule: Schedule, trace: Mapping[str, Array]) -> list[str]:

@@ -12,8 +12,9 @@ import msgspec
 
 from evolr.errors import ExpressionError, ScheduleError
 from evolr.expression import SIGNALS, parse
-from evolr.expression.plateau import PLATEAU_SIGNALS, Plateau
 from evolr.schedule import GREATEST_LR, Schedule, Transform
+from evolr.signals import signal_named
+from evolr.signals.plateau import Plateau
 from evolr.standard import FAMILIES, Family
 
 
@@ -65,7 +66,7 @@ def read_schedule(text: str, options: FormulaOptions = NO_OPTIONS) -> Schedule:
 def _with_plateau(schedule: Schedule, options: FormulaOptions) -> Schedule:
     if options.plateau is None:
         return schedule
-    if schedule.signals.isdisjoint(PLATEAU_SIGNALS):
+    if not any(signal_named(name).needs_plateau for name in schedule.signals):
         raise ScheduleError(
             "a plateau belongs to a formula that reads plateaus or stale_epochs; this one reads neither"
         )

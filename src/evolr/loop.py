@@ -10,17 +10,14 @@ import inspect
 import math
 import operator
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
 
-from evolr.errors import ScheduleError
-from evolr.expression.plateau import FIRST, PlateauCounts, PlateauRule, validated
-from evolr.expression.signals import CLOCK, EMA_DECAY, clock
-
-# The signals that a training loss tells, that a validation loss tells, and that need the steps of an epoch.
-_LOSS: Final = ("loss", "loss_ema")
-_VALIDATION: Final = ("val_loss", "stale_epochs", "plateaus")
-_EPOCHS: Final = ("epoch", "epoch_progress", "stale_epochs", "plateaus", "total_epochs")
+from evolr.errors import ScheduleError, shortened
+from evolr.signals.memory import begun, clock, observed, remembered, updated, values
+from evolr.signals.plateau import PlateauCounts, PlateauRule
+from evolr.signals.signal import OWN_OBSERVATION, Moment
+from evolr.signals.table import OBSERVATIONS, observation_named, signal_named
 
 
 class Rule(Protocol):
@@ -58,7 +55,7 @@ def checked_horizon(
     total_steps = operator.index(total_steps)
     if steps_per_epoch is not None:
         return total_steps, operator.index(steps_per_epoch)
-    if total_steps > 1 and (read := [name for name in _EPOCHS if name in signals]):
+    if total_steps > 1 and (read := sorted(name for name in signals if signal_named(name).needs_epochs)):
         warn(
             f"the schedule reads {', '.join(read)}, and nobody said how many steps an epoch has: each step counts as "
             "one epoch. Give steps_per_epoch=len(loader), or steps_per_epoch=1 if a step is an epoch"
@@ -72,7 +69,7 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = 
     steps_per_epoch: 1 if None, with a warning where the rule reads the epoch.
     Raises ScheduleError where it reads a signal that only a training can tell.
     """
-    if live := sorted(rule.signals.difference(CLOCK)):
+    if live := sorted(remembered(rule.signals)):
         raise ScheduleError(
             f"the schedule reads {', '.join(live)}, which only a running training can tell, so it has no curve of its "
             "own; use a form that is fed with the loss, or freeze it to its typical curve: evolr export RUN --frozen"
@@ -94,7 +91,7 @@ def follow(
     """
     _, steps_per_epoch = checked_horizon(max(len(losses), 1), steps_per_epoch, rule.signals)
     wanted = -(-len(losses) // steps_per_epoch)
-    is_read = not rule.signals.isdisjoint(_VALIDATION)
+    is_read = "val_loss" in observed(rule.signals)
     if not len(losses) or (is_read and len(val_losses) < wanted):
         raise ScheduleError(
             f"a recorded training has the loss of each step and, for this schedule, {wanted} validation losses, the first "
@@ -121,9 +118,11 @@ class Loop:
             loop.observe(val_loss=val_loss)     # after each validation
 
     total_steps: optimiser steps of the whole training, which `progress` is a part of. steps_per_epoch: those that
-    share an `epoch`; 1 if None, with a warning where the schedule reads the epoch. loss, val_loss: of the untrained
-    network, on the first batch and in validation; needed where the schedule reads them. A training that goes on beyond
-    total_steps stays where it is, and is warned once.
+    share an `epoch`; 1 if None, with a warning where the schedule reads the epoch. first: what the training tells
+    before its first step, by name, as `step` takes it: the loss of the untrained network on the first batch, its
+    val_loss, the norm of its gradient and of its weights, as far as the schedule reads what is made of them.
+    measures: what whoever uses the loop tells by itself as soon as it can, so that it need not be here; until then the
+    learning rate is the schedule's least one. A training that goes on beyond total_steps stays where it is, and is warned once.
 
     Raises ScheduleError for a horizon below 1 and for a signal that the schedule reads and nobody gave.
     """
@@ -134,41 +133,34 @@ class Loop:
         *,
         total_steps: int,
         steps_per_epoch: int | None = None,
-        loss: Any = None,
-        val_loss: Any = None,
+        measures: Collection[str] = (),
+        **first: Any,
     ) -> None:
         self._rule = rule
         self._horizon = checked_horizon(total_steps, steps_per_epoch, rule.signals)
-        self.reads_loss = not rule.signals.isdisjoint(_LOSS)
         self._plateau = plateau_rule(rule)
+        self._measures = frozenset(measures)
         # What other formulas of its study read, of which an evolr.TrialSchedule knows.
-        self._study: frozenset[str] = getattr(rule, "study", frozenset())
-        self.reads_validation = not rule.signals.isdisjoint(_VALIDATION)
-        if self.reads_loss and loss is None:
-            raise ScheduleError(
-                "the schedule reads the training loss: give loss=…, that of the untrained network on the first batch "
-                "(about ln(classes) for a classifier)"
-            )
-        if "val_loss" in rule.signals and val_loss is None:
-            raise ScheduleError(
-                "the schedule reads val_loss: give val_loss=…, the validation loss of the untrained network"
-            )
-        self._state: dict[str, float] = {
-            "position": 0,
-            "steps_moved": 1,
-            "lr": 0.0,
-            "lr_before": 0.0,
-            "loss": math.nan,
-            "loss_ema": math.nan,
-            "loss_ema_before": math.nan,
-            "was_told_loss": True,
-            "losses": 0,
-            "val_loss": math.nan,
-            "validated_epoch": 0,
-            "validations": 0,
-            **PlateauCounts(*FIRST)._asdict(),
-        }
-        self.observe(loss=loss, val_loss=val_loss)
+        self._study = observed(getattr(rule, "study", frozenset())) - {OWN_OBSERVATION}
+        self._names = remembered(rule.signals)
+        self.observations = observed(rule.signals) - {OWN_OBSERVATION}
+        self._followed = frozenset(signal_named(name).of for name in self._names) - {OWN_OBSERVATION}
+        needed = dict.fromkeys(signal_named(name).begins_with for name in self._names)
+        for name in needed:
+            if name is not None and first.get(name) is None and name not in self._measures:
+                observation = observation_named(name)
+                raise ScheduleError(
+                    f"the schedule reads the {observation.source}: give {name}=…, {observation.first}; it reads "
+                    f"{_made_of(name, self._names)}"
+                )
+        self._position, self._steps_moved, self._validated_epoch = 0, 1, 0
+        self._counts = dict.fromkeys(sorted(self.observations | self._study | {"loss", "val_loss"}), 0)
+        self._fresh = set(self._followed)  # told since the latest step
+        self._rate = 0.0
+        nothing = dict.fromkeys(self.observations, math.nan)
+        self._memory = begun(self._names, nothing)
+        self._before = dict(self._memory)
+        self.observe(**first)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -178,35 +170,39 @@ class Loop:
     @property
     def position(self) -> int:
         """The optimiser steps taken."""
-        return int(self._state["position"])
+        return self._position
 
     @property
     def learning_rate(self) -> float:
         """The learning rate of the coming optimiser step."""
-        return self._state["lr"]
+        return self._rate
+
+    @property
+    def reads_loss(self) -> bool:
+        """Whether the schedule needs the training loss of each step."""
+        return "loss" in self.observations
+
+    @property
+    def reads_validation(self) -> bool:
+        """Whether the schedule needs what validations tell."""
+        return any(observation_named(name).is_of_validation for name in self.observations)
 
     @property
     def signals(self) -> dict[str, float]:
-        """What the schedule sees of the coming step: the signals that it reads, by name."""
-        state = self._state
-        last = self._horizon[0] - 1  # where time stands still
-        values = clock(min(self.position, last), *self._horizon) | {
-            "loss": state["loss"],
-            "val_loss": state["val_loss"],
-            "lr": state["lr_before"],
-            "stale_epochs": state["stale_epochs"],
-            "plateaus": state["plateaus"],
-            "loss_ema": state["loss_ema"],
-        }
-        return {name: values[name] for name in sorted(self._rule.signals)}
+        """What the schedule sees at the coming step."""
+        step = min(self._position, self._horizon[0] - 1)
+        seen = clock(step, *self._horizon) | values(self._memory)
+        return {name: seen[name] for name in sorted(self._rule.signals)}
 
-    def step(self, *, loss: Any = None, val_loss: Any = None) -> float:
+    def step(self, **told: Any) -> float:
         """Goes on by an optimiser step that was taken; answers the learning rate of the next.
 
-        loss: of the batch that it was taken on. val_loss: of a validation since the step before, if there was one.
+        told: what the training tells, numbers or tensors of one: `loss` of the batch that the step was taken on, the
+        norm of its gradient as `grad_norm`, `val_loss` of a validation since the step before, and the others that
+        docs/language.md lists, as far as the schedule reads them; a signal of your own by its name.
         """
-        self._move_to(self.position + 1)
-        return self.observe(loss=loss, val_loss=val_loss)
+        self._move_to(self._position + 1)
+        return self.observe(**told)
 
     def move_to(self, position: int) -> float:
         """Goes on to a step by its number, the first being 0; answers its learning rate."""
@@ -214,100 +210,167 @@ class Loop:
         return self._decided()
 
     def begin_at(self, position: int) -> float:
-        """Goes on in a training that has taken so many steps; the losses that the loop was made with are its latest."""
+        """Goes on in a training that has taken so many steps; it was told last what the loop was made with."""
         self._move_to(position)
-        self._state["was_told_loss"] = True
+        self._fresh = set(self._followed)
         return self._decided()
 
-    def observe(self, *, loss: Any = None, val_loss: Any = None) -> float:
-        """Takes up what the training tells between two optimiser steps; answers the coming step's learning rate."""
-        state = self._state
-        if loss is not None:
-            state |= {"loss": _number(loss), "was_told_loss": True, "losses": state["losses"] + 1}
-            if state["position"] == 0:
-                state["loss_ema"] = state["loss"]
-            elif math.isfinite(state["loss"]):
-                kept = EMA_DECAY ** state["steps_moved"]
-                before = state["loss_ema_before"] if math.isfinite(state["loss_ema_before"]) else state["loss"]
-                state["loss_ema"] = kept * before + (1 - kept) * state["loss"]
-        if val_loss is not None:
-            state["val_loss"] = _number(val_loss)
-            epoch = state["position"] // self._horizon[1]
-            state["validations"] += state["position"] > 0
-            if epoch > state["validated_epoch"]:
-                self._validated(epoch)
+    def observe(self, **told: Any) -> float:
+        """Takes up what the training tells between two optimiser steps; answers the coming step's learning rate.
+
+        What is told again takes the place of what was told before. Raises ScheduleError for a name that the schedule
+        knows nothing of.
+        """
+        given = {name: _number(value) for name, value in told.items() if value is not None}
+        known = {*OBSERVATIONS, *self._counts} - {OWN_OBSERVATION}
+        if unknown := sorted(given.keys() - known):
+            raise ScheduleError(f"a loop is told {', '.join(sorted(known))}; got {unknown[0]}=…")
+        self._count(given)
+        if self._position == 0:
+            self._begin(given)
+        else:
+            after_step = {name: value for name, value in given.items() if not observation_named(name).is_of_validation}
+            moment = Moment(self._steps_moved, 0, self._plateau)
+            told_now = updated(self._before, after_step, moment)
+            touched = [name for name in self._names if signal_named(name).of in after_step]
+            self._memory |= {name: told_now[name] for name in touched}
+            self._validate({name: value for name, value in given.items() if name not in after_step})
+        self._fresh |= given.keys()
         return self._decided()
 
     def state_dict(self) -> dict[str, float]:
         """All that a new one needs to go on from here: numbers by name."""
-        return dict(self._state)
+        state: dict[str, float] = {
+            "position": self._position,
+            "steps_moved": self._steps_moved,
+            "validated_epoch": self._validated_epoch,
+            "learning_rate": self._rate,
+        }
+        state |= {f"told.{name}": count for name, count in self._counts.items()}
+        state |= {f"fresh.{name}": float(name in self._fresh) for name in sorted(self._followed)}
+        for prefix, memory in (("now", self._memory), ("before", self._before)):
+            for name, held in memory.items():
+                parts = held._asdict() if hasattr(held, "_asdict") else {"": held}
+                state |= {f"{prefix}.{name}" + (f".{part}" if part else ""): value for part, value in parts.items()}
+        return state
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Goes on from where the one was that this was saved of. Raises ScheduleError where it is not such a state."""
-        later = {  # what no state holds that was saved by evolr 0.1
-            "losses": float(not math.isnan(state.get("loss", math.nan))),
-            "bad_epochs": 0.0,
-            "cooldown_left": 0.0,
-            "plateaus": 0.0,
-        }
-        if missing := self._state.keys() - state.keys() - later.keys():
-            raise ScheduleError(f"not the state of a loop: it lacks {', '.join(sorted(missing))}")
-        whole = {**later, **state}
-        self._state |= {name: whole[name] for name in self._state}
+        state = later_state(state) if "lr_before" in state else state
+        wanted = {name for name in self.state_dict() if not name.startswith("told.")}
+        if missing := wanted - state.keys():
+            raise ScheduleError(f"not the state of this loop: it lacks {shortened(', '.join(sorted(missing)), 200)}")
+
+        def memory(prefix: str) -> dict[str, Any]:
+            found: dict[str, Any] = {}
+            for name, held in self._memory.items():
+                key = f"{prefix}.{name}"
+                found[name] = (
+                    held._replace(**{p: state[f"{key}.{p}"] for p in held._fields})
+                    if hasattr(held, "_asdict")
+                    else state[key]
+                )
+            return found
+
+        self._memory, self._before = memory("now"), memory("before")
+        self._position, self._steps_moved = int(state["position"]), int(state["steps_moved"])
+        self._validated_epoch, self._rate = int(state["validated_epoch"]), state["learning_rate"]
+        self._counts = {name: int(state.get(f"told.{name}", 0)) for name in self._counts}
+        self._fresh = {name for name in self._followed if state[f"fresh.{name}"]}
+
+    def _begin(self, given: Mapping[str, float]) -> None:
+        """The memories before the first step, by what is told now."""
+        for name in self._names:
+            begins_with = signal_named(name).begins_with
+            if begins_with in given:
+                self._memory |= begun([name], given)
+        self._before = dict(self._memory)
+
+    def _validate(self, given: Mapping[str, float]) -> None:
+        """Takes up a validation; the first one after an epoch's end is counted."""
+        if not given:
+            return
+        epoch = self._position // self._horizon[1]
+        moment = Moment(1, epoch - self._validated_epoch, self._plateau)
+        self._memory = updated(self._memory, given, moment)
+        touched = [name for name in self._names if signal_named(name).of in given]
+        self._before |= {name: self._memory[name] for name in touched}
+        self._validated_epoch = max(epoch, self._validated_epoch) if "val_loss" in given else self._validated_epoch
+
+    def _count(self, given: Mapping[str, float]) -> None:
+        for name in given:
+            if name in self._counts:
+                self._counts[name] += not observation_named(name).is_of_validation or self._position > 0
 
     def _move_to(self, position: int) -> None:
-        state, total_steps = self._state, self._horizon[0]
-        moved = position - state["position"]
+        total_steps, steps_per_epoch = self._horizon
+        before, moved = self._position, position - self._position
         if moved > 0:
-            if self.reads_loss and not state["was_told_loss"]:
-                raise ScheduleError(
-                    f"the schedule reads the training loss and was told none since step {state['position']:g}: "
-                    "step(loss=…) after each optimiser step, or observe(loss=…)"
-                )
-            before, steps_per_epoch = state["position"], self._horizon[1]
+            for name in sorted(self._followed - self._fresh - self._measures):
+                if not observation_named(name).is_of_validation:
+                    raise ScheduleError(
+                        f"the schedule reads {_made_of(name, self._names)} and was told no {name} since step {before}: "
+                        f"step({name}=…) after each optimiser step, or observe({name}=…)"
+                    )
             # Whoever validates after each epoch has told a loss before the first step of the second; a jump to where a
             # training goes on has left nobody the time to.
             late = max(total_steps // 2, steps_per_epoch)
             if before <= late < position and moved <= steps_per_epoch:
-                self._miss_losses()
+                self._miss_observations()
             if before <= total_steps < position:
                 warn(
                     f"the training goes on beyond total_steps={total_steps}; for its schedule time stands still. Look "
                     "whether total_steps counts epochs where it has to count optimiser steps, or is that of one of "
                     "several processes while the schedule is stepped for each: then multiply it by their number"
                 )
-            state |= {"lr_before": state["lr"], "loss_ema_before": state["loss_ema"], "was_told_loss": False}
-        state |= {"position": position, "steps_moved": max(moved, 1)}
+            self._memory = updated(self._memory, {OWN_OBSERVATION: self._rate}, Moment(moved, 0, self._plateau))
+            self._before = dict(self._memory)
+            self._fresh = set()
+        self._position, self._steps_moved = position, max(moved, 1)
 
-    def _miss_losses(self) -> None:
-        """Warns of each loss that the schedule, or another one of its study, reads and that nobody has told."""
-        told = {
-            "training loss": (_LOSS, self._state["losses"] > 0, "step(loss=…) after each optimiser step"),
-            "validation loss": (
-                _VALIDATION,
-                self._state["validations"] > 0,
-                "observe(val_loss=…) after each validation",
-            ),
-        }
-        for name, (signals, is_told, advice) in told.items():
-            if not is_told and not self._rule.signals.isdisjoint(signals):
-                warn(f"the schedule reads the {name}, and half of the training has told none: {advice}")
-            elif not is_told and not self._study.isdisjoint(signals):
+    def _miss_observations(self) -> None:
+        """Warns of what the schedule, or another one of its study, reads and that nobody has told."""
+        for name, count in self._counts.items():
+            observation = observation_named(name)
+            call = f"{'observe' if observation.is_of_validation else 'step'}({name}=…) {observation.how}"
+            if count or name in self._measures:
+                continue
+            if name in self._followed:
+                warn(f"the schedule reads the {observation.source}, and half of the training has told none: {call}")
+            elif name in self._study:
                 warn(
-                    f"other schedules of this study read the {name}, and half of the training has told none: {advice}, "
-                    "whatever this schedule reads; or evolve with signals=(…) without it"
+                    f"other schedules of this study read the {observation.source}, and half of the training has told "
+                    f"none: {call}, whatever this schedule reads; or evolve with signals=(…) without it"
                 )
 
-    def _validated(self, epoch: float) -> None:
-        """Counts the epochs since val_loss was below its best, at the first validation after each epoch's end."""
-        state = self._state
-        counts = PlateauCounts(*(state[name] for name in PlateauCounts._fields))
-        counts = validated(counts, state["val_loss"], epoch - state["validated_epoch"], self._plateau)
-        state |= {**counts._asdict(), "validated_epoch": epoch}
-
     def _decided(self) -> float:
-        self._state["lr"] = self._rule.at(**self.signals)
-        return self._state["lr"]
+        self._rate = self._rule.at(**self.signals)
+        return self._rate
+
+
+def later_state(state: Mapping[str, float]) -> dict[str, float]:
+    """The state of a loop that evolr 0.1 or 0.2 saved, under today's names."""
+    counts = {"bad_epochs": 0.0, "cooldown_left": 0.0, "plateaus": 0.0}
+    counts |= {name: state[name] for name in PlateauCounts._fields if name in state}
+    found: dict[str, float] = {
+        **{name: state[name] for name in ("position", "steps_moved", "validated_epoch") if name in state},
+        "learning_rate": state["lr"],
+        "told.loss": state.get("losses", float(not math.isnan(state.get("loss", math.nan)))),
+        "told.val_loss": state.get("validations", 0.0),
+        "fresh.loss": float(state.get("was_told_loss", 1.0)),
+        "fresh.val_loss": 1.0,
+    }
+    for prefix, average in (("now", "loss_ema"), ("before", "loss_ema_before")):
+        held = {"loss": "loss", "val_loss": "val_loss", "lr": "lr_before", "loss_ema": average}
+        found |= {f"{prefix}.{name}": state[old] for name, old in held.items() if old in state}
+        found |= {f"{prefix}.{name}.{part}": v for name in ("stale_epochs", "plateaus") for part, v in counts.items()}
+    return found
+
+
+def _made_of(observation: str, names: Sequence[str]) -> str:
+    """The signals that are made of an observation, for a sentence."""
+    rows = [signal_named(name) for name in names]
+    return ", ".join(row.name for row in rows if observation in (row.of, row.begins_with))
 
 
 def _number(value: Any) -> float:

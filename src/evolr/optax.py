@@ -10,7 +10,7 @@ Both are safe under jit, scan and vmap.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -18,10 +18,12 @@ import jax.numpy as jnp
 import optax
 
 from evolr.errors import ScheduleError
-from evolr.expression.plateau import FIRST, PlateauCounts, validated
-from evolr.expression.signals import EMA_DECAY, clock
 from evolr.loop import checked_horizon, open_loop_rates, plateau_rule
 from evolr.schedule import LOG_LIMIT, Schedule
+from evolr.signals.memory import begun, clock, observed, remembered, updated, values
+from evolr.signals.signal import OWN_OBSERVATION, Moment
+from evolr.signals.table import observation_named, signal_named
+from evolr.training.measures import ARRAYS, cosine, distance, norm
 from evolr.training.primitives import FUNCTIONS, unfolded
 
 Scalar = jax.Array
@@ -41,17 +43,16 @@ class TracedRule(Protocol):
 
 
 class ExpressionState(NamedTuple):
-    """The state of `scale_by_expression`: scalars.
+    """The state of `scale_by_expression` and `optimizer`.
 
-    count: steps taken. learning_rate: of the latest. loss: given with it. loss_ema: as the signal has it.
-    validations: what counts the stale epochs.
+    count: steps taken. learning_rate: of the latest. memory: what the signals remember. kept: the initial parameters,
+    and the latest direction, as far as the schedule's signals need them.
     """
 
     count: Scalar  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's own name for it
     learning_rate: Scalar
-    loss: Scalar
-    loss_ema: Scalar
-    validations: PlateauCounts
+    memory: dict[str, Any]
+    kept: dict[str, Any]
 
 
 def schedule(champion: Schedule, *, total_steps: int, steps_per_epoch: int | None = None) -> optax.Schedule:
@@ -79,82 +80,147 @@ def scale_by_expression(
     """Multiplies updates by the champion's learning rate; the last link of a chain, as optax.scale_by_learning_rate.
 
     Where the champion reads them, `update` wants `value=`, the loss of the batch that the gradients are of, as optax's
-    reduce_on_plateau does, and `val_loss=`, of the latest validation; before the first, that of the untrained network.
+    reduce_on_plateau does, and `val_loss=`, of the latest validation; before the first, that of the untrained network;
+    `grad_norm=` and any other told observation by its name. `optimizer` sees the gradients and weights by itself.
     steps_per_epoch: as for `schedule`. flip_sign: whether to go down the gradient.
     Raises ScheduleError for a horizon below 1.
     """
     return scaled_by(_Traced(champion), total_steps=total_steps, steps_per_epoch=steps_per_epoch, flip_sign=flip_sign)
 
 
-def scaled_by(
-    rule: TracedRule, *, total_steps: int, steps_per_epoch: int | None, flip_sign: bool
+def optimizer(
+    champion: Schedule,
+    direction: optax.GradientTransformation | None = None,
+    *,
+    total_steps: int,
+    steps_per_epoch: int | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The transformation of any rule; see `scale_by_expression`."""
+    """A whole optimiser, whose schedule sees the gradients, the directions and the weights.
+
+    direction: from gradients to directions, such as optax.scale_by_adam() or optax.trace(0.9); the gradients themselves
+        if None. What clips gradients belongs into it, so that the schedule sees them before: optax.chain(
+        optax.clip_by_global_norm(1.0), optax.scale_by_adam()).
+    `update` wants the parameters, and `value=` and `val_loss=` as `scale_by_expression` does.
+    Raises ScheduleError for a horizon below 1.
+    """
+    return scaled_by(
+        _Traced(champion),
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        flip_sign=True,
+        direction=optax.identity() if direction is None else direction,
+    )
+
+
+def scaled_by(
+    rule: TracedRule,
+    *,
+    total_steps: int,
+    steps_per_epoch: int | None,
+    flip_sign: bool,
+    direction: optax.GradientTransformation | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The transformation of any rule; see `scale_by_expression`, and `optimizer`, whose gradients it sees."""
     total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, rule.signals)
     sign, plateau = -1.0 if flip_sign else 1.0, plateau_rule(rule)
+    names, read = remembered(rule.signals), observed(rule.signals)
+    inner = None if direction is None else optax.with_extra_args_support(direction)
+    measured = frozenset(name for name in read if observation_named(name).is_measured and inner is not None)
+    kept_names = {"initial": "distance" in measured, "direction": "alignment" in measured}
 
-    def init(params: Any) -> ExpressionState:
-        del params
-        counts = PlateauCounts(*(jnp.asarray(count, jnp.float32) for count in FIRST))
+    def init(params: Any) -> Any:
         # Each an array of its own: a state may be donated, and a buffer is donated once.
-        rate, loss, loss_ema = (jnp.zeros([], jnp.float32) for _ in range(3))
-        return ExpressionState(jnp.zeros([], jnp.int32), rate, loss, loss_ema, counts)
+        memory = jax.tree.map(_float32, begun(names, dict.fromkeys(read, 0.0)))
+        trees = {"initial": jnp.copy, "direction": jnp.zeros_like}
+        kept = {name: jax.tree.map(trees[name], params) for name, is_kept in kept_names.items() if is_kept}
+        state = ExpressionState(jnp.zeros([], jnp.int32), jnp.zeros([], jnp.float32), memory, kept)
+        return state if inner is None else (inner.init(params), state)
 
-    def update(
-        updates: Any, state: ExpressionState, params: Any = None, *, value: Any = None, val_loss: Any = None, **_: Any
-    ) -> tuple[Any, ExpressionState]:
-        del params
-        told = _told(rule, value, val_loss)
+    def update(updates: Any, states: Any, params: Any = None, **told: Any) -> tuple[Any, Any]:
+        pair: tuple[Any, ExpressionState] = (None, states) if inner is None else states
+        inner_state, state = pair
+        if "value" in told:
+            told["loss"] = told["value"]
+        given = {name: _float32(told[name]) for name in read if told.get(name) is not None}
+        gradients, is_first = updates, state.count == 0
+        if inner is not None:
+            updates, inner_state = inner.update(gradients, inner_state, params, **told)
+        if measured:
+            given |= _measured(measured, _Trees(gradients, updates, params, **state.kept))
+        _require(rule, names, given)
         step = jnp.minimum(state.count, total_steps - 1)
-        is_first = state.count == 0
-        # The loss of the first batch is that of the untrained network on it.
-        loss, loss_ema = (jnp.where(is_first, told["loss"], old) for old in (state.loss, state.loss_ema))
+        # What is known of the first batch before its step is of the untrained network.
+        first = jax.tree.map(_float32, begun(names, dict.fromkeys(read, 0.0) | given))
+        memory = jax.tree.map(lambda new, old: jnp.where(is_first, new, old), first, state.memory)
         has_validated = (state.count > 0) & (state.count % steps_per_epoch == 0)
-        after = validated(state.validations, told["val_loss"], 1, plateau, jnp.where)
-        counts = jax.tree.map(lambda new, old: jnp.where(has_validated, new, old), after, state.validations)
+        known = {name: value for name, value in given.items() if _is_known_before(name)}
+        memory = updated(memory, known, Moment(1, jnp.where(has_validated, 1, 0), plateau), ARRAYS)
         signals = {
             **clock(step, unfolded(total_steps, step), unfolded(steps_per_epoch, step)),
-            "loss": loss,
-            "val_loss": told["val_loss"],
-            "lr": state.learning_rate,
-            "stale_epochs": counts.stale_epochs,
-            "plateaus": counts.plateaus,
-            "loss_ema": loss_ema,
+            **values(memory),
         }
-        rate = rule.traced(**{name: jnp.asarray(signals[name], jnp.float32) for name in rule.signals})
+        rate = _float32(rule.traced(**{name: _float32(signals[name]) for name in rule.signals}))
+        learned = {name: value for name, value in given.items() if not _is_known_before(name)}
+        if "update_norm" in learned:  # where the learning rate is 0, frameworks that see the weights see no direction
+            learned["update_norm"] = jnp.where(rate > 0, learned["update_norm"], jnp.nan)
+        memory = updated(memory, {**learned, OWN_OBSERVATION: rate + 0.0}, Moment(), ARRAYS)
+        kept = {name: updates if name == "direction" else tree for name, tree in state.kept.items()}
         new = ExpressionState(
-            jnp.asarray(optax.safe_increment(state.count)),
-            jnp.asarray(rate, jnp.float32),
-            told["loss"],
-            _averaged(loss_ema, told["loss"]),
-            counts,
+            jnp.asarray(optax.safe_increment(state.count)), rate, jax.tree.map(_float32, memory), kept
         )
-        return jax.tree.map(lambda u: jnp.asarray(sign * rate, u.dtype) * u, updates), new
+        scaled = jax.tree.map(lambda u: jnp.asarray(sign * rate, u.dtype) * u, updates)
+        return scaled, new if inner is None else (inner_state, new)
 
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
-def _averaged(loss_ema: Scalar, loss: Scalar) -> Scalar:
-    """The average after a loss; one that is not finite leaves it as it is."""
-    mixed = jnp.where(jnp.isfinite(loss_ema), EMA_DECAY * loss_ema + (1 - EMA_DECAY) * loss, loss)
-    return jnp.where(jnp.isfinite(loss), mixed, loss_ema)
+def _float32(value: Any) -> Scalar:
+    return jnp.asarray(value, jnp.float32)
 
 
-def _told(rule: TracedRule, value: Any, val_loss: Any) -> dict[str, Scalar]:
-    """The two losses that `update` was given. Raises ScheduleError where the rule reads one that it was not."""
-    needed = {
-        "value": (value, ("loss", "loss_ema"), "the loss of the batch"),
-        "val_loss": (val_loss, ("val_loss", "stale_epochs", "plateaus"), "the latest validation loss"),
+def _is_known_before(name: str) -> bool:
+    """Whether an observation is of the time before the coming step: a validation's, the weights'."""
+    observation = observation_named(name)
+    return observation.is_of_validation or observation.source == "weights"
+
+
+class _Trees(NamedTuple):
+    """What is measured: gradients, the optimiser's directions, parameters, the initial ones, the direction before."""
+
+    gradients: Any
+    directions: Any
+    params: Any
+    initial: Any = None
+    direction: Any = None
+
+
+def _measured(names: frozenset[str], trees: _Trees) -> dict[str, Scalar]:
+    """What is to be measured, by observation. Raises ScheduleError for parameters that it needs and nobody gave."""
+    if trees.params is None and any(observation_named(name).source == "weights" for name in names):
+        raise ScheduleError("the schedule reads the weights: call update(gradients, state, parameters)")
+    reductions: dict[str, Callable[[], Scalar]] = {
+        "grad_norm": lambda: norm(trees.gradients),
+        "update_norm": lambda: norm(trees.directions),
+        "alignment": lambda: cosine(trees.gradients, trees.direction),
+        "weight_norm": lambda: norm(trees.params),
+        "distance": lambda: distance(trees.params, trees.initial),
     }
-    for name, (given, readers, meaning) in needed.items():
-        read = sorted(rule.signals.intersection(readers))
-        if given is None and read:
-            raise ScheduleError(
-                f"the schedule reads {', '.join(read)}: "
-                f"call update(gradients, state, parameters, {name}=…) with {meaning}"
-            )
-    given = {"loss": value, "val_loss": val_loss}
-    return {name: jnp.asarray(0.0 if told is None else told, jnp.float32) for name, told in given.items()}
+    return {name: reductions[name]() for name in names}
+
+
+def _require(rule: TracedRule, names: Sequence[str], given: Mapping[str, Scalar]) -> None:
+    """Raises ScheduleError if the rule reads what `update` was not given."""
+    for name in sorted(observed(rule.signals) - given.keys() - {OWN_OBSERVATION}):
+        read = [n for n in sorted(names) if name in (signal_named(n).of, signal_named(n).begins_with)]
+        argument, meaning = (
+            observation_named(name),
+            "the latest " if observation_named(name).is_of_validation else "the ",
+        )
+        advice = "" if not argument.is_measured else "; evolr.optax.optimizer measures it by itself"
+        raise ScheduleError(
+            f"the schedule reads {', '.join(read)}: call update(gradients, state, parameters, "
+            f"{'value' if name == 'loss' else name}=…) with {meaning}{argument.source}{advice}"
+        )
 
 
 class _Traced:

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from evolr.errors import ExpressionError, ScheduleError, printable, shortened
 from evolr.expression import LANGUAGE_VERSION, Expression, clock, original_text, parse, scalar
-from evolr.expression.plateau import Plateau, PlateauRule
 from evolr.expression.text import MAX_NESTING, MAX_NODES
+from evolr.signals.plateau import Plateau, PlateauRule
 
 Transform = Literal["linear", "log"]
 

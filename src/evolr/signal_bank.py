@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from evolr.expression import SIGNALS, clock
 from evolr.randomness import generator
+from evolr.signals import SIGNALS, Example, clock
 
 _POINTS = 24  # of each training at most
 _TRAININGS = ((10, 40, 2.3, 0.9), (30, 40, 2.3, 0.2), (10, 30, 11.0, 0.015), (100, 400, 0.7, 5.0))
@@ -30,15 +30,10 @@ def signal_bank() -> MappingProxyType[str, np.ndarray]:
         given = clock(step, np.full(len(step), total), steps_per_epoch)
         progress = given["progress"]
         trend = first_loss * (last_loss / first_loss) ** progress
-        points = {
-            **given,
-            "loss": trend * rng.lognormal(0.0, 0.2, len(step)),
-            "val_loss": trend * rng.lognormal(0.1, 0.1, len(step)),
-            "lr": 0.01 * (1 - progress),
-            "stale_epochs": step // steps_per_epoch % 4,
-            "loss_ema": trend,
-            "plateaus": step // steps_per_epoch // 4,
-        }
+        loss, val_loss = (trend * rng.lognormal(mean, spread, len(step)) for mean, spread in ((0.0, 0.2), (0.1, 0.1)))
+        made_up = Example(
+            step, progress, loss, val_loss, average=trend, lr=0.01 * (1 - progress), stale=step // steps_per_epoch
+        )
         for name, values in columns.items():
-            values.append(points[name])
+            values.append(SIGNALS[name].example(made_up) if SIGNALS[name].live else given[name])
     return MappingProxyType({name: np.concatenate(values) for name, values in columns.items()})

@@ -19,8 +19,8 @@ import numpy as np
 
 from evolr.errors import ScheduleError, unknown_name
 from evolr.expression import Expression, parse
-from evolr.expression.plateau import Plateau
 from evolr.schedule import Schedule
+from evolr.signals.plateau import Plateau
 
 Scale = Literal["linear", "log", "integer"]
 

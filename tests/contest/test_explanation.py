@@ -99,14 +99,11 @@ def test_an_empty_front_has_no_knee():
 
 def test_every_signal_has_a_median():
     from evolr.contest.explanation import _median
-    from evolr.expression import SIGNALS
-    from evolr.expression.plateau import PlateauRule
+    from evolr.signals import SIGNALS
     from evolr.training.task import Outcome
 
-    config = small()
-    curve = np.array([0.4, 0.2], np.float32)
-    outcome = Outcome(0.1, None, curve, curve, curve, curve)
-    expected = {"epoch": 0.5, "step": 3.5, "progress": 3.5 / 8, "epoch_progress": 0.375, "stale_epochs": 0.0}
-    expected |= {"total_steps": 8, "total_epochs": 2, "plateaus": 0.0}
-    for name in SIGNALS:
-        assert _median(name, [outcome], config, PlateauRule()) == pytest.approx(expected.get(name, 0.3))
+    curve = np.array([0.4, 0.2, np.nan], np.float32)  # the third epoch diverged
+    seen = np.outer(curve, np.arange(len(SIGNALS)))
+    outcome = Outcome(0.1, None, curve, curve, curve, curve, signals=seen)
+    for place, name in enumerate(SIGNALS):
+        assert _median(name, [outcome]) == pytest.approx(0.3 * place)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from evolr.expression import parse
-from evolr.expression.signals import EMA_DECAY, STALE_THRESHOLD
 from evolr.schedule import Schedule
+from evolr.signals.plateau import STALE_THRESHOLD
+from evolr.signals.rules import EMA_DECAY
 
 EPOCHS, STEPS = 6, 5  # steps of an epoch
 BATCH, INPUTS, CLASSES = 16, 8, 3

@@ -8,7 +8,7 @@ import torch
 
 from evolr.errors import ScheduleError
 from evolr.execution.trial_schedule import TrialSchedule
-from evolr.expression import SIGNALS, parse
+from evolr.expression import parse
 from evolr.keras import ExpressionCallback
 from evolr.loop import Loop, open_loop_rates
 from evolr.schedule import Schedule
@@ -70,8 +70,11 @@ def test_it_travels():
     assert pickle.loads(pickle.dumps(schedule)) == schedule  # noqa: S301
 
 
+STUDY = ("progress", "epoch", "loss", "loss_ema", "val_loss", "stale_epochs", "lr")
+
+
 def of_study(formula):
-    return TrialSchedule(Schedule(expression=parse(formula)), 8, frozenset(SIGNALS))
+    return TrialSchedule(Schedule(expression=parse(formula)), 8, frozenset(STUDY))
 
 
 def adapters(schedule, **first):

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from evolr.errors import ScheduleError
+from evolr.export.document import reads_plateaus
 from evolr.export.targets import TARGETS, source
 from evolr.expression import SIGNALS, parse
-from evolr.expression.plateau import PLATEAU_SIGNALS
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES, frozen
 from tests.contracts.traces import FEEDBACK, OPEN_LOOP
@@ -39,7 +39,7 @@ def test_a_file_is_python_that_defines_all_it_speaks_of(target, name):
     modules = {n.module if isinstance(n, ast.ImportFrom) else n.names[0].name for n in imports}
     assert "evolr" not in {module.split(".")[0] for module in modules}
     if target == "python":
-        counts = {"collections.abc", "typing"} if SCHEDULES[name].signals & PLATEAU_SIGNALS else set()
+        counts = {"collections.abc", "typing"} if reads_plateaus(SCHEDULES[name]) else set()
         assert modules == {"__future__", "math"} | counts
 
 

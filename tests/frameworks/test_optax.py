@@ -210,7 +210,7 @@ def test_an_average_that_began_with_no_number_begins_with_the_first_one():
         _, state = transform.update({"w": jnp.ones(2)}, state, value=told)
         loop.step(loss=told)
     assert loop.learning_rate == pytest.approx(0.02)
-    assert float(state.loss_ema) == pytest.approx(2.0)
+    assert float(state.memory["loss_ema"]) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("begin", [lambda init: init, jax.jit], ids=["init", "jit(init)"])
@@ -221,4 +221,4 @@ def test_its_state_may_be_donated(begin):
     update = jax.jit(lambda updates, state, value: transform.update(updates, state, value=value), donate_argnums=1)
     for value in (1.0, 2.0, 3.0):
         _, state = update(parameters, state, value)
-    assert float(state.loss_ema) == pytest.approx(0.95 * (0.95 + 0.05 * 2) + 0.05 * 3, rel=1e-6)
+    assert float(state.memory["loss_ema"]) == pytest.approx(0.95 * (0.95 + 0.05 * 2) + 0.05 * 3, rel=1e-6)

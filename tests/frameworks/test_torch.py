@@ -368,7 +368,7 @@ def test_groups_that_are_added_later_keep_their_ratio():
     [
         ("loss", {}, "reads the training loss: give loss="),
         ("loss_ema", {}, "reads the training loss: give loss="),
-        ("val_loss", {}, "reads val_loss: give val_loss="),
+        ("val_loss", {}, "reads the validation loss: give val_loss="),
         ("progress", {"total_steps": 0}, "total_steps must be a whole number of at least 1, got 0"),
         ("progress", {"total_steps": 1.5}, "total_steps must be a whole number of at least 1, got 1.5"),
         ("progress", {"steps_per_epoch": 0}, "steps_per_epoch must be a whole number of at least 1, got 0"),
@@ -391,7 +391,7 @@ def test_a_loss_that_nobody_tells_is_missed():
     optimizer.step()
     scheduler.step()
     optimizer.step()
-    with pytest.raises(ScheduleError, match=r"was told none since step 1: step\(loss=…\)"):
+    with pytest.raises(ScheduleError, match=r"was told no loss since step 1: step\(loss=…\)"):
         scheduler.step()
 
 

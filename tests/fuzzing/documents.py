@@ -8,8 +8,8 @@ from random import Random
 from typing import Any
 
 from evolr.expression import LANGUAGE_VERSION, UPGRADES
-from evolr.expression.plateau import Plateau
 from evolr.schedule import Schedule
+from evolr.signals.plateau import Plateau
 from tests.fuzzing import texts
 from tests.fuzzing.corpus import NUMBERS, constant, expression
 

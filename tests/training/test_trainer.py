@@ -11,7 +11,7 @@ from torch import nn
 
 from evolr import standard
 from evolr.errors import ConfigError
-from evolr.expression import SIGNALS, parse
+from evolr.expression import CLOCK, parse
 from evolr.problems import Mnist1dMlp, Quadratic
 from evolr.schedule import Schedule
 from evolr.training import programs
@@ -168,9 +168,7 @@ def test_runs_of_one_seed_start_alike_and_other_seeds_do_not():
 # --- the meaning of the signals ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in SIGNALS if name not in ("lr", "stale_epochs", "loss_ema", "plateaus")]
-)
+@pytest.mark.parametrize("name", [*CLOCK, "loss", "val_loss"])
 def test_the_learning_rate_follows_its_signal(name):
     """Each signal is shown as the learning rate, scaled so that training stays tame."""
     trainer = Trainer(SMALL, SGD)
@@ -283,7 +281,7 @@ def test_nothing_is_compiled_anew_for_another_generation_or_horizon(monkeypatch)
 
 def test_chunks_deal_their_trials_out_evenly():
     trainer = Trainer(SMALL, SGD, device_count=2, runs_per_device=3)
-    chunks = list(trainer._chunks([7] * 8 + [8]))
+    chunks = list(trainer._chunks([Trial(schedule("0.1"), seed) for seed in [7] * 8 + [8]]))
     assert [len(c.trials) for c in chunks] == [6, 2, 1]
     assert sorted(n for c in chunks for n in c.trials) == list(range(9))
     assert all(len(set(c.slots)) == len(c.slots) and max(c.slots) < c.width == 6 for c in chunks)
@@ -300,7 +298,7 @@ def test_an_accelerators_way_gives_the_same_outcomes_up_to_rounding(monkeypatch)
     trainer = Trainer(MLP, Optimizer())
     monkeypatch.setattr(trainer, "_batched", True)
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("runs",))
-    monkeypatch.setattr(trainer, "_programs", programs.build(MLP, Optimizer(), mesh, batched=True))
+    monkeypatch.setattr(trainer, "_programs", lambda _level: programs.build(MLP, Optimizer(), mesh, batched=True))
     outcomes = trainer.train(trials, 2)
     for one, two in zip(outcomes, expected, strict=True):
         assert one.diverged_at == two.diverged_at

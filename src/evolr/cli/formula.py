@@ -36,8 +36,8 @@ def formula_options(
     transform: str | None, min_lr: float | None, max_lr: float | None, plateau: str | None
 ) -> FormulaOptions | None:
     """The options of a formula as they were given; None where none was."""
-    from evolr.expression.plateau import read_plateau
     from evolr.formula import FormulaOptions
+    from evolr.signals.plateau import read_plateau
 
     if transform is None and min_lr is None and max_lr is None and plateau is None:
         return None

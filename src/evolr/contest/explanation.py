@@ -20,11 +20,11 @@ from evolr.contest.contender import Contender, contender
 from evolr.contest.statistics import corrected
 from evolr.contest.trainings import Trainings, Wanted, require_trainer, shared_directory
 from evolr.errors import StudyError
-from evolr.expression import Expression, clock
-from evolr.expression.plateau import FIRST, PlateauCounts, PlateauRule, validated
+from evolr.expression import Expression
 from evolr.problems import JaxProblem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
+from evolr.signals import SIGNALS
 from evolr.simplification import simplified
 from evolr.standard import frozen
 from evolr.study.run_directory import RunDirectory
@@ -89,7 +89,7 @@ def explain(
     trainings = Trainings(config, epochs, path, shared, problem=problem, device_count=device_count, on_done=on_done)
     try:
         own = trainings.outcomes(_wanted(champion, drawn), POOL, keep_steps=True)
-        medians = {name: _median(name, own, config, champion.plateau_rule) for name in names}
+        medians = {name: _median(name, own) for name in names}
         others = {name: _frozen(champion, name, median) for name, median in medians.items()}
         wanted = [w for schedule in others.values() for w in _wanted(schedule, drawn)]
         outcomes = trainings.outcomes(wanted, POOL)
@@ -161,28 +161,9 @@ def _frozen(schedule: Schedule, name: str, value: float) -> Schedule:
     return msgspec.structs.replace(schedule, expression=Expression(tokens))
 
 
-def _median(name: str, outcomes: list[Outcome], config: Config, rule: PlateauRule) -> float:
-    """The median of a signal over trainings, by epochs: a loss within an epoch stands for its mean over the epoch."""
-    epochs = len(outcomes[0].val_loss)
-    steps = config.problem.steps_per_epoch
-    step = np.arange(epochs * steps)
-    by_epoch = {
-        "loss": lambda o: o.train_loss,
-        "loss_ema": lambda o: o.train_loss,
-        "val_loss": lambda o: o.val_loss,
-        "lr": lambda o: o.learning_rate,
-        "stale_epochs": lambda o: [counts.stale_epochs for counts in _counts(o.val_loss, rule)],
-        "plateaus": lambda o: [counts.plateaus for counts in _counts(o.val_loss, rule)],
-    }
-    given = clock(step, len(step), steps)
-    values = given[name] if name in given else np.array([by_epoch[name](outcome) for outcome in outcomes])
-    finite = np.asarray(values, np.float64)[np.isfinite(values)]
+def _median(name: str, outcomes: list[Outcome]) -> float:
+    """The median of a signal over trainings and epochs, of its mean over an epoch's steps."""
+    place = list(SIGNALS).index(name)
+    values = np.array([o.signals[:, place] for o in outcomes if o.signals is not None], np.float64)
+    finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else 0.0
-
-
-def _counts(val_loss: NDArray[np.float32], rule: PlateauRule) -> list[PlateauCounts]:
-    """What the epochs after those that ended with these validation losses know of them."""
-    found = [PlateauCounts(*FIRST)]
-    for loss in val_loss[:-1].tolist():
-        found.append(validated(found[-1], loss, 1, rule))
-    return found

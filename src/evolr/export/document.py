@@ -9,9 +9,11 @@ from typing import Any, Final
 from evolr import __version__
 from evolr.export.formula import JAX, PYTHON, Dialect, code
 from evolr.export.linking import Import, link
+from evolr.export.rows import rows
 from evolr.expression import LANGUAGE_VERSION, SIGNALS, ordinary_text
-from evolr.expression.plateau import PLATEAU_SIGNALS, Plateau
 from evolr.schedule import LOG_LIMIT, Schedule
+from evolr.signals import signal_named
+from evolr.signals.plateau import Plateau
 
 WIDTH: Final = 118
 _FORMULA_LINES: Final = 8  # of the docstring's formula at most
@@ -44,7 +46,7 @@ def document(
     """
     formula = _formula(schedule, dialect)
     helpers = link([(dialect.module, name) for name in formula[1]])
-    served = link(roots)
+    served = link(roots, rows(schedule.signals))
     blocks = [*helpers.blocks, *(block for block in served.blocks if block not in helpers.blocks)]
     rule = RULE.format(
         signals=_signals(schedule),
@@ -60,7 +62,7 @@ def document(
 
 def reads_plateaus(schedule: Schedule) -> bool:
     """Whether the schedule's own plateau settings decide what it reads."""
-    return not schedule.signals.isdisjoint(PLATEAU_SIGNALS)
+    return any(signal_named(name).needs_plateau for name in schedule.signals)
 
 
 def _formula(schedule: Schedule, dialect: Dialect) -> tuple[str, list[str], Import]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 _BUILTIN: Final = frozenset(dir(builtins))
@@ -31,14 +34,18 @@ class Linked(NamedTuple):
     blocks: list[str]
 
 
+class Replacement(NamedTuple):
+    """What stands in a file in the place of a definition of evolr's. roots: the definitions that it needs."""
+
+    text: str
+    roots: list[tuple[str, str]]
+
+
 class _Module:
     """The top-level definitions of one of evolr's modules, as text."""
 
     def __init__(self, name: str) -> None:
-        place = files("evolr").joinpath(*name.split(".")[1:])
-        if place.is_dir():
-            place = place.joinpath("__init__")
-        source = files("evolr").joinpath(f"{place}.py").read_text(encoding="utf-8")
+        source = _source(name)
         self._lines = source.splitlines()
         self.definitions: dict[str, ast.stmt] = {}
         self.imports: dict[str, Import] = {}
@@ -79,17 +86,38 @@ class _Module:
         return list(dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name)))
 
 
+def _source(name: str) -> str:
+    """A module's text; of one that is not evolr's, of a signal that somebody has added, if it has a file."""
+    if name.split(".", maxsplit=1)[0] != "evolr":
+        return inspect.getsource(sys.modules[name])
+    place = files("evolr").joinpath(*name.split(".")[1:])
+    if place.is_dir():
+        place = place.joinpath("__init__")
+    return files("evolr").joinpath(f"{place}.py").read_text(encoding="utf-8")
+
+
 _module = cache(_Module)
 
 
-def link(roots: Iterable[tuple[str, str]]) -> Linked:
-    """The definitions (module, name) of evolr's, and all that they need, each once."""
+def link(
+    roots: Iterable[tuple[str, str]], replacements: Mapping[tuple[str, str], Replacement] = MappingProxyType({})
+) -> Linked:
+    """The definitions (module, name) of evolr's, and all that they need, each once.
+
+    replacements: by place, what stands instead of a definition.
+    """
     imports: set[Import] = set()
     blocks: dict[tuple[str, str], str] = {}
 
     def follow(module: str, name: str) -> None:
         source = _module(module)
-        if name in source.imports:
+        if (module, name) in replacements and (module, name) not in blocks:
+            blocks[module, name] = ""
+            for place in replacements[module, name].roots:
+                follow(*place)
+            del blocks[module, name]
+            blocks[module, name] = replacements[module, name].text
+        elif name in source.imports:
             found = source.imports[name]
             if found.module.split(".")[0] != "evolr":
                 imports.add(found)

@@ -11,9 +11,8 @@ from evolr.errors import ScheduleError, unknown_name
 from evolr.export.document import document, reads_plateaus
 from evolr.export.formula import JAX
 from evolr.export.linking import Import
-from evolr.expression import CLOCK, SIGNALS
-from evolr.expression.plateau import PLATEAU_SIGNALS
 from evolr.schedule import Schedule
+from evolr.signals import CLOCK, OBSERVATIONS, SIGNALS, observation_named, observed, signal_named
 
 _ANY: Final = Import("typing", "Any", None)
 
@@ -53,8 +52,8 @@ def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None
 
 
 def _python(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
-    given = {"progress": "step / total_steps", "step": "step", "epoch": "epoch", "epoch_progress": "batch / batches"}
-    given |= {name: f"counts.{name}" for name in PLATEAU_SIGNALS}
+    given = {"progress": "step / total_steps", "epoch_progress": "batch / batches"}
+    given |= {name: f"counts.{name}" for name, signal in SIGNALS.items() if signal.needs_plateau}
     arguments = [f"{name}={given.get(name, name)}" for name in SIGNALS if name in schedule.signals]
     call = ", ".join(arguments) if len(arguments) < 4 else "\n        " + ",\n        ".join(arguments) + ",\n    "
     if not reads_plateaus(schedule):
@@ -71,7 +70,7 @@ for epoch in range(epochs):
         schedule,
         provenance,
         usage=usage,
-        roots=[("evolr.expression.plateau", name) for name in ("FIRST", "PlateauCounts", "PlateauRule", "validated")],
+        roots=[("evolr.signals.plateau", name) for name in ("FIRST", "PlateauCounts", "PlateauRule", "validated")],
         closing=f"PLATEAU = {schedule.plateau_rule}",
         has_rule=False,
     )
@@ -79,16 +78,14 @@ for epoch in range(epochs):
 
 def _told(schedule: Schedule) -> tuple[str, str]:
     """The arguments of a training's first losses, and of a step's, as far as the schedule reads them."""
-    first: list[str] = []
-    if schedule.signals & {"loss", "loss_ema"}:
-        first.append("loss=first_loss")
-    if "val_loss" in schedule.signals:
-        first.append("val_loss=first_val_loss")
-    return "".join(f", {argument}" for argument in first), "loss=loss" if "loss=first_loss" in first else ""
+    needed = {signal_named(name).begins_with for name in schedule.signals if signal_named(name).live}
+    told = [name for name in OBSERVATIONS if name in needed and not OBSERVATIONS[name].is_measured]
+    steps = [name for name in told if not OBSERVATIONS[name].is_of_validation]
+    return "".join(f", {name}=first_{name}" for name in told), ", ".join(f"{name}={name}" for name in steps)
 
 
 def _validates(schedule: Schedule) -> bool:
-    return bool(schedule.signals & {"val_loss", *PLATEAU_SIGNALS})
+    return any(observation_named(name).is_of_validation for name in observed(schedule.signals))
 
 
 def _torch(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
@@ -202,7 +199,8 @@ class ChampionSchedule(RatesSchedule):
         schedule,
         provenance,
         usage=f"""
-feedback = callback(total_steps=epochs * batches, steps_per_epoch=batches{first})
+first = dict({first.removeprefix(", ")})
+feedback = callback(total_steps=epochs * batches, steps_per_epoch=batches, **first)
 model.fit(x, y, validation_data=(x_val, y_val), epochs=epochs, callbacks=[feedback])
 """,
         roots=[("evolr.keras", "ExpressionCallback")],
@@ -221,7 +219,8 @@ def _lightning(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
     usage = f"""
 def configure_optimizers(self):
     optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
-    scheduler = lr_scheduler(optimizer, self.trainer{first})
+    first = dict({first.removeprefix(", ")})
+    scheduler = lr_scheduler(optimizer, self.trainer, **first)
     return {{"optimizer": optimizer, "lr_scheduler": scheduler}}
 """
     if is_fed:

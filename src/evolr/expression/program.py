@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.expression.primitives import PRIMITIVES
-from evolr.expression.signals import SIGNALS
 from evolr.expression.tree import Expression, arity
+from evolr.signals import SIGNALS
 
 CONSTANT: Final = 0
 SIGNAL: Final = 1

@@ -26,8 +26,8 @@ from evolr.expression.notation import (
     SUGAR,
 )
 from evolr.expression.primitives import PRIMITIVES, UPGRADES
-from evolr.expression.signals import SIGNALS
 from evolr.expression.tree import Expression
+from evolr.signals import SIGNALS
 
 MAX_CHARACTERS: Final = 20_000
 

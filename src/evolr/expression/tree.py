@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from evolr.errors import ExpressionError, unknown_name
 from evolr.expression.primitives import PRIMITIVES, Array
-from evolr.expression.signals import SIGNALS
+from evolr.signals import SIGNALS
 
 Token = str | float
 _Value = TypeVar("_Value")

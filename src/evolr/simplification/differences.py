@@ -20,6 +20,7 @@ from evolr.expression import PRIMITIVES, Token
 from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR
 from evolr.schedule import LOG_LIMIT, Schedule
 from evolr.signal_bank import signal_bank
+from evolr.signals import SIGNALS
 
 EXACT: Final = 1e-9  # relative: no more than rounding in the last places
 SHOWN: Final = 1e-3  # relative: no more than what rounding to a few digits may change
@@ -68,10 +69,10 @@ def _changed(name: str, factor: float, case: str) -> Place:
 def places(schedule: Schedule) -> list[Place]:
     """The bank, and what a schedule may meet beside it."""
     found = [_bank(), _every_step()]
-    for name in ("loss", "val_loss", "loss_ema", "lr"):
-        if name in schedule.signals:
+    for name, signal in SIGNALS.items():
+        if name in schedule.signals and signal.live and not signal.needs_epochs:
             found.append(_changed(name, 0.0, "0"))
-            if name != "lr":
+            if signal.can_be_negative:
                 found.append(_changed(name, -1.0, "negative"))
     return found
 

@@ -10,20 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from evolr.expression.primitives import EXP_LIMIT, LOG_FLOOR
-from evolr.expression.signals import SIGNALS
+from evolr.signals import SIGNALS
 
 Range = tuple[float, float]
 
 EVERYTHING: Final[Range] = (-math.inf, math.inf)
 POSITIVE: Final[Range] = (0.0, math.inf)
-
-_OF_SIGNALS: Final[Mapping[str, Range]] = {
-    **dict.fromkeys(SIGNALS, POSITIVE),
-    "progress": (0.0, 1.0),
-    "epoch_progress": (0.0, 1.0),
-    "total_steps": (1.0, math.inf),
-    "total_epochs": (1.0, math.inf),
-}
 
 
 def sum_of(a: Range, b: Range) -> Range:
@@ -51,8 +43,8 @@ def power_of(base: Range, exponent: float) -> Range:
 
 def range_of(name: str, arguments: Sequence[Range]) -> Range:
     """The range of a signal, or of a function whose arguments have these."""
-    if name in _OF_SIGNALS:
-        return _OF_SIGNALS[name]
+    if name in SIGNALS:
+        return SIGNALS[name].low, SIGNALS[name].high
     return _RULES[name](*arguments) if name in _RULES else EVERYTHING
 
 

@@ -16,20 +16,22 @@ import msgspec
 import numpy as np
 
 from evolr.errors import RunDirectoryError, StudyError
+from evolr.signals import SIGNALS
 from evolr.study.curves import packed, unpacked
 from evolr.study.database import reported
 from evolr.training.task import Outcome, Trial
 
 APPLICATION_ID: Final = 0x65766F63  # "evoc"
 _BUSY_SECONDS: Final = 30.0
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS training (
     key            BLOB PRIMARY KEY,         -- SHA-256 of all that decides the outcome
     score          REAL,                     -- NULL where it diverged
     diverged_at    INTEGER,                  -- epoch
     curves         BLOB NOT NULL,            -- see curves.py
-    learning_rates BLOB                      -- of each step, float32, little-endian, where they were asked for
+    learning_rates BLOB,                     -- of each step, float32, little-endian, where they were asked for
+    signals        BLOB                      -- with them: of each epoch, float32, little-endian
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS note (            -- what a contest has to know of those before it
     kind           TEXT NOT NULL,
@@ -39,7 +41,7 @@ CREATE TABLE IF NOT EXISTS note (            -- what a contest has to know of th
 """
 
 
-_FIND: Final = "SELECT score, diverged_at, curves, learning_rates FROM training WHERE key = ?"
+_FIND: Final = "SELECT score, diverged_at, curves, learning_rates, signals FROM training WHERE key = ?"
 
 
 class Ledger:
@@ -74,6 +76,10 @@ class Ledger:
         is_empty = not self._connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
         if not is_empty and pragma("application_id") != APPLICATION_ID:
             raise StudyError(f"{self.path} is no ledger of evolr's; it was left as it is. Move it away")
+        if not is_empty and pragma("user_version") == 1:
+            self._connection.executescript(
+                "BEGIN IMMEDIATE; ALTER TABLE training ADD COLUMN signals BLOB; PRAGMA user_version = 2; COMMIT;"
+            )
         if not is_empty and pragma("user_version") != _SCHEMA_VERSION:
             raise StudyError(f"{self.path} is of another version of evolr. Delete it: it is filled again")
         self._connection.execute("PRAGMA journal_mode = WAL")
@@ -108,7 +114,7 @@ class Ledger:
                 None if np.isnan(outcome.score) else outcome.score,
                 outcome.diverged_at,
                 packed(outcome),
-                None if outcome.learning_rates is None else outcome.learning_rates.astype("<f4").tobytes(),
+                *(None if a is None else a.astype("<f4").tobytes() for a in (outcome.learning_rates, outcome.signals)),
             )
             for key, outcome in outcomes
             if outcome.failure is None
@@ -116,7 +122,7 @@ class Ledger:
         with reported(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.executemany("INSERT OR REPLACE INTO training VALUES (?, ?, ?, ?, ?)", rows)
+                self._connection.executemany("INSERT OR REPLACE INTO training VALUES (?, ?, ?, ?, ?, ?)", rows)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -130,14 +136,18 @@ class Ledger:
 def training_key(context: Mapping[str, Any], trial: Trial, epochs: int, pool: str, *, keep_steps: bool) -> bytes:
     """The key of a training. context: whatever else decides its outcome, as JSON takes it."""
     schedule = trial.schedule.to_json().decode()
-    whole = [context, schedule, trial.seed, epochs, pool, keep_steps]
+    whole = [context, schedule, trial.seed, epochs, pool, list(SIGNALS) if keep_steps else False]
     return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).digest()
 
 
-def _outcome(score: float | None, diverged_at: int | None, curves: bytes, learning_rates: bytes | None) -> Outcome:
+def _outcome(
+    score: float | None, diverged_at: int | None, curves: bytes, learning_rates: bytes | None, signals: bytes | None
+) -> Outcome:
+    rates, seen = (None if a is None else np.frombuffer(a, "<f4").astype(np.float32) for a in (learning_rates, signals))
     return Outcome(
         float("nan") if score is None else score,
         diverged_at,
         *unpacked(curves),
-        learning_rates=None if learning_rates is None else np.frombuffer(learning_rates, "<f4").astype(np.float32),
+        learning_rates=rates,
+        signals=None if seen is None else seen.reshape(-1, len(SIGNALS)),
     )

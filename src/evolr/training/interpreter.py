@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evolr.expression.plateau import PlateauRule
 from evolr.expression.primitives import PRIMITIVES
 from evolr.expression.program import OPCODES, pack, stack_depth
 from evolr.schedule import LOG_LIMIT, Schedule
+from evolr.signals.plateau import PlateauRule
 from evolr.training.primitives import FUNCTIONS, Scalar
 
 _MAX_ARITY = max(p.arity for p in PRIMITIVES.values())

@@ -10,10 +10,17 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from evolr.expression import SIGNALS
-from evolr.expression.plateau import FIRST, PlateauCounts, validated
-from evolr.expression.signals import EMA_DECAY, clock
+from evolr.signals import SIGNALS, Moment, begun, clock, updated, values
 from evolr.training.interpreter import PackedSchedules, learning_rate
+from evolr.training.measures import (
+    ARRAYS,
+    Level,
+    first_measures,
+    gradient_measures,
+    norm,
+    signals_at,
+    weight_measures,
+)
 from evolr.training.optimizers import Optimizer
 from evolr.training.primitives import unfolded
 from evolr.training.task import Task, Tree
@@ -25,8 +32,8 @@ class Run(NamedTuple):
     """The state of a run between epochs. A run whose loss is not finite is over: it takes no more steps.
 
     seed_number: the place of its seed among those of its chunk. epoch, epochs: done, and in all.
-    loss: of the latest batch. val_loss: at the latest epoch's end. lr: of the latest step. validations: what counts the
-    stale epochs and the plateaus. loss_ema: as the signal.
+    loss: of the latest batch. memory: what the signals remember (signals/memory.py). kept: initial weights and the latest
+    direction, if everything is measured, else nothing.
     """
 
     schedule: PackedSchedules
@@ -36,19 +43,21 @@ class Run(NamedTuple):
     parameters: Tree
     optimizer: Tree
     loss: Any
-    val_loss: Any
-    lr: Any
-    validations: PlateauCounts
-    loss_ema: Any
+    memory: Tree
+    kept: Tree
 
 
 class Record(NamedTuple):
-    """What an epoch leaves behind: scalars, and learning_rates (steps,); NaN where there was no step."""
+    """What an epoch leaves behind: scalars, and learning_rates (steps,); NaN where there was no step.
+
+    signals: (number of signals,), the mean over the epoch's steps of what the schedule saw.
+    """
 
     train_loss: Any
     val_loss: Any
     val_score: Any
     learning_rates: Any
+    signals: Any
 
 
 class Start(NamedTuple):
@@ -73,16 +82,18 @@ class Programs(NamedTuple):
     judge: Callable[..., Any]
 
 
-def build(task: Task, optimizer: Optimizer, mesh: Mesh, *, batched: bool) -> Programs:
-    """The functions of a task; compiled on first use. batched: a device trains its runs all at once."""
-    single = _SingleRun(task, optimizer.direction())
+def build(task: Task, optimizer: Optimizer, mesh: Mesh, *, batched: bool, level: int = Level.NOTHING) -> Programs:
+    """The functions of a task; compiled on first use. batched: a device trains its runs all at once. level: how much
+    of a network is measured.
+    """
+    single = _SingleRun(task, optimizer.direction(), level)
 
     def each(function: Callable[..., Any], *per_run: Any) -> Any:
         return jax.vmap(function)(*per_run) if batched else jax.lax.map(lambda a: function(*a), per_run)
 
     def begin(starts: Start, initial: Tree, batches: Tree, monitor: Tree) -> Run:
-        losses = each(lambda p, b: single.untrained_losses(p, b, monitor), initial, batches)
-        return each(lambda start: single.begin(start, initial, losses), starts)
+        told = each(lambda p, b: single.untrained(p, b, monitor), initial, batches)
+        return each(lambda start: single.begin(start, initial, told), starts)
 
     def advance(runs: Run, batches: Tree, monitor: Tree) -> tuple[Run, Record]:
         return each(lambda run: single.epoch(run, batches, monitor), runs)
@@ -107,14 +118,23 @@ class _SingleRun:
     task: Task
     direction: Any  # optax.GradientTransformation
 
-    def untrained_losses(self, parameters: Tree, batches: Tree, monitor: Tree) -> tuple[Any, Any]:
-        """The signals `loss` and `val_loss` before the first step."""
-        first = jax.tree.map(lambda a: a[0], batches)
-        return _float32(self.task.loss(parameters, first)), _float32(self.task.evaluate(parameters, monitor)[0])
+    level: int
 
-    def begin(self, start: Start, initial: Tree, losses: tuple[Any, Any]) -> Run:
+    def untrained(self, parameters: Tree, batches: Tree, monitor: Tree) -> dict[str, Any]:
+        """What the training tells before its first step."""
+        first = jax.tree.map(lambda a: a[0], batches)
+        val_loss, val_score = self.task.evaluate(parameters, monitor)
+        told = {"val_loss": _float32(val_loss), "val_score": _float32(val_score)}
+        if self.level == Level.NOTHING:
+            return {**told, "loss": _float32(self.task.loss(parameters, first))}
+        loss, gradients = jax.value_and_grad(self.task.loss)(parameters, first)
+        return {**told, "loss": _float32(loss), **first_measures(gradients, parameters)}
+
+    def begin(self, start: Start, initial: Tree, told_by_seed: Tree) -> Run:
         parameters = jax.tree.map(lambda a: a[start.seed_number], initial)
-        loss, val_loss = (by_seed[start.seed_number] for by_seed in losses)
+        told = {name: by_seed[start.seed_number] for name, by_seed in told_by_seed.items()}
+        memory = begun(signals_at(self.level), told)
+        is_kept = self.level == Level.EVERYTHING
         return Run(
             schedule=start.schedule,
             seed_number=start.seed_number,
@@ -122,11 +142,9 @@ class _SingleRun:
             epochs=start.epochs,
             parameters=parameters,
             optimizer=self.direction.init(parameters),
-            loss=jnp.where(start.is_active, loss, _NAN),
-            val_loss=val_loss,
-            lr=jnp.float32(0),
-            validations=PlateauCounts(*map(_float32, FIRST)),
-            loss_ema=loss,
+            loss=jnp.where(start.is_active, told["loss"], _NAN),
+            memory=jax.tree.map(_float32, memory),
+            kept=(parameters, jax.tree.map(jnp.zeros_like, parameters)) if is_kept else (),
         )
 
     def epoch(self, run: Run, batches: Tree, monitor: Tree) -> tuple[Run, Record]:
@@ -138,32 +156,44 @@ class _SingleRun:
             return (step < steps) & jnp.isfinite(run.loss)
 
         def train_step(carry: Any) -> Any:
-            step, run, total_loss, rates = carry
-            rate = learning_rate(run.schedule, _signals(run, step, steps))
+            step, run, total_loss, total_seen, rates = carry
+            seen = _signals(run, step, steps)
+            rate = learning_rate(run.schedule, seen)
             batch = jax.tree.map(lambda a: a[run.seed_number, step], batches)
             run = self.step(run, batch, rate)
-            return step + 1, run, total_loss + run.loss, rates.at[step].set(rate)
+            return step + 1, run, total_loss + run.loss, total_seen + seen, rates.at[step].set(rate)
 
-        start = (jnp.int32(0), run, jnp.float32(0), jnp.full(steps, _NAN, jnp.float32))
-        _, run, total_loss, rates = jax.lax.while_loop(is_running, train_step, start)
+        nothing_seen = jnp.zeros(len(SIGNALS), jnp.float32)
+        start = (jnp.int32(0), run, jnp.float32(0), nothing_seen, jnp.full(steps, _NAN, jnp.float32))
+        _, run, total_loss, total_seen, rates = jax.lax.while_loop(is_running, train_step, start)
         val_loss, val_score = self.evaluate(run, monitor)
         # An epoch that ends with a validation loss that is not finite is the run's last.
         loss = jnp.where(jnp.isfinite(val_loss), run.loss, _NAN)
+        told = {"val_loss": val_loss, "val_score": val_score}
         run = run._replace(
             epoch=run.epoch + 1,
             loss=loss,
-            val_loss=val_loss,
-            validations=validated(run.validations, val_loss, 1, run.schedule.plateau, jnp.where),
+            memory=_remembered(run.memory, told, Moment(plateau=run.schedule.plateau)),
         )
-        return run, Record(total_loss / steps, val_loss, val_score, rates)
+        return run, Record(total_loss / steps, val_loss, val_score, rates, total_seen / steps)
 
     def step(self, run: Run, batch: Tree, rate: Any) -> Run:
         loss, gradients = jax.value_and_grad(self.task.loss)(run.parameters, batch)
         directions, optimizer = self.direction.update(gradients, run.optimizer, run.parameters)
         parameters = jax.tree.map(lambda p, d: p - rate * d, run.parameters, directions)
         loss = _float32(loss)
-        loss_ema = EMA_DECAY * run.loss_ema + (1 - EMA_DECAY) * loss
-        return run._replace(parameters=parameters, optimizer=optimizer, loss=loss, lr=rate, loss_ema=loss_ema)
+        told, kept = {"loss": loss, "lr": rate}, run.kept
+        if self.level == Level.GRADIENT:
+            told |= {"grad_norm": norm(gradients)}
+        elif self.level == Level.EVERYTHING:
+            initial, before = run.kept
+            measured = gradient_measures(gradients, directions, before)
+            # Where the learning rate is 0, frameworks that see the weights alone see no direction.
+            measured["update_norm"] = jnp.where(rate > 0, measured["update_norm"], _NAN)
+            told |= measured | weight_measures(parameters, initial)
+            kept = (initial, directions)
+        memory = _remembered(run.memory, told, Moment())
+        return run._replace(parameters=parameters, optimizer=optimizer, loss=loss, memory=memory, kept=kept)
 
     def evaluate(self, run: Run, examples: Tree) -> tuple[Any, Any]:
         """Loss and score on examples; NaN for a run that is over, which costs no time."""
@@ -176,19 +206,16 @@ class _SingleRun:
         return jax.lax.cond(jnp.isfinite(run.loss), value, lambda _: nothing, run.parameters)
 
 
+def _remembered(memory: Tree, told: dict[str, Any], moment: Moment) -> Tree:
+    """The memory after what was told, in float32."""
+    return jax.tree.map(_float32, updated(memory, told, moment, ARRAYS))
+
+
 def _signals(run: Run, step: Any, steps: int) -> Any:
-    """What a run shows its schedule before a step: (number of signals,), in the table's order."""
+    """What a run shows its schedule before a step: (number of signals,), in the table's order; 0 for what is not read."""
     taken = run.epoch * steps + step
-    values = {
-        **clock(taken, run.epochs * steps, unfolded(steps, taken)),
-        "loss": run.loss,
-        "val_loss": run.val_loss,
-        "lr": run.lr,
-        "stale_epochs": run.validations.stale_epochs,
-        "plateaus": run.validations.plateaus,
-        "loss_ema": run.loss_ema,
-    }
-    return jnp.stack([_float32(values[name]) for name in SIGNALS])
+    seen = clock(taken, run.epochs * steps, unfolded(steps, taken)) | values(run.memory)
+    return jnp.stack([_float32(seen.get(name, 0.0)) for name in SIGNALS])
 
 
 def _float32(value: Any) -> Any:

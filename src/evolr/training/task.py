@@ -55,7 +55,9 @@ class Outcome:
     diverged_at: the epoch in which the loss was first not finite, None where it never was.
     train_loss: (e,) mean over the epoch's batches. val_loss, val_score: (e,) on the monitor's examples.
     learning_rate: (e,) mean over the epoch's steps.
-    learning_rates: (e · steps_per_epoch,) of each step, where they were asked for.
+    learning_rates: (e · steps_per_epoch,) of each step, where they were asked for. signals: (e, number of signals), with
+        them: the mean over the epoch's steps of each signal, in the order of evolr.signals.SIGNALS; 0 for those of the
+        network that the schedule does not read.
     failure: why it failed, what the problem raised in it, say; None where it did not. All curves are NaN then.
     Where a function of the user's trained, the curves are empty.
     """
@@ -67,6 +69,7 @@ class Outcome:
     val_score: NDArray[np.float32]
     learning_rate: NDArray[np.float32]
     learning_rates: NDArray[np.float32] | None = None
+    signals: NDArray[np.float32] | None = None
     failure: str | None = None
 
     @property

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
 
 import jax
@@ -24,6 +24,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from evolr.errors import ConfigError
 from evolr.training.devices import devices, mended_cache
 from evolr.training.interpreter import pack_schedules
+from evolr.training.measures import level_of
 from evolr.training.optimizers import Optimizer
 from evolr.training.programs import Record, Start, build
 from evolr.training.task import Outcome, Task, Tree, Trial
@@ -104,7 +105,7 @@ class Trainer:
         self._copied = NamedSharding(mesh, PartitionSpec())
         self._monitor = jax.device_put(task.monitor, self._copied)
         self._judge = None if task.judge is None else jax.device_put(task.judge, self._copied)
-        self._programs = build(task, optimizer, mesh, batched=self._batched)
+        self._programs = cache(lambda level: build(task, optimizer, mesh, batched=self._batched, level=level))
         self._batches = lru_cache(maxsize=64)(self._load_batches)
 
     def train(
@@ -134,7 +135,7 @@ class Trainer:
                 on_outcomes(landed)
 
         order = _Order(trials, epochs, keep_steps, land)
-        for chunk in self._chunks([trial.seed for trial in trials]):
+        for chunk in self._chunks(trials):
             with mended_cache():
                 flight = self._attempt(order, chunk, lambda chunk=chunk: self._launch(chunk, order))
             if flight is not None:
@@ -169,21 +170,25 @@ class Trainer:
         if landed is not None:
             order.land(landed)
 
-    def _chunks(self, seeds: Sequence[int]) -> Iterator[_Chunk]:
-        """Splits trials into chunks, each dealt out to the devices in turn.
+    def _chunks(self, trials: Sequence[Trial]) -> Iterator[_Chunk]:
+        """Splits trials into chunks, each dealt out to the devices in turn; a chunk measures at one level.
 
         On a CPU a chunk has one seed, so that all its runs read the same batches; padding costs nothing there.
         An accelerator pays for padding and gains by width, so there a chunk mixes seeds.
         """
-        count = self._device_count
+        count, seeds = self._device_count, [trial.seed for trial in trials]
+        by_level: dict[int, list[int]] = {}
+        for number, trial in enumerate(trials):
+            by_level.setdefault(level_of(trial.schedule.signals), []).append(number)
         if self._batched:
             per_device = self._runs_per_device or min(_ACCELERATOR_RUNS, _power_of_two(-(-len(seeds) // count)))
-            groups = [sorted(range(len(seeds)), key=seeds.__getitem__)]
+            groups = [sorted(of_level, key=seeds.__getitem__) for of_level in by_level.values()]
         else:
             per_device = self._runs_per_device or _CPU_RUNS
-            by_seed: dict[int, list[int]] = {}
-            for number, seed in enumerate(seeds):
-                by_seed.setdefault(seed, []).append(number)
+            by_seed: dict[tuple[int, int], list[int]] = {}
+            for level, of_level in by_level.items():
+                for number in of_level:
+                    by_seed.setdefault((level, seeds[number]), []).append(number)
             groups = list(by_seed.values())
         width = per_device * count
         turn = 0  # the device that the next trial goes to
@@ -211,18 +216,19 @@ class Trainer:
         starts = Start(pack_schedules(schedules), seed_numbers, np.full(chunk.width, epochs, np.int32), active)
         starts = jax.device_put(starts, self._spread)
         initial = jax.device_put(_stack([self._task.initial(seed) for seed in seeds]), self._copied)
-        runs = self._programs.begin(starts, initial, self._batches(seeds, 0), self._monitor)
+        programs = self._programs(level_of(trials[chunk.trials[0]].schedule.signals))
+        runs = programs.begin(starts, initial, self._batches(seeds, 0), self._monitor)
         records: list[Record] = []
         for epoch in range(epochs):
-            runs, record = self._programs.advance(runs, self._batches(seeds, epoch), self._monitor)
+            runs, record = programs.advance(runs, self._batches(seeds, epoch), self._monitor)
             records.append(record)
-        score = None if self._judge is None else self._programs.judge(runs, self._judge)
+        score = None if self._judge is None else programs.judge(runs, self._judge)
         return _Flight(chunk, records, score)
 
     def _land(self, flight: _Flight, keep_steps: bool) -> dict[int, Outcome]:
         """Waits for a chunk and reads its outcomes, by trial number."""
         _wait_for(flight.records[-1].val_loss if flight.score is None else flight.score)
-        train_loss, val_loss, val_score, steps = (
+        train_loss, val_loss, val_score, steps, seen = (
             np.stack([np.asarray(getattr(record, name)) for record in flight.records], axis=1)
             for name in Record._fields
         )
@@ -239,6 +245,7 @@ class Trainer:
                 val_score=np.where(finished, val_score[slot], np.nan),
                 learning_rate=np.where(finished, steps[slot].mean(axis=1), np.nan),
                 learning_rates=steps[slot].reshape(-1).copy() if keep_steps else None,
+                signals=np.where(finished[:, None], seen[slot], np.nan) if keep_steps else None,
             )
         return outcomes
 

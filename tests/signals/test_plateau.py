@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evolr.expression.plateau import FIRST, PlateauCounts, PlateauRule, validated
-from evolr.expression.signals import STALE_THRESHOLD
+from evolr.signals.plateau import FIRST, STALE_THRESHOLD, PlateauCounts, PlateauRule, validated
 
 
 def stale_epochs(values, rule=PlateauRule()):  # noqa: B008

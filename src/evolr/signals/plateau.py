@@ -13,10 +13,9 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from evolr.errors import ScheduleError, printable, shortened, unknown_name
-from evolr.expression.signals import STALE_THRESHOLD
+from evolr.signals.signal import either
 
-PLATEAU_SIGNALS: Final = frozenset(("stale_epochs", "plateaus"))
-"""The signals that a plateau's settings decide."""
+STALE_THRESHOLD: Final = 1e-4  # relative; ReduceLROnPlateau's own
 _MOST_EPOCHS: Final = 1_000_000_000
 _MODES: Final = {"mode": ("min", "max"), "threshold_mode": ("rel", "abs")}
 
@@ -135,11 +134,6 @@ def read_plateau(text: str) -> Plateau:
                 f"a plateau's {place} is {_EXPECTED[place]}, got {printable(shortened(given[place]))!r}"
             ) from error
         raise ScheduleError(f"no plateau: {printable(shortened(str(error), 200))}") from error
-
-
-def either(condition: bool, first: Any, second: Any) -> Any:
-    """One of two values; `jnp.where` is that of arrays."""
-    return first if condition else second
 
 
 def validated(

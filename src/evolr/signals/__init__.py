@@ -1,0 +1,35 @@
+"""What a schedule sees: the signals, each defined once."""
+
+from evolr.signals.memory import begun, clock, observed, remembered, updated, values
+from evolr.signals.signal import FLOATS, Example, Moment, Observation, Operations, Signal
+from evolr.signals.table import (
+    CLOCK,
+    CORE_SIGNALS,
+    OBSERVATIONS,
+    SIGNALS,
+    observation_named,
+    own_signal,
+    signal_named,
+)
+
+__all__ = [
+    "CLOCK",
+    "CORE_SIGNALS",
+    "FLOATS",
+    "OBSERVATIONS",
+    "SIGNALS",
+    "Example",
+    "Moment",
+    "Observation",
+    "Operations",
+    "Signal",
+    "begun",
+    "clock",
+    "observation_named",
+    "observed",
+    "own_signal",
+    "remembered",
+    "signal_named",
+    "updated",
+    "values",
+]
