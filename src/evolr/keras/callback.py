@@ -1,0 +1,192 @@
+"""A schedule that may read the training, as Keras' Callback: it sets the optimiser's learning rate before each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from evolr.errors import ScheduleError
+from evolr.keras.optimizer import OptimizerRates
+from evolr.loop import Loop, Rule, warn
+
+
+class ExpressionCallback(keras.callbacks.Callback):
+    """Sets the learning rate of each step by a schedule that may read the training; the optimiser's own is a number.
+
+    schedule: an `evolr.Schedule`. total_steps, steps_per_epoch: the optimiser steps of the training and of an epoch:
+        epochs · batches and batches, each divided by the optimiser's gradient_accumulation_steps.
+    loss, val_loss: of the untrained network, on the first batch and in validation; needed where the schedule reads
+        them.
+
+    Time is the optimiser's own count of steps: a step that a LossScaleOptimizer skips is none. A batch's loss is the
+    difference that it made to Keras' running mean over the epoch, exact to about 1e-7 of the mean times the number of
+    batches; that of a step is the mean over its batches.
+
+    A training that goes on (`initial_epoch`, BackupAndRestore) goes on in time. For the memory of the training before,
+    give a new callback the state of the old one: `callback.load_state_dict(state)`.
+
+    What others make of the learning rate (ReduceLROnPlateau, say) is kept as a factor. In a MultiOptimizer, the
+    schedule says the greatest learning rate, and the others keep their ratio to it.
+
+    Raises ScheduleError for a horizon below 1 or a missing loss; when training begins, if steps_per_execution is not 1
+    or the optimiser has a schedule of its own.
+    """
+
+    def __init__(
+        self,
+        schedule: Rule,
+        *,
+        total_steps: int,
+        steps_per_epoch: int | None = None,
+        loss: Any = None,
+        val_loss: Any = None,
+    ) -> None:
+        super().__init__()
+        self.loop = Loop(
+            schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss, val_loss=val_loss
+        )
+        self._total_steps = total_steps
+        self._rates: OptimizerRates | None = None
+        self._factors: list[float] = []  # of a state that was loaded, until there is an optimiser
+        self._losses: list[float] = []  # of the batches of the step that is not complete
+        self._first_step = 0  # the optimiser's count at the loop's position 0
+        self._has_begun = False
+        self._seen = (0.0, 0.0)  # total and count of Keras' running mean
+        self._batches_before = 0  # the optimiser's count when the epoch began
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Checks that there is a callback after each step, and that the learning rate is one to be set."""
+        if _model(self).steps_per_execution != 1:
+            raise ScheduleError(
+                "a schedule decides on each optimiser step: compile the model with steps_per_execution=1, "
+                f"got {_model(self).steps_per_execution}"
+            )
+        self._has_begun = False
+        self._optimizer_rates()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Keras' running mean begins anew. A training that goes on from an `initial_epoch` is there in time."""
+        self._seen = (0.0, 0.0)
+        if not self._has_begun:
+            self._begin(epoch)
+        self._batches_before = self._optimizer_rates().batches()
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Sets the learning rate of the coming step."""
+        self._sync()
+        if not self._has_begun:
+            self._begin(0)
+        self._optimizer_rates().write(self.loop.learning_rate)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Takes up the batch's loss, and the step if the batch was its last one."""
+        self._sync()
+        if not self._has_begun:
+            self._begin(0)
+        rates, loss = self._optimizer_rates(), self._batch_loss()
+        if not rates.has_moved():
+            return  # a LossScaleOptimizer has skipped it
+        if loss is not None:
+            self._losses.append(loss)
+        position = rates.steps() - self._first_step
+        if position > self.loop.position:
+            self.loop.move_to(position)
+            if self._losses:
+                self.loop.observe(loss=sum(self._losses) / len(self._losses))
+            self._losses = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Takes up the validation loss, if `fit` has validated, and logs the learning rate of the latest step."""
+        rates = self._optimizer_rates()
+        if rates.batches() == self._batches_before:
+            warn(
+                "model.optimizer took no step in a whole epoch, so time stands still for its schedule. Look whether "
+                "train_step applies gradients by another optimiser, or a LossScaleOptimizer skips each batch"
+            )
+        if logs is not None:
+            logs.update(rates.logs())
+            if "val_loss" in logs:
+                self.loop.observe(val_loss=logs["val_loss"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a new callback needs to go on from here: numbers, and lists of numbers, by name."""
+        factors = self._factors if self._rates is None else self._rates.factors
+        return {**self.loop.state_dict(), "factors": list(factors), "batch_losses": list(self._losses)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from where the callback was that this was saved of. Raises ScheduleError if it is no such state."""
+        if missing := [name for name in ("factors", "batch_losses") if name not in state]:
+            raise ScheduleError(f"not the state of an ExpressionCallback: it lacks {', '.join(missing)}")
+        self.loop.load_state_dict({name: value for name, value in state.items() if not isinstance(value, list)})
+        self._losses, self._factors, self._rates = list(state["batch_losses"]), list(state["factors"]), None
+
+    def _optimizer_rates(self) -> OptimizerRates:
+        """The learning rates of the optimiser that the model has now."""
+        optimizer = _model(self).optimizer
+        if self._rates is None:
+            self._rates = OptimizerRates(optimizer, self._factors)
+        elif self._rates.optimizer is not optimizer:
+            self._rates = OptimizerRates(optimizer, [])
+        return self._rates
+
+    def _begin(self, epoch: int) -> None:
+        """Finds the place in time of a `fit` that begins with an epoch.
+
+        A new callback is where the optimiser says, by its count, that the training is, if it goes on; else at 0. One
+        that has seen steps goes on from there, but back to where the optimiser is if that was set back, as
+        BackupAndRestore does.
+        """
+        self._sync()
+        rates, steps, position = self._optimizer_rates(), self._optimizer_rates().steps(), self.loop.position
+        batches = (self.params or {}).get("steps")
+        if position == 0 and epoch > 0:
+            taken = epoch * batches // rates.accumulation if batches else epoch * self.loop.steps_per_epoch
+            self.loop.begin_at(steps or taken)
+        elif rates.has_written and steps - self._first_step < position:
+            self.loop.begin_at(max(steps - self._first_step, 0))
+            self._losses = []
+        self._first_step = steps - self.loop.position
+        if rates.has_moved():
+            rates.forget()
+        if batches and not self._has_begun:
+            self._check_horizon(batches, (self.params or {}).get("epochs"), rates.accumulation)
+        self._has_begun = True
+
+    def _check_horizon(self, batches: int, epochs: int | None, accumulation: int) -> None:
+        """Warns of a horizon that counts batches if the optimiser takes a step after several of them."""
+        is_total = epochs is not None and self._total_steps == epochs * batches
+        if accumulation > 1 and (is_total or self.loop.steps_per_epoch == batches > 1):
+            total = "" if epochs is None else f"total_steps={epochs * batches // accumulation}, "
+            warn(
+                f"the optimiser takes a step after {accumulation} batches, and total_steps={self._total_steps}, "
+                f"steps_per_epoch={self.loop.steps_per_epoch} count batches; for this fit, optimiser steps are "
+                f"{total}steps_per_epoch={max(batches // accumulation, 1)}"
+            )
+
+    def _batch_loss(self) -> float | None:
+        """The loss of the latest batch, by Keras' running mean; None if there is none and the schedule reads none."""
+        mean = next((metric for metric in _model(self).metrics if metric.name == "loss"), None)
+        if mean is None:
+            if self.loop.reads_loss:
+                raise ScheduleError(
+                    "the schedule reads the training loss, and the model has no metric of the name 'loss' to take "
+                    "it from: name the mean of its loss so, or tell an evolr.Loop of your own"
+                )
+            return None
+        total, count = float(mean.total), float(mean.count)
+        if count <= self._seen[1]:  # it was set back in between, as train_on_batch does
+            self._seen = (0.0, 0.0)
+        (total_before, count_before), self._seen = self._seen, (total, count)
+        return (total - total_before) / (count - count_before) if count > count_before else None
+
+    def _sync(self) -> None:
+        """On the JAX backend a training keeps its state outside the model; this puts it back."""
+        if keras.backend.backend() == "jax":
+            _model(self).jax_state_sync()
+
+
+def _model(callback: keras.callbacks.Callback) -> Any:
+    """The model that a callback is of, once it has one."""
+    return callback.model

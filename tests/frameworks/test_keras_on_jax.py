@@ -1,0 +1,23 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FILES = ("test_keras.py", "test_keras_steps.py", "test_keras_others.py")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_all_of_it_holds_on_the_jax_backend(file):
+    """Keras has one backend a process, so the files run again in another."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(Path(__file__).with_name(file))],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
