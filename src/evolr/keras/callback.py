@@ -71,7 +71,7 @@ class ExpressionCallback(keras.callbacks.Callback):
         self._seen = (0.0, 0.0)
         if not self._has_begun:
             self._begin(epoch)
-        self._batches_before = self._optimizer_rates().batches()
+        self._batches_before = self._optimizer_rates().batches
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the learning rate of the coming step."""
@@ -90,7 +90,7 @@ class ExpressionCallback(keras.callbacks.Callback):
             return  # a LossScaleOptimizer has skipped it
         if loss is not None:
             self._losses.append(loss)
-        position = rates.steps() - self._first_step
+        position = rates.steps - self._first_step
         if position > self.loop.position:
             self.loop.move_to(position)
             if self._losses:
@@ -100,7 +100,7 @@ class ExpressionCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Takes up the validation loss, if `fit` has validated, and logs the learning rate of the latest step."""
         rates = self._optimizer_rates()
-        if rates.batches() == self._batches_before:
+        if rates.batches == self._batches_before:
             warn(
                 "model.optimizer took no step in a whole epoch, so time stands still for its schedule. Look whether "
                 "train_step applies gradients by another optimiser, or a LossScaleOptimizer skips each batch"
@@ -139,7 +139,10 @@ class ExpressionCallback(keras.callbacks.Callback):
         BackupAndRestore does.
         """
         self._sync()
-        rates, steps, position = self._optimizer_rates(), self._optimizer_rates().steps(), self.loop.position
+        rates, position = self._optimizer_rates(), self.loop.position
+        if rates.has_moved():
+            rates.forget()
+        steps = rates.steps
         batches = (self.params or {}).get("steps")
         if position == 0 and epoch > 0:
             taken = epoch * batches // rates.accumulation if batches else epoch * self.loop.steps_per_epoch
@@ -148,9 +151,7 @@ class ExpressionCallback(keras.callbacks.Callback):
             self.loop.begin_at(max(steps - self._first_step, 0))
             self._losses = []
         self._first_step = steps - self.loop.position
-        if rates.has_moved():
-            rates.forget()
-        if batches and not self._has_begun:
+        if batches:
             self._check_horizon(batches, (self.params or {}).get("epochs"), rates.accumulation)
         self._has_begun = True
 

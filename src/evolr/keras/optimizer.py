@@ -39,20 +39,17 @@ class OptimizerRates:
         self._ratios = [1.0] * len(self._parts)
         self._own: list[float] | None = None  # what the schedule wanted last, without the factors
         self._held = self._read()  # what the optimiser was last seen to hold
-        self._batches = self.batches()
+        self.batches = self._count()  # whose gradients it had taken when it was last looked at
 
-    def batches(self) -> int:
-        """The batches whose gradients the optimiser has taken."""
-        return int(self._inner._iterations)
-
+    @property
     def steps(self) -> int:
-        """The steps that it has taken: one after each `accumulation` batches."""
-        return self.batches() // self.accumulation
+        """The steps that it had taken when it was last looked at: one after each `accumulation` batches."""
+        return self.batches // self.accumulation
 
     def has_moved(self) -> bool:
-        """Whether it has taken batches, or was set back, since this was last asked."""
-        before, self._batches = self._batches, self.batches()
-        return self._batches != before
+        """Looks at its count: whether it has taken batches, or was set back, since it was last looked at."""
+        before, self.batches = self.batches, self._count()
+        return self.batches != before
 
     def forget(self) -> None:
         """Its state was loaded, or others trained it: the learning rates that it holds are no change of anybody's."""
@@ -83,6 +80,9 @@ class OptimizerRates:
         if len(self._parts) == 1 and self._parts[0] is self._inner:
             return {"learning_rate": self._held[0]}
         return {f"learning_rate_{part.name}": held for part, held in zip(self._parts, self._held, strict=True)}
+
+    def _count(self) -> int:
+        return int(self._inner._iterations)
 
     def _read(self) -> list[float]:
         return [float(part.learning_rate) for part in self._parts]
