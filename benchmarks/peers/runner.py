@@ -8,8 +8,10 @@ import platform
 import traceback
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -43,15 +45,24 @@ class Cases:
     strict: whether a warning of category UserWarning, evolr's own, fails a case.
     """
 
-    peer: str
     strict: bool = True
-    functions: list[Callable[[], None]] = field(default_factory=list)
+    functions: dict[str, Callable[[], None]] = field(default_factory=dict)
     exceptions: list[Outcome] = field(default_factory=list)
 
     def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
         """A case is added by decorating it."""
-        self.functions.append(function)
+        self.functions[function.__name__.replace("_", " ")] = function
         return function
+
+    def of_each(self, table: Mapping[str, Any]) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+        """One case for each entry of a table, whose value the function takes."""
+
+        def add(function: Callable[[Any], None]) -> Callable[[Any], None]:
+            sentence = function.__name__.replace("_", " ")
+            self.functions |= {f"{sentence}: {name}": partial(function, value) for name, value in table.items()}
+            return function
+
+        return add
 
     def does_not_apply(self, what: str, reason: str) -> None:
         """Something that the peer tests and evolr does not claim."""
@@ -59,10 +70,9 @@ class Cases:
 
     def run(self) -> list[Outcome]:
         """The outcomes, in the order of the file."""
-        return [*(self._outcome(function) for function in self.functions), *self.exceptions]
+        return [*(self._outcome(*case) for case in self.functions.items()), *self.exceptions]
 
-    def _outcome(self, function: Callable[[], None]) -> Outcome:
-        name = function.__name__.replace("_", " ")
+    def _outcome(self, name: str, function: Callable[[], None]) -> Outcome:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -74,6 +84,18 @@ class Cases:
         finally:
             gc.collect()
         return Outcome(name, "passed")
+
+
+@contextmanager
+def refused(error: type[Exception], part: str) -> Iterator[None]:
+    """What is within raises this error, whose text has this part."""
+    raised: Exception | None = None
+    try:
+        yield
+    except error as caught:
+        raised = caught
+    assert raised is not None, f"expected {error.__name__}, nothing was raised"
+    assert part in str(raised), f"expected {part!r} in the message, got {str(raised)!r}"
 
 
 def described(error: BaseException) -> str:
