@@ -221,7 +221,7 @@ class Loop:
         What is told again takes the place of what was told before. Raises ScheduleError for a name that the schedule
         knows nothing of.
         """
-        given = {name: _number(value) for name, value in told.items() if value is not None}
+        given = {name: number(value) for name, value in told.items() if value is not None}
         known = {*OBSERVATIONS, *self._counts} - {OWN_OBSERVATION}
         if unknown := sorted(given.keys() - known):
             raise ScheduleError(f"a loop is told {', '.join(sorted(known))}; got {unknown[0]}=…")
@@ -373,7 +373,7 @@ def _made_of(observation: str, names: Sequence[str]) -> str:
     return ", ".join(row.name for row in rows if observation in (row.of, row.begins_with))
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
     """The number that a tensor or an array of one holds, or a number itself."""
     return float(value.item() if hasattr(value, "item") else value)
 

@@ -17,11 +17,16 @@ from typing import Any, Final, Literal
 from weakref import ref
 
 from evolr.errors import MissingExtraError, ScheduleError
-from evolr.loop import Loop, Rule, open_loop_rates, warn
+from evolr.loop import Loop, Rule, number, open_loop_rates, warn
+from evolr.signals.memory import observed
+from evolr.signals.table import observation_named
 
 try:
+    import torch
+    import torch.distributed as dist
     from torch import Tensor
     from torch.compiler import is_compiling
+    from torch.nn.utils import get_total_norm
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 except ImportError as error:
@@ -44,8 +49,8 @@ class ExpressionLR(LRScheduler):
     total_steps: optimiser steps of the whole training. steps_per_epoch: those of an epoch; 1 if None, with a warning
         where the schedule reads the epoch.
     interval: how often `step` is called, once an optimiser `step` or once an `epoch`.
-    loss, val_loss: of the untrained network, on the first batch and in validation; needed where the schedule reads
-        them.
+    first: what is told before the first step, by name: loss and val_loss (or val_score) of the untrained network, on
+        the first batch and in validation; needed if the schedule reads them.
     last_epoch: as of any scheduler: the number of `step`s before, -1 for a new training.
 
     A schedule that reads the training wants `step(loss=…)` after each optimiser step and `observe(val_loss=…)` after
@@ -64,14 +69,16 @@ class ExpressionLR(LRScheduler):
         total_steps: int,
         steps_per_epoch: int | None = None,
         interval: Literal["step", "epoch"] = "step",
-        loss: Any = None,
-        val_loss: Any = None,
         last_epoch: int = -1,
+        **first: Any,
     ) -> None:
         if interval not in ("step", "epoch"):
             raise ScheduleError(f"interval is 'step' or 'epoch', got {interval!r}")
+        measured = frozenset(name for name in observed(schedule.signals) if observation_named(name).is_measured)
+        self._network = _Network(measured, optimizer)
+        first = _reduced(first, optimizer) | self._network.at_first()
         self._loop = Loop(
-            schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss, val_loss=val_loss
+            schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, measures=measured, **first
         )
         self._stride = self._loop.steps_per_epoch if interval == "epoch" else 1
         self._pace = _Pace(interval, steps_per_epoch)
@@ -81,11 +88,13 @@ class ExpressionLR(LRScheduler):
         self._is_made = False
         super().__init__(optimizer, last_epoch)
         self._is_made = True
+        self._network.watch(self)
 
-    def step(self, epoch: int | None = None, *, loss: Any = None, val_loss: Any = None) -> None:
+    def step(self, epoch: int | None = None, **told: Any) -> None:
         """Goes on by a step; after `optimizer.step()`.
 
-        loss: of the batch just trained on. val_loss: of a validation since the step before. Numbers or tensors of one.
+        told: loss, of the batch just trained on; val_loss, of a validation since the step before; grad_norm, the norm
+            before clipping, as torch.nn.utils.clip_grad_norm_ returns it. Numbers or tensors of one.
         epoch: for torch's own use. Raises ScheduleError for a loss in its place.
         """
         if epoch is not None and not isinstance(epoch, Integral):
@@ -98,17 +107,27 @@ class ExpressionLR(LRScheduler):
             self._pace.check(self.optimizer)
         else:  # its own first step, or a sequence's
             self._pace.begin(self.optimizer)
-        if loss is not None or val_loss is not None:
-            self.observe(loss=loss, val_loss=val_loss)
+        if told := self._network.taken() | {k: value for k, value in told.items() if value is not None}:
+            self.observe(**told)
 
-    def observe(self, *, loss: Any = None, val_loss: Any = None) -> None:
-        """Takes up a loss, and sets the learning rate of the coming step by it."""
+    def observe(self, **told: Any) -> None:
+        """Takes up a loss, or what else `step` is told, and sets the learning rate of the coming step by it.
+
+        In a distributed training each rank tells its own, and their mean is taken, so that all ranks have one learning
+        rate: each rank has to tell the same names at the same steps.
+        """
         before = self._loop.learning_rate
-        self._loop.observe(loss=loss, val_loss=val_loss)
+        self._network.had_gradient |= told.get("grad_norm") is not None
+        self._loop.observe(**_reduced(told, self.optimizer, self._loop.observations))
         has_begun = self.last_epoch >= 0  # in a SequentialLR its turn may be still to come
         if has_begun and self._loop.learning_rate != before:
             self._factors = self._found_factors(before)
             self._write(self._rates())
+
+    def begin_measuring(self, **first: Any) -> None:
+        """Takes up what is measured before the first step; a training that goes on has it already."""
+        if self._loop.position == 0:
+            self.observe(**first)
 
     @property
     def reads_validation(self) -> bool:
@@ -134,6 +153,7 @@ class ExpressionLR(LRScheduler):
             "base": self._base,
             "factors": list(self._factors),
             "group_lrs": [float(group["lr"]) for group in self.optimizer.param_groups],
+            **self._network.state_dict(),
             **self._loop.state_dict(),
         }
 
@@ -152,6 +172,7 @@ class ExpressionLR(LRScheduler):
             )
         self._base = state_dict.get("base", self._base)  # not in the states of evolr 0.1
         self._ratios = [_own(group) / self._base for group in self.optimizer.param_groups]
+        self._network.load_state_dict(state_dict)
         self._loop.load_state_dict(state_dict)
         self.last_epoch, self._step_count = state_dict["last_epoch"], state_dict["step_count"]
         self._pace.begin(self.optimizer)
@@ -188,6 +209,178 @@ class ExpressionLR(LRScheduler):
             slack = 1e-6 * now if isinstance(group["lr"], Tensor) else 0.0  # which may be of float32
             found.append(factor if not own or abs(now - own * factor) <= slack else now / own)
         return found
+
+
+class _Network:
+    """What an optimiser's steps show of a network to a schedule: norms of gradient, update and weights.
+
+    Read as tensors when the optimiser steps, before it and after it, and turned into numbers once a step. names: the
+    observations that are needed; nothing is kept for others.
+    """
+
+    def __init__(self, names: frozenset[str], optimizer: Optimizer) -> None:
+        self._names, self._optimizer = names, optimizer
+        self._pending: dict[str, Tensor] = {}
+        self.had_gradient = False
+        needs_update = not names.isdisjoint(("update_norm", "alignment"))
+        self._trees: dict[str, list[Tensor]] = {}
+        if "distance" in names:
+            self._trees["initial"] = _copies(optimizer)
+        if needs_update:
+            self._trees["before"] = []
+            self._trees["direction"] = []
+
+    def at_first(self) -> dict[str, float]:
+        """What is known before the first step."""
+        needs_weights = not self._names.isdisjoint(("weight_norm", "distance"))
+        return {"weight_norm": float(_norm(_parameters(self._optimizer)))} if needs_weights else {}
+
+    def watch(self, scheduler: ExpressionLR) -> None:
+        """Reads at each of the optimiser's steps; the first gradient sets the first learning rate before its step."""
+        optimizer = self._optimizer
+        if not self._names or not hasattr(optimizer, "register_step_pre_hook"):
+            return
+        told, network = ref(scheduler), self
+
+        def seen() -> None:
+            network.see()
+            mine = told()
+            if mine is not None and not network.had_gradient:
+                network.had_gradient = True
+                mine.begin_measuring(**network.numbers(("grad_norm",)))
+
+        def before(_: Any, args: Any, kwargs: Any) -> Any:
+            if is_compiling():
+                return None
+            closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)  # the first is the optimiser
+            if closure is None:
+                seen()
+                return None
+
+            def watched() -> Any:
+                loss = closure()
+                if "grad_norm" not in network._pending:
+                    seen()
+                return loss
+
+            return args[:1], {**kwargs, "closure": watched}
+
+        def after(*_: Any) -> None:
+            if not is_compiling():
+                network.see_step()
+
+        optimizer.register_step_pre_hook(before)
+        optimizer.register_step_post_hook(after)
+
+    def see(self) -> None:
+        """Reads the gradients, before a step."""
+        gradients = [p.grad for p in _parameters(self._optimizer) if p.grad is not None]
+        if not gradients:
+            raise ScheduleError(
+                "the schedule reads the gradient, and no parameter has one when the optimiser steps: call backward() "
+                "before, or tell it, step(grad_norm=…)"
+            )
+        scale = getattr(
+            self._optimizer, "grad_scale", None
+        )  # of a fused optimiser under a GradScaler, which unscales itself
+        self._pending["grad_norm"] = _norm(gradients) if scale is None else _norm(gradients) / scale
+        if "alignment" in self._names:
+            self._pending["alignment"] = self._alignment()
+        if "before" in self._trees:
+            self._trees["before"] = _copies(self._optimizer)
+
+    def see_step(self) -> None:
+        """Reads the weights, after a step."""
+        parameters = [p.detach() for p in _parameters(self._optimizer)]
+        if self._trees.get("before"):
+            rates = [group["lr"] for group in self._optimizer.param_groups for _ in group["params"]]
+            if all(float(rate) > 0 for rate in rates):
+                moved = _differences(self._trees["before"], parameters)
+                self._trees["direction"] = [m / rate for m, rate in zip(moved, rates, strict=True)]
+                self._pending["update_norm"] = _norm(self._trees["direction"])
+            self._trees["before"] = []
+        if "weight_norm" in self._names:
+            self._pending["weight_norm"] = _norm(parameters)
+        if "distance" in self._names:
+            self._pending["distance"] = _norm(_differences(parameters, self._trees["initial"]))
+
+    def taken(self) -> dict[str, float]:
+        """What the latest step has shown, as numbers; the gradients that are there, if no hook has seen them."""
+        if not self._names:
+            return {}
+        has_gradients = any(parameter.grad is not None for parameter in _parameters(self._optimizer))
+        if has_gradients and not (self._pending or self.had_gradient):
+            raise ScheduleError(
+                "the schedule reads the gradient, and the first optimiser step was taken unseen, as a compiled one "
+                "is: tell the first one before it, scheduler.observe(grad_norm=…)"
+            )
+        found = self.numbers(tuple(self._pending))
+        self._pending = {}
+        return found
+
+    def numbers(self, names: tuple[str, ...]) -> dict[str, float]:
+        """Some of what is pending, by one transfer."""
+        wanted = [name for name in names if name in self._pending]
+        if not wanted:
+            return {}
+        values = torch.stack([self._pending[name].detach().float() for name in wanted]).tolist()
+        return dict(zip(wanted, values, strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The tensors that another process needs to go on."""
+        kept = {f"network.{name}": list(tree) for name, tree in self._trees.items() if name != "before"}
+        return {**kept, "network.had_gradient": self.had_gradient} if self._names else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self.had_gradient = bool(state.get("network.had_gradient", self.had_gradient))
+        for name, tree in self._trees.items():
+            self._trees[name] = list(state.get(f"network.{name}", tree))
+
+    def _alignment(self) -> Tensor:
+        """The cosine of the gradient with the direction before it; 0 if there is none."""
+        pairs = zip(_parameters(self._optimizer), self._trees["direction"], strict=False)
+        both = [(p.grad, d) for p, d in pairs if p.grad is not None]
+        if not both:
+            return torch.zeros([])
+        dot = torch.stack([(g * d).sum() for g, d in both]).sum()
+        size = _norm([g for g, _ in both]) * _norm([d for _, d in both])
+        return torch.where(size > 0, dot / size.clamp_min(1e-38), 0.0)
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _differences(tensors: list[Tensor], others: list[Tensor]) -> list[Tensor]:
+    return [tensor - other for tensor, other in zip(tensors, others, strict=True)]
+
+
+def _copies(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in _parameters(optimizer)]
+
+
+def _norm(tensors: list[Tensor]) -> Tensor:
+    """The L2 norm of all numbers of some tensors, without waiting for it."""
+    return get_total_norm([tensor.detach() for tensor in tensors])
+
+
+def _reduced(told: dict[str, Any], optimizer: Optimizer, read: frozenset[str] | None = None) -> dict[str, Any]:
+    """What was told, as the mean over the ranks of a distributed training; what is measured is equal on each.
+
+    read: what the schedule needs of it; nothing else is sent.
+    """
+    names = sorted(
+        name
+        for name, value in told.items()
+        if value is not None and not observation_named(name).is_measured and (read is None or name in read)
+    )
+    if not names or not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return told
+    device = _parameters(optimizer)[0].device if "nccl" in dist.get_backend() else torch.device("cpu")
+    numbers = torch.tensor([number(told[name]) for name in names], dtype=torch.float64, device=device)
+    dist.all_reduce(numbers)
+    return {**told, **dict(zip(names, (numbers / dist.get_world_size()).tolist(), strict=True))}
 
 
 class _StepCount:

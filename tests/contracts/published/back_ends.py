@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from evolr.loop import CLOCK, Loop, clock
+from evolr.loop import Loop
 from evolr.optax import scale_by_expression
 from evolr.optax import schedule as optax_schedule
 from evolr.schedule import Schedule
+from evolr.signals import CLOCK, clock
 from evolr.torch import ExpressionLR
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Task, Trial

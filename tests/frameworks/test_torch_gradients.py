@@ -1,0 +1,212 @@
+"""ExpressionLR sees gradients, updates and weights of a real training, as the reference computes them from its tensors."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW
+
+from evolr.errors import ScheduleError
+from evolr.expression import parse
+from evolr.loop import Loop
+from evolr.schedule import Schedule
+from evolr.torch import ExpressionLR
+
+STEPS = 12
+MEASURED = ("grad_norm", "grad_norm_ema", "grad_norm_rss", "update_norm", "weight_norm", "distance", "alignment")
+MAKERS = {
+    "sgd": lambda p: SGD(p, lr=0.1, momentum=0.9),
+    "adamw": lambda p: AdamW(p, lr=0.1, weight_decay=0.1),
+    "fused": lambda p: AdamW(p, lr=0.1, fused=True),
+    "groups": lambda p: SGD([{"params": [q], "lr": 0.1 * 2**-k} for k, q in enumerate(p)], momentum=0.5),
+}
+
+
+def schedule(text):
+    return Schedule(expression=parse(text))
+
+
+class Training:
+    """A small regression; `told` holds what each step shows, measured by hand in float64."""
+
+    def __init__(self, rule, make=MAKERS["sgd"], **first):
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+        self.optimizer = make(list(self.model.parameters()))
+        self.scheduler = ExpressionLR(self.optimizer, rule, total_steps=STEPS, steps_per_epoch=4, **first)
+        self.rates, self.told, self.direction = [], [], None
+        self.initial = self.weights()
+
+    def weights(self):
+        return np.concatenate([p.detach().double().numpy().ravel() for p in self.model.parameters()])
+
+    def ratios(self):
+        sizes = [(g["lr"], p.numel()) for g in self.optimizer.param_groups for p in g["params"]]
+        return np.concatenate([np.full(n, float(lr)) for lr, n in sizes])
+
+    def run(self, since, until, *, closure=False, clip=None):
+        for step in range(since, until):
+            torch.manual_seed(100 + step)
+            inputs, targets = torch.randn(16, 8), torch.randn(16, 1)
+            seen = {}
+
+            def backward(inputs=inputs, targets=targets, seen=seen):
+                self.optimizer.zero_grad()
+                loss = ((self.model(inputs) - targets) ** 2).mean()
+                loss.backward()
+                seen["gradient"] = np.concatenate([p.grad.double().numpy().ravel() for p in self.model.parameters()])
+                return loss
+
+            told = {}
+            if not closure:
+                backward()
+            if clip:
+                told["grad_norm"] = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+                if step == 0:
+                    self.scheduler.observe(**told)
+            before = self.weights()
+            self.optimizer.step(backward) if closure else self.optimizer.step()
+            self.rates.append(max(float(g["lr"]) for g in self.optimizer.param_groups))
+            after, gradient, previous = self.weights(), seen["gradient"], self.direction
+            self.direction = (before - after) / self.ratios()
+            size = 0 if previous is None else np.linalg.norm(gradient) * np.linalg.norm(previous)
+            self.told.append(
+                {
+                    "grad_norm": np.linalg.norm(gradient),
+                    "update_norm": np.linalg.norm(self.direction),
+                    "weight_norm": np.linalg.norm(after),
+                    "distance": np.linalg.norm(after - self.initial),
+                    "alignment": gradient @ previous / size if size else 0.0,
+                }
+            )
+            self.scheduler.step(**told)
+        return self
+
+    def reference(self, rule):
+        first = {"grad_norm": self.told[0]["grad_norm"], "weight_norm": np.linalg.norm(self.initial)}
+        loop = Loop(rule, total_steps=STEPS, steps_per_epoch=4, **first)
+        rates = [loop.learning_rate]
+        for told in self.told[:-1]:
+            rates.append(loop.step(**told))
+        return rates
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_signal_of_the_network_is_the_references(name, make):
+    rule = schedule(f"0.01*({name} + 1.5)")
+    training = Training(rule, MAKERS[make]).run(0, STEPS)
+    np.testing.assert_allclose(training.rates, training.reference(rule), rtol=1e-4)
+    assert len(set(training.rates)) > 3
+
+
+ALL = schedule("0.01*(distance + 1e-3)/grad_norm_rss*(2 + alignment)*weight_norm/update_norm + 0.001*grad_norm_ema")
+
+
+def test_a_closure_is_seen_when_it_has_been_called():
+    with_closure, without = (Training(ALL).run(0, STEPS, closure=closure) for closure in (True, False))
+    assert with_closure.rates == without.rates
+
+
+def test_a_norm_that_is_told_before_clipping_takes_the_place_of_the_clipped_one():
+    rule = schedule("0.01*grad_norm")
+    training = Training(rule).run(0, STEPS, clip=0.1)
+    np.testing.assert_allclose(training.rates, training.reference(rule), rtol=1e-4)
+
+
+@pytest.mark.parametrize("at", range(1, STEPS))
+def test_it_goes_on_from_its_state_at_every_step(at, tmp_path):
+    whole = Training(ALL).run(0, STEPS)
+    first = Training(ALL).run(0, at)
+    states = [copy.deepcopy(part.state_dict()) for part in (first.model, first.optimizer, first.scheduler)]
+    torch.save(states, tmp_path / "state")
+    second = Training(ALL)
+    loaded = torch.load(tmp_path / "state", weights_only=True)
+    for part, state in zip((second.model, second.optimizer, second.scheduler), loaded, strict=True):
+        part.load_state_dict(state)
+    assert first.rates + second.run(at, STEPS).rates == whole.rates
+
+
+def test_a_step_that_is_skipped_leaves_the_signals_as_they_were():
+    training = Training(schedule("0.01*grad_norm_ema")).run(0, 4)
+    rate = training.optimizer.param_groups[0]["lr"]
+    training.scheduler.step()  # of a GradScaler that has skipped the optimiser's
+    assert training.optimizer.param_groups[0]["lr"] == rate
+
+
+def test_a_gradient_that_is_not_finite_poisons_nothing():
+    training = Training(schedule("0.01*grad_norm_ema/grad_norm_rss")).run(0, 4)
+    rate = training.optimizer.param_groups[0]["lr"]
+    training.scheduler.step(grad_norm=float("nan"))
+    assert training.optimizer.param_groups[0]["lr"] == rate > 0
+
+
+def test_an_optimiser_that_steps_without_gradients_is_told_of():
+    parameter = nn.Parameter(torch.ones(2))
+    optimizer = SGD([parameter], lr=0.1)
+    ExpressionLR(optimizer, schedule("0.01*grad_norm"), total_steps=9)
+    with pytest.raises(ScheduleError, match=r"no parameter has one .* step\(grad_norm=…\)"):
+        optimizer.step()
+
+
+def test_a_schedule_that_reads_no_gradient_watches_none():
+    parameter = nn.Parameter(torch.ones(2))
+    optimizer = SGD([parameter], lr=0.1)
+    scheduler = ExpressionLR(optimizer, schedule("0.01*loss"), total_steps=9, loss=1.0)
+    assert not optimizer._optimizer_step_pre_hooks
+    assert not any(isinstance(value, list) and "network" in name for name, value in scheduler.state_dict().items())
+
+
+SCRIPT = """
+import os, sys, torch, torch.distributed as dist
+from torch import nn
+from evolr.expression import parse
+from evolr.schedule import Schedule
+from evolr.torch import ExpressionLR
+rank, store = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+torch.manual_seed(0)
+model = nn.parallel.DistributedDataParallel(nn.Linear(4, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+rule = Schedule(expression=parse(sys.argv[3]))
+scheduler = ExpressionLR(optimizer, rule, total_steps=20, steps_per_epoch=5, loss=1.0 + rank, val_loss=2.0 + rank)
+torch.manual_seed(rank + 1)
+for step in range(20):
+    loss = ((model(torch.randn(8, 4)) - torch.randn(8, 1)) ** 2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    scheduler.step(loss=loss)
+    if step % 5 == 4:
+        scheduler.observe(val_loss=loss)
+state = torch.cat([p.detach().flatten() for p in model.parameters()] + [torch.tensor(scheduler.get_last_lr())])
+both = [torch.zeros_like(state) for _ in range(2)]
+dist.all_gather(both, state)
+assert torch.equal(*both), both
+dist.barrier()
+os._exit(0)  # gloo's threads may outlive the interpreter
+"""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("text", ["0.01*loss + 0.001*val_loss", "0.01*loss_ema/grad_norm_rss*(1 + distance)"])
+def test_replicas_of_two_processes_stay_bit_equal(text, tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    root = str(Path(__file__).parents[2] / "src")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(tmp_path / "train.py"), str(rank), str(tmp_path / "store"), text],
+            env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=100)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
