@@ -91,10 +91,7 @@ class Training:
     def reference(self, rule):
         first = {"grad_norm": self.told[0]["grad_norm"], "weight_norm": np.linalg.norm(self.initial)}
         loop = Loop(rule, total_steps=STEPS, steps_per_epoch=4, **first)
-        rates = [loop.learning_rate]
-        for told in self.told[:-1]:
-            rates.append(loop.step(**told))
-        return rates
+        return [loop.learning_rate, *(loop.step(**told) for told in self.told[:-1])]
 
 
 @pytest.mark.parametrize("make", MAKERS)
