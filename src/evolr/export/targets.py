@@ -12,7 +12,7 @@ from evolr.export.document import document, reads_plateaus
 from evolr.export.formula import JAX
 from evolr.export.linking import Import
 from evolr.schedule import Schedule
-from evolr.signals import CLOCK, OBSERVATIONS, SIGNALS, observation_named, observed, signal_named
+from evolr.signals import OBSERVATIONS, SIGNALS, observation_named, observed, signal_named
 
 _ANY: Final = Import("typing", "Any", None)
 
@@ -21,12 +21,23 @@ _ANY: Final = Import("typing", "Any", None)
 class Target:
     """What a schedule can be exported to.
 
-    supplies: the signals that it can. write: (schedule, provenance) → the file's text.
+    write: (schedule, provenance) → the file's text. cannot: sources of signals (signals/table.py) that it cannot supply;
+    is_open_loop: whether it can supply the clock alone.
     """
 
     name: str
-    supplies: frozenset[str]
     write: Callable[[Schedule, Mapping[str, Any]], str]
+    cannot: tuple[str, ...] = ()
+    is_open_loop: bool = False
+
+    @property
+    def supplies(self) -> frozenset[str]:
+        """The signals that it can supply."""
+        return frozenset(
+            name
+            for name, signal in SIGNALS.items()
+            if not signal.live or not (self.is_open_loop or observation_named(signal.of).source in self.cannot)
+        )
 
 
 def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None = None) -> str:
@@ -244,14 +255,13 @@ def lr_scheduler(optimizer: Optimizer, trainer: Trainer, **first_losses: Any) ->
     )
 
 
-_EVERY: Final = frozenset(SIGNALS)
 _TARGETS = (
-    Target("python", _EVERY, _python),
-    Target("torch", _EVERY, _torch),
-    Target("optax", _EVERY, _optax),
-    Target("keras", _EVERY, _keras),
-    Target("lightning", _EVERY, _lightning),
-    Target("huggingface", frozenset(CLOCK), _huggingface),
+    Target("python", _python),
+    Target("torch", _torch),
+    Target("optax", _optax),
+    Target("keras", _keras, cannot=("score", "gradient", "update", "weights")),
+    Target("lightning", _lightning),
+    Target("huggingface", _huggingface, is_open_loop=True),
 )
 
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType({target.name: target for target in _TARGETS})

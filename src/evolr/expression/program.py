@@ -21,7 +21,6 @@ from evolr.signals import SIGNALS
 CONSTANT: Final = 0
 SIGNAL: Final = 1
 OPCODES: Final = {name: number for number, name in enumerate(PRIMITIVES, start=2)}
-SIGNAL_NUMBERS: Final = {name: number for number, name in enumerate(SIGNALS)}
 
 _LEAST_CAPACITY: Final = 64  # nodes; what a longer program needs is the next power of two
 
@@ -46,12 +45,13 @@ def pack(expressions: Sequence[Expression], capacity: int | None = None) -> Prog
     opcodes = np.zeros((len(expressions), capacity), np.int32)
     constants = np.zeros((len(expressions), capacity), np.float32)
     signals = np.zeros((len(expressions), capacity), np.int32)
+    numbers = {name: number for number, name in enumerate(SIGNALS)}
     for row, expression in enumerate(expressions):
         for column, token in enumerate(reversed(expression.tokens)):
             if not isinstance(token, str):
                 opcodes[row, column], constants[row, column] = CONSTANT, _float32(token)
-            elif token in SIGNAL_NUMBERS:
-                opcodes[row, column], signals[row, column] = SIGNAL, SIGNAL_NUMBERS[token]
+            elif token in numbers:
+                opcodes[row, column], signals[row, column] = SIGNAL, numbers[token]
             else:
                 opcodes[row, column] = OPCODES[token]
     lengths = np.array([e.size for e in expressions], np.int32)
