@@ -64,6 +64,12 @@ class TellLosses(Callback):
         if any(config.interval != "step" or config.frequency != 1 for config in told):
             raise ScheduleError('ExpressionLR decides on each optimiser step: give its lr_scheduler "interval": "step"')
 
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        """Lets the schedules of an optimiser see the gradients before they are clipped."""
+        for scheduler in _schedulers(trainer):
+            if scheduler.optimizer is getattr(optimizer, "optimizer", optimizer):
+                scheduler.see_gradients()
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

@@ -124,9 +124,14 @@ class ExpressionLR(LRScheduler):
             self._factors = self._found_factors(before)
             self._write(self._rates())
 
-    def begin_measuring(self, **first: Any) -> None:
-        """Takes up what is measured before the first step; a training that goes on has it already."""
-        if self._loop.position == 0:
+    def see_gradients(self) -> None:
+        """Reads the gradients as they are: before they are clipped, say. The coming optimiser step reads them no more.
+
+        The first ones set the learning rate of the first step. Without this call they are read when the optimiser steps.
+        """
+        self._network.see()
+        first = {} if self._network.had_gradient else self._network.numbers(("grad_norm",))
+        if first and self._loop.position == 0:
             self.observe(**first)
 
     @property
@@ -220,6 +225,7 @@ class _Network:
 
     def __init__(self, names: frozenset[str], optimizer: Optimizer) -> None:
         self._names, self._optimizer = names, optimizer
+        self.is_seen = False  # the gradients of the coming step
         self._pending: dict[str, Tensor] = {}
         self.had_gradient = False
         needs_update = not names.isdisjoint(("update_norm", "alignment"))
@@ -243,11 +249,8 @@ class _Network:
         told, network = ref(scheduler), self
 
         def seen() -> None:
-            network.see()
-            mine = told()
-            if mine is not None and not network.had_gradient:
-                network.had_gradient = True
-                mine.begin_measuring(**network.numbers(("grad_norm",)))
+            if (mine := told()) is not None and not network.is_seen:
+                mine.see_gradients()
 
         def before(_: Any, args: Any, kwargs: Any) -> Any:
             if is_compiling():
@@ -259,8 +262,7 @@ class _Network:
 
             def watched() -> Any:
                 loss = closure()
-                if "grad_norm" not in network._pending:
-                    seen()
+                seen()
                 return loss
 
             return args[:1], {**kwargs, "closure": watched}
@@ -273,7 +275,10 @@ class _Network:
         optimizer.register_step_post_hook(after)
 
     def see(self) -> None:
-        """Reads the gradients, before a step."""
+        """Reads the gradients, before a step; nothing if no schedule needs any of the network."""
+        if not self._names:
+            return
+        self.is_seen = True
         gradients = [p.grad for p in _parameters(self._optimizer) if p.grad is not None]
         if not gradients:
             raise ScheduleError(
@@ -291,6 +296,7 @@ class _Network:
 
     def see_step(self) -> None:
         """Reads the weights, after a step."""
+        self.is_seen = False
         parameters = [p.detach() for p in _parameters(self._optimizer)]
         if self._trees.get("before"):
             rates = [group["lr"] for group in self._optimizer.param_groups for _ in group["params"]]

@@ -201,3 +201,21 @@ def test_it_is_told_the_losses_within_other_schedulers(kind, tmp_path):
     trained, _ = fit(make, [TellLosses()], tmp_path)
     factor = {"sequence": 1.0, "chain": 0.5}[kind]  # a sequence sets the rate back when the next one's turn comes
     assert trained.rates[4:] == pytest.approx([0.01 * factor * loss for loss in trained.losses[3:-1]], rel=1e-6)
+
+
+@pytest.mark.parametrize("clip", [None, 1e-3])
+def test_gradients_are_seen_before_they_are_clipped_and_from_the_first_step_on(clip, tmp_path):
+    rule = Schedule(expression=parse("0.01*grad_norm"))
+    norms, rates = [], []
+
+    class Norms(lightning.Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            norms.append(torch.nn.utils.get_total_norm([p.grad for p in pl_module.parameters()]).item())
+
+    def make(module, optimizer, **_):
+        optimizer.register_step_post_hook(lambda o, *_: rates.append(o.param_groups[0]["lr"]))
+        return {"scheduler": ExpressionLR(optimizer, rule, **horizon(module.trainer)), "interval": "step"}
+
+    fit(make, [Norms(), TellLosses()], tmp_path, gradient_clip_val=clip, max_epochs=2)
+    assert len(rates) == 2 * STEPS
+    assert rates == pytest.approx([0.01 * norm for norm in [norms[0], *norms[:-1]]], rel=1e-5)

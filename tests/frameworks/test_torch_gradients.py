@@ -63,13 +63,11 @@ class Training:
                 seen["gradient"] = np.concatenate([p.grad.double().numpy().ravel() for p in self.model.parameters()])
                 return loss
 
-            told = {}
             if not closure:
                 backward()
             if clip:
-                told["grad_norm"] = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
-                if step == 0:
-                    self.scheduler.observe(**told)
+                self.scheduler.see_gradients()
+                nn.utils.clip_grad_norm_(self.model.parameters(), clip)
             before = self.weights()
             self.optimizer.step(backward) if closure else self.optimizer.step()
             self.rates.append(max(float(g["lr"]) for g in self.optimizer.param_groups))
@@ -85,7 +83,7 @@ class Training:
                     "alignment": gradient @ previous / size if size else 0.0,
                 }
             )
-            self.scheduler.step(**told)
+            self.scheduler.step()
         return self
 
     def reference(self, rule):
@@ -111,7 +109,7 @@ def test_a_closure_is_seen_when_it_has_been_called():
     assert with_closure.rates == without.rates
 
 
-def test_a_norm_that_is_told_before_clipping_takes_the_place_of_the_clipped_one():
+def test_gradients_that_are_seen_before_they_are_clipped_are_not_seen_again():
     rule = schedule("0.01*grad_norm")
     training = Training(rule).run(0, STEPS, clip=0.1)
     np.testing.assert_allclose(training.rates, training.reference(rule), rtol=1e-4)
@@ -147,9 +145,10 @@ def test_a_gradient_that_is_not_finite_poisons_nothing():
 def test_an_optimiser_that_steps_without_gradients_is_told_of():
     parameter = nn.Parameter(torch.ones(2))
     optimizer = SGD([parameter], lr=0.1)
-    ExpressionLR(optimizer, schedule("0.01*grad_norm"), total_steps=9)
+    scheduler = ExpressionLR(optimizer, schedule("0.01*grad_norm"), total_steps=9)
     with pytest.raises(ScheduleError, match=r"no parameter has one .* step\(grad_norm=…\)"):
         optimizer.step()
+    assert scheduler.get_last_lr() == [0.0]
 
 
 def test_a_schedule_that_reads_no_gradient_watches_none():
