@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "presets": {"expression"},
     "config": {"errors", "expression", "presets", "schedule", "training", "problems"},
     "loop": {"errors", "expression", "signals"},
-    "torch": {"errors", "loop"},
+    "torch": {"errors", "loop", "signals"},
     "lightning": {"errors", "torch"},
     "keras": {"errors", "loop", "schedule"},
     "optax": {"errors", "expression", "loop", "schedule", "training", "signals"},
@@ -232,3 +232,34 @@ def test_the_public_names():
         assert getattr(evolr, name) is not None
     with pytest.raises(AttributeError, match="nothing"):
         _ = evolr.nothing
+
+
+def strings_in(path):
+    """The string constants of a file."""
+    return {
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+REDUCTIONS = {"training/measures.py", "training/programs.py", "torch.py", "optax.py"}
+"""Where what is measured of a network is measured."""
+
+STATES_AND_PRESETS = {"loop.py", "presets.py"}
+"""What older files say: states of a loop that was saved, and the configurations of presets."""
+
+
+def test_a_signal_stands_in_the_table_and_an_observation_of_the_network_where_it_is_measured():
+    from evolr.signals import CLOCK, OBSERVATIONS, SIGNALS
+
+    derived = set(SIGNALS) - set(OBSERVATIONS) - set(CLOCK)
+    measured = {name for name, observation in OBSERVATIONS.items() if observation.is_measured}
+    assert {"loss_ema", "grad_norm_rss", "best_loss", "plateaus"} <= derived
+    for path in FILES:
+        place = path.relative_to(SOURCE).as_posix()
+        if place == "signals/table.py":
+            continue
+        found = strings_in(path)
+        assert place in STATES_AND_PRESETS or not found & derived, (place, found & derived)
+        assert place in REDUCTIONS or not found & measured, (place, found & measured)
