@@ -97,7 +97,7 @@ def evolve(
 
     With a function:
     epochs: what it is called with. metric: the name of its score. higher_is_better: which way the score is good.
-    signals: what the function passes to its schedule, and formulas may read; see `evolr.expression.SIGNALS`.
+    signals: what the function passes to its schedule, and formulas may read; see docs/language.md.
     seed: the study's. settings: any others by dotted name, on top of the preset `function`.
     workers: processes that train at once; as many as there are cores (for `threads` each) where None.
     time_limit: seconds, memory_limit: GB, of a trial; None for no limit. threads: of each worker.
