@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "presets": {"expression"},
     "config": {"errors", "expression", "presets", "schedule", "training", "problems"},
     "loop": {"errors", "expression", "signals"},
-    "torch": {"errors", "loop", "signals"},
+    "distributed": {"errors"},
+    "torch": {"distributed", "errors", "loop", "signals"},
     "lightning": {"errors", "torch"},
     "keras": {"errors", "loop", "schedule"},
     "optax": {"errors", "expression", "loop", "schedule", "training", "signals"},
@@ -114,7 +115,7 @@ MAY_IMPORT = {
 HOMES = {
     "jax": {"training", "problems", "optax"},
     "optax": {"training", "problems", "optax"},
-    "torch": {"torch"},
+    "torch": {"distributed", "torch"},
     "keras": {"keras"},
     "lightning": {"lightning"},
     "matplotlib": {"report"},

@@ -16,14 +16,14 @@ from numbers import Integral
 from typing import Any, Final, Literal
 from weakref import ref
 
+from evolr.distributed import is_distributed, mean_over_ranks
 from evolr.errors import MissingExtraError, ScheduleError
-from evolr.loop import Loop, Rule, number, open_loop_rates, warn
+from evolr.loop import Loop, Rule, open_loop_rates, warn
 from evolr.signals.memory import observed
 from evolr.signals.table import observation_named
 
 try:
     import torch
-    import torch.distributed as dist
     from torch import Tensor
     from torch.compiler import is_compiling
     from torch.nn.utils import get_total_norm
@@ -51,12 +51,16 @@ class ExpressionLR(LRScheduler):
     interval: how often `step` is called, once an optimiser `step` or once an `epoch`.
     first: what is told before the first step, by name: loss and val_loss (or val_score) of the untrained network, on
         the first batch and in validation; needed if the schedule reads them.
+    across_ranks: what the processes of a distributed training tell, each its own: their `mean` is taken, so that all
+        of them have one learning rate, or it is taken `as_told`, for processes that train networks of their own.
     last_epoch: as of any scheduler: the number of `step`s before, -1 for a new training.
 
     A schedule that reads the training wants `step(loss=…)` after each optimiser step and `observe(val_loss=…)` after
     each validation. Inside SequentialLR or ChainedScheduler, whose `step` takes no loss, `observe(loss=…)` follows it.
     It counts the optimiser's steps, and warns if it is stepped at another rate than it was made for.
     In a chain, what the others make of the learning rates is kept, whichever was made first.
+    In a distributed training each process has to tell what the schedule reads, at the same steps. One that has no
+    value, because another one validates, say, tells NaN, and is left out of the mean.
 
     Raises ScheduleError for a horizon below 1, a missing loss, and an optimiser without a positive learning rate.
     """
@@ -69,14 +73,19 @@ class ExpressionLR(LRScheduler):
         total_steps: int,
         steps_per_epoch: int | None = None,
         interval: Literal["step", "epoch"] = "step",
+        across_ranks: Literal["mean", "as_told"] = "mean",
         last_epoch: int = -1,
         **first: Any,
     ) -> None:
         if interval not in ("step", "epoch"):
             raise ScheduleError(f"interval is 'step' or 'epoch', got {interval!r}")
-        measured = frozenset(name for name in observed(schedule.signals) if observation_named(name).is_measured)
+        if across_ranks not in ("mean", "as_told"):
+            raise ScheduleError(f"across_ranks is 'mean' or 'as_told', got {across_ranks!r}")
+        read = observed(schedule.signals)
+        measured = frozenset(name for name in read if observation_named(name).is_measured)
+        self._shared = read - measured if across_ranks == "mean" else frozenset[str]()
         self._network = _Network(measured, optimizer)
-        first = _reduced(first, optimizer) | self._network.at_first()
+        first = self._over_ranks(first, optimizer) | self._network.at_first()
         self._loop = Loop(
             schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, measures=measured, **first
         )
@@ -111,14 +120,10 @@ class ExpressionLR(LRScheduler):
             self.observe(**told)
 
     def observe(self, **told: Any) -> None:
-        """Takes up a loss, or what else `step` is told, and sets the learning rate of the coming step by it.
-
-        In a distributed training each rank tells its own, and their mean is taken, so that all ranks have one learning
-        rate: each rank has to tell the same names at the same steps.
-        """
+        """Takes up a loss, or what else `step` is told, and sets the learning rate of the coming step by it."""
         before = self._loop.learning_rate
         self._network.had_gradient |= told.get("grad_norm") is not None
-        self._loop.observe(**_reduced(told, self.optimizer, self._loop.observations))
+        self._loop.observe(**self._over_ranks(told, self.optimizer))
         has_begun = self.last_epoch >= 0  # in a SequentialLR its turn may be still to come
         if has_begun and self._loop.learning_rate != before:
             self._factors = self._found_factors(before)
@@ -183,6 +188,14 @@ class ExpressionLR(LRScheduler):
         self._pace.begin(self.optimizer)
         self._factors = list(state_dict["factors"])
         self._write(state_dict["group_lrs"])
+
+    def _over_ranks(self, told: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+        """What was told; of what the schedule reads, the mean over the processes of a distributed training.
+
+        Whether they meet follows from the schedule and from the names that are told, which are the same in each.
+        """
+        shared = {name: told[name] for name in self._shared if told.get(name) is not None}
+        return {**told, **mean_over_ranks(shared, optimizer)} if shared and is_distributed() else told
 
     def _take_up_new_groups(self) -> None:
         for group in self.optimizer.param_groups[len(self._ratios) :]:
@@ -369,24 +382,6 @@ def _copies(optimizer: Optimizer) -> list[Tensor]:
 def _norm(tensors: list[Tensor]) -> Tensor:
     """The L2 norm of all numbers of some tensors, without waiting for it."""
     return get_total_norm([tensor.detach() for tensor in tensors])
-
-
-def _reduced(told: dict[str, Any], optimizer: Optimizer, read: frozenset[str] | None = None) -> dict[str, Any]:
-    """What was told, as the mean over the ranks of a distributed training; what is measured is equal on each.
-
-    read: what the schedule needs of it; nothing else is sent.
-    """
-    names = sorted(
-        name
-        for name, value in told.items()
-        if value is not None and not observation_named(name).is_measured and (read is None or name in read)
-    )
-    if not names or not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return told
-    device = _parameters(optimizer)[0].device if "nccl" in dist.get_backend() else torch.device("cpu")
-    numbers = torch.tensor([number(told[name]) for name in names], dtype=torch.float64, device=device)
-    dist.all_reduce(numbers)
-    return {**told, **dict(zip(names, (numbers / dist.get_world_size()).tolist(), strict=True))}
 
 
 class _StepCount:
