@@ -58,7 +58,8 @@ class ExpressionLR(LRScheduler):
     A schedule that reads the training wants `step(loss=…)` after each optimiser step and `observe(val_loss=…)` after
     each validation. Inside SequentialLR or ChainedScheduler, whose `step` takes no loss, `observe(loss=…)` follows it.
     It counts the optimiser's steps, and warns if it is stepped at another rate than it was made for.
-    In a chain, what the others make of the learning rates is kept, whichever was made first.
+    In a chain, what the others make of the learning rates is kept, whichever was made first, and so is what is set by
+    hand: a group that was set to half has half from then on; one that was set to 0 has 0 until it is set above 0.
     In a distributed training each process has to tell what the schedule reads, at the same steps. One that has no
     value, because another one validates, say, tells NaN, and is left out of the mean.
 
@@ -94,6 +95,7 @@ class ExpressionLR(LRScheduler):
         self._base = _base_of(optimizer)
         self._ratios = [_own(group) / self._base for group in optimizer.param_groups]
         self._factors = _begun_by_others(optimizer)  # what other schedulers have made of the learning rates
+        self._is_warned_of_zero = False
         self._is_made = False
         super().__init__(optimizer, last_epoch)
         self._is_made = True
@@ -151,7 +153,9 @@ class ExpressionLR(LRScheduler):
             self._loop.begin_at(position)
             return self._rates()
         begins = self.last_epoch <= 0 or getattr(self, "_is_initial", False)
-        self._factors = [1.0] * len(self._factors) if begins else self._found_factors(self._loop.learning_rate)
+        found = [1.0] * len(self._factors) if begins else self._found_factors(self._loop.learning_rate)
+        self._warn_of_zeros(found)
+        self._factors = found
         self._loop.move_to(position)
         return self._rates()
 
@@ -227,6 +231,18 @@ class ExpressionLR(LRScheduler):
             slack = 1e-6 * now if isinstance(group["lr"], Tensor) else 0.0  # which may be of float32
             found.append(factor if not own or abs(now - own * factor) <= slack else now / own)
         return found
+
+    def _warn_of_zeros(self, found: list[float]) -> None:
+        """Warns once of a group whose learning rate is 0 and that nobody has set above 0 for a whole step."""
+        both = enumerate(zip(self._factors, found, strict=False))
+        stay = ", ".join(str(k) for k, (before, now) in both if before == now == 0)
+        if stay and not self._is_warned_of_zero:
+            self._is_warned_of_zero = True
+            warn(
+                f"the learning rate of parameter group {stay} was set to 0, by hand or by another scheduler, and stays "
+                "0: what others make of a learning rate is kept as a factor. To go on with the group, set its 'lr' to "
+                "what it should be now; to freeze it for good, requires_grad_(False)"
+            )
 
 
 class _Network:

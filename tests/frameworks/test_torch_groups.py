@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import ChainedScheduler, ExponentialLR, LinearLR, SequentialLR
+from torch.optim.lr_scheduler import ChainedScheduler, ExponentialLR, LambdaLR, LinearLR, SequentialLR
 
 from evolr.errors import ScheduleError
 from evolr.expression import parse
@@ -158,3 +158,48 @@ def test_the_last_rates_are_of_the_groups_own_type():
     assert isinstance(last, torch.Tensor)
     assert last is not optimizer.param_groups[0]["lr"]
     assert float(last) == pytest.approx(0.01)
+
+
+def stepped(optimizer, scheduler, times):
+    for _ in range(times):
+        optimizer.step()
+        scheduler.step()
+
+
+def test_a_group_that_is_set_to_zero_stays_there_with_one_warning_until_it_is_set_again():
+    optimizer = torch.optim.SGD(groups(0.1, 0.2), lr=0.1)
+    scheduler = ExpressionLR(optimizer, FALLING, total_steps=10)
+    stepped(optimizer, scheduler, 1)
+    optimizer.param_groups[0]["lr"] = 0.0
+    stepped(optimizer, scheduler, 1)  # whoever set it may yet set it again
+    with pytest.warns(
+        UserWarning, match="of parameter group 0 was set to 0, .* and stays 0: .* set its 'lr' to"
+    ) as caught:
+        stepped(optimizer, scheduler, 3)
+    assert len(caught) == 1
+    assert now(optimizer) == pytest.approx([0.0, 0.005])
+    optimizer.param_groups[0]["lr"] = 0.0025
+    stepped(optimizer, scheduler, 1)
+    assert now(optimizer) == pytest.approx([0.002, 0.004])
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_another_scheduler_that_begins_at_zero_is_no_reason_to_warn(is_first):
+    optimizer = torch.optim.SGD([parameter()], lr=0.01)
+    makers = [
+        lambda optimizer: ExpressionLR(optimizer, LEVEL, total_steps=100),
+        lambda optimizer: LambdaLR(optimizer, lambda k: min(1.0, k / 4)),
+    ]
+    chain = ChainedScheduler([make(optimizer) for make in (makers if is_first else makers[::-1])])
+    rates = []
+    for _ in range(6):
+        rates += now(optimizer)
+        stepped(optimizer, chain, 1)
+    assert rates == pytest.approx([0.01 * min(1.0, k / 4) for k in range(6)])
+
+
+def test_a_schedule_that_is_zero_itself_is_no_reason_to_warn():
+    optimizer = torch.optim.SGD([parameter()], lr=0.01)
+    scheduler = ExpressionLR(optimizer, Schedule(expression=parse("0.01*max(0, step - 3)")), total_steps=10)
+    stepped(optimizer, scheduler, 5)
+    assert now(optimizer) == pytest.approx([0.02])
