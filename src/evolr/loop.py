@@ -122,8 +122,8 @@ class Loop:
     before its first step, by name, as `step` takes it: the loss of the untrained network on the first batch, its
     val_loss, the norm of its gradient and of its weights, as far as the schedule reads what is made of them.
     measures: what whoever uses the loop tells by itself as soon as it can, so that it need not be here; until then the
-    learning rate is the schedule's least one. A training that goes on beyond total_steps stays where it is, and is warned
-    once.
+    learning rate is the schedule's least one. A training that goes on beyond total_steps stays where it is, and is
+    warned once.
 
     Raises ScheduleError for a horizon below 1 and for a signal that the schedule reads and nobody gave.
     """

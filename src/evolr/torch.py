@@ -134,7 +134,7 @@ class ExpressionLR(LRScheduler):
     def see_gradients(self) -> None:
         """Reads the gradients as they are: before they are clipped, say. The coming optimiser step reads them no more.
 
-        The first ones set the learning rate of the first step. Without this call they are read when the optimiser steps.
+        The first ones set the learning rate of the first step. Without this call they are read as the optimiser steps.
         """
         self._network.see()
         first = {} if self._network.had_gradient else self._network.numbers(("grad_norm",))
