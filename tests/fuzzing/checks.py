@@ -73,6 +73,7 @@ def points(rng: Random, count: int) -> list[dict[str, float]]:
         }  # fmt: skip
         if rng.random() < 0.25:
             point["loss"] = -point["loss"]
+        point |= {name: rng.expovariate(1) for name in SIGNALS if name not in point}
         found.append({n: v if n in _WHOLE else float(np.float32(v)) for n, v in point.items()})
     return found
 
