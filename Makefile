@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint format docs bench clean
+.PHONY: run test lint format docs bench peers clean
 
 run: $(VENV)/.ready
 	$(BIN)/evolr run --preset original
@@ -26,6 +26,10 @@ docs: $(VENV)/.ready-docs
 
 bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/training.py
+
+peers: $(VENV)/.ready-test
+	$(if $(PYTORCH),$(BIN)/python benchmarks/peers/torch_schedulers.py $(PYTORCH)/test/optim/test_lrscheduler.py)
+	$(foreach peer,optax keras lightning transformers,$(BIN)/python benchmarks/peers/$(peer)_schedules.py &&) true
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("evolr needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

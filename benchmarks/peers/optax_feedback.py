@@ -12,12 +12,12 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from benchmarks.peers.runner import Cases, refused
+from benchmarks.peers.runner import Cases, close, refused
 from evolr.errors import ScheduleError
 from evolr.expression import parse
 from evolr.loop import follow
 from evolr.optax import scale_by_expression
-from evolr.schedule import Plateau, Schedule
+from evolr.schedule import Schedule
 
 cases = Cases()
 
@@ -57,10 +57,6 @@ def rates(optimiser: Any, steps: int = STEPS, wrap: Callable[[Any], Any] = jax.j
         _, state = update(PARAMETERS, state, PARAMETERS, **told(step))
         found.append(rate_of(state))
     return found
-
-
-def close(one: Any, other: Any, tolerance: float = 2e-6) -> None:
-    np.testing.assert_allclose(one, other, rtol=tolerance, atol=1e-9)
 
 
 CHAINED = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(), ours())
@@ -311,51 +307,3 @@ def a_gradient_through_an_update_is_finite() -> None:
     slope = jax.grad(lambda loss: optimiser.update(PARAMETERS, state, value=loss)[0]["b"].sum())(1.0)
     assert math.isfinite(slope)
     assert slope != 0
-
-
-# --- beside optax.contrib.reduce_on_plateau -----------------------------------------------------------------------------
-
-# By the name of what happens: the values, and the settings of both, of which ours waits for one more than its patience.
-PLATEAUS: dict[str, tuple[list[float], dict[str, Any]]] = {
-    "it is reduced when patience has run out": ([1.0] * 16, {"patience": 5}),
-    "a better value begins the count anew": ([1.0] * 4 + [0.5] * 12, {"patience": 5}),
-    "nothing is counted during a cooldown": ([1.0] * 30, {"patience": 5, "cooldown": 5}),
-    "it ends at the least scale": ([1.0] * 30, {"patience": 2, "min_scale": 0.01}),
-    "values that fall are no plateau": ([1.0 * 0.9**k for k in range(30)], {"patience": 2}),
-    "improvements below the threshold are none": ([1.0 - 1e-6 * k for k in range(12)], {"patience": 4}),
-    "a threshold may be absolute": ([1.0 - 0.01 * k for k in range(12)], {"patience": 4, "rtol": 0.0, "atol": 0.05}),
-}
-
-
-@cases.of_each(PLATEAUS)
-def a_plateau_is_what_it_is_to_optax(case: tuple[list[float], dict[str, Any]]) -> None:
-    values, given = case
-    settings = {"factor": 0.1, "rtol": 1e-4, "atol": 0.0, "cooldown": 0, "min_scale": 0.0} | given
-    theirs = optax.contrib.reduce_on_plateau(**settings, accumulation_size=1)
-    rule = Plateau(
-        patience=settings["patience"] - 1,
-        threshold=settings["rtol"] or settings["atol"],
-        threshold_mode="rel" if settings["rtol"] else "abs",
-        cooldown=settings["cooldown"],
-    )
-    formula = f"max({settings['min_scale']}, 0.1**plateaus)"
-    mine = scale_by_expression(
-        Schedule(expression=parse(formula), plateau=rule), total_steps=100, steps_per_epoch=1, flip_sign=False
-    )
-    one, other = theirs.init(jnp.ones(1)), mine.init(jnp.ones(1))
-    _, other = mine.update(jnp.ones(1), other, val_loss=values[0])  # step 0 has no validation before it
-    scales, found = [], []
-    for value in values:
-        _, one = theirs.update(jnp.ones(1), one, value=value)
-        _, other = mine.update(jnp.ones(1), other, val_loss=value)
-        scales.append(float(one.scale))
-        found.append(rate_of(other))
-    close(found, scales, 1e-5)
-
-
-cases.does_not_apply(
-    "reduce_on_plateau with accumulation_size above 1", "the mean of several values is the caller's, who tells val_loss"
-)
-cases.does_not_apply(
-    "reduce_on_plateau from a state that is made by hand", "fields of Optax's own state; evolr's is made by init alone"
-)

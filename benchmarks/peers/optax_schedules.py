@@ -2,7 +2,7 @@
 
     python benchmarks/peers/optax_schedules.py    # writes benchmarks/results/peers_optax.json
 
-Those of the transformation that listens to the loss stand in optax_feedback.py. The exit code is 1 if one fails.
+Those of the transformation that listens to the loss stand in optax_feedback.py and optax_plateaus.py. The exit code is 1 if one fails.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks.peers import optax_feedback
+from benchmarks.peers import optax_feedback, optax_plateaus
 from benchmarks.peers.runner import Cases, refused, report
 from evolr.errors import ScheduleError
 from evolr.expression import parse
@@ -298,4 +298,5 @@ cases.does_not_apply(
 )
 
 if __name__ == "__main__":
-    sys.exit(report("optax", cases.run() + optax_feedback.cases.run(), ["optax", "jax", "numpy"]) > 0)
+    outcomes = [*cases.run(), *optax_feedback.cases.run(), *optax_plateaus.cases.run()]
+    sys.exit(report("optax", outcomes, ["optax", "jax", "numpy"]) > 0)

@@ -16,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 import evolr
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -96,6 +98,11 @@ def refused(error: type[Exception], part: str) -> Iterator[None]:
         raised = caught
     assert raised is not None, f"expected {error.__name__}, nothing was raised"
     assert part in str(raised), f"expected {part!r} in the message, got {str(raised)!r}"
+
+
+def close(one: Any, other: Any, tolerance: float = 1e-5) -> None:
+    """Fails where numbers, or lists of them, differ by more than a part of their size."""
+    np.testing.assert_allclose(one, other, rtol=tolerance, atol=1e-8)
 
 
 def described(error: BaseException) -> str:
