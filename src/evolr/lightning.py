@@ -16,6 +16,7 @@ import math
 from typing import Any
 
 from evolr.errors import MissingExtraError, ScheduleError
+from evolr.telling import check_logged, expressions_in, tell_validation
 from evolr.torch import ExpressionLR
 
 try:
@@ -39,26 +40,28 @@ def horizon(trainer: Trainer) -> dict[str, int]:
 
 
 class TellLosses(Callback):
-    """Tells every ExpressionLR of a trainer the training loss of each optimiser step, and each validation loss.
+    """Tells every ExpressionLR of a trainer the training loss of each optimiser step, and what each validation logs.
 
-    val_loss: the name under which the module logs its validation loss.
+    val_loss, val_score: the names under which the module logs its validation loss, and its metric if a schedule reads
+        it.
     The loss is what `training_step` returns; where gradients are accumulated, its mean over the batches of a step.
-    Where it returns None, to skip a batch, the loss before is told again.
+    Where it returns None, to skip a batch, the loss before is told again. In a distributed training each process tells
+    its own, and ExpressionLR takes the mean, of a loss that is logged with `sync_dist`, too.
 
     Raises ScheduleError where the trainer has no ExpressionLR, where one is not stepped each step
-    (`"interval": "step"`), and where a validation logs no such loss although a schedule reads it.
+    (`"interval": "step"`), and where a validation does not log what a schedule reads.
     """
 
-    def __init__(self, val_loss: str = "val_loss") -> None:
-        self._val_loss = val_loss
-        self._losses: list[float] = []  # of the batches since the latest optimiser step
-        self._latest: float | None = None
+    def __init__(self, val_loss: str = "val_loss", val_score: str | None = None) -> None:
+        self._names = {"val_loss": val_loss, "val_score": val_score}
+        self._losses: list[Any] = []  # of the batches since the latest optimiser step
+        self._latest: Any = math.nan
         self._steps = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks that there is somebody to tell."""
-        self._steps = trainer.global_step
-        told = [config for config in trainer.lr_scheduler_configs if _expressions_in(config.scheduler)]
+        self._losses, self._steps = [], trainer.global_step
+        told = [config for config in trainer.lr_scheduler_configs if expressions_in(config.scheduler)]
         if not told:
             raise ScheduleError("TellLosses found no ExpressionLR: return one from configure_optimizers")
         if any(config.interval != "step" or config.frequency != 1 for config in told):
@@ -78,7 +81,7 @@ class TellLosses(Callback):
             raise ScheduleError("TellLosses needs automatic optimisation; without it call the scheduler's step(loss=…)")
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if loss is not None:  # Lightning has divided it by the number of batches that a step accumulates
-            self._losses.append(float(loss) * trainer.accumulate_grad_batches)
+            self._losses.append(loss * trainer.accumulate_grad_batches)
         if trainer.global_step > self._steps:
             self._latest = sum(self._losses) / len(self._losses) if self._losses else self._latest
             for scheduler in _schedulers(trainer):
@@ -86,26 +89,12 @@ class TellLosses(Callback):
             self._losses, self._steps = [], trainer.global_step
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tells the validation loss."""
-        if trainer.sanity_checking:
-            return
-        loss = trainer.callback_metrics.get(self._val_loss)
-        for scheduler in _schedulers(trainer):
-            if loss is not None:
-                scheduler.observe(val_loss=loss)
-            elif scheduler.reads_validation:
-                raise ScheduleError(
-                    f"the schedule reads the validation loss, and the module logs no {self._val_loss!r}; it logs "
-                    f"{', '.join(trainer.callback_metrics) or 'nothing'}"
-                )
+        """Tells what the validation has logged."""
+        if not trainer.sanity_checking:
+            schedulers = _schedulers(trainer)
+            check_logged(schedulers, trainer.callback_metrics, self._names, "the module")
+            tell_validation(schedulers, trainer.callback_metrics, self._names)
 
 
 def _schedulers(trainer: Trainer) -> list[ExpressionLR]:
-    return [scheduler for config in trainer.lr_scheduler_configs for scheduler in _expressions_in(config.scheduler)]
-
-
-def _expressions_in(scheduler: Any) -> list[ExpressionLR]:
-    """The ExpressionLR that a scheduler is, or those that a SequentialLR or ChainedScheduler holds, at any depth."""
-    if isinstance(scheduler, ExpressionLR):
-        return [scheduler]
-    return [found for part in getattr(scheduler, "_schedulers", ()) for found in _expressions_in(part)]
+    return [scheduler for config in trainer.lr_scheduler_configs for scheduler in expressions_in(config.scheduler)]

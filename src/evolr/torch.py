@@ -33,6 +33,7 @@ except ImportError as error:
     raise MissingExtraError("evolr.torch", "torch") from error
 
 
+_WRITTEN: Final = "_written_by_expression"  # of an optimiser: what an ExpressionLR made last of its learning rates
 _ALIKE_EPOCHS: Final = 5  # epochs in a row of one optimiser step each
 _ALIKE: Final = 3  # times in a row that a scheduler is stepped too often for an optimiser's step: not by a skipped one
 
@@ -90,6 +91,7 @@ class ExpressionLR(LRScheduler):
         self._loop = Loop(
             schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, measures=measured, **first
         )
+        self.horizon = {"total_steps": total_steps, "steps_per_epoch": self._loop.steps_per_epoch}
         self._stride = self._loop.steps_per_epoch if interval == "epoch" else 1
         self._pace = _Pace(interval, steps_per_epoch)
         self._base = _base_of(optimizer)
@@ -142,8 +144,13 @@ class ExpressionLR(LRScheduler):
             self.observe(**first)
 
     @property
+    def observations(self) -> frozenset[str]:
+        """What the schedule needs to be told or shown, by name: loss, val_loss, grad_norm, …"""
+        return self._loop.observations
+
+    @property
     def reads_validation(self) -> bool:
-        """Whether the schedule needs a validation loss."""
+        """Whether the schedule needs what validations tell."""
         return self._loop.reads_validation
 
     def get_lr(self) -> list[Any]:
@@ -220,7 +227,9 @@ class ExpressionLR(LRScheduler):
         self._take_up_new_groups()
         rate = self._loop.learning_rate
         parts = zip(self.optimizer.param_groups, self._ratios, self._factors, strict=True)
-        return [rate * ratio * _scale(group) * factor for group, ratio, factor in parts]
+        rates = [rate * ratio * _scale(group) * factor for group, ratio, factor in parts]
+        setattr(self.optimizer, _WRITTEN, list(zip(rates, self._factors, strict=True)))
+        return rates
 
     def _found_factors(self, rate: float) -> list[float]:
         """What others have made of the learning rates since they were set to `rate`."""
@@ -532,8 +541,15 @@ def _base_of(optimizer: Optimizer) -> float:
 def _begun_by_others(optimizer: Optimizer) -> list[float]:
     """What schedulers that were made for an optimiser before its first step make of its learning rates.
 
-    After a step, or in an optimiser that was loaded, a learning rate is what an earlier training has left.
+    After a step, or in an optimiser that was loaded, a learning rate is what an earlier training has left. What an
+    ExpressionLR has made of it is no factor: a second one takes its place, as when the cell of a notebook is run again.
     """
     is_new = hasattr(optimizer.step, "_wrapped_by_lr_sched") and not getattr(optimizer, "_opt_called", False)
-    groups = optimizer.param_groups
-    return [float(group["lr"]) / own if is_new and (own := _own(group)) > 0 else 1.0 for group in groups]
+    if not is_new:
+        return [1.0] * len(optimizer.param_groups)
+    written: list[tuple[float, float]] = getattr(optimizer, _WRITTEN, [])
+    factors: list[float] = []
+    for k, group in enumerate(optimizer.param_groups):
+        before, factor = written[k] if k < len(written) else (_own(group), 1.0)
+        factors.append(factor * float(group["lr"]) / before if before > 0 else factor)
+    return factors

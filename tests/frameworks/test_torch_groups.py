@@ -203,3 +203,17 @@ def test_a_schedule_that_is_zero_itself_is_no_reason_to_warn():
     scheduler = ExpressionLR(optimizer, Schedule(expression=parse("0.01*max(0, step - 3)")), total_steps=10)
     stepped(optimizer, scheduler, 5)
     assert now(optimizer) == pytest.approx([0.02])
+
+
+@pytest.mark.parametrize("text", ["0.01", "0.01*min(1, step/4)"], ids=["level", "from 0"])
+@pytest.mark.parametrize("factor", [None, 0.5])
+def test_a_second_one_takes_the_place_of_a_first_that_was_not_stepped(text, factor):
+    optimizer = torch.optim.SGD(groups(0.1, 0.2), lr=0.1)
+    if factor:
+        LinearLR(optimizer, factor)  # which is never stepped
+    for _ in range(3):
+        scheduler = ExpressionLR(optimizer, Schedule(expression=parse(text)), total_steps=100)
+    expected = [0.005 * (factor or 1.0), 0.01 * (factor or 1.0)]
+    assert now(optimizer) == pytest.approx(expected if text == "0.01" else [0, 0])
+    stepped(optimizer, scheduler, 4)
+    assert now(optimizer) == pytest.approx(expected)
