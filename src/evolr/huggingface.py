@@ -97,15 +97,9 @@ class ExpressionCallback(TrainerCallback):
             scheduler.observe(loss=self._loss)
         self._loss = None
 
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, Any],
-        **kwargs: Any,
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Tells what an evaluation within the training has logged."""
+        metrics: dict[str, Any] = kwargs["metrics"]
         if self._trainer.is_in_train:
             self._logged |= metrics.keys()
             tell_validation(expressions_in(self._trainer.lr_scheduler), metrics, self._names)
