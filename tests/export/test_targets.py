@@ -106,9 +106,17 @@ def test_the_command_refuses_before_it_writes(evolr):
         assert not Path("x.py").exists()
 
 
-@pytest.mark.parametrize(("module", "extra"), [("torch", "torch"), ("keras", "keras"), ("lightning", "lightning")])
-def test_a_missing_extra_is_named_with_the_command_that_installs_it(module, extra):
-    code = f"import sys; sys.modules[{module!r}] = None\ntry:\n    import evolr.{module}\n"
+@pytest.mark.parametrize(
+    ("module", "library", "extra"),
+    [
+        ("torch", "torch", "torch"),
+        ("keras", "keras", "keras"),
+        ("lightning", "lightning", "lightning"),
+        ("huggingface", "transformers", "transformers"),
+    ],
+)
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(module, library, extra):
+    code = f"import sys; sys.modules[{library!r}] = None\ntry:\n    import evolr.{module}\n"
     code += "except ImportError as error:\n    print(type(error).__name__, error)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == (
