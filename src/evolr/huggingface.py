@@ -47,7 +47,8 @@ def horizon(trainer: Trainer) -> dict[str, int]:
 class ExpressionCallback(TrainerCallback):
     """Tells a trainer's ExpressionLR the training loss of each optimiser step, and what each evaluation logs.
 
-    trainer: whose `training_step` is listened to from now on; add the callback to it.
+    trainer: whose `training_step` is listened to from now on, and whose gradients are seen before it clips them; add the
+        callback to it.
     val_loss, val_score: the names under which an evaluation logs its loss, and its metric if a schedule reads it, as
         `eval_accuracy`.
     The loss of a step is the sum of what `training_step` returns for its batches, which Trainer has divided so that it
@@ -65,6 +66,8 @@ class ExpressionCallback(TrainerCallback):
         self._logged: set[str] = set()  # by the evaluations since
         self._training_step = trainer.training_step
         trainer.training_step = self._listen
+        self._unscale_gradients = trainer.accelerator.unscale_gradients
+        trainer.accelerator.unscale_gradients = self._see
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -108,3 +111,9 @@ class ExpressionCallback(TrainerCallback):
         loss = self._training_step(*arguments, **named)
         self._loss = loss if self._loss is None else self._loss + loss
         return loss
+
+    def _see(self, *arguments: Any, **named: Any) -> None:
+        """Lets the schedule see the gradients, which accelerate unscales just before it clips them."""
+        self._unscale_gradients(*arguments, **named)
+        for scheduler in expressions_in(self._trainer.lr_scheduler):
+            scheduler.see_gradients()

@@ -153,6 +153,17 @@ def test_where_gradients_are_accumulated_it_is_told_the_mean_over_a_step(model, 
     assert len(logged(trainer, "loss")) == 6
 
 
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_it_sees_the_gradient_before_it_is_clipped(accumulated, tmp_path):
+    by_gradient = Schedule(expression=parse("0.1/(1 + grad_norm)"))
+    trainer = trainer_of(tmp_path, by_gradient, max_grad_norm=0.01, gradient_accumulation_steps=accumulated)
+    trainer.train()
+    norms = logged(trainer, "grad_norm")
+    assert min(norms[:5]) > 0.1  # so it is clipped
+    seen = [norms[0], *norms[:-1]]  # the first sets the learning rate of its own step
+    assert logged(trainer, "learning_rate") == pytest.approx([0.1 / (1 + norm) for norm in seen], rel=1e-5)
+
+
 def test_it_is_told_the_loss_that_is_trained_on_whoever_computes_it(tmp_path):
     def compute_loss(outputs, labels, num_items_in_batch):
         return torch.nn.functional.cross_entropy(outputs["logits"], labels, label_smoothing=0.5)
