@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from evolr.errors import ScheduleError, shortened
-from evolr.signals.memory import begun, clock, observed, remembered, updated, values
+from evolr.signals.memory import begun, changed, clock, observed, remembered, values
 from evolr.signals.plateau import PlateauCounts, PlateauRule
 from evolr.signals.signal import OWN_OBSERVATION, Moment
 from evolr.signals.table import OBSERVATIONS, observation_named, signal_named
@@ -232,9 +232,7 @@ class Loop:
         else:
             after_step = {name: value for name, value in given.items() if not observation_named(name).is_of_validation}
             moment = Moment(self._steps_moved, 0, self._plateau)
-            told_now = updated(self._before, after_step, moment)
-            touched = [name for name in self._names if signal_named(name).of in after_step]
-            self._memory |= {name: told_now[name] for name in touched}
+            self._memory |= changed(self._before, after_step, moment)
             self._validate({name: value for name, value in given.items() if name not in after_step})
         self._fresh |= given.keys()
         return self._decided()
@@ -263,15 +261,12 @@ class Loop:
             raise ScheduleError(f"not the state of this loop: it lacks {shortened(', '.join(sorted(missing)), 200)}")
 
         def memory(prefix: str) -> dict[str, Any]:
-            found: dict[str, Any] = {}
-            for name, held in self._memory.items():
-                key = f"{prefix}.{name}"
-                found[name] = (
-                    held._replace(**{p: state[f"{key}.{p}"] for p in held._fields})
-                    if hasattr(held, "_asdict")
-                    else state[key]
-                )
-            return found
+            return {
+                name: held._replace(**{part: state[f"{prefix}.{name}.{part}"] for part in held._fields})
+                if hasattr(held, "_asdict")
+                else state[f"{prefix}.{name}"]
+                for name, held in self._memory.items()
+            }
 
         self._memory, self._before = memory("now"), memory("before")
         self._position, self._steps_moved = int(state["position"]), int(state["steps_moved"])
@@ -293,9 +288,9 @@ class Loop:
             return
         epoch = self._position // self._horizon[1]
         moment = Moment(1, epoch - self._validated_epoch, self._plateau)
-        self._memory = updated(self._memory, given, moment)
-        touched = [name for name in self._names if signal_named(name).of in given]
-        self._before |= {name: self._memory[name] for name in touched}
+        found = changed(self._memory, given, moment)
+        self._memory |= found
+        self._before |= found
         self._validated_epoch = max(epoch, self._validated_epoch) if "val_loss" in given else self._validated_epoch
 
     def _count(self, given: Mapping[str, float]) -> None:
@@ -324,7 +319,7 @@ class Loop:
                     "whether total_steps counts epochs where it has to count optimiser steps, or is that of one of "
                     "several processes while the schedule is stepped for each: then multiply it by their number"
                 )
-            self._memory = updated(self._memory, {OWN_OBSERVATION: self._rate}, Moment(moved, 0, self._plateau))
+            self._memory |= changed(self._memory, {OWN_OBSERVATION: self._rate}, Moment(moved, 0, self._plateau))
             self._before = dict(self._memory)
             self._fresh = set()
         self._position, self._steps_moved = position, max(moved, 1)

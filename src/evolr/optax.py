@@ -10,7 +10,7 @@ Both are safe under jit, scan and vmap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -23,7 +23,7 @@ from evolr.schedule import LOG_LIMIT, Schedule
 from evolr.signals.memory import begun, clock, observed, remembered, updated, values
 from evolr.signals.signal import OWN_OBSERVATION, Moment
 from evolr.signals.table import observation_named, signal_named
-from evolr.training.measures import ARRAYS, cosine, distance, norm
+from evolr.training.measures import ARRAYS, Network, measured, unless_still
 from evolr.training.primitives import FUNCTIONS, unfolded
 
 Scalar = jax.Array
@@ -125,8 +125,8 @@ def scaled_by(
     sign, plateau = -1.0 if flip_sign else 1.0, plateau_rule(rule)
     names, read = remembered(rule.signals), observed(rule.signals)
     inner = None if direction is None else optax.with_extra_args_support(direction)
-    measured = frozenset(name for name in read if observation_named(name).is_measured and inner is not None)
-    kept_names = {"initial": "distance" in measured, "direction": "alignment" in measured}
+    seen = frozenset(name for name in read if observation_named(name).is_measured and inner is not None)
+    kept_names = {"initial": "distance" in seen, "direction": "alignment" in seen}
 
     def init(params: Any) -> Any:
         # Each an array of its own: a state may be donated, and a buffer is donated once.
@@ -145,8 +145,11 @@ def scaled_by(
         gradients, is_first = updates, state.count == 0
         if inner is not None:
             updates, inner_state = inner.update(gradients, inner_state, params, **told)
-        if measured:
-            given |= _measured(measured, _Trees(gradients, updates, params, **state.kept))
+        if seen:
+            if params is None and any(observation_named(name).source == "weights" for name in seen):
+                raise ScheduleError("the schedule reads the weights: call update(gradients, state, parameters)")
+            network = Network(gradients, updates, params, state.kept.get("initial"), state.kept.get("direction"))
+            given |= measured(seen, network)
         _require(rule, names, given)
         step = jnp.minimum(state.count, total_steps - 1)
         # What is known of the first batch before its step is of the untrained network.
@@ -160,9 +163,7 @@ def scaled_by(
             **values(memory),
         }
         rate = _float32(rule.traced(**{name: _float32(signals[name]) for name in rule.signals}))
-        learned = {name: value for name, value in given.items() if not _is_known_before(name)}
-        if "update_norm" in learned:  # where the learning rate is 0, frameworks that see the weights see no direction
-            learned["update_norm"] = jnp.where(rate > 0, learned["update_norm"], jnp.nan)
+        learned = unless_still({name: value for name, value in given.items() if name not in known}, rate)
         memory = updated(memory, {**learned, OWN_OBSERVATION: rate + 0.0}, Moment(), ARRAYS)
         kept = {name: updates if name == "direction" else tree for name, tree in state.kept.items()}
         new = ExpressionState(
@@ -184,42 +185,16 @@ def _is_known_before(name: str) -> bool:
     return observation.is_of_validation or observation.source == "weights"
 
 
-class _Trees(NamedTuple):
-    """What is measured: gradients, the optimiser's directions, parameters, the initial ones, the direction before."""
-
-    gradients: Any
-    directions: Any
-    params: Any
-    initial: Any = None
-    direction: Any = None
-
-
-def _measured(names: frozenset[str], trees: _Trees) -> dict[str, Scalar]:
-    """What is to be measured, by observation. Raises ScheduleError for parameters that it needs and nobody gave."""
-    if trees.params is None and any(observation_named(name).source == "weights" for name in names):
-        raise ScheduleError("the schedule reads the weights: call update(gradients, state, parameters)")
-    reductions: dict[str, Callable[[], Scalar]] = {
-        "grad_norm": lambda: norm(trees.gradients),
-        "update_norm": lambda: norm(trees.directions),
-        "alignment": lambda: cosine(trees.gradients, trees.direction),
-        "weight_norm": lambda: norm(trees.params),
-        "distance": lambda: distance(trees.params, trees.initial),
-    }
-    return {name: reductions[name]() for name in names}
-
-
 def _require(rule: TracedRule, names: Sequence[str], given: Mapping[str, Scalar]) -> None:
     """Raises ScheduleError if the rule reads what `update` was not given."""
     for name in sorted(observed(rule.signals) - given.keys() - {OWN_OBSERVATION}):
         read = [n for n in sorted(names) if name in (signal_named(n).of, signal_named(n).begins_with)]
-        argument, meaning = (
-            observation_named(name),
-            "the latest " if observation_named(name).is_of_validation else "the ",
-        )
-        advice = "" if not argument.is_measured else "; evolr.optax.optimizer measures it by itself"
+        observation = observation_named(name)
+        which = "latest " if observation.is_of_validation else ""
+        advice = "; evolr.optax.optimizer measures it by itself" if observation.is_measured else ""
         raise ScheduleError(
             f"the schedule reads {', '.join(read)}: call update(gradients, state, parameters, "
-            f"{'value' if name == 'loss' else name}=…) with {meaning}{argument.source}{advice}"
+            f"{'value' if name == 'loss' else name}=…) with the {which}{observation.source}{advice}"
         )
 
 

@@ -29,8 +29,8 @@ from evolr.training.task import Trial
 from evolr.training.trainer import Trainer
 
 
-def first_worst(told):
-    return told["grad_norm"]
+def first_worst(value):
+    return value
 
 
 def worst(memory, value, moment, ops):

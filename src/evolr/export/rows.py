@@ -10,7 +10,6 @@ from evolr.export.linking import Replacement
 from evolr.signals import SIGNALS, Signal, signal_named
 
 TABLE: Final = ("evolr.signals.table", "SIGNALS")
-_WIDTH: Final = 112
 
 
 def rows(names: Iterable[str]) -> dict[tuple[str, str], Replacement]:

@@ -30,16 +30,19 @@ def observed(signals: Iterable[str]) -> frozenset[str]:
 
 def begun(signals: Iterable[str], told: Told) -> dict[str, Any]:
     """The memories before the first step. told: what `begins_with` of each names."""
-    return {name: signal_named(name).first(told) for name in remembered(signals)}
+    rows = [signal_named(name) for name in remembered(signals)]
+    return {row.name: row.first(None if row.begins_with is None else told[row.begins_with]) for row in rows}
+
+
+def changed(memory: Told, told: Told, moment: Moment, ops: Operations = FLOATS) -> dict[str, Any]:
+    """The memories, after some observations were told, of the signals that are made of them."""
+    rows = [row for row in map(signal_named, memory) if row.of in told]
+    return {row.name: row.after(memory[row.name], told[row.of], moment, ops) for row in rows}
 
 
 def updated(memory: Told, told: Told, moment: Moment, ops: Operations = FLOATS) -> dict[str, Any]:
-    """The memories after some observations were told; a signal of which none was stays as it is."""
-    after: dict[str, Any] = {}
-    for name, before in memory.items():
-        row = signal_named(name)
-        after[name] = row.after(before, told[row.of], moment, ops) if row.of in told else before
-    return after
+    """All memories after some observations were told; a signal of which none was stays as it is."""
+    return {**memory, **changed(memory, told, moment, ops)}
 
 
 def values(memory: Told) -> dict[str, Any]:

@@ -79,16 +79,17 @@ class Example(NamedTuple):
 
 
 def _nothing(*_: Any) -> Any:
-    raise NotImplementedError
+    raise TypeError("a signal of the clock has no memory, and one of the user's own no example")
 
 
 class Signal(NamedTuple):
     """A signal. Its memory is a number, or a tuple of numbers.
 
     name, meaning: for people. of: the observation that it follows; `clock` for one that follows from the number of
-    the step alone. first: (told) → its memory before the first step; for the clock (step, total_steps,
+    the step alone. first: (told value) → its memory before the first step; for the clock (step, total_steps,
     steps_per_epoch) → its value. after: (memory, told value, moment, operations) → its memory after the observation
-    was told again. value: memory → what a schedule reads. begins_with: the observation that `first` needs, if any.
+    was told again. value: memory → what a schedule reads. begins_with: the observation whose value `first` is
+    given, None for none.
     needs_epochs: whether it depends on the steps of an epoch. needs_plateau: whether on what is a plateau.
     low, high: where its values lie. may_be_negative: whether some trainings tell values below all the same, of a loss
     that is a log-likelihood, say. example: made-up values for comparing formulas.

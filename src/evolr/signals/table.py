@@ -34,7 +34,6 @@ from evolr.signals.signal import (
     Example,
     Observation,
     Signal,
-    Told,
 )
 
 _STEP: Final = "after each optimiser step"
@@ -79,47 +78,31 @@ def _total_epochs(step: Any, total_steps: Any, steps_per_epoch: Any) -> Any:
     return -(-total_steps // steps_per_epoch)
 
 
-def _first_loss(told: Told) -> Any:
-    return told["loss"]
+def _as_told(value: Any) -> Any:
+    return value
 
 
-def _first_least(told: Told) -> LeastAverage:
-    return LeastAverage(told["loss"], told["loss"])
+def _first_least(value: Any) -> LeastAverage:
+    return LeastAverage(value, value)
 
 
-def _first_val_loss(told: Told) -> Any:
-    return told["val_loss"]
-
-
-def _first_val_score(told: Told) -> Any:
-    return told["val_score"]
-
-
-def _first_grad_norm(told: Told) -> Any:
-    return told["grad_norm"]
-
-
-def _first_root(told: Told) -> RootOfSquares:
-    return RootOfSquares(told["grad_norm"], 0.0)
+def _first_root(value: Any) -> RootOfSquares:
+    return RootOfSquares(value, 0.0)
 
 
 def _root(memory: RootOfSquares) -> Any:
     return memory.root
 
 
-def _first_weight_norm(told: Told) -> Any:
-    return told["weight_norm"]
+def _small_start(weight_norm: Any) -> Any:
+    return SMALL_START * (1 + weight_norm)
 
 
-def _first_distance(told: Told) -> Any:
-    return SMALL_START * (1 + told["weight_norm"])
-
-
-def _zero(told: Told) -> Any:
+def _zero(value: None) -> float:
     return 0.0
 
 
-def _no_counts(told: Told) -> PlateauCounts:
+def _no_counts(value: None) -> PlateauCounts:
     return PlateauCounts(*FIRST)
 
 
@@ -151,7 +134,7 @@ _TABLE = (
         "loss",
         "training loss of the previous batch; at the first, of the untrained network on it",
         "loss",
-        _first_loss,
+        _as_told,
         latest,
         begins_with="loss",
         may_be_negative=True,
@@ -161,7 +144,7 @@ _TABLE = (
         "val_loss",
         "validation loss at the end of the previous epoch; at first, of the untrained network",
         "val_loss",
-        _first_val_loss,
+        _as_told,
         latest,
         begins_with="val_loss",
         may_be_negative=True,
@@ -201,7 +184,7 @@ _TABLE = (
         "loss_ema",
         f"exponential moving average of loss, decay {EMA_DECAY:g} a step; begins as loss does",
         "loss",
-        _first_loss,
+        _as_told,
         averaged,
         begins_with="loss",
         may_be_negative=True,
@@ -232,7 +215,7 @@ _TABLE = (
         "first_loss",
         "training loss of the untrained network on the first batch",
         "loss",
-        _first_loss,
+        _as_told,
         first_finite,
         begins_with="loss",
         may_be_negative=True,
@@ -253,7 +236,7 @@ _TABLE = (
         "val_score",
         "metric on the validation examples at the end of the previous epoch; at first, of the untrained network",
         "val_score",
-        _first_val_score,
+        _as_told,
         latest,
         begins_with="val_score",
         low=-np.inf,
@@ -263,7 +246,7 @@ _TABLE = (
         "grad_norm",
         "L2 norm of the gradient of the previous batch, before clipping; at the first, of the untrained network on it",
         "grad_norm",
-        _first_grad_norm,
+        _as_told,
         latest_finite,
         begins_with="grad_norm",
         example=_made_up_norm,
@@ -272,7 +255,7 @@ _TABLE = (
         "grad_norm_ema",
         f"exponential moving average of grad_norm, decay {EMA_DECAY:g} a step; begins as grad_norm does",
         "grad_norm",
-        _first_grad_norm,
+        _as_told,
         averaged,
         begins_with="grad_norm",
         example=lambda e: 2 * e.average**0.5,
@@ -292,7 +275,7 @@ _TABLE = (
         "L2 norm of the optimiser's previous direction, before the learning rate; at the first, of the first gradient; "
         "a step with learning rate 0 leaves it",
         "update_norm",
-        _first_grad_norm,
+        _as_told,
         latest_finite,
         begins_with="grad_norm",
         example=lambda e: 3 * e.val_loss**0.5 * (1 - 0.2 * np.cos(1.7 * e.step)),
@@ -301,7 +284,7 @@ _TABLE = (
         "weight_norm",
         "L2 norm of the weights",
         "weight_norm",
-        _first_weight_norm,
+        _as_told,
         latest_finite,
         begins_with="weight_norm",
         example=lambda e: 7 + 4 * e.progress,
@@ -310,7 +293,7 @@ _TABLE = (
         "distance",
         f"greatest L2 distance of the weights from the initial ones so far, at first {SMALL_START:g}·(1 + weight_norm)",
         "distance",
-        _first_distance,
+        _small_start,
         greatest,
         begins_with="weight_norm",
         example=lambda e: 8e-6 + 5 * e.progress**0.5,
@@ -351,8 +334,4 @@ def observation_named(name: str) -> Observation:
 
 def own_signal(name: str) -> Signal:
     """The row of a user's own signal: the latest value that was told under its name."""
-
-    def first(told: Told) -> Any:
-        return told[name]
-
-    return Signal(name, "a signal of your own", name, first, latest, begins_with=name)
+    return Signal(name, "a signal of your own", name, _as_told, latest, begins_with=name)

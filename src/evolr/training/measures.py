@@ -5,8 +5,8 @@ One small function an observation; a step computes those that its schedules read
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,23 +41,35 @@ def _dot(tree: Tree, other: Tree) -> Any:
     return jnp.sum(jnp.stack(products)) if products else jnp.float32(0)
 
 
-def first_measures(gradients: Tree, parameters: Tree) -> dict[str, Any]:
-    """What is told before the first step: of the gradient on the first batch and of the initial weights."""
-    return {"grad_norm": norm(gradients), "weight_norm": norm(parameters)}
+class Network(NamedTuple):
+    """What is measured: gradients, the optimiser's directions, parameters, the initial ones, the direction before."""
+
+    gradients: Tree = None
+    directions: Tree = None
+    parameters: Tree = None
+    initial: Tree = None
+    before: Tree = None
 
 
-def gradient_measures(gradients: Tree, directions: Tree, before: Tree) -> dict[str, Any]:
-    """What a step's gradient and direction tell. before: the direction of the step before, zeros at the first."""
+_REDUCTIONS: Final[Mapping[str, Callable[[Network], Any]]] = {
+    "grad_norm": lambda n: norm(n.gradients),
+    "update_norm": lambda n: norm(n.directions),
+    "alignment": lambda n: cosine(n.gradients, n.before),
+    "weight_norm": lambda n: norm(n.parameters),
+    "distance": lambda n: distance(n.parameters, n.initial),
+}
+
+
+def measured(names: Collection[str], network: Network) -> dict[str, Any]:
+    """Some observations of a network, each by its reduction."""
+    return {name: reduction(network) for name, reduction in _REDUCTIONS.items() if name in names}
+
+
+def unless_still(told: Mapping[str, Any], rate: Any) -> dict[str, Any]:
+    """What a step has told; one with learning rate 0 says nothing of an update, as if the weights alone were seen."""
     return {
-        "grad_norm": norm(gradients),
-        "update_norm": norm(directions),
-        "alignment": cosine(gradients, before),
+        name: jnp.where(rate > 0, value, jnp.nan) if name == "update_norm" else value for name, value in told.items()
     }
-
-
-def weight_measures(parameters: Tree, initial: Tree) -> dict[str, Any]:
-    """What the weights tell."""
-    return {"weight_norm": norm(parameters), "distance": distance(parameters, initial)}
 
 
 class Level:
@@ -67,19 +79,17 @@ class Level:
     trains a schedule depends on that schedule alone, so that no company changes its arithmetic.
     """
 
-    NOTHING: Final = 0
-    GRADIENT: Final = 1
-    EVERYTHING: Final = 2
+    NOTHING: Final = frozenset[str]()
+    GRADIENT: Final = frozenset(("grad_norm",))
+    EVERYTHING: Final = frozenset(_REDUCTIONS)
 
 
-def level_of(signals: Collection[str]) -> int:
-    """The level that a schedule with these signals needs."""
+def level_of(signals: Collection[str]) -> frozenset[str]:
+    """The level that a schedule with these signals needs: the least that measures what they are made of."""
     read = {name for name in observed(signals) if OBSERVATIONS[name].is_measured}
-    if not read:
-        return Level.NOTHING
-    return Level.GRADIENT if read == {"grad_norm"} else Level.EVERYTHING
+    return next(level for level in (Level.NOTHING, Level.GRADIENT, Level.EVERYTHING) if read <= level)
 
 
-def signals_at(level: int) -> list[str]:
+def signals_at(level: frozenset[str]) -> list[str]:
     """The signals that are computed at a level."""
     return [name for name in SIGNALS if level_of([name]) <= level]

@@ -15,11 +15,10 @@ from evolr.training.interpreter import PackedSchedules, learning_rate
 from evolr.training.measures import (
     ARRAYS,
     Level,
-    first_measures,
-    gradient_measures,
-    norm,
+    Network,
+    measured,
     signals_at,
-    weight_measures,
+    unless_still,
 )
 from evolr.training.optimizers import Optimizer
 from evolr.training.primitives import unfolded
@@ -82,9 +81,11 @@ class Programs(NamedTuple):
     judge: Callable[..., Any]
 
 
-def build(task: Task, optimizer: Optimizer, mesh: Mesh, *, batched: bool, level: int = Level.NOTHING) -> Programs:
-    """The functions of a task; compiled on first use. batched: a device trains its runs all at once. level: how much
-    of a network is measured.
+def build(
+    task: Task, optimizer: Optimizer, mesh: Mesh, *, batched: bool, level: frozenset[str] = Level.NOTHING
+) -> Programs:
+    """The functions of a task; compiled on first use. batched: a device trains its runs all at once. level: what of a
+    network is measured.
     """
     single = _SingleRun(task, optimizer.direction(), level)
 
@@ -118,17 +119,18 @@ class _SingleRun:
     task: Task
     direction: Any  # optax.GradientTransformation
 
-    level: int
+    level: frozenset[str]  # the observations that are measured
 
     def untrained(self, parameters: Tree, batches: Tree, monitor: Tree) -> dict[str, Any]:
         """What the training tells before its first step."""
         first = jax.tree.map(lambda a: a[0], batches)
         val_loss, val_score = self.task.evaluate(parameters, monitor)
         told = {"val_loss": _float32(val_loss), "val_score": _float32(val_score)}
-        if self.level == Level.NOTHING:
+        if not self.level:
             return {**told, "loss": _float32(self.task.loss(parameters, first))}
         loss, gradients = jax.value_and_grad(self.task.loss)(parameters, first)
-        return {**told, "loss": _float32(loss), **first_measures(gradients, parameters)}
+        first = self.level & {SIGNALS[name].begins_with for name in signals_at(self.level)}
+        return {**told, "loss": _float32(loss), **measured(first, Network(gradients, parameters=parameters))}
 
     def begin(self, start: Start, initial: Tree, told_by_seed: Tree) -> Run:
         parameters = jax.tree.map(lambda a: a[start.seed_number], initial)
@@ -182,16 +184,10 @@ class _SingleRun:
         directions, optimizer = self.direction.update(gradients, run.optimizer, run.parameters)
         parameters = jax.tree.map(lambda p, d: p - rate * d, run.parameters, directions)
         loss = _float32(loss)
-        told, kept = {"loss": loss, "lr": rate}, run.kept
-        if self.level == Level.GRADIENT:
-            told |= {"grad_norm": norm(gradients)}
-        elif self.level == Level.EVERYTHING:
-            initial, before = run.kept
-            measured = gradient_measures(gradients, directions, before)
-            # Where the learning rate is 0, frameworks that see the weights alone see no direction.
-            measured["update_norm"] = jnp.where(rate > 0, measured["update_norm"], _NAN)
-            told |= measured | weight_measures(parameters, initial)
-            kept = (initial, directions)
+        initial, before = run.kept or (None, None)
+        network = Network(gradients, directions, parameters, initial, before)
+        told = {"loss": loss, "lr": rate, **unless_still(measured(self.level, network), rate)}
+        kept = (initial, directions) if run.kept else ()
         memory = _remembered(run.memory, told, Moment())
         return run._replace(parameters=parameters, optimizer=optimizer, loss=loss, memory=memory, kept=kept)
 

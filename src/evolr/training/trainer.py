@@ -177,7 +177,7 @@ class Trainer:
         An accelerator pays for padding and gains by width, so there a chunk mixes seeds.
         """
         count, seeds = self._device_count, [trial.seed for trial in trials]
-        by_level: dict[int, list[int]] = {}
+        by_level: dict[frozenset[str], list[int]] = {}
         for number, trial in enumerate(trials):
             by_level.setdefault(level_of(trial.schedule.signals), []).append(number)
         if self._batched:
@@ -185,7 +185,7 @@ class Trainer:
             groups = [sorted(of_level, key=seeds.__getitem__) for of_level in by_level.values()]
         else:
             per_device = self._runs_per_device or _CPU_RUNS
-            by_seed: dict[tuple[int, int], list[int]] = {}
+            by_seed: dict[tuple[frozenset[str], int], list[int]] = {}
             for level, of_level in by_level.items():
                 for number in of_level:
                     by_seed.setdefault((level, seeds[number]), []).append(number)
