@@ -26,8 +26,7 @@ MAY_IMPORT = {
     "presets": {"expression"},
     "config": {"errors", "expression", "presets", "schedule", "training", "problems"},
     "loop": {"errors", "expression", "signals"},
-    "distributed": {"errors"},
-    "torch": {"distributed", "errors", "loop", "signals"},
+    "torch": {"errors", "loop", "signals"},
     "telling": {"errors", "signals", "torch"},
     "lightning": {"errors", "telling", "torch"},
     "huggingface": {"errors", "loop", "telling", "torch"},
@@ -247,7 +246,7 @@ def strings_in(path):
     }
 
 
-REDUCTIONS = {"training/measures.py", "training/programs.py", "torch.py", "optax.py"}
+REDUCTIONS = {"training/measures.py", "torch/network.py", "torch/scheduler.py", "optax.py"}
 """Where what is measured of a network is measured."""
 
 STATES_AND_PRESETS = {"loop.py", "presets.py"}

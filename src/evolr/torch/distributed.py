@@ -9,14 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evolr.errors import MissingExtraError
-
-try:
-    import torch
-    import torch.distributed as dist
-    from torch.optim import Optimizer
-except ImportError as error:
-    raise MissingExtraError("evolr.torch", "torch") from error
+import torch
+import torch.distributed as dist
+from torch.optim import Optimizer
 
 
 def is_distributed() -> bool:

@@ -1,41 +1,24 @@
-"""A schedule in PyTorch: a learning-rate scheduler like torch's own, that may listen to the loss.
-
-    scheduler = ExpressionLR(optimizer, evolr.Schedule.load("champion.json"), total_steps=3000, steps_per_epoch=100)
-    for inputs, targets in batches:
-        ...
-        optimizer.step()
-        scheduler.step()
-
-Where the formula reads the loss, it is `scheduler.step(loss=loss)`.
-"""
+"""The scheduler: a schedule sets the learning rates of an optimiser's parameter groups."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Final, Literal
-from weakref import ref
 
-from evolr.distributed import is_distributed, mean_over_ranks
-from evolr.errors import MissingExtraError, ScheduleError
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from evolr.errors import ScheduleError
 from evolr.loop import Loop, Rule, open_loop_rates, warn
 from evolr.signals.memory import observed
 from evolr.signals.table import observation_named
-
-try:
-    import torch
-    from torch import Tensor
-    from torch.compiler import is_compiling
-    from torch.nn.utils import get_total_norm
-    from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LRScheduler
-except ImportError as error:
-    raise MissingExtraError("evolr.torch", "torch") from error
-
+from evolr.torch.distributed import is_distributed, mean_over_ranks
+from evolr.torch.network import Network
+from evolr.torch.pace import Pace
 
 _WRITTEN: Final = "_written_by_expression"  # of an optimiser: what an ExpressionLR made last of its learning rates
-_ALIKE_EPOCHS: Final = 5  # epochs in a row of one optimiser step each
-_ALIKE: Final = 3  # times in a row that a scheduler is stepped too often for an optimiser's step: not by a skipped one
 
 
 class ExpressionLR(LRScheduler):
@@ -86,14 +69,14 @@ class ExpressionLR(LRScheduler):
         read = observed(schedule.signals)
         measured = frozenset(name for name in read if observation_named(name).is_measured)
         self._shared = read - measured if across_ranks == "mean" else frozenset[str]()
-        self._network = _Network(measured, optimizer)
+        self._network = Network(measured, optimizer)
         first = self._over_ranks(first, optimizer) | self._network.at_first()
         self._loop = Loop(
             schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, measures=measured, **first
         )
         self.horizon = {"total_steps": total_steps, "steps_per_epoch": self._loop.steps_per_epoch}
         self._stride = self._loop.steps_per_epoch if interval == "epoch" else 1
-        self._pace = _Pace(interval, steps_per_epoch)
+        self._pace = Pace(interval, steps_per_epoch)
         self._base = _base_of(optimizer)
         self._ratios = [_own(group) / self._base for group in optimizer.param_groups]
         self._factors = _begun_by_others(optimizer)  # what other schedulers have made of the learning rates
@@ -101,7 +84,7 @@ class ExpressionLR(LRScheduler):
         self._is_made = False
         super().__init__(optimizer, last_epoch)
         self._is_made = True
-        self._network.watch(self)
+        self._network.watch(self.see_gradients)
 
     def step(self, epoch: int | None = None, **told: Any) -> None:
         """Goes on by a step; after `optimizer.step()`.
@@ -252,255 +235,6 @@ class ExpressionLR(LRScheduler):
                 "0: what others make of a learning rate is kept as a factor. To go on with the group, set its 'lr' to "
                 "what it should be now; to freeze it for good, requires_grad_(False)"
             )
-
-
-class _Network:
-    """What an optimiser's steps show of a network to a schedule: norms of gradient, update and weights.
-
-    Read as tensors when the optimiser steps, before it and after it, and turned into numbers once a step. names: the
-    observations that are needed; nothing is kept for others.
-    """
-
-    def __init__(self, names: frozenset[str], optimizer: Optimizer) -> None:
-        self._names, self._optimizer = names, optimizer
-        self.is_seen = False  # the gradients of the coming step
-        self._pending: dict[str, Tensor] = {}
-        self.had_gradient = False
-        needs_update = not names.isdisjoint(("update_norm", "alignment"))
-        self._trees: dict[str, list[Tensor]] = {}
-        if "distance" in names:
-            self._trees["initial"] = _copies(optimizer)
-        if needs_update:
-            self._trees["before"] = []
-            self._trees["direction"] = []
-
-    def at_first(self) -> dict[str, float]:
-        """What is known before the first step."""
-        needs_weights = not self._names.isdisjoint(("weight_norm", "distance"))
-        return {"weight_norm": float(_norm(_parameters(self._optimizer)))} if needs_weights else {}
-
-    def watch(self, scheduler: ExpressionLR) -> None:
-        """Reads at each of the optimiser's steps; the first gradient sets the first learning rate before its step."""
-        optimizer = self._optimizer
-        if not self._names or not hasattr(optimizer, "register_step_pre_hook"):
-            return
-        told, network = ref(scheduler), self
-
-        def seen() -> None:
-            if (mine := told()) is not None and not network.is_seen:
-                mine.see_gradients()
-
-        def before(_: Any, args: Any, kwargs: Any) -> Any:
-            if is_compiling():
-                return None
-            closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)  # the first is the optimiser
-            if closure is None:
-                seen()
-                return None
-
-            def watched() -> Any:
-                loss = closure()
-                seen()
-                return loss
-
-            return args[:1], {**kwargs, "closure": watched}
-
-        def after(*_: Any) -> None:
-            if not is_compiling():
-                network.see_step()
-
-        optimizer.register_step_pre_hook(before)
-        optimizer.register_step_post_hook(after)
-
-    def see(self) -> None:
-        """Reads the gradients, before a step; nothing if no schedule needs any of the network."""
-        if not self._names:
-            return
-        self.is_seen = True
-        gradients = [p.grad for p in _parameters(self._optimizer) if p.grad is not None]
-        if not gradients:
-            raise ScheduleError(
-                "the schedule reads the gradient, and no parameter has one when the optimiser steps: call backward() "
-                "before, or tell it, step(grad_norm=…)"
-            )
-        scale = getattr(
-            self._optimizer, "grad_scale", None
-        )  # of a fused optimiser under a GradScaler, which unscales itself
-        self._pending["grad_norm"] = _norm(gradients) if scale is None else _norm(gradients) / scale
-        if "alignment" in self._names:
-            self._pending["alignment"] = self._alignment()
-        if "before" in self._trees:
-            self._trees["before"] = _copies(self._optimizer)
-
-    def see_step(self) -> None:
-        """Reads the weights, after a step."""
-        self.is_seen = False
-        parameters = [p.detach() for p in _parameters(self._optimizer)]
-        if self._trees.get("before"):
-            rates = [group["lr"] for group in self._optimizer.param_groups for _ in group["params"]]
-            if all(float(rate) > 0 for rate in rates):
-                moved = _differences(self._trees["before"], parameters)
-                self._trees["direction"] = [m / rate for m, rate in zip(moved, rates, strict=True)]
-                self._pending["update_norm"] = _norm(self._trees["direction"])
-            self._trees["before"] = []
-        if "weight_norm" in self._names:
-            self._pending["weight_norm"] = _norm(parameters)
-        if "distance" in self._names:
-            self._pending["distance"] = _norm(_differences(parameters, self._trees["initial"]))
-
-    def taken(self) -> dict[str, float]:
-        """What the latest step has shown, as numbers; the gradients that are there, if no hook has seen them."""
-        if not self._names:
-            return {}
-        has_gradients = any(parameter.grad is not None for parameter in _parameters(self._optimizer))
-        if has_gradients and not (self._pending or self.had_gradient):
-            raise ScheduleError(
-                "the schedule reads the gradient, and the first optimiser step was taken unseen, as a compiled one "
-                "is: tell the first one before it, scheduler.observe(grad_norm=…)"
-            )
-        found = self.numbers(tuple(self._pending))
-        self._pending = {}
-        return found
-
-    def numbers(self, names: tuple[str, ...]) -> dict[str, float]:
-        """Some of what is pending, by one transfer."""
-        wanted = [name for name in names if name in self._pending]
-        if not wanted:
-            return {}
-        values = torch.stack([self._pending[name].detach().float() for name in wanted]).tolist()
-        return dict(zip(wanted, values, strict=True))
-
-    def state_dict(self) -> dict[str, Any]:
-        """The tensors that another process needs to go on."""
-        kept = {f"network.{name}": list(tree) for name, tree in self._trees.items() if name != "before"}
-        return {**kept, "network.had_gradient": self.had_gradient} if self._names else {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from there."""
-        self.had_gradient = bool(state.get("network.had_gradient", self.had_gradient))
-        for name, tree in self._trees.items():
-            self._trees[name] = list(state.get(f"network.{name}", tree))
-
-    def _alignment(self) -> Tensor:
-        """The cosine of the gradient with the direction before it; 0 if there is none."""
-        pairs = zip(_parameters(self._optimizer), self._trees["direction"], strict=False)
-        both = [(p.grad, d) for p, d in pairs if p.grad is not None]
-        if not both:
-            return torch.zeros([])
-        dot = torch.stack([(g * d).sum() for g, d in both]).sum()
-        size = _norm([g for g, _ in both]) * _norm([d for _, d in both])
-        return torch.where(size > 0, dot / size.clamp_min(1e-38), 0.0)
-
-
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _differences(tensors: list[Tensor], others: list[Tensor]) -> list[Tensor]:
-    return [tensor - other for tensor, other in zip(tensors, others, strict=True)]
-
-
-def _copies(optimizer: Optimizer) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in _parameters(optimizer)]
-
-
-def _norm(tensors: list[Tensor]) -> Tensor:
-    """The L2 norm of all numbers of some tensors, without waiting for it."""
-    return get_total_norm([tensor.detach() for tensor in tensors])
-
-
-class _StepCount:
-    """How many steps an optimiser has taken; the optimiser calls it after each. It knows nobody."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-
-    def __call__(self, *_: Any) -> None:
-        if not is_compiling():
-            self.steps += 1
-
-
-class _Pace:
-    """How often a scheduler is stepped for an optimiser's steps, and whether that is how it was made.
-
-    steps_per_epoch: as it was given. The first step after a beginning says nothing: a warm-up, or what sets up an
-    optimiser's state, may have gone before.
-    """
-
-    def __init__(self, interval: str, steps_per_epoch: int | None) -> None:
-        self._interval, self._steps_per_epoch = interval, steps_per_epoch
-        self._is_warned = False
-        self._count: _StepCount | None = None
-        self._counted: Callable[[], Optimizer | None] = lambda: None
-        self._forget()
-
-    def _forget(self) -> None:
-        self._seen = 0 if self._count is None else self._count.steps
-        self._is_first = True
-        self._alike = 0  # how often in a row it was stepped in the same wrong way
-        self._idle = self._idle_before = 0  # scheduler steps since the latest optimiser step, and since the one before
-
-    def begin(self, optimizer: Optimizer) -> None:
-        """Counts from here on."""
-        if self._counted() is not optimizer:
-            self._count, self._counted = _StepCount(), ref(optimizer)
-            if hasattr(optimizer, "_optimizer_step_post_hooks"):  # not of those that only look like an optimiser
-                optimizer.register_step_post_hook(self._count)
-        self._forget()
-
-    def check(self, optimizer: Optimizer) -> None:
-        """Takes up a step of the scheduler, and warns once if it is at another rate than it was made for."""
-        if self._count is None or self._counted() is not optimizer:
-            self.begin(optimizer)
-        steps = 0 if self._count is None else self._count.steps
-        taken, self._seen = steps - self._seen, steps
-        message = self._by_step(taken) if self._interval == "step" else self._by_epoch(taken)
-        self._is_first = False
-        if message and not self._is_warned:
-            self._is_warned = True
-            warn(message)
-
-    def _by_step(self, taken: int) -> str | None:
-        are_epochs = self._steps_per_epoch == 1  # as was said: each step of its horizon is an epoch
-        if taken > 1 and not self._is_first and not are_epochs:
-            return (
-                f"the scheduler was stepped after {taken} optimiser steps and decides on each: call its step() after "
-                'each optimizer.step(), or make it with interval="epoch" and steps_per_epoch if it is stepped once an '
-                'epoch; in Lightning return {"scheduler": scheduler, "interval": "step"}'
-            )
-        if taken == 0:
-            self._idle += 1
-            return None
-        self._alike = self._alike + 1 if self._idle == self._idle_before > 0 else 0
-        times, self._idle_before, self._idle = self._idle + 1, self._idle, 0
-        if self._alike < _ALIKE:
-            return None
-        return (
-            f"the scheduler is stepped {times} times for each optimiser step: call its step() once, after each "
-            "optimizer.step(). Under accelerate leave it out of prepare(), or give total_steps and steps_per_epoch "
-            "times the number of processes; where gradients are accumulated, step it with the optimiser"
-        )
-
-    def _by_epoch(self, taken: int) -> str | None:
-        if self._steps_per_epoch is None and taken > 1 and not self._is_first:
-            return (
-                f'the scheduler has interval="epoch", {taken} optimiser steps were taken in one, and nobody said so: '
-                f"give steps_per_epoch={taken}, or steps_per_epoch=1 if total_steps counts epochs"
-            )
-        self._alike = self._alike + 1 if taken == 1 else 0
-        if (self._steps_per_epoch or 1) == 1 or self._alike < _ALIKE_EPOCHS:
-            return None
-        return (
-            f'the scheduler has interval="epoch", with {self._steps_per_epoch} optimiser steps each, and is stepped '
-            'after every one of them: make it with interval="step", or call its step() once an epoch'
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy counts the steps of an optimiser of its own."""
-        return {**self.__dict__, "_count": None, "_counted": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _counted=lambda: None)
 
 
 def lr_lambda(

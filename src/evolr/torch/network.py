@@ -1,0 +1,172 @@
+"""What an optimiser's steps show of a network: norms of its gradients, updates and weights, read as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakMethod
+
+import torch
+from torch import Tensor
+from torch.compiler import is_compiling
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+
+from evolr.errors import ScheduleError
+
+
+class Network:
+    """What an optimiser's steps show of a network to a schedule: norms of gradient, update and weights.
+
+    Read as tensors when the optimiser steps, before it and after it, and turned into numbers once a step. names: the
+    observations that are needed; nothing is kept for others.
+    """
+
+    def __init__(self, names: frozenset[str], optimizer: Optimizer) -> None:
+        self._names, self._optimizer = names, optimizer
+        self.is_seen = False  # the gradients of the coming step
+        self._pending: dict[str, Tensor] = {}
+        self.had_gradient = False
+        needs_update = not names.isdisjoint(("update_norm", "alignment"))
+        self._trees: dict[str, list[Tensor]] = {}
+        if "distance" in names:
+            self._trees["initial"] = _copies(optimizer)
+        if needs_update:
+            self._trees["before"] = []
+            self._trees["direction"] = []
+
+    def at_first(self) -> dict[str, float]:
+        """What is known before the first step."""
+        needs_weights = not self._names.isdisjoint(("weight_norm", "distance"))
+        return {"weight_norm": float(_norm(_parameters(self._optimizer)))} if needs_weights else {}
+
+    def watch(self, see: Callable[[], None]) -> None:
+        """Reads at each of the optimiser's steps.
+
+        see: the method to call before each, when the gradients are there: it sees them, and acts on the first.
+        """
+        optimizer = self._optimizer
+        if not self._names or not hasattr(optimizer, "register_step_pre_hook"):
+            return
+        method = WeakMethod(see)  # the optimiser is not to keep the scheduler alive
+
+        def seen() -> None:
+            if (call := method()) is not None and not self.is_seen:
+                call()
+
+        def before(_: Any, args: Any, kwargs: Any) -> Any:
+            if is_compiling():
+                return None
+            closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)  # the first is the optimiser
+            if closure is None:
+                seen()
+                return None
+
+            def watched() -> Any:
+                loss = closure()
+                seen()
+                return loss
+
+            return args[:1], {**kwargs, "closure": watched}
+
+        def after(*_: Any) -> None:
+            if not is_compiling():
+                self.see_step()
+
+        optimizer.register_step_pre_hook(before)
+        optimizer.register_step_post_hook(after)
+
+    def see(self) -> None:
+        """Reads the gradients, before a step; nothing if no schedule needs any of the network."""
+        if not self._names:
+            return
+        self.is_seen = True
+        gradients = [p.grad for p in _parameters(self._optimizer) if p.grad is not None]
+        if not gradients:
+            raise ScheduleError(
+                "the schedule reads the gradient, and no parameter has one when the optimiser steps: call backward() "
+                "before, or tell it, step(grad_norm=…)"
+            )
+        # Of a fused optimiser under a GradScaler, which unscales the gradients itself.
+        scale = getattr(self._optimizer, "grad_scale", None)
+        self._pending["grad_norm"] = _norm(gradients) if scale is None else _norm(gradients) / scale
+        if "alignment" in self._names:
+            self._pending["alignment"] = self._alignment()
+        if "before" in self._trees:
+            self._trees["before"] = _copies(self._optimizer)
+
+    def see_step(self) -> None:
+        """Reads the weights, after a step."""
+        self.is_seen = False
+        parameters = [p.detach() for p in _parameters(self._optimizer)]
+        if self._trees.get("before"):
+            rates = [group["lr"] for group in self._optimizer.param_groups for _ in group["params"]]
+            if all(float(rate) > 0 for rate in rates):
+                moved = _differences(self._trees["before"], parameters)
+                self._trees["direction"] = [m / rate for m, rate in zip(moved, rates, strict=True)]
+                self._pending["update_norm"] = _norm(self._trees["direction"])
+            self._trees["before"] = []
+        if "weight_norm" in self._names:
+            self._pending["weight_norm"] = _norm(parameters)
+        if "distance" in self._names:
+            self._pending["distance"] = _norm(_differences(parameters, self._trees["initial"]))
+
+    def taken(self) -> dict[str, float]:
+        """What the latest step has shown, as numbers; the gradients that are there, if no hook has seen them."""
+        if not self._names:
+            return {}
+        has_gradients = any(parameter.grad is not None for parameter in _parameters(self._optimizer))
+        if has_gradients and not (self._pending or self.had_gradient):
+            raise ScheduleError(
+                "the schedule reads the gradient, and the first optimiser step was taken unseen, as a compiled one "
+                "is: tell the first one before it, scheduler.observe(grad_norm=…)"
+            )
+        found = self.numbers(tuple(self._pending))
+        self._pending = {}
+        return found
+
+    def numbers(self, names: tuple[str, ...]) -> dict[str, float]:
+        """Some of what is pending, by one transfer."""
+        wanted = [name for name in names if name in self._pending]
+        if not wanted:
+            return {}
+        values = torch.stack([self._pending[name].detach().float() for name in wanted]).tolist()
+        return dict(zip(wanted, values, strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The tensors that another process needs to go on."""
+        kept = {f"network.{name}": list(tree) for name, tree in self._trees.items() if name != "before"}
+        return {**kept, "network.had_gradient": self.had_gradient} if self._names else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self.had_gradient = bool(state.get("network.had_gradient", self.had_gradient))
+        for name, tree in self._trees.items():
+            self._trees[name] = list(state.get(f"network.{name}", tree))
+
+    def _alignment(self) -> Tensor:
+        """The cosine of the gradient with the direction before it; 0 if there is none."""
+        pairs = zip(_parameters(self._optimizer), self._trees["direction"], strict=False)
+        both = [(p.grad, d) for p, d in pairs if p.grad is not None]
+        if not both:
+            return torch.zeros([])
+        dot = torch.stack([(g * d).sum() for g, d in both]).sum()
+        size = _norm([g for g, _ in both]) * _norm([d for _, d in both])
+        return torch.where(size > 0, dot / size.clamp_min(1e-38), 0.0)
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _differences(tensors: list[Tensor], others: list[Tensor]) -> list[Tensor]:
+    return [tensor - other for tensor, other in zip(tensors, others, strict=True)]
+
+
+def _copies(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in _parameters(optimizer)]
+
+
+def _norm(tensors: list[Tensor]) -> Tensor:
+    """The L2 norm of all numbers of some tensors, without waiting for it."""
+    return get_total_norm([tensor.detach() for tensor in tensors])
