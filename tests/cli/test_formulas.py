@@ -7,6 +7,7 @@ import pytest
 
 from evolr.expression import parse
 from evolr.schedule import Schedule
+from evolr.signals import SIGNALS
 
 QUADRATIC = ("--preset", "quadratic", "--epochs", "1", "--seeds", "2", "--json", "-q")
 
@@ -141,3 +142,20 @@ def test_a_plateau_that_says_nothing_is_refused(evolr):
             code, _, err = evolr(*command, *arguments)
             assert code == 2
             assert part in err
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_formula_of_any_signal_is_shown_and_says_what_its_curve_assumes(evolr, name):
+    code, out, err = evolr("show", "--json", f"0.01*(1 + abs({name}))")
+    assert code == 0, err
+    shown = json.loads(out)
+    assert len(shown["curve"]) == 1200
+    assert min(shown["curve"]) > 0
+    made_up = SIGNALS[name].live and SIGNALS[name].of not in ("loss", "val_loss", "lr")
+    assert ("made-up" in shown["curve_assumes"]) == made_up
+
+
+def test_a_formula_that_reads_the_gradient_is_trained_and_compared(evolr):
+    code, out, err = evolr("compare", "--expression", "0.1*(1 - progress)/grad_norm_rss", *QUADRATIC)
+    assert code == 0, err
+    assert json.loads(out)["contenders"][0]["expression"] == "0.1*(1 - progress)/grad_norm_rss"

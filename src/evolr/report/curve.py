@@ -17,6 +17,8 @@ from evolr.errors import ScheduleError, shortened
 from evolr.expression import CLOCK, clock
 from evolr.loop import Loop, checked_horizon, follow
 from evolr.schedule import Schedule
+from evolr.signals import OBSERVATIONS, SIGNALS, Example, observed
+from evolr.signals.signal import OWN_OBSERVATION
 from evolr.simplification import simplified
 
 if TYPE_CHECKING:
@@ -130,16 +132,35 @@ def curve(schedule: Schedule, total_steps: int, steps_per_epoch: int | None, los
 def _followed(
     schedule: Schedule, steps: NDArray[np.int64], total_steps: int, steps_per_epoch: int, losses: Losses
 ) -> NDArray[np.float64]:
-    """The learning rates of the first steps of a horizon, by a Loop that is told the losses."""
-    loss = losses.loss(steps).tolist()
-    val_loss = losses.val_loss(np.arange(steps[-1] // steps_per_epoch + 1)).tolist()
-    loop = Loop(schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss[0], val_loss=val_loss[0])
+    """The learning rates of the first steps of a horizon, by a Loop that is told the losses, and what is made up."""
+    loss, val_loss = losses.loss(steps), losses.val_loss(steps // steps_per_epoch)
+    nothing = np.zeros(len(steps))
+    made_up = Example(steps, steps / total_steps, loss, val_loss, average=loss, lr=nothing, stale=nothing)
+    of_steps = {"loss": loss, **{name: SIGNALS[name].example(made_up) for name in _made_up(schedule)}}
+    of_epochs = {"val_loss": val_loss}
+    for name in [name for name in of_steps if OBSERVATIONS[name].is_of_validation]:
+        of_epochs[name] = of_steps.pop(name)
+    first: dict[str, Any] = {name: float(series[0]) for name, series in (of_steps | of_epochs).items()}
+    loop = Loop(schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **first)
     rates = [loop.learning_rate]
     for step in range(1, len(steps)):
-        epoch, within = divmod(step, steps_per_epoch)
-        loop.step(loss=loss[step - 1], val_loss=None if within else val_loss[epoch])
+        loop.step(**{name: float(series[step - 1]) for name, series in of_steps.items()})
+        if step % steps_per_epoch == 0:
+            loop.observe(**{name: float(series[step]) for name, series in of_epochs.items()})
         rates.append(loop.learning_rate)
     return np.array(rates)
+
+
+def _made_up(schedule: Schedule) -> list[str]:
+    """What a schedule has to be told beside losses, of which no record of a training knows: a gradient's norm, say."""
+    known = ("loss", "val_loss", OWN_OBSERVATION)
+    return sorted(name for name in observed(schedule.signals) if name not in known)
+
+
+def assumed(schedule: Schedule, losses: Losses) -> str:
+    """What a curve over losses assumes, in words."""
+    made_up = _made_up(schedule)
+    return f"{losses.note}, and a made-up {', '.join(made_up)}" if made_up else losses.note
 
 
 def curve_figure(

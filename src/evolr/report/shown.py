@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evolr.errors import shortened
 from evolr.expression import ordinary_text, original_text
 from evolr.formula import FormulaOptions
-from evolr.report.curve import Curve, curve, falling_losses, recorded_losses
+from evolr.report.curve import Curve, assumed, curve, falling_losses, recorded_losses
 from evolr.report.named import Named, named
 from evolr.report.tables import front_table
 from evolr.report.terminal_table import TerminalTable
@@ -152,7 +152,7 @@ def _curve(found: Named, epochs: int, steps_per_epoch: int) -> tuple[Curve, str]
             f"over the losses of its {count} recorded trainings (medians)" if count > 1 else "over its recorded losses"
         )
         losses = recorded_losses(recorded.train_loss, recorded.val_loss, epochs, steps_per_epoch, note)
-    return curve(found.schedule, steps, steps_per_epoch, losses), losses.note
+    return curve(found.schedule, steps, steps_per_epoch, losses), assumed(found.schedule, losses)
 
 
 def _bounds(schedule: Schedule) -> str:
