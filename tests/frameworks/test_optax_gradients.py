@@ -11,6 +11,7 @@ from evolr.errors import ScheduleError
 from evolr.expression import parse
 from evolr.loop import Loop
 from evolr.schedule import Schedule
+from tests.frameworks.exported import exported
 
 STEPS = 10
 CHAINS = {
@@ -34,10 +35,11 @@ def flat(tree):
     return np.concatenate([np.ravel(leaf).astype(float) for leaf in jax.tree.leaves(tree)])
 
 
-def trained(rule, direction, *, donates=False):
+def trained(rule, direction, *, donates=False, make=None):
     """The learning rates, and what each step told, by hand."""
     parameters = {"a": jnp.ones((3, 2)), "b": jnp.arange(4.0)}
-    optimizer = evolr.optax.optimizer(rule, direction, total_steps=STEPS, steps_per_epoch=5)
+    make = make or (lambda *arguments, **horizon: evolr.optax.optimizer(rule, *arguments, **horizon))
+    optimizer = make(direction, total_steps=STEPS, steps_per_epoch=5)
     update = jax.jit(optimizer.update, donate_argnums=1 if donates else ())
     state, initial, before = optimizer.init(parameters), flat(parameters), None
     rates, told = [], []
@@ -70,6 +72,13 @@ def test_a_signal_of_the_network_is_the_references(name, chain):
     rates, expected = trained(schedule(f"0.01*({name} + 1.5)"), CHAINS[chain]())
     np.testing.assert_allclose(rates, expected, rtol=1e-4)
     assert len(set(rates)) > 3
+
+
+def test_an_exported_file_sees_the_same(tmp_path):
+    rule = schedule("0.01*distance/grad_norm_rss*(2 + alignment) + 1e-3*update_norm + 1e-3*weight_norm")
+    file = exported(rule, "optax", tmp_path)
+    rates, _ = trained(rule, optax.scale_by_adam(), make=file.champion_optimizer)
+    np.testing.assert_allclose(rates, trained(rule, optax.scale_by_adam())[0], rtol=1e-6)
 
 
 def test_its_state_may_be_donated():

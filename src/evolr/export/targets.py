@@ -95,8 +95,15 @@ def _told(schedule: Schedule) -> tuple[str, str]:
     return "".join(f", {name}=first_{name}" for name in told), ", ".join(f"{name}={name}" for name in steps)
 
 
-def _validates(schedule: Schedule) -> bool:
-    return any(observation_named(name).is_of_validation for name in observed(schedule.signals))
+def _validations(schedule: Schedule) -> list[str]:
+    """What the schedule needs of validations, by name."""
+    read = observed(schedule.signals)
+    return [name for name, observation in OBSERVATIONS.items() if name in read and observation.is_of_validation]
+
+
+def _reads_network(schedule: Schedule) -> bool:
+    """Whether the schedule needs what an adapter measures."""
+    return any(observation_named(name).is_measured for name in observed(schedule.signals))
 
 
 def _torch(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
@@ -111,8 +118,9 @@ for epoch in range(epochs):
         optimizer.step()
         lr_scheduler.step({step})
 """
-    if _validates(schedule):
-        usage += "    lr_scheduler.observe(val_loss=validate(model))\n"
+    if validations := _validations(schedule):
+        arguments = ", ".join(f"{name}={name}" for name in validations)
+        usage += f"    {', '.join(validations)} = validate(model)\n    lr_scheduler.observe({arguments})\n"
     return document(
         schedule,
         provenance,
@@ -166,10 +174,32 @@ def schedule(*, total_steps: int, steps_per_epoch: int | None = None) -> optax.S
 ''',
         )
     first, _ = _told(schedule)
-    told = ("value=loss, " if "loss=" in first else "") + ("val_loss=val_loss" if _validates(schedule) else "")
+    told = [*(["value=loss"] if "loss=" in first else []), *(f"{name}={name}" for name in _validations(schedule))]
+    call = ", ".join(["gradients", "state", "parameters", *told])
+    if _reads_network(schedule):
+        return document(
+            schedule,
+            provenance,
+            usage=f"""
+optimizer = champion_optimizer(optax.scale_by_adam(), total_steps=3000, steps_per_epoch=100)
+updates, state = optimizer.update({call})
+""",
+            dialect=JAX,
+            roots=[("evolr.optax", "scaled_by")],
+            imports=[Import("optax", None, None), Import("jax", None, None)],
+            closing='''
+def champion_optimizer(
+    direction: optax.GradientTransformation, *, total_steps: int, steps_per_epoch: int | None = None
+) -> optax.GradientTransformationExtraArgs:
+    """A whole optimiser, whose schedule sees gradients, directions and weights. direction: as scale_by_adam()."""
+    return scaled_by(
+        Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, flip_sign=True, direction=direction
+    )
+''',
+        )
     usage = f"""
 optimizer = optax.chain(optax.scale_by_adam(), scale_by_champion(total_steps=3000, steps_per_epoch=100))
-updates, state = optimizer.update(gradients, state, parameters, {told.rstrip(", ")})
+updates, state = optimizer.update({call})
 """
     return document(
         schedule,
@@ -206,12 +236,12 @@ class ChampionSchedule(RatesSchedule):
 ''',
         )
     first, _ = _told(schedule)
+    before = f"first = dict({first.removeprefix(', ')})\n" if first else ""
     return document(
         schedule,
         provenance,
         usage=f"""
-first = dict({first.removeprefix(", ")})
-feedback = callback(total_steps=epochs * batches, steps_per_epoch=batches, **first)
+{before}feedback = callback(total_steps=epochs * batches, steps_per_epoch=batches{", **first" if first else ""})
 model.fit(x, y, validation_data=(x_val, y_val), epochs=epochs, callbacks=[feedback])
 """,
         roots=[("evolr.keras", "ExpressionCallback")],
@@ -227,15 +257,16 @@ def callback(*, total_steps: int, steps_per_epoch: int | None = None, **first_lo
 def _lightning(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
     first, _ = _told(schedule)
     is_fed = not schedule.expression.is_open_loop
+    before = f"    first = dict({first.removeprefix(', ')})\n" if first else ""
+    told = ", ".join(f'{name}="{name}"' for name in _validations(schedule))
     usage = f"""
 def configure_optimizers(self):
     optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
-    first = dict({first.removeprefix(", ")})
-    scheduler = lr_scheduler(optimizer, self.trainer, **first)
+{before}    scheduler = lr_scheduler(optimizer, self.trainer{", **first" if first else ""})
     return {{"optimizer": optimizer, "lr_scheduler": scheduler}}
 """
     if is_fed:
-        usage += '\ntrainer = lightning.Trainer(callbacks=[TellLosses("val_loss")], ...)\n'
+        usage += f"\ntrainer = lightning.Trainer(callbacks=[TellLosses({told})], ...)\n"
     return document(
         schedule,
         provenance,
