@@ -376,7 +376,7 @@ def number(value: Any) -> float:
 
 def warn(message: str) -> None:
     """Warns at the line of the program that uses these classes, whatever framework calls them."""
-    inside = {__name__.partition(".")[0], "keras", "lightning", "torch"}
+    inside = {__name__.partition(".")[0], "accelerate", "keras", "lightning", "torch", "transformers"}
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
         frame, level = frame.f_back, level + 1
