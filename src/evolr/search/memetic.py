@@ -249,12 +249,12 @@ def standard_structures(search: Search) -> list[Expression]:
     renamed = {new: old for new, old in _OLDER.items() if new not in words and old in words}
     structures: list[Expression] = []
     for family in FAMILIES.values():
-        rates = [constant for constant in family.constants if constant.is_rate]
-        if len(rates) > 1:
+        scales = [constant for constant in family.constants if constant.is_scale]
+        if len(scales) != 1:
             continue
         if search.transform == "log":
-            shape = family.schedule(**{rates[0].name: 1.0}).expression
-            scale = math.log(rates[0].default / search.reference_lr)
+            shape = family.schedule(**{scales[0].name: 1.0}).expression
+            scale = math.log(scales[0].default / search.reference_lr)
             tree = Expression(("add", scale, "log", *_without_unit(shape).tokens))
         else:
             tree = family.schedule().expression
