@@ -236,21 +236,31 @@ class ChampionSchedule(RatesSchedule):
 ''',
         )
     first, _ = _told(schedule)
-    before = f"first = dict({first.removeprefix(', ')})\n" if first else ""
+    first += ', score="val_accuracy"' if "val_score" in _validations(schedule) else ""
+    before = f"told = dict({first.removeprefix(', ')})\n" if first else ""
+    observed_optimizer = '''
+
+def observed_optimizer(optimizer: Any) -> ObservedOptimizer:
+    """An optimiser's steps, and what they show this schedule; a LossScaleOptimizer goes around it."""
+    return ObservedOptimizer(optimizer, Champion.signals)
+'''
+    if _reads_network(schedule):
+        before = f"model.compile(observed_optimizer(keras.optimizers.SGD(0.01, momentum=0.9)), ...)\n{before}"
     return document(
         schedule,
         provenance,
         usage=f"""
-{before}feedback = callback(total_steps=epochs * batches, steps_per_epoch=batches{", **first" if first else ""})
+{before}feedback = callback(total_steps=epochs * batches, steps_per_epoch=batches{", **told" if first else ""})
 model.fit(x, y, validation_data=(x_val, y_val), epochs=epochs, callbacks=[feedback])
 """,
         roots=[("evolr.keras", "ExpressionCallback")],
         imports=[_ANY],
         closing='''
-def callback(*, total_steps: int, steps_per_epoch: int | None = None, **first_losses: Any) -> ExpressionCallback:
-    """The callback of this schedule; first_losses: loss and val_loss of the untrained network."""
-    return ExpressionCallback(Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **first_losses)
-''',
+def callback(*, total_steps: int, steps_per_epoch: int | None = None, **settings: Any) -> ExpressionCallback:
+    """The callback of this schedule; for the settings see ExpressionCallback."""
+    return ExpressionCallback(Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **settings)
+'''
+        + (observed_optimizer if _reads_network(schedule) else ""),
     )
 
 
@@ -290,7 +300,7 @@ _TARGETS = (
     Target("python", _python),
     Target("torch", _torch),
     Target("optax", _optax),
-    Target("keras", _keras, cannot=("score", "gradient", "update", "weights")),
+    Target("keras", _keras),
     Target("lightning", _lightning),
     Target("huggingface", _huggingface, is_open_loop=True),
 )

@@ -6,16 +6,21 @@ A schedule that reads the training hears it as a callback:
 
     feedback = ExpressionCallback(champion, total_steps=3000, steps_per_epoch=100, loss=2.3, val_loss=2.3)
     model.fit(x, y, validation_data=(x_val, y_val), epochs=30, callbacks=[feedback])
+
+One that reads gradients, updates or weights sees them through an optimiser around the model's own:
+
+    model.compile(ObservedOptimizer(keras.optimizers.SGD(0.01, momentum=0.9), champion.signals), ...)
 """
 
 from evolr.errors import MissingExtraError
 
 try:
     from evolr.keras.callback import ExpressionCallback
+    from evolr.keras.observed import ObservedOptimizer
     from evolr.keras.schedule import ExpressionSchedule, RatesSchedule
 except ModuleNotFoundError as error:
     if error.name != "keras":
         raise
     raise MissingExtraError("evolr.keras", "keras") from error
 
-__all__ = ["ExpressionCallback", "ExpressionSchedule", "RatesSchedule"]
+__all__ = ["ExpressionCallback", "ExpressionSchedule", "ObservedOptimizer", "RatesSchedule"]

@@ -8,8 +8,11 @@ from typing import Any
 import keras
 
 from evolr.errors import ScheduleError
+from evolr.keras.observed import ObservedOptimizer, observed_in
 from evolr.keras.optimizer import OptimizerRates
 from evolr.loop import Loop, Rule, warn
+from evolr.signals.memory import observed
+from evolr.signals.table import observation_named, signal_named
 
 
 class ExpressionCallback(keras.callbacks.Callback):
@@ -17,21 +20,26 @@ class ExpressionCallback(keras.callbacks.Callback):
 
     schedule: an `evolr.Schedule`. total_steps, steps_per_epoch: the optimiser steps of the training and of an epoch:
         epochs · batches and batches, each divided by the optimiser's gradient_accumulation_steps.
-    loss, val_loss: of the untrained network, on the first batch and in validation; needed where the schedule reads
-        them.
+    first: what is told of the untrained network, by name: its loss on the first batch, its val_loss and val_score in
+        validation; needed if the schedule reads them.
+    score: the name of the metric that is `val_score`, as `fit` logs it: "val_accuracy", say.
+
+    A schedule that reads the network needs `ObservedOptimizer(optimizer, schedule.signals)` as the model's optimiser. Its
+    first gradient sets the learning rate of the very first step.
 
     Time is the optimiser's own count of steps: a step that a LossScaleOptimizer skips is none. A batch's loss is the
     difference that it made to Keras' running mean over the epoch, exact to about 1e-7 of the mean times the number of
     batches; that of a step is the mean over its batches.
 
-    A training that goes on (`initial_epoch`, BackupAndRestore) goes on in time. For the memory of the training before,
-    give a new callback the state of the old one: `callback.load_state_dict(state)`.
+    A training that goes on (`initial_epoch`, BackupAndRestore) goes on in time. The memory of the training before is in
+    what Keras saves of an ObservedOptimizer; for another one give a new callback the state of the old one:
+    `callback.load_state_dict(state)`.
 
     What others make of the learning rate (ReduceLROnPlateau, say) is kept as a factor. In a MultiOptimizer, the
     schedule says the greatest learning rate, and the others keep their ratio to it.
 
-    Raises ScheduleError for a horizon below 1 or a missing loss; when training begins, if steps_per_execution is not 1
-    or the optimiser has a schedule of its own.
+    Raises ScheduleError for a horizon below 1 or a missing loss; when training begins, if steps_per_execution is not 1,
+    the optimiser has a schedule of its own, or the schedule reads the network and nobody observes it.
     """
 
     def __init__(
@@ -40,14 +48,27 @@ class ExpressionCallback(keras.callbacks.Callback):
         *,
         total_steps: int,
         steps_per_epoch: int | None = None,
-        loss: Any = None,
-        val_loss: Any = None,
+        score: str | None = None,
+        **first: Any,
     ) -> None:
         super().__init__()
+        read = observed(schedule.signals)
+        self._measured = frozenset(name for name in read if observation_named(name).is_measured)
         self.loop = Loop(
-            schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, loss=loss, val_loss=val_loss
+            schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, measures=self._measured, **first
         )
+        self._names = {name: name for name in read if observation_named(name).is_of_validation}
+        if "val_score" in self._names:
+            if score is None:
+                raise ScheduleError(
+                    'the schedule reads the score of validations: give score="val_accuracy", or whatever fit logs it as'
+                )
+            self._names["val_score"] = score
         self._total_steps = total_steps
+        self._awaits_gradient = "grad_norm" in self._measured  # the first one
+        rows = [signal_named(name) for name in schedule.signals]
+        self._of_gradient = frozenset(row.of for row in rows if row.begins_with == "grad_norm")
+        self._is_restored = False  # by hand
         self._rates: OptimizerRates | None = None
         self._factors: list[float] = []  # of a state that was loaded, until there is an optimiser
         self._losses: list[float] = []  # of the batches of the step that is not complete
@@ -65,6 +86,14 @@ class ExpressionCallback(keras.callbacks.Callback):
             )
         self._has_begun = False
         self._optimizer_rates()
+        observer = self._observer()
+        if observer is not None:
+            observer.keep_state_of(self.state_dict)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Nobody is to be asked for a learning rate any more."""
+        if (observer := self._observer()) is not None:
+            observer.ask(None)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Keras' running mean begins anew. A training that goes on from an `initial_epoch` is there in time."""
@@ -79,6 +108,8 @@ class ExpressionCallback(keras.callbacks.Callback):
         if not self._has_begun:
             self._begin(0)
         self._optimizer_rates().write(self.loop.learning_rate)
+        if (observer := self._observer()) is not None:
+            observer.ask(self._rates_at_first if self._awaits_gradient else None)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Takes up the batch's loss, and the step if the batch was its last one."""
@@ -92,9 +123,15 @@ class ExpressionCallback(keras.callbacks.Callback):
             self._losses.append(loss)
         position = rates.steps - self._first_step
         if position > self.loop.position:
+            observer = self._observer()
+            told = {} if observer is None else observer.latest()
+            if self._awaits_gradient:
+                rates.take_up(self._rate_at_first(told["grad_norm"]))
+                self._awaits_gradient = False
             self.loop.move_to(position)
             if self._losses:
-                self.loop.observe(loss=sum(self._losses) / len(self._losses))
+                told["loss"] = sum(self._losses) / len(self._losses)
+            self.loop.observe(**told)
             self._losses = []
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -107,13 +144,23 @@ class ExpressionCallback(keras.callbacks.Callback):
             )
         if logs is not None:
             logs.update(rates.logs())
-            if "val_loss" in logs:
-                self.loop.observe(val_loss=logs["val_loss"])
+            if told := {name: logs[logged] for name, logged in self._names.items() if logged in logs}:
+                self.loop.observe(**told)
+            missing = sorted(logged for logged in self._names.values() if logged not in logs)
+            if missing and (validated := sorted(name for name in logs if name.startswith("val_"))):
+                raise ScheduleError(
+                    f"the schedule reads {', '.join(missing)} of each validation, and fit logs {', '.join(validated)}"
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """All that a new callback needs to go on from here: numbers, and lists of numbers, by name."""
         factors = self._factors if self._rates is None else self._rates.factors
-        return {**self.loop.state_dict(), "factors": list(factors), "batch_losses": list(self._losses)}
+        return {
+            **self.loop.state_dict(),
+            "awaits_gradient": self._awaits_gradient,
+            "factors": list(factors),
+            "batch_losses": list(self._losses),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from where the callback was that this was saved of. Raises ScheduleError if it is no such state."""
@@ -121,6 +168,32 @@ class ExpressionCallback(keras.callbacks.Callback):
             raise ScheduleError(f"not the state of an ExpressionCallback: it lacks {', '.join(missing)}")
         self.loop.load_state_dict({name: value for name, value in state.items() if not isinstance(value, list)})
         self._losses, self._factors, self._rates = list(state["batch_losses"]), list(state["factors"]), None
+        self._awaits_gradient = bool(state.get("awaits_gradient", self._awaits_gradient))
+        self._is_restored = True
+
+    def _observer(self) -> ObservedOptimizer | None:
+        """What shows the network; None if the schedule reads nothing of it."""
+        if not self._measured:
+            return None
+        observer = observed_in(_model(self).optimizer)
+        if observer is None or not self._measured <= set(observer.shown):
+            raise ScheduleError(
+                f"the schedule reads {', '.join(sorted(self._measured))} of the network: compile the model with "
+                "ObservedOptimizer(optimizer, schedule.signals), around a MultiOptimizer and inside a LossScaleOptimizer"
+            )
+        return observer
+
+    def _rates_at_first(self, grad_norm: float) -> list[float]:
+        """The learning rates of a step, by the norm of its own gradient, the first that there is.
+
+        JAX calls it in the middle of a step, when the model has no state: so the model is not asked for its optimiser.
+        """
+        rate = self._rate_at_first(grad_norm)
+        return [rate] if self._rates is None else self._rates.of(rate)
+
+    def _rate_at_first(self, grad_norm: float) -> float:
+        """What begins with the first gradient begins with it; of a training that goes on without its memory too."""
+        return self.loop.observe(**dict.fromkeys(self._of_gradient | {"grad_norm"}, grad_norm))
 
     def _optimizer_rates(self) -> OptimizerRates:
         """The learning rates of the optimiser that the model has now."""
@@ -136,13 +209,20 @@ class ExpressionCallback(keras.callbacks.Callback):
 
         A new callback is where the optimiser says, by its count, that the training is, if it goes on; else at 0. One
         that has seen steps goes on from there, but back to where the optimiser is if that was set back, as
-        BackupAndRestore does.
+        BackupAndRestore does. What was saved with an ObservedOptimizer says more than its count.
         """
         self._sync()
+        observer = self._observer()
+        state = None if observer is None else observer.taken_state()
+        if state is not None and epoch > 0 and not self._is_restored:
+            self._go_on_from(state)
+        self._is_restored = False
         rates, position = self._optimizer_rates(), self.loop.position
         if rates.has_moved():
             rates.forget()
         steps = rates.steps
+        if observer is not None and position == 0:
+            self.loop.observe(**observer.at_first())
         batches = (self.params or {}).get("steps")
         if position == 0 and epoch > 0:
             taken = epoch * batches // rates.accumulation if batches else epoch * self.loop.steps_per_epoch
@@ -151,9 +231,18 @@ class ExpressionCallback(keras.callbacks.Callback):
             self.loop.begin_at(max(steps - self._first_step, 0))
             self._losses = []
         self._first_step = steps - self.loop.position
+        if observer is not None and (self.loop.position == 0 or rates.batches == 0):
+            observer.begin()
         if batches:
             self._check_horizon(batches, (self.params or {}).get("epochs"), rates.accumulation)
         self._has_begun = True
+
+    def _go_on_from(self, state: dict[str, Any]) -> None:
+        """Takes up what was saved with the optimiser, if it is of a schedule that remembers the same."""
+        try:
+            self.load_state_dict(state)
+        except ScheduleError as error:
+            warn(f"the optimiser was saved with the memory of another schedule, and this one begins without: {error}")
 
     def _check_horizon(self, batches: int, epochs: int | None, accumulation: int) -> None:
         """Warns of a horizon that counts batches if the optimiser takes a step after several of them."""

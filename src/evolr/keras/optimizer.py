@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from evolr.errors import ScheduleError
+from evolr.keras.observed import innermost
 from evolr.loop import warn
 
 
@@ -20,7 +21,7 @@ class OptimizerRates:
 
     def __init__(self, optimizer: Any, factors: list[float]) -> None:
         self.optimizer = optimizer
-        self._inner = getattr(optimizer, "inner_optimizer", optimizer)  # that of a LossScaleOptimizer
+        self._inner = innermost(optimizer)
         self._parts = list(getattr(self._inner, "optimizers", [self._inner]))
         if not self._parts or not all(isinstance(part.learning_rate, keras.Variable) for part in self._parts):
             raise ScheduleError(
@@ -71,9 +72,17 @@ class OptimizerRates:
             seen = zip(self.factors, now, self._held, self._own, strict=True)
             self.factors = [factor if n == held or not own else n / own for factor, n, held, own in seen]
         self._own = [rate * ratio for ratio in self._ratios]
-        for part, own, factor in zip(self._parts, self._own, self.factors, strict=True):
-            part.learning_rate = own * factor
+        for part, held in zip(self._parts, self.of(rate), strict=True):
+            part.learning_rate = held
         self._held, self.has_written = self._read(), True
+
+    def of(self, rate: float) -> list[float]:
+        """What `write` makes of the schedule's learning rate, for each optimiser."""
+        return [rate * ratio * factor for ratio, factor in zip(self._ratios, self.factors, strict=True)]
+
+    def take_up(self, rate: float) -> None:
+        """The optimiser was given `of(rate)` within its step: that is the schedule's doing, and nobody else's."""
+        self._own, self._held = [rate * ratio for ratio in self._ratios], self._read()
 
     def logs(self) -> dict[str, float]:
         """The learning rates as last set, by the names under which Keras' own callbacks log them."""
