@@ -229,7 +229,33 @@ def test_nothing_is_kept_that_the_schedule_does_not_read():
     model = model_of(optimizer)
     fit(model, epochs=1)
     assert optimizer.shown == ("grad_norm",)
-    assert sum(np.size(v) for v in optimizer.variables) - sum(np.size(v) for v in optimizer.inner_optimizer.variables) < 6
+    assert (
+        sum(np.size(v) for v in optimizer.variables) - sum(np.size(v) for v in optimizer.inner_optimizer.variables) < 6
+    )
+
+
+def test_a_model_that_is_built_by_its_first_batch_has_begun_by_then():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)])
+    model.compile(ObservedOptimizer(sgd(), ALL.signals), "mse")
+    check(ALL, fit(model, feedback(ALL)))
+
+
+def test_weights_that_do_not_train_are_none_of_the_schedules():
+    rule = schedule("0.01*(weight_norm + distance)/grad_norm")
+    model = model_of(sgd())
+    model.layers[0].trainable = False
+    model.compile(ObservedOptimizer(sgd(), rule.signals), "mse")
+    recorder = fit(model, feedback(rule))
+    kernels = [np.concatenate([w[2].ravel(), w[3].ravel()]) for w in recorder.weights]
+    places = [slice(b * BATCH, (b + 1) * BATCH) for b in recorder.batches]
+    weights = zip(recorder.weights, places, strict=True)
+    slopes = [np.linalg.norm(gradient(w, INPUTS[p], TARGETS[p])[-9:]) for w, p in weights]
+    expected = [
+        0.01 * (np.linalg.norm(kernels[step]) + np.linalg.norm(kernels[step] - kernels[0])) / slopes[step - 1]
+        for step in (1, 2, 3)
+    ]
+    np.testing.assert_allclose(recorder.of_steps()[1:4], expected, rtol=1e-4)
 
 
 def test_a_step_that_loss_scaling_skips_shows_nothing():
@@ -335,9 +361,7 @@ def test_a_model_is_saved_with_the_optimiser_of_an_exported_file_and_loads_with_
     keras.saving.register_keras_serializable("evolr")(ObservedOptimizer)
     loaded = keras.models.load_model(tmp_path / "1.keras")
     assert type(loaded.optimizer) is ObservedOptimizer
-    np.testing.assert_allclose(
-        fit(loaded, feedback(ALL), initial_epoch=1).rates, whole.rates[BATCHES:], rtol=1e-5
-    )
+    np.testing.assert_allclose(fit(loaded, feedback(ALL), initial_epoch=1).rates, whole.rates[BATCHES:], rtol=1e-5)
 
 
 def test_what_was_saved_of_other_signals_is_refused():
@@ -363,13 +387,15 @@ def test_what_was_saved_of_other_signals_is_refused():
     ],
 )
 def test_a_schedule_that_nobody_shows_the_gradient_is_refused(make):
-    with pytest.raises(ScheduleError, match=r"reads grad_norm of the network: compile the model with ObservedOptimizer\("):
+    with pytest.raises(
+        ScheduleError, match=r"reads grad_norm of the network: compile the model with ObservedOptimizer\("
+    ):
         fit(model_of(make()), feedback(schedule("0.01/grad_norm")))
 
 
 @pytest.mark.parametrize("make", [lambda: scaled(sgd()), lambda: ObservedOptimizer(sgd(), ())])
 def test_an_optimiser_that_is_to_be_outside_is_refused_inside(make):
-    with pytest.raises(ScheduleError, match="got a (LossScale|Observed)Optimizer inside an ObservedOptimizer"):
+    with pytest.raises(ScheduleError, match=r"got a (LossScale|Observed)Optimizer inside an ObservedOptimizer"):
         ObservedOptimizer(make(), ("grad_norm",))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FILES = ("test_keras.py", "test_keras_steps.py", "test_keras_others.py")
+FILES = ("test_keras.py", "test_keras_gradients.py", "test_keras_steps.py", "test_keras_others.py")
 
 
 @pytest.mark.parametrize("file", FILES)

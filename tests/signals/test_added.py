@@ -126,7 +126,7 @@ def test_torch_measures_it_and_an_exported_file_holds_its_rule(tmp_path):
 
 def test_each_target_says_whether_it_can_supply_it():
     able = {name for name, target in TARGETS.items() if WORST.name in target.supplies}
-    assert able == {"python", "torch", "optax", "lightning"}
+    assert able == {"python", "torch", "optax", "keras", "lightning"}
 
 
 def test_a_signal_of_the_users_own_is_remembered_by_its_name():

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from evolr.errors import ScheduleError
-from evolr.keras.observed import ObservedOptimizer, observed_in
+from evolr.keras.observed import GRADIENT, ObservedOptimizer, observed_in
 from evolr.keras.optimizer import OptimizerRates
 from evolr.loop import Loop, Rule, warn
 from evolr.signals.memory import observed
@@ -24,8 +24,8 @@ class ExpressionCallback(keras.callbacks.Callback):
         validation; needed if the schedule reads them.
     score: the name of the metric that is `val_score`, as `fit` logs it: "val_accuracy", say.
 
-    A schedule that reads the network needs `ObservedOptimizer(optimizer, schedule.signals)` as the model's optimiser. Its
-    first gradient sets the learning rate of the very first step.
+    A schedule that reads the network needs `ObservedOptimizer(optimizer, schedule.signals)` as the model's optimiser.
+    The first gradient sets the learning rate of the very first step.
 
     Time is the optimiser's own count of steps: a step that a LossScaleOptimizer skips is none. A batch's loss is the
     difference that it made to Keras' running mean over the epoch, exact to about 1e-7 of the mean times the number of
@@ -65,9 +65,9 @@ class ExpressionCallback(keras.callbacks.Callback):
                 )
             self._names["val_score"] = score
         self._total_steps = total_steps
-        self._awaits_gradient = "grad_norm" in self._measured  # the first one
+        self._awaits_gradient = GRADIENT in self._measured  # the first one
         rows = [signal_named(name) for name in schedule.signals]
-        self._of_gradient = frozenset(row.of for row in rows if row.begins_with == "grad_norm")
+        self._of_gradient = frozenset(row.of for row in rows if row.begins_with == GRADIENT)
         self._is_restored = False  # by hand
         self._rates: OptimizerRates | None = None
         self._factors: list[float] = []  # of a state that was loaded, until there is an optimiser
@@ -126,7 +126,7 @@ class ExpressionCallback(keras.callbacks.Callback):
             observer = self._observer()
             told = {} if observer is None else observer.latest()
             if self._awaits_gradient:
-                rates.take_up(self._rate_at_first(told["grad_norm"]))
+                rates.take_up(self._rate_at_first(told[GRADIENT]))
                 self._awaits_gradient = False
             self.loop.move_to(position)
             if self._losses:
@@ -179,7 +179,7 @@ class ExpressionCallback(keras.callbacks.Callback):
         if observer is None or not self._measured <= set(observer.shown):
             raise ScheduleError(
                 f"the schedule reads {', '.join(sorted(self._measured))} of the network: compile the model with "
-                "ObservedOptimizer(optimizer, schedule.signals), around a MultiOptimizer and inside a LossScaleOptimizer"
+                "ObservedOptimizer(optimizer, schedule.signals), around a MultiOptimizer, inside a LossScaleOptimizer"
             )
         return observer
 
@@ -193,7 +193,7 @@ class ExpressionCallback(keras.callbacks.Callback):
 
     def _rate_at_first(self, grad_norm: float) -> float:
         """What begins with the first gradient begins with it; of a training that goes on without its memory too."""
-        return self.loop.observe(**dict.fromkeys(self._of_gradient | {"grad_norm"}, grad_norm))
+        return self.loop.observe(**dict.fromkeys(self._of_gradient | {GRADIENT}, grad_norm))
 
     def _optimizer_rates(self) -> OptimizerRates:
         """The learning rates of the optimiser that the model has now."""

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import keras
 import numpy as np
-from keras import ops
 
 from evolr.errors import ScheduleError
+from evolr.keras.network import cosine, float32, norm, ops, value_of, when
 from evolr.signals.memory import observed
 from evolr.signals.table import OBSERVATIONS
 
+GRADIENT: Final = "grad_norm"
+"""What a step shows before it is taken."""
 _STATE: Final = "schedule"  # what a saved optimiser calls the state of its schedule
 
 
@@ -21,20 +23,20 @@ _STATE: Final = "schedule"  # what a saved optimiser calls the state of its sche
 class ObservedOptimizer(keras.optimizers.Optimizer):
     """Takes the steps of another optimiser, bit for bit, and shows a schedule what they do to the network.
 
-    inner_optimizer: any of Keras', a MultiOptimizer too. signals: those that the schedule reads, `schedule.signals`; what
-        they do not need is neither computed nor kept.
+    inner_optimizer: any of Keras', a MultiOptimizer too. signals: those that the schedule reads, `schedule.signals`;
+        what they do not need is neither computed nor kept.
 
     The gradient is that of an optimiser step, unscaled and before the inner optimiser clips it: under
     gradient_accumulation_steps the mean over the step's batches. An update is the change of the weights divided by
     the learning rate. `distance` keeps a copy of the weights, `alignment` another one, as optimiser variables.
 
-    `ExpressionCallback` reads what is shown after each step. The first step's learning rate depends on its own gradient,
-    so this asks the callback for it between the gradient and the step; within a step that JAX has compiled too.
+    `ExpressionCallback` reads what is shown after each step. The first step's learning rate depends on its own
+    gradient, so this asks the callback for it between the gradient and the step; in a step that JAX has compiled too.
 
     What a checkpoint of Keras holds of it holds the schedule's memory as well, so that a training goes on exactly.
 
-    Raises ScheduleError for an optimiser that is around another itself: a LossScaleOptimizer belongs outside. And on other
-    backends than torch and JAX.
+    Raises ScheduleError for an optimiser that is around another itself: a LossScaleOptimizer belongs outside. And on
+    other backends than torch and JAX.
     """
 
     def __init__(self, inner_optimizer: Any, signals: Iterable[str], name: str | None = None) -> None:
@@ -64,7 +66,7 @@ class ObservedOptimizer(keras.optimizers.Optimizer):
         self._build_now()
         self._seen.assign([float("nan")] * len(self.shown))
         for initial, variable in self._along(self._trainable_variables, self._initial):
-            initial.assign(ops.copy(_value(variable)))
+            initial.assign(ops.copy(value_of(variable)))
         for direction in self._direction:
             if direction is not None:
                 direction.assign(ops.zeros(direction.shape, direction.dtype))
@@ -72,9 +74,9 @@ class ObservedOptimizer(keras.optimizers.Optimizer):
     def at_first(self) -> dict[str, float]:
         """What is known before the first step."""
         self._build_now()
-        values = [_value(variable) for variable in self._trainable_variables]
+        values = [value_of(variable) for variable in self._trainable_variables]
         needs_weights = not {"weight_norm", "distance"}.isdisjoint(self.shown)
-        return {"weight_norm": float(ops.convert_to_numpy(_norm(values)))} if needs_weights else {}
+        return {"weight_norm": float(ops.convert_to_numpy(norm(values)))} if needs_weights else {}
 
     def latest(self) -> dict[str, float]:
         """What the latest step has shown, by one transfer; NaN for what no step has."""
@@ -105,8 +107,7 @@ class ObservedOptimizer(keras.optimizers.Optimizer):
         """Makes the variables of both optimisers."""
         self.inner_optimizer.build(variables)
         super().build(variables)
-        unseen = keras.initializers.Constant(float("nan"))
-        self._seen = self.add_variable((len(self.shown),), unseen, "float32", name="seen")
+        self._seen = self.add_variable((len(self.shown),), dtype="float32", name="seen")
         self._is_asking = self.add_variable((), dtype="int32", name="is_asking")
         has = {"_initial": "distance" in self.shown, "_direction": "alignment" in self.shown}
         for name, is_kept in has.items():
@@ -121,20 +122,20 @@ class ObservedOptimizer(keras.optimizers.Optimizer):
         elif not self.built:
             self.build(list(trainable_variables))
         inner, every = self.inner_optimizer, self._batches_a_step()
-        is_step = None if every == 1 else (inner._iterations + 1) % every == 0
+        is_step: Any = None if every == 1 else (inner._iterations + 1) % every == 0
         variables = [v for v in self._trainable_variables if not self._overwrite_variable_with_gradient(v)]
         seen = ops.convert_to_tensor(self._seen) + 0  # a copy, which an assignment leaves
         now = {name: seen[k] for k, name in enumerate(self.shown)}
-        of_gradient = {name: now[name] for name in ("grad_norm", "alignment") if name in now}
-        now |= _if(is_step, lambda: self._gradient_now(grads, list(trainable_variables)), of_gradient)
-        if "grad_norm" in self.shown:
-            self._ask_for_rates(now["grad_norm"], is_step)
+        of_gradient = {name: now[name] for name in (GRADIENT, "alignment") if name in now}
+        now |= when(is_step, lambda: self._gradient_now(grads, list(trainable_variables)), of_gradient)
+        if GRADIENT in self.shown:
+            self._ask_for_rates(now[GRADIENT], is_step)
         rates = [ops.cast(part.learning_rate, "float32") + 0 for part in self._parts()]
         needs_before = not {"update_norm", "alignment"}.isdisjoint(self.shown)
-        before = [ops.copy(_value(v)) for v in variables] if needs_before else []
+        before = [ops.copy(value_of(v)) for v in variables] if needs_before else []
         inner.apply(grads, list(trainable_variables))
-        held = [_value(tree) for tree in self._direction if tree is not None]
-        after = _if(
+        held = [value_of(tree) for tree in self._direction if tree is not None]
+        after = when(
             is_step,
             lambda: self._weights_now(variables, before, rates, now, held),
             (now, held),
@@ -200,11 +201,12 @@ class ObservedOptimizer(keras.optimizers.Optimizer):
 
     def load_own_variables(self, store: Any) -> None:
         """Takes up what was saved. Raises ValueError if it is of another optimiser."""
-        names = set(store.keys())
-        if names - {_STATE} != {str(number) for number in range(len(self._variables))}:
+        names, count = set(store.keys()), len(self._variables)
+        numbers = names - {_STATE}
+        if numbers != {str(number) for number in range(count)}:
             raise ValueError(
-                f"the saved optimiser has {len(names - {_STATE})} variables, this ObservedOptimizer {len(self._variables)}: "
-                "build it, with the same signals"
+                f"the saved optimiser has {len(numbers)} variables, this ObservedOptimizer {count}: build it, with the "
+                "same signals"
             )
         for number, variable in enumerate(self._variables):
             variable.assign(store[str(number)])
@@ -245,14 +247,11 @@ class ObservedOptimizer(keras.optimizers.Optimizer):
             for _, variable in pairs:
                 part = self._parts()[self._part_of(variable)]
                 sums.append(part._accumulated_gradients[part._get_variable_index(variable)])
-            gradients = [(g + _float32(total)) / every for g, total in zip(gradients, sums, strict=True)]
-        size = _norm(gradients)
-        found = {"grad_norm": size}
+            gradients = [(g + float32(total)) / every for g, total in zip(gradients, sums, strict=True)]
+        found = {GRADIENT: norm(gradients)}
         if "alignment" in self.shown:
-            directions = [_float32(held) for held, _ in self._along([v for _, v in pairs], self._direction)]
-            dot = sum(ops.sum(g * d) for g, d in zip(gradients, directions, strict=True))
-            both = size * _norm(directions)
-            found["alignment"] = ops.where(both > 0, dot / ops.where(both > 0, both, 1.0), 0.0)
+            directions = [float32(held) for held, _ in self._along([v for _, v in pairs], self._direction)]
+            found["alignment"] = cosine(gradients, directions)
         return {name: found[name] for name in found if name in self.shown}
 
     def _weights_now(
@@ -265,24 +264,23 @@ class ObservedOptimizer(keras.optimizers.Optimizer):
     ) -> tuple[dict[str, Any], list[Any]]:
         """What the weights show after this step, beside what is known `now`, and the optimiser's direction.
 
-        before: the weights before the step, if an update is to be shown. rates: the learning rates of the parts. held: the
-        direction before this one. A step with a learning rate of 0 shows no update.
+        before: the weights before the step, if an update is to be shown. rates: the learning rates of the parts. held:
+        the direction before this one. A step with a learning rate of 0 shows no update.
         """
-        values, found, directions = [_float32(v) for v in variables], dict(now), list(held)
+        values, found, directions = [float32(v) for v in variables], dict(now), list(held)
         if before:
             moves = ops.min(ops.stack(rates)) > 0
             used = [ops.where(moves, rates[self._part_of(v)], 1.0) for v in variables]
-            moved = [(_float32(b) - v) / rate for b, v, rate in zip(before, values, used, strict=True)]
+            moved = [(float32(b) - v) / rate for b, v, rate in zip(before, values, used, strict=True)]
             if "update_norm" in found:
-                found["update_norm"] = ops.where(moves, _norm(moved), now["update_norm"])
-            if directions:
-                both = zip(moved, held, strict=True)
-                directions = [ops.where(moves, ops.cast(new, old.dtype), old) for new, old in both]
+                found["update_norm"] = ops.where(moves, norm(moved), now["update_norm"])
+            both = zip(moved if directions else [], directions, strict=True)
+            directions = [ops.where(moves, ops.cast(new, old.dtype), old) for new, old in both]
         if "weight_norm" in found:
-            found["weight_norm"] = _norm(values)
+            found["weight_norm"] = norm(values)
         if "distance" in found:
             pairs = self._along(variables, self._initial)
-            found["distance"] = _norm([_float32(v) - _float32(initial) for initial, v in pairs])
+            found["distance"] = norm([float32(v) - float32(initial) for initial, v in pairs])
         return found, directions
 
     def _ask_for_rates(self, grad_norm: Any, is_step: Any) -> None:
@@ -291,7 +289,7 @@ class ObservedOptimizer(keras.optimizers.Optimizer):
         held = ops.stack([ops.cast(part.learning_rate, "float32") + 0 for part in parts])
         asks = ops.convert_to_tensor(self._is_asking) > 0
         asks = asks if is_step is None else ops.logical_and(asks, is_step)
-        rates = _if(asks, lambda: self._asked(grad_norm, len(parts)), held)
+        rates = when(asks, lambda: self._asked(grad_norm, len(parts)), held)
         for number, part in enumerate(parts):
             if isinstance(part.learning_rate, keras.Variable):
                 part.learning_rate.assign(rates[number])
@@ -318,30 +316,3 @@ def observed_in(optimizer: Any) -> ObservedOptimizer | None:
     while optimizer is not None and not hasattr(optimizer, "shown"):
         optimizer = getattr(optimizer, "inner_optimizer", None)
     return optimizer
-
-
-def innermost(optimizer: Any) -> Any:
-    """The optimiser that takes the steps, inside of those that are around it."""
-    while (inner := getattr(optimizer, "inner_optimizer", None)) is not None:
-        optimizer = inner
-    return optimizer
-
-
-def _if(condition: Any, then: Callable[[], Any], otherwise: Any) -> Any:
-    """What a function gives where a condition holds, or another value; without a condition, None, it holds."""
-    return then() if condition is None else ops.cond(condition, then, lambda: otherwise)
-
-
-def _value(variable: Any) -> Any:
-    """The number that a variable holds, which no gradient goes through."""
-    return ops.stop_gradient(ops.convert_to_tensor(variable))
-
-
-def _float32(variable: Any) -> Any:
-    return ops.cast(_value(variable), "float32")
-
-
-def _norm(tensors: Sequence[Any]) -> Any:
-    """The L2 norm of all numbers of some tensors, in float32."""
-    squares = [ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors]
-    return ops.sqrt(ops.sum(ops.stack(squares))) if squares else ops.zeros(())

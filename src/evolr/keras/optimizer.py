@@ -7,7 +7,6 @@ from typing import Any
 import keras
 
 from evolr.errors import ScheduleError
-from evolr.keras.observed import innermost
 from evolr.loop import warn
 
 
@@ -95,3 +94,10 @@ class OptimizerRates:
 
     def _read(self) -> list[float]:
         return [float(part.learning_rate) for part in self._parts]
+
+
+def innermost(optimizer: Any) -> Any:
+    """The optimiser that takes the steps, inside of those that are around it."""
+    while (inner := getattr(optimizer, "inner_optimizer", None)) is not None:
+        optimizer = inner
+    return optimizer
