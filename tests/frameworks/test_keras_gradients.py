@@ -295,6 +295,20 @@ def test_a_loaded_model_goes_on_as_if_it_had_not_ended(make, is_scaled, tmp_path
         np.testing.assert_allclose(again.rates, whole.rates[epoch * BATCHES :], rtol=1e-5)
 
 
+def test_a_schedule_that_reads_losses_alone_goes_on_from_what_was_saved_too(tmp_path):
+    rule = schedule("0.01*(loss_ema + val_loss)")
+    losses = {"loss": 3.0, "val_loss": 2.0}
+
+    def go(model, **settings):
+        checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+        return fit(model, feedback(rule, **losses), checkpoint, validation_data=(INPUTS, TARGETS), **settings).rates
+
+    whole = go(model_of(ObservedOptimizer(sgd(), rule.signals)))
+    for epoch in range(1, EPOCHS):
+        again = go(keras.models.load_model(tmp_path / f"{epoch}.keras"), initial_epoch=epoch)
+        np.testing.assert_allclose(again, whole[epoch * BATCHES :], rtol=1e-5)
+
+
 class Stop(keras.callbacks.Callback):
     """Ends a training before a batch, as a crash does."""
 

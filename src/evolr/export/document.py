@@ -17,7 +17,7 @@ from evolr.signals.plateau import Plateau
 
 WIDTH: Final = 118
 _FORMULA_LINES: Final = 8  # of the docstring's formula at most
-_STANDARD: Final = ("collections", "inspect", "math", "operator", "typing", "warnings", "weakref")
+_STANDARD: Final = ("collections", "inspect", "json", "math", "operator", "typing", "warnings", "weakref")
 
 RULE: Final = '''class Champion:
     """The schedule, as the classes above take it."""

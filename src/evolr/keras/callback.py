@@ -172,11 +172,9 @@ class ExpressionCallback(keras.callbacks.Callback):
         self._is_restored = True
 
     def _observer(self) -> ObservedOptimizer | None:
-        """What shows the network; None if the schedule reads nothing of it."""
-        if not self._measured:
-            return None
+        """What shows the network, and is saved with the schedule's memory; None if there is none and none is needed."""
         observer = observed_in(_model(self).optimizer)
-        if observer is None or not self._measured <= set(observer.shown):
+        if not self._measured <= set(() if observer is None else observer.shown):
             raise ScheduleError(
                 f"the schedule reads {', '.join(sorted(self._measured))} of the network: compile the model with "
                 "ObservedOptimizer(optimizer, schedule.signals), around a MultiOptimizer, inside a LossScaleOptimizer"
