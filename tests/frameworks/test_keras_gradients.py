@@ -97,18 +97,18 @@ class Recorder(keras.callbacks.Callback):
             before, after = flat(weights[step]), flat(weights[step + accumulation])
             rates = self.rates[step + accumulation - 1]
             each = [np.full(np.size(w), rates[0 if w.ndim == 2 or len(rates) == 1 else 1]) for w in weights[0]]
-            moved = (before - after) / np.concatenate(each)
+            moved = (before - after) / np.concatenate(each) if min(rates) > 0 else None
             size = 0 if previous is None else np.linalg.norm(slope) * np.linalg.norm(previous)
             told.append(
                 {
                     "grad_norm": np.linalg.norm(slope),
-                    "update_norm": np.linalg.norm(moved),
+                    "update_norm": np.nan if moved is None else np.linalg.norm(moved),
                     "weight_norm": np.linalg.norm(after),
                     "distance": np.linalg.norm(after - flat(weights[0])),
                     "alignment": slope @ previous / size if size else 0.0,
                 }
             )
-            previous = moved
+            previous = previous if moved is None else moved
         return told
 
     def of_steps(self, accumulation=1):
@@ -210,6 +210,13 @@ def test_the_first_gradient_sets_the_first_learning_rate():
     expected = 0.01 / np.linalg.norm(gradient(recorder.weights[0], INPUTS[:BATCH], TARGETS[:BATCH]))
     assert recorder.rates[0] == pytest.approx([expected], rel=1e-5)
     assert recorder.rates[1] == pytest.approx([expected], rel=1e-5)  # the batch before is the first one
+
+
+def test_a_step_with_a_learning_rate_of_0_shows_no_update():
+    rule = schedule("where(step > 3 and step < 7, 0, 0.01*(1 + alignment)*update_norm)")
+    recorder = fit(model_of(ObservedOptimizer(sgd(), rule.signals)), feedback(rule))
+    check(rule, recorder)
+    assert recorder.of_steps()[4:7] == [0.0] * 3
 
 
 # What is the inner optimiser's ------------------------------------------------------------------------------------------
