@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "problems": {"errors", "expression", "randomness", "training"},
     "execution": {"errors", "problems", "schedule", "training"},
     "presets": {"expression"},
-    "config": {"errors", "expression", "presets", "schedule", "training", "problems"},
+    "config": {"errors", "expression", "presets", "schedule", "training", "problems", "signals"},
     "loop": {"errors", "expression", "signals"},
     "torch": {"errors", "loop", "signals"},
     "telling": {"errors", "signals", "torch"},

@@ -8,7 +8,7 @@ rate than its author thinks of.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -20,7 +20,7 @@ from evolr.errors import shortened
 from evolr.expression import PRIMITIVES, Expression, Token, ordinary_text
 from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR, POLE
 from evolr.schedule import GREATEST_LR, Schedule
-from evolr.signals import SIGNALS, Example, clock
+from evolr.signals import SIGNALS, Example, clock, in_order, made_up
 
 Array = NDArray[np.float64]
 _FROM_ONE: Final = "; if the formula counts from 1, write step + 1 for step and epoch + 1 for epoch"
@@ -61,17 +61,18 @@ _PROTECTIONS: Final = (
 )
 
 
-def made_up_trace(epochs: int, steps_per_epoch: int) -> dict[str, Array]:
+def made_up_trace(epochs: int, steps_per_epoch: int, signals: Iterable[str] = ()) -> dict[str, Array]:
     """Every signal at the steps of a training that nobody trained, at some thousands of them at most: losses that fall.
 
-    The first step is among them. The learning rate falls too, from 0.01.
+    The first step is among them. The learning rate falls too, from 0.01. signals: those that a schedule reads, of which
+    the user's own are among them too.
     """
     total = epochs * steps_per_epoch
     step = np.unique(np.linspace(0, total - 1, min(total, _MOST_STEPS)).astype(np.int64))
     given = clock(step, np.full(len(step), total), steps_per_epoch)
     epoch, progress = given["epoch"], given["progress"]
     loss = _LOSSES[0] * (_LOSSES[1] / _LOSSES[0]) ** progress
-    made_up = Example(
+    training = Example(
         step,
         progress,
         loss,
@@ -80,7 +81,9 @@ def made_up_trace(epochs: int, steps_per_epoch: int) -> dict[str, Array]:
         lr=np.where(step == 0, 0.0, 0.01 * (1 - progress)),
         stale=0 * step,
     )
-    values = {name: signal.example(made_up) if signal.live else given[name] for name, signal in SIGNALS.items()}
+    values = {
+        name: given[name] if name in given else made_up(name, training) for name in in_order({*SIGNALS, *signals})
+    }
     return {name: np.asarray(value, np.float64) for name, value in values.items()}
 
 

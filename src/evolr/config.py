@@ -20,6 +20,7 @@ from evolr.expression.text import MAX_NESTING, MAX_NODES
 from evolr.presets import DEFAULT, PRESETS, RENAMED
 from evolr.problems import PROBLEMS, AnyProblem, External, JaxProblem, Mnist1dMlp, Problem
 from evolr.schedule import Schedule, Transform
+from evolr.signals.own import MARK, fault_of
 from evolr.training.optimizers import Optimizer
 
 CONSTANT: Final = "constant"
@@ -43,7 +44,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         that each tune their constants (search/memetic.py).
     population, generations: individuals in each population (structures, where memetic), and populations evaluated, the
         first included.
-    functions: primitives that formulas are made of. terminals: signals, and `constant`.
+    functions: primitives that formulas are made of. terminals: signals, and `constant`; of one of your own, that your
+        training function tells, `@name`. own_signals: these, by name, least and greatest value.
     constant_range: a new constant is uniform in it.
     transform, reference_lr, min_lr, max_lr: of every schedule; see Schedule.
     seeds: training runs of an individual; its fitness is their mean.
@@ -68,6 +70,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     generations: int = 10
     functions: tuple[str, ...] = ORIGINAL_SET
     terminals: tuple[str, ...] = (*CORE_SIGNALS, CONSTANT)
+    own_signals: tuple[tuple[str, float, float], ...] = ()
     constant_range: tuple[float, float] = (-1.0, 1.0)
     transform: Transform = "linear"
     reference_lr: float = 1e-3
@@ -109,7 +112,9 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             _at_least(f"search.{name}", getattr(self, name), 0)
         _at_least("search.samples", self.samples, 4)
         _each_known("search.functions", "function", self.functions, PRIMITIVES)
-        _each_known("search.terminals", "terminal", self.terminals, [*SIGNALS, CONSTANT])
+        self._check_own_signals()
+        own = [MARK + name for name, _, _ in self.own_signals]
+        _each_known("search.terminals", "terminal", self.terminals, [*SIGNALS, *own, CONSTANT])
         if self.method == "memetic":
             self._check_memetic()
         _at_most("search.max_size", self.max_size, MAX_NODES)
@@ -133,6 +138,21 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if (total := math.fsum(self.operators.values())) > 1 + 1e-9:
             raise ConfigError(f"search.{', '.join(self.operators)} must add up to at most 1, got {total:g}")
         self.schedule(Expression((0.0,)))  # raises for a transform or bounds out of range
+
+    def _check_own_signals(self) -> None:
+        names = [name for name, _, _ in self.own_signals]
+        for name, low, high in self.own_signals:
+            if fault := fault_of(name):
+                raise ConfigError(f"search.own_signals: {fault}")
+            if not (math.isfinite(high - low) and low < high):
+                raise ConfigError(
+                    f"search.own_signals: a signal lies between two finite numbers, the least first, got {low}, {high} of {name!r}"
+                )
+            if MARK + name not in self.terminals or names.count(name) > 1:
+                raise ConfigError(
+                    f"search.own_signals names each own signal of search.terminals once, as {MARK}{name} there; got "
+                    f"{', '.join(names)} and the terminals {', '.join(self.terminals)}"
+                )
 
     def _check_memetic(self) -> None:
         if not (self.seed_families or self.random_structures):
@@ -307,7 +327,12 @@ def problem_name(problem: Problem) -> str:
 def require_signals(problem: Problem, names: Sequence[str]) -> None:
     """Raises ConfigError where a problem does not give one of the signals."""
     for name in names:
-        if name not in problem.signals:
+        if name.startswith(MARK) and not problem.takes_own_signals:
+            raise ConfigError(
+                f"{name!r} is a signal of your own, which a training function tells; the problem {problem_name(problem)!r} gives "
+                f"{', '.join(problem.signals)}"
+            )
+        if name not in problem.signals and not name.startswith(MARK):
             raise ConfigError(
                 f"the problem {problem_name(problem)!r} does not give the signal {name!r}; it gives {', '.join(problem.signals)}"
             )

@@ -21,6 +21,7 @@ from evolr.errors import ScheduleError
 from evolr.loop import checked_horizon, open_loop_rates, plateau_rule
 from evolr.schedule import LOG_LIMIT, Schedule
 from evolr.signals.memory import begun, clock, observed, remembered, updated, values
+from evolr.signals.own import signal_of
 from evolr.signals.signal import OWN_OBSERVATION, Moment
 from evolr.signals.table import observation_named, signal_named
 from evolr.training.measures import ARRAYS, Network, measured, unless_still
@@ -217,6 +218,6 @@ class _Traced:
 
 def _value(champion: Schedule, signals: Mapping[str, Scalar]) -> Any:
     return champion.expression.fold(
-        lambda token: signals[token] if isinstance(token, str) else jnp.float32(token),
+        lambda token: signals[signal_of(token)] if isinstance(token, str) else jnp.float32(token),
         lambda name, arguments: FUNCTIONS[name](*arguments),
     )

@@ -162,7 +162,7 @@ def test_a_standard_family_in_disguise_is_not_distinguishable_from_itself():
 
 
 def test_a_bad_schedule_is_said_to_be_worse_plainly():
-    result = proven("0.0001")
+    result = proven("0.0000000001")
     assert "beats none of" in verdict(result)[0]
     assert "it is worse than" in verdict(result)[0]
 
@@ -176,11 +176,11 @@ def test_a_schedule_that_always_diverges_is_said_to():
 
 
 def test_too_few_seeds_are_said_to_be_too_few():
-    """22 contenders: Holm leaves the least of the p-values of 9 pairs, 1/256, above 0.05."""
-    (few,) = verdict(proven("0.3", seeds=9))
-    assert few.startswith("Nothing can be said: with 9 seeds")
-    assert "22 contenders need 10 seeds" in few
-    assert not any("no difference" in sentence for sentence in verdict(proven("0.3", seeds=10)))
+    """28 contenders: Holm leaves the least of the p-values of 10 pairs, 1/512, above 0.05."""
+    (few,) = verdict(proven("0.3", seeds=10))
+    assert few.startswith("Nothing can be said: with 10 seeds")
+    assert "28 contenders need 11 seeds" in few
+    assert not any("no difference" in sentence for sentence in verdict(proven("0.3", seeds=11)))
 
 
 def test_feedback_is_proven_against_its_own_frozen_curve():

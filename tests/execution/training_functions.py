@@ -14,6 +14,13 @@ def falling(schedule, seed, epochs):
     return -math.fsum(abs(a - b) for a, b in zip(rates, wanted, strict=True)) + seed % 7 * 1e-4
 
 
+def tempered(schedule, seed, epochs):
+    """Higher the nearer the learning rate is to a temperature of its own."""
+    temperatures = [0.001 * (10 + seed % 5 + 7 * epoch) for epoch in range(epochs)]
+    rates = [schedule(epoch=epoch, temperature=t) for epoch, t in enumerate(temperatures)]
+    return -math.fsum(abs(a - b) for a, b in zip(rates, temperatures, strict=True))
+
+
 def first_rate(schedule, seed, epochs):
     return schedule(epoch=0)
 

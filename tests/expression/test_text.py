@@ -232,7 +232,8 @@ def test_ordinary_notation_has_no_bracket_too_many(text, written):
         ("math.remainder(step, 7)", 1, "write a - b*round(a/b), or a % b"),
         ("[1, 2]", 1, "lists are not in the language"),
         ("True", 1, "write 1 for True"),
-        ("@epoch", 1, "got '@'"),
+        ("@ epoch", 1, "got '@'"),
+        ("1 + @epoch", 5, "write it without @"),
     ],
 )
 def test_a_fault_is_named_at_its_column(text, column, part):

@@ -50,7 +50,7 @@ def warn_of(schedule: Schedule, epochs: int, steps_per_epoch: int) -> None:
     """Says on stderr what is likely not meant by a formula in a training of this length."""
     from evolr.advice import advice, made_up_trace
 
-    for sentence in advice(schedule, made_up_trace(epochs, steps_per_epoch)):
+    for sentence in advice(schedule, made_up_trace(epochs, steps_per_epoch, schedule.signals)):
         typer.echo(f"warning: {sentence}", err=True)
 
 

@@ -25,6 +25,7 @@ from evolr.problems import JaxProblem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
 from evolr.signals import SIGNALS
+from evolr.signals.own import token_of
 from evolr.simplification import simplified
 from evolr.standard import frozen
 from evolr.study.run_directory import RunDirectory
@@ -157,7 +158,7 @@ def _wanted(schedule: Schedule, seeds: Sequence[int]) -> list[Wanted]:
 
 def _frozen(schedule: Schedule, name: str, value: float) -> Schedule:
     """The schedule that takes a signal to be what it is at its median."""
-    tokens = tuple(value if token == name else token for token in schedule.expression.tokens)
+    tokens = tuple(value if token == token_of(name) else token for token in schedule.expression.tokens)
     return msgspec.structs.replace(schedule, expression=Expression(tokens))
 
 

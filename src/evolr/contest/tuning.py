@@ -117,8 +117,9 @@ class RandomSearch:
             tree = ramped_half_and_half(rng, vocabulary(self._search), self._drawn, self._search.initial_depth)
             self._drawn += 1
             is_last = self._drawn > _MOST_DRAWS
-            if tree.size <= self._search.max_size and (is_last or fingerprint(tree) not in self._known):
-                self._known.add(fingerprint(tree))
+            values = fingerprint(tree, self._search.own_signals)
+            if tree.size <= self._search.max_size and (is_last or values not in self._known):
+                self._known.add(values)
                 return tree
 
 

@@ -10,9 +10,9 @@ from evolr import __version__
 from evolr.export.formula import JAX, PYTHON, Dialect, code
 from evolr.export.linking import Import, link
 from evolr.export.rows import rows
-from evolr.expression import LANGUAGE_VERSION, SIGNALS, ordinary_text
+from evolr.expression import LANGUAGE_VERSION, ordinary_text
 from evolr.schedule import LOG_LIMIT, Schedule
-from evolr.signals import signal_named
+from evolr.signals import in_order, signal_named
 from evolr.signals.plateau import Plateau
 
 WIDTH: Final = 118
@@ -69,12 +69,12 @@ def _formula(schedule: Schedule, dialect: Dialect) -> tuple[str, list[str], Impo
     """The function `learning_rate`, the functions of the dialect's module that it calls, and its import."""
     written = code(schedule.expression, dialect)
     kind = "float" if dialect is PYTHON else "jax.Array"
-    names = [name for name in SIGNALS if name in schedule.signals]
+    names = in_order(schedule.signals)
     parameters = ", ".join(f"{name}: {kind}" for name in names)
     lines = [f"def learning_rate({f'*, {parameters}' if names else ''}) -> {kind}:"]
     if len(lines[0]) > WIDTH:
         lines = ["def learning_rate(", "    *,", *(f"    {name}: {kind}," for name in names), f") -> {kind}:"]
-    meanings = [f"{name}: {SIGNALS[name].meaning}." for name in names]
+    meanings = [f"{name}: {signal_named(name).meaning}." for name in names]
     wrapped = [line for m in meanings for line in textwrap.wrap(m, WIDTH - 4, subsequent_indent="    ")]
     doc = ['"""The learning rate of an optimiser step.', *(["", *wrapped] if names else []), '"""']
     lines += [f"    {line}".rstrip() for line in (doc if names else ['"""The learning rate of an optimiser step."""'])]

@@ -13,6 +13,7 @@ from typing import Final
 
 from evolr.expression import Expression, Token, arity
 from evolr.expression.primitives import DIV_THRESHOLD
+from evolr.signals.own import signal_of
 
 _CHOICE, _SUM, _PRODUCT, _ATOM = 0, 1, 2, 3  # how tightly the root of a text binds
 _INFIX: Final = {
@@ -115,7 +116,7 @@ class _Writing:
             return self.names[tree], _ATOM
         children = self._children(place)
         if not children:
-            return token, _ATOM
+            return signal_of(token), _ATOM
         arguments = [self._text(child) for child in children]
         if token in _INFIX and not _is_protected(token, self.trees[children[-1]]):
             text, binding = _infix(token, arguments)

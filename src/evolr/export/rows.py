@@ -7,15 +7,14 @@ from typing import Any, Final
 
 from evolr.errors import ScheduleError
 from evolr.export.linking import Replacement
-from evolr.signals import SIGNALS, Signal, signal_named
+from evolr.signals import Signal, in_order, signal_named
 
 TABLE: Final = ("evolr.signals.table", "SIGNALS")
 
 
 def rows(names: Iterable[str]) -> dict[tuple[str, str], Replacement]:
     """What stands in the place of the whole table."""
-    wanted = set(names)
-    chosen = [signal_named(name) for name in SIGNALS if name in wanted]
+    chosen = [signal_named(name) for name in in_order(names)]
     roots = [place for signal in chosen for place in _places(signal)]
     lines = "\n".join(f"    {signal.name!r}: {_row(signal)},".replace("'", '"', 2) for signal in chosen)
     text = f"SIGNALS = {{\n{lines}\n}}" if chosen else "SIGNALS = {}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,7 +12,8 @@ from evolr.export.document import document, reads_plateaus
 from evolr.export.formula import JAX
 from evolr.export.linking import Import
 from evolr.schedule import Schedule
-from evolr.signals import OBSERVATIONS, SIGNALS, observation_named, observed, signal_named
+from evolr.signals import OBSERVATIONS, SIGNALS, in_order, observation_named, observed, signal_named
+from evolr.signals.signal import USER_SOURCE
 
 _ANY: Final = Import("typing", "Any", None)
 
@@ -30,14 +31,14 @@ class Target:
     cannot: tuple[str, ...] = ()
     is_open_loop: bool = False
 
-    @property
-    def supplies(self) -> frozenset[str]:
-        """The signals that it can supply."""
-        return frozenset(
-            name
-            for name, signal in SIGNALS.items()
-            if not signal.live or not (self.is_open_loop or observation_named(signal.of).source in self.cannot)
-        )
+    def lacks(self, signals: Iterable[str]) -> list[str]:
+        """Those of some signals that it cannot supply, by name."""
+        rows = map(signal_named, sorted(signals))
+        return [
+            row.name
+            for row in rows
+            if row.live and (self.is_open_loop or observation_named(row.of).source in self.cannot)
+        ]
 
 
 def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None = None) -> str:
@@ -53,8 +54,8 @@ def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None
     if target not in TARGETS:
         raise ScheduleError(unknown_name("target", target, TARGETS))
     chosen = TARGETS[target]
-    if missing := sorted(schedule.signals - chosen.supplies):
-        able = [t.name for t in TARGETS.values() if schedule.signals <= t.supplies]
+    if missing := chosen.lacks(schedule.signals):
+        able = [t.name for t in TARGETS.values() if not t.lacks(schedule.signals)]
         raise ScheduleError(
             f"the target {target!r} cannot supply {', '.join(missing)}, which the schedule reads; {', '.join(able)} can. "
             "Or export its typical curve, frozen: --frozen"
@@ -65,7 +66,7 @@ def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None
 def _python(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
     given = {"progress": "step / total_steps", "epoch_progress": "batch / batches"}
     given |= {name: f"counts.{name}" for name, signal in SIGNALS.items() if signal.needs_plateau}
-    arguments = [f"{name}={given.get(name, name)}" for name in SIGNALS if name in schedule.signals]
+    arguments = [f"{name}={given.get(name, name)}" for name in in_order(schedule.signals)]
     call = ", ".join(arguments) if len(arguments) < 4 else "\n        " + ",\n        ".join(arguments) + ",\n    "
     if not reads_plateaus(schedule):
         usage = f"for step in range(total_steps):\n    lr = learning_rate({call})\n    ..."
@@ -89,9 +90,11 @@ for epoch in range(epochs):
 
 def _told(schedule: Schedule) -> tuple[str, str]:
     """The arguments of a training's first losses, and of a step's, as far as the schedule reads them."""
-    needed = {signal_named(name).begins_with for name in schedule.signals if signal_named(name).live}
-    told = [name for name in OBSERVATIONS if name in needed and not OBSERVATIONS[name].is_measured]
-    steps = [name for name in told if not OBSERVATIONS[name].is_of_validation]
+    begins_with = [signal_named(name).begins_with for name in in_order(schedule.signals) if signal_named(name).live]
+    needed = {name for name in begins_with if name is not None}
+    told = [name for name in (*OBSERVATIONS, *sorted(needed - OBSERVATIONS.keys())) if name in needed]
+    told = [name for name in told if not observation_named(name).is_measured]
+    steps = [name for name in told if not observation_named(name).is_of_validation]
     return "".join(f", {name}=first_{name}" for name in told), ", ".join(f"{name}={name}" for name in steps)
 
 
@@ -300,8 +303,8 @@ _TARGETS = (
     Target("python", _python),
     Target("torch", _torch),
     Target("optax", _optax),
-    Target("keras", _keras),
-    Target("lightning", _lightning),
+    Target("keras", _keras, cannot=(USER_SOURCE,)),
+    Target("lightning", _lightning, cannot=(USER_SOURCE,)),
     Target("huggingface", _huggingface, is_open_loop=True),
 )
 

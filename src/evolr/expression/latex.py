@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from evolr.expression.notation import ATOM, POWER, PRODUCT, SIGN, SUM
 from evolr.expression.tree import Expression, Token
+from evolr.signals.own import signal_of
 
 
 class _Part(NamedTuple):
@@ -37,7 +38,7 @@ def latex(expression: Expression) -> str:
 
 def _leaf(token: Token) -> _Part:
     if isinstance(token, str):
-        return _Part(rf"\mathrm{{{token.replace('_', chr(92) + '_')}}}", ATOM)
+        return _Part(rf"\mathrm{{{signal_of(token).replace('_', chr(92) + '_')}}}", ATOM)
     if token == math.pi:
         return _Part(r"\pi", ATOM)
     text = repr(token).removesuffix(".0")

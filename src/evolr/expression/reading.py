@@ -28,13 +28,14 @@ from evolr.expression.notation import (
 from evolr.expression.primitives import PRIMITIVES, UPGRADES
 from evolr.expression.tree import Expression
 from evolr.signals import SIGNALS
+from evolr.signals.own import MARK, fault_of, signal_of
 
 MAX_CHARACTERS: Final = 20_000
 
 _DIGITS, _NAME = r"[0-9](?:_?[0-9])*", r"[^\W\d]\w*"
 _NUMBER: Final = rf"(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?"
 _OPERAND: Final = re.compile(
-    rf"\s*(?:(?P<number>{_NUMBER})|(?P<call>(?:{_NAME}\.)*{_NAME})\s*\(|(?P<name>(?:{_NAME}\.)*{_NAME})"
+    rf"\s*(?:(?P<number>{_NUMBER})|(?P<call>(?:{_NAME}\.)*{_NAME})\s*\(|(?P<name>{MARK}{_NAME}|(?:{_NAME}\.)*{_NAME})"
     r"|(?P<mark>[-+−(])|(?P<other>\S))"
 )
 _OPERATOR: Final = re.compile(
@@ -123,7 +124,10 @@ class Reading:
             if group == "call":
                 self._open(_Pending("bracket", "(", column, 0))
         elif group == "name":
-            self._leaf(lexeme, column)
+            if lexeme.startswith(MARK):
+                self._own_signal(lexeme, column)
+            else:
+                self._leaf(lexeme, column)
             return False
         elif group == "call":
             name, is_prefixed = self._function(lexeme, column)
@@ -164,10 +168,19 @@ class Reading:
         else:
             raise self._error(self._unknown(name), column)
 
+    def _own_signal(self, written: str, column: int) -> None:
+        if fault := fault_of(signal_of(written)):
+            raise self._error(fault, column)
+        self.operands.append(self.nodes.make(written, (), column))
+
     def _unknown(self, name: str) -> str:
         """The message for a name that stands for nothing: the nearest known one, or else the signals."""
         near = difflib.get_close_matches(name[:80], [*SIGNALS, *PRIMITIVES, *SUGAR, *self.constants], n=1)
-        advice = f"did you mean {near[0]!r}?" if near else f"the signals are {', '.join(SIGNALS)}"
+        advice = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"the signals are {', '.join(SIGNALS)}; write one of your own as {MARK}name"
+        )
         return f"unknown name {shortened(name)!r}; {advice}"
 
     def _function(self, written: str, column: int) -> tuple[str, bool]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR, POLE, PRIMITIVES, ROUNDING
 from evolr.expression.tree import Expression
+from evolr.signals.own import signal_of
 
 
 def _div(a: float, b: float) -> float:
@@ -176,5 +177,5 @@ def value(expression: Expression, signals: Mapping[str, float]) -> float:
         elif token in FUNCTIONS:
             stack.append(FUNCTIONS[token](*(stack.pop() for _ in range(PRIMITIVES[token].arity))))
         else:
-            stack.append(signals[token])
+            stack.append(signals[signal_of(token)])
     return stack.pop()

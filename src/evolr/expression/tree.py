@@ -1,6 +1,6 @@
 """The expression: an immutable tree, held as the tuple of its tokens in prefix order.
 
-A token is the name of a primitive or a signal, or a constant. `sub(mul(epoch, -0.5), 1)` is
+A token is the name of a primitive or a signal (`@name` of one of the user's own), or a constant. `sub(mul(epoch, -0.5), 1)` is
 `("sub", "mul", "epoch", -0.5, 1.0)`. A subtree is a contiguous slice, so the genetic operators cut and
 splice tuples.
 """
@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike
 
 from evolr.errors import ExpressionError, unknown_name
 from evolr.expression.primitives import PRIMITIVES, Array
-from evolr.signals import SIGNALS
+from evolr.signals import SIGNALS, signal_named
+from evolr.signals.own import MARK, fault_of, is_signal_token, signal_of
 
 Token = str | float
 _Value = TypeVar("_Value")
@@ -50,7 +51,10 @@ class Expression:
         object.__setattr__(self, "tokens", tokens)
         for token in tokens:
             if isinstance(token, str):
-                if token not in PRIMITIVES and token not in SIGNALS:
+                if token.startswith(MARK):
+                    if fault := fault_of(signal_of(token)):
+                        raise ExpressionError(fault)
+                elif token not in PRIMITIVES and token not in SIGNALS:
                     raise ExpressionError(unknown_name("name", token, [*PRIMITIVES, *SIGNALS]))
             elif not math.isfinite(token):
                 raise ExpressionError(f"constants must be finite, got {token}")
@@ -80,12 +84,12 @@ class Expression:
     @cached_property
     def signals(self) -> frozenset[str]:
         """The signals that the formula reads."""
-        return frozenset(t for t in self.tokens if isinstance(t, str) and t in SIGNALS)
+        return frozenset(signal_of(str(token)) for token in self.tokens if is_signal_token(token))
 
     @property
     def live_signals(self) -> list[str]:
         """The signals that the formula reads and that depend on how the training goes, by name."""
-        return sorted(name for name in self.signals if SIGNALS[name].live)
+        return sorted(name for name in self.signals if signal_named(name).live)
 
     @property
     def is_open_loop(self) -> bool:
@@ -146,7 +150,9 @@ class Expression:
         shape = np.broadcast_shapes(*(np.shape(signals[name]) for name in self.signals))
         with np.errstate(all="ignore"):
             value = self.fold(
-                lambda token: np.asarray(signals[token] if isinstance(token, str) else token, dtype=np.float64),
+                lambda token: np.asarray(
+                    signals[signal_of(token)] if isinstance(token, str) else token, dtype=np.float64
+                ),
                 lambda name, arguments: PRIMITIVES[name].reference(*arguments),
             )
         return np.array(np.broadcast_to(value, shape), dtype=np.float64)

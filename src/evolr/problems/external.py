@@ -64,6 +64,10 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return tuple(SIGNALS)
 
     @property
+    def takes_own_signals(self) -> bool:
+        return True
+
+    @property
     def optimizers(self) -> tuple[OptimizerName, ...]:
         return ("sgd", "momentum", "adam", "adamw")
 

@@ -114,6 +114,10 @@ class JaxProblem:
         return tuple(SIGNALS)
 
     @property
+    def takes_own_signals(self) -> bool:
+        return False
+
+    @property
     def steps_per_epoch(self) -> int:
         return number_of(self._data["train"]) // self._batch_size
 

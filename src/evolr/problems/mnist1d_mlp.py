@@ -53,6 +53,10 @@ class Mnist1dMlp(
         return tuple(SIGNALS)
 
     @property
+    def takes_own_signals(self) -> bool:
+        return False
+
+    @property
     def steps_per_epoch(self) -> int:
         return PUBLISHED_TRAIN // self.batch_size
 

@@ -49,6 +49,11 @@ class Problem(Protocol):
         ...
 
     @property
+    def takes_own_signals(self) -> bool:
+        """Whether whoever trains may tell signals of its own beside them."""
+        ...
+
+    @property
     def steps_per_epoch(self) -> int: ...
 
     @property

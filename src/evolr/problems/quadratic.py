@@ -63,6 +63,10 @@ class Quadratic(
         return tuple(SIGNALS)
 
     @property
+    def takes_own_signals(self) -> bool:
+        return False
+
+    @property
     def optimizers(self) -> tuple[OptimizerName, ...]:
         return ("sgd",)
 

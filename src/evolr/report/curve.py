@@ -17,7 +17,7 @@ from evolr.errors import ScheduleError, shortened
 from evolr.expression import CLOCK, clock
 from evolr.loop import Loop, checked_horizon, follow
 from evolr.schedule import Schedule
-from evolr.signals import OBSERVATIONS, SIGNALS, Example, observed
+from evolr.signals import Example, made_up, observation_named, observed
 from evolr.signals.signal import OWN_OBSERVATION
 from evolr.simplification import simplified
 
@@ -135,10 +135,10 @@ def _followed(
     """The learning rates of the first steps of a horizon, by a Loop that is told the losses, and what is made up."""
     loss, val_loss = losses.loss(steps), losses.val_loss(steps // steps_per_epoch)
     nothing = np.zeros(len(steps))
-    made_up = Example(steps, steps / total_steps, loss, val_loss, average=loss, lr=nothing, stale=nothing)
-    of_steps = {"loss": loss, **{name: SIGNALS[name].example(made_up) for name in _made_up(schedule)}}
+    training = Example(steps, steps / total_steps, loss, val_loss, average=loss, lr=nothing, stale=nothing)
+    of_steps = {"loss": loss, **{name: made_up(name, training) for name in _made_up(schedule)}}
     of_epochs = {"val_loss": val_loss}
-    for name in [name for name in of_steps if OBSERVATIONS[name].is_of_validation]:
+    for name in [name for name in of_steps if observation_named(name).is_of_validation]:
         of_epochs[name] = of_steps.pop(name)
     first: dict[str, Any] = {name: float(series[0]) for name, series in (of_steps | of_epochs).items()}
     loop = Loop(schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **first)
@@ -159,8 +159,8 @@ def _made_up(schedule: Schedule) -> list[str]:
 
 def assumed(schedule: Schedule, losses: Losses) -> str:
     """What a curve over losses assumes, in words."""
-    made_up = _made_up(schedule)
-    return f"{losses.note}, and a made-up {', '.join(made_up)}" if made_up else losses.note
+    names = _made_up(schedule)
+    return f"{losses.note}, and a made-up {', '.join(names)}" if names else losses.note
 
 
 def curve_figure(

@@ -45,7 +45,11 @@ class Named:
 
     def advice(self, epochs: int, steps_per_epoch: int) -> tuple[str, ...]:
         """What is likely not meant, of a formula."""
-        return tuple(advice(self.schedule, made_up_trace(epochs, steps_per_epoch))) if self.is_formula else ()
+        return (
+            tuple(advice(self.schedule, made_up_trace(epochs, steps_per_epoch, self.schedule.signals)))
+            if self.is_formula
+            else ()
+        )
 
 
 def named(what: str, options: FormulaOptions | None) -> Named:

@@ -10,29 +10,33 @@ import numpy as np
 
 from evolr.expression import Expression
 from evolr.search.individual import Evaluation, Individual
-from evolr.signal_bank import signal_bank
+from evolr.signal_bank import Span, signal_bank
 
 _FINGERPRINT_DIGITS = 10
 _KNEE_HEIGHT = 0.5  # the least height of a knee, where the front's worst is 0 and its best is 1
 
 
 class KnownEvaluations:
-    """The evaluations so far, found again by a formula's tokens or by its values."""
+    """The evaluations so far, found again by a formula's tokens or by its values.
 
-    def __init__(self) -> None:
+    own: the signals of the user's own, and where they lie.
+    """
+
+    def __init__(self, own: tuple[Span, ...] = ()) -> None:
+        self.own = own
         self._by_text: dict[Expression, Evaluation] = {}
         self._by_values: dict[bytes, Evaluation] = {}
 
     def add(self, evaluation: Evaluation) -> None:
         expression = evaluation.individual.expression
         self._by_text.setdefault(expression, evaluation)
-        self._by_values.setdefault(fingerprint(expression), evaluation)
+        self._by_values.setdefault(fingerprint(expression, self.own), evaluation)
 
     def find(self, individual: Individual) -> Evaluation | None:
         """The evaluation that an individual inherits, None for a new formula."""
         if known := self._by_text.get(individual.expression):
             source = "same text"
-        elif known := self._by_values.get(fingerprint(individual.expression)):
+        elif known := self._by_values.get(fingerprint(individual.expression, self.own)):
             source = "same values"
         else:
             return None
@@ -40,12 +44,13 @@ class KnownEvaluations:
 
 
 @lru_cache(maxsize=8_192)
-def fingerprint(expression: Expression) -> bytes:
+def fingerprint(expression: Expression, own: tuple[Span, ...] = ()) -> bytes:
     """The values of a formula on a fixed bank of signals, to 10 significant digits.
 
-    Formulas with one fingerprint are taken to be one function: x + x and 2·x, say.
+    Formulas with one fingerprint are taken to be one function: x + x and 2·x, say. own: the signals of the user's own, and
+    where they lie.
     """
-    bank = signal_bank()
+    bank = signal_bank(own)
     values = np.broadcast_to(expression(bank), bank["step"].shape)
     return " ".join(f"{value + 0.0:.{_FINGERPRINT_DIGITS - 1}e}" for value in values).encode()
 

@@ -25,7 +25,7 @@ def seeds_of(config: Config, generation: int) -> list[int]:
 
 def to_train(population: Sequence[Individual], known: KnownEvaluations) -> list[Individual]:
     """The individuals of a population that have to be trained: the first of each formula that is not known."""
-    seen = KnownEvaluations()
+    seen = KnownEvaluations(known.own)
     fresh: list[Individual] = []
     for individual in population:
         if known.find(individual) is None and seen.find(individual) is None:

@@ -179,7 +179,9 @@ class Memetic:
         for niche in chosen:
             centre = niche.centre()
             individual = Individual(niche.birth, centre, "finalist", (niche.birth,))
-            different.setdefault(fingerprint(centre), Evaluation(individual, niche.fitness, math.nan))
+            different.setdefault(
+                fingerprint(centre, self._search.own_signals), Evaluation(individual, niche.fitness, math.nan)
+            )
         return sorted(list(different.values())[:count], key=lambda e: -e.fitness)
 
     # --- the parts ------------------------------------------------------------------------------------------------------
@@ -221,7 +223,7 @@ class Memetic:
         """A child of good niches that is no living one's twin; a copy of its parent where none comes about."""
         rng = generator(self._seed, *place, "child")
         grown = [niche for niche in self._niches if niche.age >= 2] or self._niches
-        living = {fingerprint(niche.centre()) for niche in self._niches}
+        living = {fingerprint(niche.centre(), self._search.own_signals) for niche in self._niches}
 
         def parent() -> _Niche:
             return grown[min(rng.integers(len(grown), size=2))]  # they are sorted: a tournament of two
@@ -231,7 +233,7 @@ class Memetic:
             operator = draw_operator(rng, self._search)
             tree = variation.vary(rng, operator, mother.centre(), father.centre, self._words, depth=_CHILD_DEPTH)
             fits = not is_oversize(self._search, _tunable(tree)) and len(_constants(tree)) <= _MOST_CONSTANTS
-            if tree.signals and fits and fingerprint(tree) not in living:
+            if tree.signals and fits and fingerprint(tree, self._search.own_signals) not in living:
                 parents = (mother.birth, father.birth) if operator == "crossover" else (mother.birth,)
                 return Individual(place, tree, operator, parents)
         mother = parent()

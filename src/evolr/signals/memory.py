@@ -12,14 +12,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from evolr.signals.signal import FLOATS, Moment, Operations, Told
-from evolr.signals.table import SIGNALS, signal_named
+from evolr.signals.table import SIGNALS, in_order, signal_named
 
 
 def remembered(signals: Iterable[str]) -> list[str]:
     """The signals that have a memory, in the table's order: all but the clock's, which follow from the step."""
-    order = {name: place for place, name in enumerate(SIGNALS)}
-    live = [name for name in signals if signal_named(name).live]
-    return sorted(live, key=lambda name: (order.get(name, len(order)), name))
+    return [name for name in in_order(signals) if signal_named(name).live]
 
 
 def observed(signals: Iterable[str]) -> frozenset[str]:

@@ -6,6 +6,7 @@ training tells or shows; a framework's adapter measures those of the gradient, t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -334,4 +335,19 @@ def observation_named(name: str) -> Observation:
 
 def own_signal(name: str) -> Signal:
     """The row of a user's own signal: the latest value that was told under its name."""
-    return Signal(name, "a signal of your own", name, _as_told, latest, begins_with=name)
+    return Signal(name, "a signal of your own", name, _as_told, latest, begins_with=name, low=float("-inf"))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Signals in the table's order, a user's own after them by name."""
+    wanted = set(names)
+    return [name for name in SIGNALS if name in wanted] + sorted(wanted - SIGNALS.keys())
+
+
+def made_up(name: str, training: Example, span: tuple[float, float] = (0.0, 1.0)) -> Any:
+    """What a live signal is in a made-up training. span: where the values of one of the user's own lie."""
+    if name in SIGNALS:
+        return SIGNALS[name].example(training)
+    low, high = span
+    phase = sum(name.encode())  # so that two signals of the user's own are not one
+    return low + (high - low) * (0.5 + 0.5 * np.sin(phase + 2.1 * training.step))

@@ -19,8 +19,8 @@ from evolr.advice import made_up_trace
 from evolr.expression import PRIMITIVES, Token
 from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR
 from evolr.schedule import LOG_LIMIT, Schedule
-from evolr.signal_bank import signal_bank
-from evolr.signals import SIGNALS
+from evolr.signal_bank import Span, signal_bank, spans_of
+from evolr.signals import in_order, signal_named
 
 EXACT: Final = 1e-9  # relative: no more than rounding in the last places
 SHOWN: Final = 1e-3  # relative: no more than what rounding to a few digits may change
@@ -49,31 +49,33 @@ class Place:
 
 
 @cache
-def _bank() -> Place:
-    return Place(signal_bank(), negligible=ROUNDING, rounding=ROUNDING)
+def _bank(own: tuple[Span, ...]) -> Place:
+    return Place(signal_bank(own), negligible=ROUNDING, rounding=ROUNDING)
 
 
 @cache
-def _every_step() -> Place:
+def _every_step(own: tuple[Span, ...]) -> Place:
     """Every step but the first of one training."""
-    trace = {name: values[1:] for name, values in made_up_trace(_EPOCHS, _STEPS).items()}
+    trace = {name: values[1:] for name, values in made_up_trace(_EPOCHS, _STEPS, [name for name, _, _ in own]).items()}
     return Place(trace, f"steps of a training of {_EPOCHS} epochs", negligible=_LEFT, rounding=10 * MATTERS)
 
 
 @cache
-def _changed(name: str, factor: float, case: str) -> Place:
-    bank = signal_bank()
+def _changed(name: str, factor: float, case: str, own: tuple[Span, ...]) -> Place:
+    bank = signal_bank(own)
     return Place({**bank, name: bank[name] * factor}, case=f"{name} is {case}")
 
 
 def places(schedule: Schedule) -> list[Place]:
     """The bank, and what a schedule may meet beside it."""
-    found = [_bank(), _every_step()]
-    for name, signal in SIGNALS.items():
-        if name in schedule.signals and signal.live and not signal.needs_epochs:
-            found.append(_changed(name, 0.0, "0"))
+    own = spans_of(schedule.signals)
+    found = [_bank(own), _every_step(own)]
+    for name in in_order(schedule.signals):
+        signal = signal_named(name)
+        if signal.live and not signal.needs_epochs:
+            found.append(_changed(name, 0.0, "0", own))
             if signal.can_be_negative:
-                found.append(_changed(name, -1.0, "negative"))
+                found.append(_changed(name, -1.0, "negative", own))
     return found
 
 

@@ -47,7 +47,7 @@ def evolve(
     epochs: int,
     metric: str = "score",
     higher_is_better: bool = True,
-    signals: Sequence[str] = ("progress", "loss", "val_loss"),
+    signals: own_training.SignalNames = ("progress", "loss", "val_loss"),
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     workers: int | None = None,
@@ -97,7 +97,9 @@ def evolve(
 
     With a function:
     epochs: what it is called with. metric: the name of its score. higher_is_better: which way the score is good.
-    signals: what the function passes to its schedule, and formulas may read; see docs/language.md.
+    signals: what the function passes to its schedule, and formulas may read; see docs/language.md. A name that is none
+        of evolr's is a signal of your own, which formulas write as @name; its values lie from 0 to 1, or between what you
+        say: signals={"progress": None, "temperature": (0.0, 100.0)}.
     seed: the study's. settings: any others by dotted name, on top of the preset `function`.
     workers: processes that train at once; as many as there are cores (for `threads` each) where None.
     time_limit: seconds, memory_limit: GB, of a trial; None for no limit. threads: of each worker.

@@ -50,7 +50,9 @@ class CurrentGeneration:
         self.is_race = is_race(config, number)
         self._config = config
         # A structure's points are judged by their own generation's seeds: an old score would be luck kept for good.
-        self._known = known = known if config.search.method == "generational" else KnownEvaluations()
+        self._known = known = (
+            known if config.search.method == "generational" else KnownEvaluations(config.search.own_signals)
+        )
         self._scores = dict(scores)
         trained = self.population if self.is_race else to_train(self.population, known)
         self._fresh = {individual.place: individual for individual in trained}

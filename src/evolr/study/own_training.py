@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping
 from inspect import signature
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from evolr.config import CONSTANT, Config, changed, dotted, resolve
-from evolr.errors import ConfigError, unknown_name, whole_number
+from evolr.errors import ConfigError, whole_number
 from evolr.execution.training_function import TrainingFunction, name_of
 from evolr.execution.workers import Workers
 from evolr.expression import SIGNALS
+from evolr.signals.own import MARK, signal_of, token_of
+
+SignalNames = Iterable[str] | Mapping[str, tuple[float, float] | None]
+"""Names of signals, or of each the range of its values, None for one of evolr's own."""
+
+_LIKE: Final = 0.8  # how much alike a name and a signal's are that is taken for a slip of the pen
 
 _ARGUMENTS: Final = {
     "seed": "seed",
     "training.epochs": "epochs",
     "search.terminals": "signals",
+    "search.own_signals": "signals",
     "problem.metric_name": "metric",
     "problem.higher_is_better": "higher_is_better",
 }
@@ -28,7 +36,7 @@ def study_of(
     epochs: int,
     metric: str = "score",
     higher_is_better: bool = True,
-    signals: Sequence[str] = ("progress", "loss", "val_loss"),
+    signals: SignalNames = ("progress", "loss", "val_loss"),
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     workers: int | None = None,
@@ -40,11 +48,7 @@ def study_of(
 
     Raises ConfigError for a function, a signal, a limit or a setting that cannot be; nothing is started or written.
     """
-    if isinstance(signals, str):
-        raise ConfigError(f"signals is a list of names, such as ({signals!r},), got the text {signals!r}")
-    for signal in signals:
-        if signal not in SIGNALS:
-            raise ConfigError(unknown_name("signal", signal, SIGNALS))
+    own = _own_signals(signals)
     settings = dotted(settings or {})
     _refuse_arguments(settings)
     executor = Workers(
@@ -53,7 +57,7 @@ def study_of(
         time_limit=time_limit,
         memory_limit=memory_limit,
         threads=threads,
-        signals=frozenset(signals),
+        signals=frozenset(map(signal_of, signals)),
     )
     given = {
         "seed": whole_number("seed", seed),
@@ -62,13 +66,51 @@ def study_of(
         "problem.trainer": name_of(train),
         "training.epochs": (epochs := whole_number("epochs", epochs)),
         "comparison.epochs": epochs,
-        "search.terminals": [*signals, CONSTANT],
+        "search.terminals": [*map(token_of, map(signal_of, signals)), CONSTANT],
+        "search.own_signals": own,
     }
     return changed(resolve("function", settings=given), settings), executor
 
 
 OPTIONS: Final = tuple(signature(study_of).parameters)[1:]
 """The options of `evolve` with a function."""
+
+
+def _own_signals(signals: SignalNames) -> list[tuple[str, float, float]]:
+    """The signals of the user's own, by name, least and greatest value.
+
+    Raises ConfigError for a name that looks like a mistake, and for a range that is none.
+    """
+    if isinstance(signals, str):
+        raise ConfigError(f"signals is a list of names, such as ({signals!r},), got the text {signals!r}")
+    own: list[tuple[str, float, float]] = []
+    spans = cast("Mapping[str, Any]", signals) if isinstance(signals, Mapping) else dict.fromkeys(signals)
+    for given, span in spans.items():
+        if not isinstance(cast("Any", given), str):
+            raise ConfigError(f"a signal is given by its name, got {given!r}")
+        name = signal_of(given)
+        if name in SIGNALS and name == given:
+            if span is not None:
+                raise ConfigError(f"{name!r} is a signal of evolr's, which needs no range: give None, got {span!r}")
+            continue
+        near = difflib.get_close_matches(name[:80], list(SIGNALS), n=1, cutoff=_LIKE)
+        if near and name == given and name not in SIGNALS:
+            raise ConfigError(
+                f"unknown signal {name!r}; did you mean {near[0]!r}? A signal of your own with that name is {MARK + name!r}"
+            )
+        low, high = (0.0, 1.0) if span is None else _span(name, span)
+        own.append((name, low, high))
+    return own
+
+
+def _span(name: str, span: Any) -> tuple[float, float]:
+    try:
+        low, high = map(float, span)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the range of the signal {name!r} is its least and its greatest value, such as (0.0, 1.0), got {span!r}"
+        ) from error
+    return low, high
 
 
 def _refuse_arguments(settings: Mapping[str, Any]) -> None:

@@ -283,7 +283,7 @@ class Study:
         self._last: list[Evaluation] = []
         self._best: Evaluation | None = None
         self._front: list[Evaluation] = []
-        self._known = KnownEvaluations()
+        self._known = KnownEvaluations(self.config.search.own_signals)
         self._method: Method = method_of(self.config.search, self.config.seed)
         self._current: CurrentGeneration | None = None  # None when all are finished
         self._generation = 0

@@ -163,11 +163,13 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
         found: dict[bytes, tuple[Schedule, float]] = {}
         for formula, score in records.best_trained(_ALIKE * count, race):
             expression = records.expression(formula)
-            found.setdefault(fingerprint(expression), (search.schedule(expression), score))
+            found.setdefault(fingerprint(expression, search.own_signals), (search.schedule(expression), score))
         if not found:
             for evaluation in sorted(_evaluated_so_far(records, config), key=lambda e: -e.fitness):
                 expression = evaluation.individual.expression
-                found.setdefault(fingerprint(expression), (search.schedule(expression), evaluation.score))
+                found.setdefault(
+                    fingerprint(expression, search.own_signals), (search.schedule(expression), evaluation.score)
+                )
         return list(found.values())[:count]
     finally:
         database.close()

@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from evolr.signals import OBSERVATIONS, SIGNALS, Operations, observed
+from evolr.errors import ScheduleError
+from evolr.signals import SIGNALS, Operations, observation_named, observed
 
 ARRAYS: Final = Operations(jnp.where, jnp.isfinite, jnp.sqrt)
 """The operations of the signals' rules on traced arrays."""
@@ -85,8 +86,15 @@ class Level:
 
 
 def level_of(signals: Collection[str]) -> frozenset[str]:
-    """The level that a schedule with these signals needs: the least that measures what they are made of."""
-    read = {name for name in observed(signals) if OBSERVATIONS[name].is_measured}
+    """The level that a schedule with these signals needs: the least that measures what they are made of.
+
+    Raises ScheduleError for a signal of the user's own, of which nothing here knows.
+    """
+    if own := sorted(set(signals) - SIGNALS.keys()):
+        raise ScheduleError(
+            f"{', '.join(own)} is a signal of your own, which the trainer does not know: a training function of yours tells it"
+        )
+    read = {name for name in observed(signals) if observation_named(name).is_measured}
     return next(level for level in (Level.NOTHING, Level.GRADIENT, Level.EVERYTHING) if read <= level)
 
 
