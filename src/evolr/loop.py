@@ -10,7 +10,7 @@ import inspect
 import math
 import operator
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from evolr.errors import ScheduleError, shortened
@@ -75,8 +75,14 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = 
             "own; use a form that is fed with the loss, or freeze it to its typical curve: evolr export RUN --frozen"
         )
     total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, rule.signals)
-    horizon = (clock(step, total_steps, steps_per_epoch) for step in range(total_steps))
-    return [rule.at(**{name: now[name] for name in rule.signals}) for now in horizon]
+    at_once: Callable[[int, int], list[float]] | None = getattr(rule, "rates_by_step", None)
+    if at_once is not None:
+        return at_once(total_steps, steps_per_epoch)
+    read = {name: signal_named(name).first for name in rule.signals}
+    return [
+        rule.at(**{name: value(step, total_steps, steps_per_epoch) for name, value in read.items()})
+        for step in range(total_steps)
+    ]
 
 
 def follow(

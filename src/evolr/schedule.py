@@ -125,6 +125,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         step = np.arange(epochs * steps_per_epoch)
         return np.broadcast_to(self(**clock(step, len(step), steps_per_epoch), **live), step.shape)
 
+    def rates_by_step(self, total_steps: int, steps_per_epoch: int) -> list[float]:
+        """The learning rate of every step of an open-loop schedule, computed at once."""
+        step = np.arange(total_steps)
+        return np.broadcast_to(self(**clock(step, total_steps, steps_per_epoch)), step.shape).tolist()
+
     def plot(
         self,
         total_steps: int | None = None,

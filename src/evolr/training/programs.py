@@ -32,7 +32,7 @@ class Run(NamedTuple):
 
     seed_number: the place of its seed among those of its chunk. epoch, epochs: done, and in all.
     loss: of the latest batch. memory: what the signals remember (signals/memory.py). kept: initial weights and the latest
-    direction, if everything is measured, else nothing.
+    direction, if everything is measured, else nothing. drawn: what its task's functions take besides, see Task.
     """
 
     schedule: PackedSchedules
@@ -44,6 +44,7 @@ class Run(NamedTuple):
     loss: Any
     memory: Tree
     kept: Tree
+    drawn: tuple[Tree, ...]
 
 
 class Record(NamedTuple):
@@ -71,7 +72,7 @@ class Start(NamedTuple):
 class Programs(NamedTuple):
     """The compiled functions. What is per run has a leading axis of runs, what is per seed one of seeds.
 
-    begin: (starts, initial parameters by seed, first batches by seed, monitor) → runs.
+    begin: (starts, initial parameters by seed, what is drawn by seed, first batches by seed, monitor) → runs.
     advance: (runs, batches by seed, monitor) → (runs, record); the runs given are consumed.
     judge: (runs, examples) → scores.
     """
@@ -92,9 +93,9 @@ def build(
     def each(function: Callable[..., Any], *per_run: Any) -> Any:
         return jax.vmap(function)(*per_run) if batched else jax.lax.map(lambda a: function(*a), per_run)
 
-    def begin(starts: Start, initial: Tree, batches: Tree, monitor: Tree) -> Run:
-        told = each(lambda p, b: single.untrained(p, b, monitor), initial, batches)
-        return each(lambda start: single.begin(start, initial, told), starts)
+    def begin(starts: Start, initial: Tree, drawn: Tree, batches: Tree, monitor: Tree) -> Run:
+        told = each(lambda p, d, b: single.untrained(p, d, b, monitor), initial, drawn, batches)
+        return each(lambda start: single.begin(start, initial, drawn, told), starts)
 
     def advance(runs: Run, batches: Tree, monitor: Tree) -> tuple[Run, Record]:
         return each(lambda run: single.epoch(run, batches, monitor), runs)
@@ -109,7 +110,7 @@ def build(
         mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=runs, check_vma=False)
         return jax.jit(mapped, **options)
 
-    return Programs(spread(begin, 3), spread(advance, 2, donate_argnums=0), spread(judge, 1))
+    return Programs(spread(begin, 4), spread(advance, 2, donate_argnums=0), spread(judge, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +122,19 @@ class _SingleRun:
 
     level: frozenset[str]  # the observations that are measured
 
-    def untrained(self, parameters: Tree, batches: Tree, monitor: Tree) -> dict[str, Any]:
+    def untrained(self, parameters: Tree, drawn: tuple[Tree, ...], batches: Tree, monitor: Tree) -> dict[str, Any]:
         """What the training tells before its first step."""
         first = jax.tree.map(lambda a: a[0], batches)
-        val_loss, val_score = self.task.evaluate(parameters, monitor)
+        val_loss, val_score = self.task.evaluate(parameters, monitor, *drawn)
         told = {"val_loss": _float32(val_loss), "val_score": _float32(val_score)}
         if not self.level:
-            return {**told, "loss": _float32(self.task.loss(parameters, first))}
-        loss, gradients = jax.value_and_grad(self.task.loss)(parameters, first)
+            return {**told, "loss": _float32(self.task.loss(parameters, first, *drawn))}
+        loss, gradients = jax.value_and_grad(self.task.loss)(parameters, first, *drawn)
         first = self.level & {SIGNALS[name].begins_with for name in signals_at(self.level)}
         return {**told, "loss": _float32(loss), **measured(first, Network(gradients, parameters=parameters))}
 
-    def begin(self, start: Start, initial: Tree, told_by_seed: Tree) -> Run:
-        parameters = jax.tree.map(lambda a: a[start.seed_number], initial)
+    def begin(self, start: Start, initial: Tree, drawn: Tree, told_by_seed: Tree) -> Run:
+        parameters, drawn = jax.tree.map(lambda a: a[start.seed_number], (initial, drawn))
         told = {name: by_seed[start.seed_number] for name, by_seed in told_by_seed.items()}
         memory = begun(signals_at(self.level), told)
         is_kept = self.level == Level.EVERYTHING
@@ -147,6 +148,7 @@ class _SingleRun:
             loss=jnp.where(start.is_active, told["loss"], _NAN),
             memory=jax.tree.map(_float32, memory),
             kept=(parameters, jax.tree.map(jnp.zeros_like, parameters)) if is_kept else (),
+            drawn=drawn,
         )
 
     def epoch(self, run: Run, batches: Tree, monitor: Tree) -> tuple[Run, Record]:
@@ -180,7 +182,7 @@ class _SingleRun:
         return run, Record(total_loss / steps, val_loss, val_score, rates, total_seen / steps)
 
     def step(self, run: Run, batch: Tree, rate: Any) -> Run:
-        loss, gradients = jax.value_and_grad(self.task.loss)(run.parameters, batch)
+        loss, gradients = jax.value_and_grad(self.task.loss)(run.parameters, batch, *run.drawn)
         directions, optimizer = self.direction.update(gradients, run.optimizer, run.parameters)
         parameters = jax.tree.map(lambda p, d: p - rate * d, run.parameters, directions)
         loss = _float32(loss)
@@ -195,7 +197,7 @@ class _SingleRun:
         """Loss and score on examples; NaN for a run that is over, which costs no time."""
 
         def value(parameters: Tree) -> tuple[Any, Any]:
-            loss, score = self.task.evaluate(parameters, examples)
+            loss, score = self.task.evaluate(parameters, examples, *run.drawn)
             return _float32(loss), _float32(score)
 
         nothing = (jnp.float32(_NAN), jnp.float32(_NAN))

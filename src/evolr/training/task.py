@@ -23,20 +23,23 @@ class Task:
 
     initial: seed → parameters before the first step.
     batches: (seed, epoch) → the epoch's batches, each array with a leading axis of steps_per_epoch. Together
-        with `initial` this is all the luck there is in a run, so runs of one seed differ by schedule alone.
-    loss: (parameters, batch) → scalar training loss; traced by JAX.
-    evaluate: (parameters, examples) → (scalar loss, scalar score); traced by JAX.
+        with `initial` and `drawn` this is all the luck there is in a run, so runs of one seed differ by schedule alone.
+    loss: (parameters, batch, *drawn) → scalar training loss; traced by JAX.
+    evaluate: (parameters, examples, *drawn) → (scalar loss, scalar score); traced by JAX.
     monitor: the examples that `evaluate` sees at each epoch's end; their loss is the signal `val_loss`.
     judge: the examples that give a run its score after the last epoch; None where the monitor gives it.
+    drawn: seed → what else makes up the seed's task, if seeds differ by more than luck (a batch size, the scale of the
+        inputs): trees of arrays, of the same shapes for each seed. They are not trained, and no norm counts them.
     """
 
     steps_per_epoch: int
     initial: Callable[[int], Tree]
     batches: Callable[[int, int], Tree]
-    loss: Callable[[Tree, Tree], Any]
-    evaluate: Callable[[Tree, Tree], tuple[Any, Any]]
+    loss: Callable[..., Any]
+    evaluate: Callable[..., tuple[Any, Any]]
     monitor: Tree
     judge: Tree | None = None
+    drawn: Callable[[int], tuple[Tree, ...]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,9 +215,10 @@ class Trainer:
             seeds += seeds[:1] * (_power_of_two(len(seeds)) - len(seeds))
         starts = Start(pack_schedules(schedules), seed_numbers, np.full(chunk.width, epochs, np.int32), active)
         starts = jax.device_put(starts, self._spread)
-        initial = jax.device_put(_stack([self._task.initial(seed) for seed in seeds]), self._copied)
+        made = [(self._task.initial(seed), self._task.drawn(seed)) for seed in seeds]
+        initial, drawn = jax.device_put(_stack(made), self._copied)
         programs = self._programs(level_of(trials[chunk.trials[0]].schedule.signals))
-        runs = programs.begin(starts, initial, self._batches(seeds, 0), self._monitor)
+        runs = programs.begin(starts, initial, drawn, self._batches(seeds, 0), self._monitor)
         records: list[Record] = []
         for epoch in range(epochs):
             runs, record = programs.advance(runs, self._batches(seeds, epoch), self._monitor)

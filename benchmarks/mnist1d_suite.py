@@ -1,0 +1,197 @@
+"""A suite of small networks on mnist1d: the seed of a trial draws its task, and one compiled program trains them all.
+
+Tasks differ in depth, widths, batch size, label noise, and in the scales of inputs and initial weights. All have the same
+shapes: a narrow layer is padded with zeros, a small batch with examples that do not count. Padding takes no part: its
+gradient is 0, so weights that begin at 0 stay there under any optimiser, and no norm counts them.
+
+Written as a problem of evolr/problems, where it may move.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evolr.expression import SIGNALS
+from evolr.problems.mnist1d_data import CLASSES, LENGTH, Samples, fresh, published
+from evolr.problems.problem import Metric, Pool
+from evolr.randomness import generator
+from evolr.training.optimizers import OptimizerName
+from evolr.training.task import Task
+
+WIDTHS: Final = (8, 128)  # of a hidden layer, log-uniform
+BATCHES: Final = (8, 128)  # examples of a batch, log-uniform
+TWO_LAYERS: Final = 0.7  # the share of tasks with a second hidden layer
+LABEL_NOISE: Final = (0.0, 0.4)  # the share of training labels that are wrong, uniform
+INPUT_SCALES: Final = (0.3, 3.0)  # log-uniform
+WEIGHT_SCALES: Final = (0.5, 2.0)  # of initial weights and biases by torch.nn.Linear's, log-uniform
+STEPS: Final = 31  # of an epoch, whatever the batch size
+
+_WIDEST: Final = (LENGTH, WIDTHS[1], WIDTHS[1], CLASSES)
+_FRESH_POOLS: Final = {"fitness": (10_000, 1_001), "selection": (4_000, 1_002), "test": (10_000, 1_003)}
+"""The size and the generator's seed of each pool, those of mnist1d-mlp. None has label noise."""
+
+
+class Setting(NamedTuple):
+    """What a task is. widths: of its one or two hidden layers."""
+
+    widths: tuple[int, ...]
+    batch_size: int
+    label_noise: float
+    input_scale: float
+    weight_scale: float
+
+
+class Drawn(NamedTuple):
+    """What the compiled functions take of a task: scalars."""
+
+    batch_size: NDArray[np.int32]
+    input_scale: NDArray[np.float32]
+    has_two_layers: NDArray[np.bool_]
+
+
+def setting(seed: int) -> Setting:
+    """The task of a seed."""
+    rng = generator(seed, "mnist1d-suite", "task")
+    widths = tuple(_whole(rng, WIDTHS) for _ in range(2))
+    return Setting(
+        widths=widths if rng.random() < TWO_LAYERS else widths[:1],
+        batch_size=_whole(rng, BATCHES),
+        label_noise=rng.uniform(*LABEL_NOISE),
+        input_scale=_log_uniform(rng, INPUT_SCALES),
+        weight_scale=_log_uniform(rng, WEIGHT_SCALES),
+    )
+
+
+class Mnist1dSuite(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag="mnist1d-suite"
+):
+    """Settings of the problem.
+
+    repetition: the number of the luck that a seed's task is trained with: its initial weights, the order of its batches and
+        which labels are wrong. The task itself is the seed's alone.
+    """
+
+    repetition: int = 0
+
+    @property
+    def metric(self) -> Metric:
+        return Metric("accuracy", higher_is_better=True)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        return tuple(SIGNALS)
+
+    @property
+    def takes_own_signals(self) -> bool:
+        return False
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return STEPS
+
+    @property
+    def optimizers(self) -> tuple[OptimizerName, ...]:
+        return ("sgd", "momentum", "adam", "adamw")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ("each seed is another task",)
+
+    def task(self, pool: Pool) -> Task:
+        from evolr.training.devices import prepare
+
+        prepare()
+        train, monitor = published()
+        noisy = cache(lambda seed: self._noisy_labels(seed, train.labels))
+
+        def batches(seed: int, epoch: int) -> Samples:
+            size = BATCHES[1]
+            order = self._luck(seed, "batch order", epoch).permutation(len(train.labels))[: STEPS * size]
+            return Samples(train.inputs[order].reshape(STEPS, size, LENGTH), noisy(seed)[order].reshape(STEPS, size))
+
+        return Task(
+            steps_per_epoch=STEPS,
+            initial=self._initial,
+            batches=batches,
+            loss=loss,
+            evaluate=evaluate,
+            monitor=monitor,
+            judge=None if pool == "monitor" else fresh(*_FRESH_POOLS[pool]),
+            drawn=drawn,
+        )
+
+    def _luck(self, seed: int, purpose: str, epoch: int = 0) -> np.random.Generator:
+        return generator(seed, self.repetition, epoch, "mnist1d-suite", purpose)
+
+    def _initial(self, seed: int) -> list[tuple[Any, Any]]:
+        """The layers of the widest network, each weights and biases: the task's own, and zeros around them.
+
+        A task with one hidden layer has zeros for the second.
+        """
+        task, rng = setting(seed), self._luck(seed, "initial weights")
+        inputs = [LENGTH, *task.widths]
+        outputs = [*task.widths, CLASSES]
+        places = [0, 1, 2] if len(task.widths) == 2 else [0, 2]
+        layers = [(np.zeros(shape, np.float32), np.zeros(shape[1], np.float32)) for shape in pairwise(_WIDEST)]
+        for place, of, to in zip(places, inputs, outputs, strict=True):
+            bound = task.weight_scale * of**-0.5
+            weights, biases = layers[place]
+            weights[:of, :to] = rng.uniform(-bound, bound, (of, to))
+            biases[:to] = rng.uniform(-bound, bound, to)
+        return layers
+
+    def _noisy_labels(self, seed: int, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The training labels, a share of them wrong: each any other class. They are the same in every epoch."""
+        rng = self._luck(seed, "label noise")
+        is_wrong = rng.random(len(labels)) < setting(seed).label_noise
+        other = (labels + rng.integers(1, CLASSES, len(labels))) % CLASSES
+        return np.where(is_wrong, other, labels).astype(np.int32)
+
+
+def drawn(seed: int) -> tuple[Drawn]:
+    """What the loss of a seed's task takes besides weights and batch."""
+    task = setting(seed)
+    return (Drawn(np.int32(task.batch_size), np.float32(task.input_scale), np.bool_(len(task.widths) == 2)),)
+
+
+def logits(parameters: list[tuple[Any, Any]], inputs: Any, task: Drawn) -> Any:
+    """(samples, classes)."""
+    import jax
+    import jax.numpy as jnp
+
+    first, second, last = parameters
+    hidden = jax.nn.relu(task.input_scale * inputs @ first[0] + first[1])
+    deeper = jax.nn.relu(hidden @ second[0] + second[1])
+    return jnp.where(task.has_two_layers, deeper, hidden) @ last[0] + last[1]
+
+
+def loss(parameters: list[tuple[Any, Any]], batch: Samples, task: Drawn) -> Any:
+    """Mean cross-entropy of the batch's first examples, as many as the task's batches have."""
+    import jax.numpy as jnp
+    import optax
+
+    each = optax.softmax_cross_entropy_with_integer_labels(logits(parameters, batch.inputs, task), batch.labels)
+    return jnp.where(jnp.arange(each.shape[0]) < task.batch_size, each, 0.0).sum() / task.batch_size
+
+
+def evaluate(parameters: list[tuple[Any, Any]], samples: Samples, task: Drawn) -> tuple[Any, Any]:
+    """Mean cross-entropy and accuracy of all samples."""
+    import optax
+
+    found = logits(parameters, samples.inputs, task)
+    each = optax.softmax_cross_entropy_with_integer_labels(found, samples.labels)
+    return each.mean(), (found.argmax(axis=1) == samples.labels).mean()
+
+
+def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
+    return float(np.exp(rng.uniform(*np.log(bounds))))
+
+
+def _whole(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
+    return round(_log_uniform(rng, bounds))
