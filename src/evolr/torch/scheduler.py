@@ -142,11 +142,21 @@ class ExpressionLR(LRScheduler):
         if not self._is_made:
             self._loop.begin_at(position)
             return self._rates()
-        begins = self.last_epoch <= 0 or getattr(self, "_is_initial", False)
-        found = [1.0] * len(self._factors) if begins else self._found_factors(self._loop.learning_rate)
+        if self.last_epoch <= 0 or getattr(self, "_is_initial", False):  # a sequence has set the initial learning rates
+            found = [float(group["lr"]) / _own(group) for group in self.optimizer.param_groups[: len(self._factors)]]
+        else:
+            found = self._found_factors(self._loop.learning_rate)
         self._warn_of_zeros(found)
         self._factors = found
         self._loop.move_to(position)
+        return self._rates()
+
+    def _get_closed_form_lr(self) -> list[Any]:
+        """Called by torch where a sequence hands over to this one: what another one left is no factor."""
+        if self.last_epoch > 0:
+            return self.get_lr()
+        self._factors = [1.0] * len(self._factors)
+        self._loop.move_to(0)
         return self._rates()
 
     def state_dict(self) -> dict[str, Any]:
