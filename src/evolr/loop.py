@@ -243,6 +243,15 @@ class Loop:
         self._fresh |= given.keys()
         return self._decided()
 
+    def begin(self, **told: Any) -> float:
+        """Takes up what is measured for the first time, of the coming step; answers its learning rate.
+
+        At the first step, or later, if those before it were skipped: a GradScaler skips steps until its scale fits.
+        """
+        self._begin({name: number(value) for name, value in told.items()})
+        self._fresh |= told.keys()
+        return self._decided()
+
     def state_dict(self) -> dict[str, float]:
         """All that a new one needs to go on from here: numbers by name."""
         state: dict[str, float] = {

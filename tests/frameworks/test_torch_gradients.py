@@ -1,6 +1,7 @@
 """ExpressionLR sees gradients, updates and weights of a real training, as the reference computes them from its tensors."""
 
 import copy
+import math
 import os
 import subprocess
 import sys
@@ -206,3 +207,51 @@ def test_replicas_of_two_processes_stay_bit_equal(text, tmp_path):
     ]
     errors = [process.communicate(timeout=100)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
+
+
+class Scaled:
+    """A training under a GradScaler; the losses of the steps in `infinite` are."""
+
+    def __init__(self, *, fused, infinite=(), unscales=False, is_on=True):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+        optimizer = AdamW(model.parameters(), lr=0.1, fused=fused)
+        scheduler = ExpressionLR(optimizer, schedule("0.01*(grad_norm_rss + grad_norm_ema)"), total_steps=STEPS)
+        scaler = torch.amp.GradScaler("cpu", enabled=is_on, init_scale=1024.0)
+        self.rates, self.is_moved = [], []
+        for step in range(8):
+            inputs, targets = torch.randn(16, 8), torch.randn(16, 1)
+            optimizer.zero_grad()
+            loss = ((model(inputs) - targets) ** 2).mean() * (math.inf if step in infinite else 1.0)
+            scaler.scale(loss).backward()
+            if unscales:
+                scaler.unscale_(optimizer)
+                scheduler.see_gradients()
+            before = model[0].weight.detach().clone()
+            scaler.step(optimizer)
+            self.is_moved.append(not torch.equal(before, model[0].weight))
+            self.rates.append(optimizer.param_groups[0]["lr"])
+            scaler.update()
+            scheduler.step()
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("unscales", [False, True])
+def test_a_gradient_under_a_scaler_is_seen_unscaled(fused, unscales):
+    scaled, plain = Scaled(fused=fused, unscales=unscales), Scaled(fused=fused, is_on=False)
+    assert scaled.rates == pytest.approx(plain.rates, rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of")  # torch's own, where the first step is skipped
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("unscales", [False, True])
+def test_steps_that_a_scaler_skips_poison_nothing_and_the_first_gradient_may_come_late(fused, unscales):
+    skipped = Scaled(fused=fused, infinite=(3,), unscales=unscales)
+    whole = Scaled(fused=fused, unscales=unscales)
+    assert skipped.is_moved == [step != 3 for step in range(8)]
+    assert skipped.rates[:4] == whole.rates[:4]
+    assert np.isfinite(skipped.rates).all()
+    assert skipped.rates[4] == skipped.rates[3]  # nothing was seen between them
+    late = Scaled(fused=fused, infinite=(0, 1), unscales=unscales)
+    assert late.is_moved == [False, False] + 6 * [True]
+    assert late.rates[2] == late.rates[3] > 0  # of its own gradient, and then of the same as the batch before

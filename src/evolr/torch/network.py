@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakMethod
 
@@ -111,12 +112,18 @@ class Network:
         if "distance" in self._names:
             self._pending["distance"] = _norm(_differences(parameters, self._trees["initial"]))
 
+    def take_note(self, told: Mapping[str, Any]) -> None:
+        """Remembers whether a gradient has been told, one that is finite."""
+        if self._names and not self.had_gradient and told.get("grad_norm") is not None:
+            self.had_gradient = math.isfinite(float(told["grad_norm"]))
+
     def taken(self) -> dict[str, float]:
         """What the latest step has shown, as numbers; the gradients that are there, if no hook has seen them."""
         if not self._names:
             return {}
         has_gradients = any(parameter.grad is not None for parameter in _parameters(self._optimizer))
-        if has_gradients and not (self._pending or self.had_gradient):
+        is_skipped = not getattr(self._optimizer, "_opt_called", False)  # by a GradScaler
+        if has_gradients and not (self._pending or self.had_gradient or is_skipped):
             raise ScheduleError(
                 "the schedule reads the gradient, and the first optimiser step was taken unseen, as a compiled one "
                 "is: tell the first one before it, scheduler.observe(grad_norm=…)"

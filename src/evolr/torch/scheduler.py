@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Final, Literal
@@ -108,9 +109,13 @@ class ExpressionLR(LRScheduler):
 
     def observe(self, **told: Any) -> None:
         """Takes up a loss, or what else `step` is told, and sets the learning rate of the coming step by it."""
+        self._tell(self._loop.observe, self._over_ranks(told, self.optimizer))
+
+    def _tell(self, tell: Callable[..., float], told: dict[str, Any]) -> None:
+        """Tells the loop, and sets the learning rate of the coming step by it."""
         before = self._loop.learning_rate
-        self._network.had_gradient |= told.get("grad_norm") is not None
-        self._loop.observe(**self._over_ranks(told, self.optimizer))
+        self._network.take_note(told)
+        tell(**told)
         has_begun = self.last_epoch >= 0  # in a SequentialLR its turn may be still to come
         if has_begun and self._loop.learning_rate != before:
             self._factors = self._found_factors(before)
@@ -119,12 +124,13 @@ class ExpressionLR(LRScheduler):
     def see_gradients(self) -> None:
         """Reads the gradients as they are: before they are clipped, say. The coming optimiser step reads them no more.
 
-        The first ones set the learning rate of the first step. Without this call they are read as the optimiser steps.
+        The first ones that are finite set the learning rate of their step. Without this call they are read as the
+        optimiser steps. Under a GradScaler it stands after scaler.unscale_(optimizer).
         """
         self._network.see()
         first = {} if self._network.had_gradient else self._network.numbers(("grad_norm",))
-        if first and self._loop.position == 0:
-            self.observe(**first)
+        if first and math.isfinite(first["grad_norm"]):
+            self._tell(self._loop.begin, first)
 
     @property
     def observations(self) -> frozenset[str]:
