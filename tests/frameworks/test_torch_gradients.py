@@ -255,3 +255,33 @@ def test_steps_that_a_scaler_skips_poison_nothing_and_the_first_gradient_may_com
     late = Scaled(fused=fused, infinite=(0, 1), unscales=unscales)
     assert late.is_moved == [False, False] + 6 * [True]
     assert late.rates[2] == late.rates[3] > 0  # of its own gradient, and then of the same as the batch before
+
+
+@pytest.mark.parametrize("compiled", ["nothing", "the loss", "the step"])
+def test_a_compiled_training_has_the_same_rates(compiled):
+    """A compiled optimiser step shows nothing of itself, so that the norm is told."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+    optimizer = AdamW(model.parameters(), lr=torch.tensor(0.1), foreach=False)
+    scheduler = ExpressionLR(optimizer, schedule("0.01*(grad_norm_rss + 1)"), total_steps=STEPS)
+
+    def loss_of(inputs, targets):
+        return ((model(inputs) - targets) ** 2).mean()
+
+    run = torch.compile(loss_of, backend="eager") if compiled == "the loss" else loss_of
+    step = torch.compile(optimizer.step, backend="eager") if compiled == "the step" else optimizer.step
+    rates, squares = [], []
+    for number in range(6):
+        inputs, targets = torch.randn(16, 8), torch.randn(16, 1)
+        optimizer.zero_grad()
+        run(inputs, targets).backward()
+        norm = nn.utils.get_total_norm([p.grad for p in model.parameters()])
+        told = {"grad_norm": norm} if compiled == "the step" else {}
+        if number == 0 and told:
+            scheduler.observe(**told)
+        squares.append(float(norm) ** 2)
+        step()
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        scheduler.step(**told)
+    seen = [squares[0], *np.cumsum(squares)[:-1]]
+    np.testing.assert_allclose(rates, 0.01 * (np.sqrt(seen) + 1), rtol=1e-5)
