@@ -257,6 +257,7 @@ def test_steps_that_a_scaler_skips_poison_nothing_and_the_first_gradient_may_com
     assert late.rates[2] == late.rates[3] > 0  # of its own gradient, and then of the same as the batch before
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler calls what torch deprecates
 @pytest.mark.parametrize("compiled", ["nothing", "the loss", "the step"])
 def test_a_compiled_training_has_the_same_rates(compiled):
     """A compiled optimiser step shows nothing of itself, so that the norm is told."""
