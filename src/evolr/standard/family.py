@@ -49,6 +49,7 @@ class Family:
     def schedule(self, **values: float) -> Schedule:
         """The schedule with these values of the constants; the defaults for those that are not given.
 
+        >>> from evolr.standard import FAMILIES
         >>> FAMILIES["cosine"].schedule(base=0.02).expression.tokens
         ('mul', 0.01, 'add', 1.0, 'cos', 'mul', 3.141592653589793, 'progress')
 
