@@ -21,6 +21,7 @@ from evolr.expression import PRIMITIVES, Expression, Token, ordinary_text
 from evolr.expression.primitives import DIV_THRESHOLD, EXP_LIMIT, LOG_FLOOR, POLE
 from evolr.schedule import GREATEST_LR, Schedule
 from evolr.signals import SIGNALS, Example, clock, in_order, made_up
+from evolr.signals.own import signal_of
 
 Array = NDArray[np.float64]
 _FROM_ONE: Final = "; if the formula counts from 1, write step + 1 for step and epoch + 1 for epoch"
@@ -156,7 +157,8 @@ def _protection_advice(expression: Expression, trace: Mapping[str, Array]) -> li
     acting: list[tuple[_Protection, tuple[Token, ...], NDArray[np.bool_]]] = []
 
     def leaf(token: Token) -> _Part:
-        value = np.broadcast_to(np.asarray(trace[token] if isinstance(token, str) else token, np.float64), step.shape)
+        values = trace[signal_of(token)] if isinstance(token, str) else token
+        value = np.broadcast_to(np.asarray(values, np.float64), step.shape)
         return _Part((token,), value, value)
 
     def apply(name: str, parts: Sequence[_Part]) -> _Part:

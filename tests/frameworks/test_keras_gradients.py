@@ -20,7 +20,10 @@ MEASURED = ("grad_norm", "grad_norm_ema", "grad_norm_rss", "update_norm", "weigh
 INPUTS = np.random.default_rng(0).standard_normal((BATCHES * BATCH, 6)).astype(np.float32)
 TARGETS = INPUTS[:, :1] * 2 + np.sin(INPUTS[:, 1:2])
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras', of torch's
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras', of torch's
+    pytest.mark.filterwarnings("ignore:Keras' momentum"),  # what is shown is held to what Keras does all the same
+]
 
 
 def schedule(text):
@@ -448,3 +451,15 @@ def test_a_score_that_nothing_logs_is_named_with_what_is_there():
     told = feedback(schedule("0.01*val_score"), score="val_accuracy", val_score=0.1)
     with pytest.raises(ScheduleError, match="reads val_accuracy of each validation, and fit logs val_loss, val_mae"):
         fit(model_of("sgd", metrics=["mae"]), told, validation_data=(INPUTS, TARGETS))
+
+
+@pytest.mark.filterwarnings("error:Keras' momentum")
+def test_keras_momentum_is_warned_of_where_its_updates_are_read():
+    with pytest.warns(UserWarning, match="no direction that another learning rate could scale"):
+        ObservedOptimizer(sgd(), ["update_norm"])
+    ObservedOptimizer(sgd(), ["grad_norm"])
+    ObservedOptimizer(adam(), ["update_norm"])
+    with pytest.raises(ScheduleError, match="got the text 'grad_norm'"):
+        ObservedOptimizer(adam(), "grad_norm")
+    with pytest.raises(ScheduleError, match="a signal of your own, which Keras' callbacks have nobody to tell"):
+        ExpressionCallback(schedule("0.1*@x"), total_steps=3)

@@ -109,3 +109,13 @@ def test_the_last_link_of_a_chain_is_told_a_norm_or_says_who_measures_it():
         chain.update(parameters, chain.init(parameters), parameters)
     _, state = chain.update(parameters, chain.init(parameters), parameters, grad_norm=3.0)
     assert float(state[1].learning_rate) == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+def test_norms_are_of_float32_whatever_the_parameters_are(dtype):
+    rule = schedule("1/grad_norm + 1e-3*distance + 1e-6*weight_norm + alignment*0")
+    optimizer, parameters = evolr.optax.optimizer(rule, total_steps=9), jnp.ones(100_000, dtype)
+    state = optimizer.init(parameters)
+    _, state = optimizer.update(parameters, state, parameters)
+    small = 1e-3 * 1e-6 * (1 + 100_000**0.5)
+    assert float(state[1].learning_rate) == pytest.approx(100_000**-0.5 + small + 1e-6 * 100_000**0.5, rel=1e-3)

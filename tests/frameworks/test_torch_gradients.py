@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import SGD, AdamW
+from torch.optim.lr_scheduler import ConstantLR, SequentialLR
 
 from evolr.errors import ScheduleError
 from evolr.expression import parse
@@ -286,3 +287,90 @@ def test_a_compiled_training_has_the_same_rates(compiled):
         scheduler.step(**told)
     seen = [squares[0], *np.cumsum(squares)[:-1]]
     np.testing.assert_allclose(rates, 0.01 * (np.sqrt(seen) + 1), rtol=1e-5)
+
+
+# --- networks and loops of other kinds -----------------------------------------------------------------------------------
+
+
+def test_a_group_that_stands_still_does_not_hold_the_update_of_the_others():
+    moving, still = (nn.Parameter(torch.ones(3)) for _ in range(2))
+    optimizer = SGD([{"params": [moving], "lr": 1.0}, {"params": [still], "lr": 0.0}])
+    scheduler = ExpressionLR(optimizer, schedule("0.05*weight_norm/update_norm"), total_steps=9)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (moving**2).sum().backward()
+        (5 * still).sum().backward()
+        direction = 2 * moving.detach().norm()
+        optimizer.step()
+        scheduler.step()
+    weights = torch.cat([moving, still]).detach().norm()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05 * float(weights / direction), rel=1e-4)
+
+
+def test_a_group_that_is_added_begins_where_it_is():
+    first, later = nn.Parameter(torch.ones(3)), nn.Parameter(2 * torch.ones(2))
+    optimizer = SGD([first], lr=1.0)
+    scheduler = ExpressionLR(optimizer, schedule("0.01*(1 + distance)"), total_steps=9)
+    for step in range(6):
+        if step == 3:
+            optimizer.add_param_group({"params": [later], "lr": 1.0})
+        optimizer.zero_grad()
+        (first.sum() + later.sum()).backward()
+        optimizer.step()
+        scheduler.step()
+    moved = torch.cat([first.detach() - 1, later.detach() - 2]).norm()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * (1 + float(moved)), rel=1e-5)
+
+
+def test_sparse_gradients_are_seen_and_weights_without_a_gradient():
+    table = nn.Embedding(10, 4, sparse=True)
+    optimizer = SGD(table.parameters(), lr=1.0)
+    scheduler = ExpressionLR(optimizer, schedule("0.01*grad_norm"), total_steps=9)
+    table(torch.tensor([1, 1, 3])).sum().backward()
+    optimizer.step()
+    scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * 20**0.5)
+    idle = SGD([nn.Parameter(torch.ones(4))], lr=1.0)
+    of_weights = ExpressionLR(idle, schedule("0.01*weight_norm"), total_steps=9)
+    idle.step()
+    of_weights.step()
+    assert idle.param_groups[0]["lr"] == pytest.approx(0.02)
+
+
+def test_alignment_has_its_sign_where_an_optimiser_maximises():
+    rates = []
+    for sign in (1.0, -1.0):
+        parameter = nn.Parameter(torch.tensor([3.0, 1.0]))
+        optimizer = SGD([parameter], lr=0.1, maximize=sign < 0)
+        scheduler = ExpressionLR(optimizer, schedule("0.01*(2 + alignment)"), total_steps=9)
+        for _ in range(4):
+            optimizer.zero_grad()
+            (sign * parameter**2).sum().backward()
+            optimizer.step()
+            scheduler.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates[0] == pytest.approx(rates[1]) == pytest.approx(0.03, rel=1e-3)
+
+
+def test_what_a_sequence_did_before_counts_neither_for_distance_nor_for_gradients():
+    def rates(warms_up):
+        torch.manual_seed(0)
+        parameter = nn.Parameter(torch.tensor([3.0, 1.0]))
+        optimizer = SGD([parameter], lr=0.05)
+        if warms_up:
+            ours = ExpressionLR(optimizer, schedule("0.5*(distance + 0.1)/grad_norm_rss"), total_steps=9)
+            scheduler = SequentialLR(optimizer, [ConstantLR(optimizer, 1.0, total_iters=4), ours], [4])
+        else:
+            for _ in range(4):
+                parameter.data -= 0.05 * 2 * parameter.data
+            scheduler = ExpressionLR(optimizer, schedule("0.5*(distance + 0.1)/grad_norm_rss"), total_steps=9)
+        found = []
+        for _ in range(9 if warms_up else 5):
+            optimizer.zero_grad()
+            (parameter**2).sum().backward()
+            optimizer.step()
+            found.append(optimizer.param_groups[0]["lr"])
+            scheduler.step()
+        return found[-5:]
+
+    assert rates(warms_up=True) == pytest.approx(rates(warms_up=False), rel=1e-4)

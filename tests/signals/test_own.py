@@ -6,9 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import evolr
 import evolr.optax
+from evolr.cli.app import app
 from evolr.config import load, resolve
 from evolr.errors import ConfigError, ExpressionError, ScheduleError
 from evolr.export.targets import source
@@ -45,9 +47,11 @@ def test_a_formula_writes_it_with_a_mark_and_is_told_it_by_name():
     ("text", "problem"),
     [
         ("0.1*@loss", "'loss' is a signal of evolr's: write it without @"),
-        ("0.1*@if", "no keyword of Python"),
-        ("@rule", "none of self, rule"),
-        ("@part_1", "none of self, rule"),
+        ("0.1*@if", "no word of Python's own"),
+        ("0.1*@min", "no word of Python's own"),
+        ("@optimizer", "no argument of those that are told"),
+        ("@rule", "no argument of those that are told"),
+        ("@part_1", "no part_1"),
         ("@_x", "begin with a letter"),
         ("@" + "x" * 65, "at most 64 letters"),
         ("@größe", "letters, digits and underscores"),
@@ -81,6 +85,18 @@ def test_loop_torch_optax_and_the_exported_files_are_told_it_alike(tmp_path):
     assert "temperature: float" in source(RULE, "python")
     assert exported(RULE, "python", tmp_path).learning_rate(temperature=4.0, loss=1.0) == pytest.approx(0.2)
     assert rates == pytest.approx(RATES)
+
+
+def test_the_command_line_shows_and_exports_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in (
+        ["show", "0.1*@x/(1 + loss)", "--json"],
+        ["show", "0.1*@x", "-o", "x.png"],
+        ["export", "0.1*@x", "--to", "torch"],
+    ):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, (command, done.output, done.exception)
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("target", ["keras", "lightning", "huggingface"])

@@ -248,7 +248,7 @@ def observed_optimizer(optimizer: Any) -> ObservedOptimizer:
     return ObservedOptimizer(optimizer, Champion.signals)
 '''
     if _reads_network(schedule):
-        before = f"model.compile(observed_optimizer(keras.optimizers.SGD(0.01, momentum=0.9)), ...)\n{before}"
+        before = f"model.compile(observed_optimizer(keras.optimizers.Adam(0.001)), ...)\n{before}"
     return document(
         schedule,
         provenance,

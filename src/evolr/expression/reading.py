@@ -53,7 +53,7 @@ _WRITE: Final[Mapping[str, str]] = {
     ";": "a formula is one expression",
     "[": "lists are not in the language; write a sum, or `a if condition else b`",
     "{": "dictionaries are not in the language; write `a if condition else b`",
-    "@": "write * for a product",
+    "@": "write * for a product, and @name for a signal of your own",
     "#": "leave comments out",
     "–": "write - for a minus",
     "—": "write - for a minus",

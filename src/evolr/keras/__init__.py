@@ -9,7 +9,7 @@ A schedule that reads the training hears it as a callback:
 
 One that reads gradients, updates or weights sees them through an optimiser around the model's own:
 
-    model.compile(ObservedOptimizer(keras.optimizers.SGD(0.01, momentum=0.9), champion.signals), ...)
+    model.compile(ObservedOptimizer(keras.optimizers.Adam(0.001), champion.signals), ...)
 """
 
 from evolr.errors import MissingExtraError

@@ -12,6 +12,7 @@ from evolr.keras.observed import GRADIENT, ObservedOptimizer, observed_in
 from evolr.keras.optimizer import OptimizerRates
 from evolr.loop import Loop, Rule, warn
 from evolr.signals.memory import observed
+from evolr.signals.signal import USER_SOURCE
 from evolr.signals.table import observation_named, signal_named
 
 
@@ -53,6 +54,11 @@ class ExpressionCallback(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         read = observed(schedule.signals)
+        if own := sorted(name for name in read if observation_named(name).source == USER_SOURCE):
+            raise ScheduleError(
+                f"the schedule reads {', '.join(own)}, a signal of your own, which Keras' callbacks have nobody to tell: use evolr.Loop in a "
+                "training loop of your own, or a schedule without it"
+            )
         self._measured = frozenset(name for name in read if observation_named(name).is_measured)
         self.loop = Loop(
             schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, measures=self._measured, **first

@@ -11,6 +11,7 @@ import numpy as np
 
 from evolr.errors import ScheduleError
 from evolr.keras.network import cosine, float32, norm, ops, value_of, when
+from evolr.loop import warn
 from evolr.signals.memory import observed
 from evolr.signals.table import OBSERVATIONS
 
@@ -52,9 +53,17 @@ class ObservedOptimizer(keras.optimizers.Optimizer):
             )
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = inner_optimizer
+        if isinstance(signals, str):
+            raise ScheduleError(f"signals is what the schedule reads, schedule.signals, got the text {signals!r}")
         self.signals = tuple(sorted(signals))
         needed = observed(self.signals)
         self.shown = tuple(name for name, one in OBSERVATIONS.items() if one.is_measured and name in needed)
+        if getattr(inner_optimizer, "momentum", 0) and not {"update_norm", "alignment"}.isdisjoint(self.shown):
+            warn(
+                "Keras' momentum holds steps that are multiplied by their learning rates already, so what it moves the weights by is "
+                "no direction that another learning rate could scale: update_norm and alignment differ from those of evolr's trainer, "
+                "PyTorch and Optax, the more the learning rate falls. Use Adam, or a schedule that reads the gradient instead"
+            )
         self._listener: Callable[[float], Sequence[float]] | None = None
         self._state_of: Callable[[], dict[str, Any]] | None = None
         self._loaded_state: str | None = None
@@ -269,8 +278,9 @@ class ObservedOptimizer(keras.optimizers.Optimizer):
         """
         values, found, directions = [float32(v) for v in variables], dict(now), list(held)
         if before:
-            moves = ops.min(ops.stack(rates)) > 0
-            used = [ops.where(moves, rates[self._part_of(v)], 1.0) for v in variables]
+            moves = ops.max(ops.stack(rates)) > 0  # a part that stands still has not moved
+            parts = [rates[self._part_of(v)] for v in variables]
+            used = [ops.where(rate > 0, rate, 1.0) for rate in parts]
             moved = [(float32(b) - v) / rate for b, v, rate in zip(before, values, used, strict=True)]
             if "update_norm" in found:
                 found["update_norm"] = ops.where(moves, norm(moved), now["update_norm"])

@@ -5,6 +5,7 @@ The mark makes a formula say by itself that a name is no mistake, wherever it is
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
 from typing import Final
@@ -13,8 +14,14 @@ from evolr.errors import shortened
 from evolr.signals.table import SIGNALS
 
 MARK: Final = "@"
-_TAKEN: Final = ("self", "rule", "measures", "steps_per_epoch", "value", "rate", "math", "jnp", "jax")
-"""Names of arguments where signals are told, and in an exported formula."""
+_TAKEN: Final = frozenset(
+    {
+        *dir(builtins),
+        *("self", "rule", "measures", "steps_per_epoch", "value", "rate", "math", "jnp", "jax"),
+        *("optimizer", "schedule", "interval", "across_ranks", "last_epoch", "updates", "params", "state", "states"),
+    }
+)
+"""Names of arguments where signals are told, and of what an exported formula calls."""
 
 
 def is_signal_token(token: object) -> bool:
@@ -40,6 +47,6 @@ def fault_of(name: str) -> str | None:
     if not is_plain or keyword.iskeyword(name) or name in _TAKEN:
         return (
             f"a signal of your own is told by its name, {shortened(name)!r} here: give at most 64 letters, digits and underscores that "
-            f"begin with a letter, no keyword of Python and none of {', '.join(_TAKEN)}, part_1"
+            f"begin with a letter, no word of Python's own, no part_1 and no argument of those that are told (state, value, …)"
         )
     return None

@@ -13,7 +13,7 @@ CLOCK_SOURCE: Final = "clock"
 OWN_SOURCE: Final = "own"
 OWN_OBSERVATION: Final = "lr"
 """What a schedule sees of itself: the learning rate that it gave."""
-USER_SOURCE: Final = "user"
+USER_SOURCE: Final = "signal of your own"
 
 
 class Operations(NamedTuple):
@@ -47,7 +47,7 @@ class Moment(NamedTuple):
 class Observation(NamedTuple):
     """What a training tells or shows, of which signals are made.
 
-    source: `training loss`, `validation loss`, `score`, `gradient`, `update`, `weights`, `own` or `user`. first:
+    source: `training loss`, `validation loss`, `score`, `gradient`, `update`, `weights`, `own` or `signal of your own`. first:
     what is told of it before the first step, in words. how: how a loop tells it.
     """
 

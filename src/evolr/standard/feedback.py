@@ -3,6 +3,9 @@
 Those of gradients are their papers' rules, of the batch before: a schedule sets a learning rate before the step of which
 it would be. At the first step it is the same batch, since the untrained network's gradient on it is shown. All of them are
 checked against optax, where it has them, on real trainings.
+
+Since a rate meets the gradient after the one that it was made of, one batch without a gradient would make the next step's
+rate as large as the rule's own guard against 0 lets it: `most` bounds what the rule gives before its scale.
 """
 
 from __future__ import annotations
@@ -85,9 +88,10 @@ DOG: Final = Family(
 
 NORMALISED: Final = Family(
     "normalised gradient",
-    "base/(grad_norm + 1e-8)",
+    "base*min(most, 1/(grad_norm + 1e-8))",
     (FreeConstant("base", 1e-4, 10.0, 1e-2, "log", is_scale=True),),
     "Hazan, Levy and Shalev-Shwartz 2015; Cutkosky and Mehta 2020",
+    fixed=(("most", 1e4),),
 )
 
 POLYAK: Final = Family(
@@ -100,16 +104,18 @@ POLYAK: Final = Family(
 
 TRUST_RATIO: Final = Family(
     "trust ratio",
-    "base*weight_norm/(update_norm + 1e-8)",
+    "base*min(most, weight_norm/(update_norm + 1e-8))",
     (FreeConstant("base", 1e-5, 1.0, 1e-3, "log", is_scale=True),),
     "You, Gitman and Ginsburg 2017 (LARS), of all weights together; optax.scale_by_trust_ratio",
+    fixed=(("most", 1e4),),
 )
 
 L4: Final = Family(
     "L4",
-    "pace*max(0, loss - kept*best_loss)/(grad_norm*update_norm + 1e-12)",
+    "pace*min(most, max(0, loss - kept*best_loss)/(grad_norm*update_norm + 1e-12))",
     (FreeConstant("pace", 1e-3, 10.0, 0.15, "log", is_scale=True), FreeConstant("kept", 0.1, 1.0, 0.9)),
     "Rolinek and Martius 2018, the optimiser's direction taken as the gradient's, the least loss not forgotten",
+    fixed=(("most", 1e3),),
 )
 
 FEEDBACK: Final = (REDUCE_ON_PLATEAU, ADAGRAD_NORM, DOG, NORMALISED, POLYAK, TRUST_RATIO, L4)

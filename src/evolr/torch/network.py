@@ -82,7 +82,12 @@ class Network:
         if not self._names:
             return
         self.is_seen = True
-        gradients = [p.grad for p in _parameters(self._optimizer) if p.grad is not None]
+        self._take_up_new()
+        if "before" in self._trees:
+            self._trees["before"] = _copies(self._optimizer)
+        if self._names.isdisjoint(("grad_norm", "alignment")):
+            return
+        gradients = [_dense(p.grad) for p in _parameters(self._optimizer) if p.grad is not None]
         if not gradients:
             raise ScheduleError(
                 "the schedule reads the gradient, and no parameter has one when the optimiser steps: call backward() "
@@ -93,8 +98,6 @@ class Network:
         self._pending["grad_norm"] = _norm(gradients) if scale is None else _norm(gradients) / scale
         if "alignment" in self._names:
             self._pending["alignment"] = self._alignment()
-        if "before" in self._trees:
-            self._trees["before"] = _copies(self._optimizer)
 
     def see_step(self) -> None:
         """Reads the weights, after a step."""
@@ -102,9 +105,9 @@ class Network:
         parameters = [p.detach() for p in _parameters(self._optimizer)]
         if self._trees.get("before"):
             rates = [group["lr"] for group in self._optimizer.param_groups for _ in group["params"]]
-            if all(float(rate) > 0 for rate in rates):
-                moved = _differences(self._trees["before"], parameters)
-                self._trees["direction"] = [m / rate for m, rate in zip(moved, rates, strict=True)]
+            if any(float(rate) > 0 for rate in rates):  # a group that stands still shows nothing
+                both = zip(_differences(self._trees["before"], parameters), rates, strict=True)
+                self._trees["direction"] = [m / rate if float(rate) > 0 else torch.zeros_like(m) for m, rate in both]
                 self._pending["update_norm"] = _norm(self._trees["direction"])
             self._trees["before"] = []
         if "weight_norm" in self._names:
@@ -151,13 +154,28 @@ class Network:
         for name, tree in self._trees.items():
             self._trees[name] = list(state.get(f"network.{name}", tree))
 
+    def _take_up_new(self) -> None:
+        """Parameters that were added since the training began are where they are initially."""
+        if "initial" in self._trees:
+            self._trees["initial"] += _copies(self._optimizer)[len(self._trees["initial"]) :]
+
+    def restart(self) -> dict[str, float]:
+        """A sequence hands over: distances are those from the weights as they are now, and no gradient has been seen."""
+        self._pending, self.had_gradient, self.is_seen = {}, False, False
+        if "initial" in self._trees:
+            self._trees["initial"] = _copies(self._optimizer)
+        return self.at_first()
+
     def _alignment(self) -> Tensor:
         """The cosine of the gradient with the direction before it; 0 if there is none."""
         pairs = zip(_parameters(self._optimizer), self._trees["direction"], strict=False)
-        both = [(p.grad, d) for p, d in pairs if p.grad is not None]
+        signs = [
+            -1.0 if group.get("maximize") else 1.0 for group in self._optimizer.param_groups for _ in group["params"]
+        ]
+        both = [(_dense(p.grad) * sign, d) for (p, d), sign in zip(pairs, signs, strict=False) if p.grad is not None]
         if not both:
             return torch.zeros([])
-        dot = torch.stack([(g * d).sum() for g, d in both]).sum()
+        dot = torch.stack([(g * d).sum().float() for g, d in both]).sum()
         size = _norm([g for g, _ in both]) * _norm([d for _, d in both])
         return torch.where(size > 0, dot / size.clamp_min(1e-38), 0.0)
 
@@ -172,6 +190,10 @@ def _differences(tensors: list[Tensor], others: list[Tensor]) -> list[Tensor]:
 
 def _copies(optimizer: Optimizer) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in _parameters(optimizer)]
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:

@@ -163,6 +163,8 @@ class ExpressionLR(LRScheduler):
             return self.get_lr()
         self._factors = [1.0] * len(self._factors)
         self._loop.move_to(0)
+        if first := self._network.restart():
+            self._loop.begin(**first)
         return self._rates()
 
     def state_dict(self) -> dict[str, Any]:

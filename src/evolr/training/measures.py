@@ -27,7 +27,7 @@ def norm(tree: Tree) -> Any:
 
 def distance(tree: Tree, other: Tree) -> Any:
     """The L2 norm of a difference."""
-    return norm(jax.tree.map(jnp.subtract, tree, other))
+    return norm(jax.tree.map(lambda a, b: a.astype(jnp.float32) - b.astype(jnp.float32), tree, other))
 
 
 def cosine(tree: Tree, other: Tree) -> Any:
@@ -38,7 +38,7 @@ def cosine(tree: Tree, other: Tree) -> Any:
 
 def _dot(tree: Tree, other: Tree) -> Any:
     pairs = zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True)
-    products = [jnp.vdot(jnp.ravel(a), jnp.ravel(b)).astype(jnp.float32) for a, b in pairs]
+    products = [jnp.vdot(jnp.ravel(a).astype(jnp.float32), jnp.ravel(b).astype(jnp.float32)) for a, b in pairs]
     return jnp.sum(jnp.stack(products)) if products else jnp.float32(0)
 
 
