@@ -96,6 +96,14 @@ class Mnist1dSuite(
         return STEPS
 
     @property
+    def identity(self) -> str:
+        return ""
+
+    @property
+    def key(self) -> Any:
+        return msgspec.to_builtins(self)
+
+    @property
     def optimizers(self) -> tuple[OptimizerName, ...]:
         return ("sgd", "momentum", "adam", "adamw")
 

@@ -134,7 +134,7 @@ def main() -> None:
     picture = arguments.output / "comparison.png"
     picture.write_bytes(comparison_picture(comparison))
     print(f"\n{picture}")
-    print(f"proof: evolr.prove({str(arguments.output)!r}, problem=problem, budget=200)")
+    print(f"proof: evolr.prove(problem, {str(arguments.output)!r}, budget=200)")
 
 
 if __name__ == "__main__":

@@ -366,7 +366,7 @@ def test_ctrl_c_ends_with_a_message_exit_code_130_and_what_was_finished_on_disk(
 
 
 def test_prove_writes_the_contest_and_says_the_verdict(evolr, monkeypatch, tmp_path):
-    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "shared")
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: tmp_path / "shared")
     evolr("evolve", "--preset", "quadratic", *QUICK, "--run", "mine", "-q")
     code, out, err = evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "16")
     assert code == 0
@@ -383,7 +383,7 @@ def test_prove_writes_the_contest_and_says_the_verdict(evolr, monkeypatch, tmp_p
 
 
 def test_any_formula_is_proven_in_a_directory_of_its_own(evolr, monkeypatch, tmp_path):
-    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "shared")
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: tmp_path / "shared")
     command = ("prove", "--expression", "0.3*(1 - progress)", "--preset", "quadratic", "--epochs", "1", "--quick")
     assert evolr(*command, "--budget", "16", "-o", "mine")[0] == 0
     assert evolr(*command, "--budget", "16", "-o", "mine", "-q")[1].count("0 training runs") == 1
@@ -414,7 +414,7 @@ def test_what_prove_refuses(evolr, arguments, message):
 
 
 def test_explain_says_which_signals_matter(evolr, monkeypatch, tmp_path):
-    monkeypatch.setattr("evolr.contest.explanation.shared_directory", lambda: tmp_path / "shared")
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: tmp_path / "shared")
     terminals = ("--terminals", "progress,loss,constant", "--set", "search.initial_depth=[1, 3]")
     evolr("evolve", "--preset", "quadratic", *QUICK, *terminals, "--run", "mine", "-q")
     code, out, _ = evolr("explain", "mine", "--seeds", "6")
@@ -443,7 +443,7 @@ def test_a_run_is_drawn_with_its_front_and_its_knee_is_proposed(evolr):
 
 
 def test_a_rehearsal_does_not_touch_the_files_of_a_contest(evolr, monkeypatch, tmp_path):
-    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "shared")
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: tmp_path / "shared")
     evolr("evolve", "--preset", "quadratic", *QUICK, "--run", "mine", "-q")
     assert evolr("prove", "mine", "--epochs", "1", "--budget", "16", "--seeds", "11", "-q")[0] == 0
     before = Path("mine/contest.json").read_bytes()

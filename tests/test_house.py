@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "advice": {"errors", "expression", "schedule", "signals"},
     "training": {"errors", "expression", "schedule", "signals"},
     "problems": {"errors", "expression", "randomness", "training"},
-    "execution": {"errors", "problems", "schedule", "training"},
+    "execution": {"errors", "problems", "schedule", "signals", "training"},
     "presets": {"expression"},
     "config": {"errors", "expression", "presets", "schedule", "training", "problems", "signals"},
     "loop": {"errors", "expression", "signals"},
@@ -58,7 +58,8 @@ MAY_IMPORT = {
         "",
         "signals",
     },
-    "contest": {
+    "contest": {  # of report what writes files, and in `save` alone
+        "report",
         "config",
         "errors",
         "execution",
@@ -94,6 +95,7 @@ MAY_IMPORT = {
     "interruption": set(),
     "cli": {
         "advice",
+        "execution",
         "signals",
         "config",
         "contest",

@@ -26,7 +26,7 @@ from evolr.report.contest_picture import contest_picture
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
 from evolr.study.ledger import Ledger, training_key
-from evolr.study.study import Study
+from evolr.study.study import Study, local_executor
 from evolr.training.task import Trial
 from tests.study.small import small
 
@@ -41,7 +41,7 @@ def schedule(text, **settings):
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch, tmp_path):
     """Each test has a ledger of its own for what contests share."""
-    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "shared")
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: tmp_path / "shared")
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_another_study_on_the_problem_finds_the_families_tuned(study):
 def test_the_number_of_devices_changes_nothing(study, tmp_path, monkeypatch):
     first = prove(study, **TINY, device_count=1)
     (study / LEDGER).unlink()
-    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "elsewhere")
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: tmp_path / "elsewhere")
     assert prove(study, **TINY, device_count=2).document([]) == first.document([])
 
 
@@ -116,8 +116,8 @@ def test_a_contest_that_was_killed_goes_on_and_ends_the_same(study, tmp_path, mo
     """Killed again and again, at whatever moment; what was acknowledged is not trained twice."""
     killed = tmp_path / "killed"
     code = (
-        "import evolr.contest.prove as p, pathlib;"
-        f"p.shared_directory = lambda: pathlib.Path({str(killed)!r});"
+        "import evolr.contest.prove as p, evolr.contest.trainings as t, pathlib;"
+        f"t.shared_directory = lambda: pathlib.Path({str(killed)!r});"
         f"p.prove({str(study)!r}, budget=12, seeds=12, epochs=3, on_done=lambda t, r: print(t, flush=True))"
     )
     trained, kills = 0, 0
@@ -136,10 +136,10 @@ def test_a_contest_that_was_killed_goes_on_and_ends_the_same(study, tmp_path, mo
         trained += seen
     assert kills == 3
     assert process.returncode == 0
-    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: killed)
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: killed)
     ended = prove(study, **TINY)
     assert ended.trained == 0
-    monkeypatch.setattr("evolr.contest.prove.shared_directory", lambda: tmp_path / "fresh")
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: tmp_path / "fresh")
     (study / LEDGER).unlink()
     fresh = prove(study, **TINY)
     assert fresh.document([]) == ended.document([])
@@ -279,7 +279,7 @@ def test_the_claim_names_the_strictest_level_that_all_its_p_values_are_below():
 def test_tuning_spends_its_budget_and_finds_the_optimum_of_one_constant(tmp_path):
     """A constant learning rate on the quadratic: the tuned one is as good as the best of a fine grid, all but."""
     config = small(**{"search.seeds": 16})
-    trainings = Trainings(config, 4, tmp_path / "own", tmp_path / "shared")
+    trainings = Trainings(local_executor(config), 4, tmp_path / "own")
     found = tune([FamilyTuner(FAMILIES["constant"])], config, 40 * 16, trainings)["constant"]
     assert trainings.trained + trainings.remembered == 40 * 16
     assert len(found) == 40
@@ -300,7 +300,7 @@ def test_the_best_candidates_are_different_and_those_that_diverged_are_last():
 def test_a_training_is_done_once_and_remembered_to_the_bit(tmp_path):
     wanted = [Wanted(Trial(schedule("0.1*loss"), 3), is_shared=False)] * 2
     for expected in ((1, 1), (0, 2)):
-        trainings = Trainings(CONFIG, 3, tmp_path / "own", tmp_path / "shared")
+        trainings = Trainings(local_executor(CONFIG), 3, tmp_path / "own")
         one, two = trainings.outcomes(wanted, "selection", keep_steps=True)
         assert (trainings.trained, trainings.remembered) == expected
         assert one.score == two.score
@@ -346,7 +346,7 @@ def test_another_database_is_no_ledger(study):
 def test_a_failed_training_is_tried_again(tmp_path, monkeypatch):
     from evolr.problems import Quadratic
 
-    trainings = Trainings(CONFIG, 2, tmp_path / "own", tmp_path / "shared")
+    trainings = Trainings(local_executor(CONFIG), 2, tmp_path / "own")
     kept = Quadratic.task
 
     def failing(self, pool):
@@ -360,7 +360,7 @@ def test_a_failed_training_is_tried_again(tmp_path, monkeypatch):
         trainings.outcomes([Wanted(Trial(schedule("0.1"), 3), is_shared=True)], "fitness")
     monkeypatch.setattr(Quadratic, "task", kept)
     trainings.close()
-    trainings = Trainings(CONFIG, 2, tmp_path / "own", tmp_path / "shared")
+    trainings = Trainings(local_executor(CONFIG), 2, tmp_path / "own")
     assert trainings.outcomes([Wanted(Trial(schedule("0.1"), 3), is_shared=True)], "fitness")[0].failure is None
     assert trainings.trained == 1
     trainings.close()

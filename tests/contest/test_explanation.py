@@ -16,7 +16,7 @@ from tests.study.small import small
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr("evolr.contest.explanation.shared_directory", lambda: tmp_path / "shared")
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: tmp_path / "shared")
 
 
 def told(formula, **settings):

@@ -2,6 +2,7 @@
 
 import math
 import os
+import random
 import signal
 import sys
 import time
@@ -159,3 +160,22 @@ def forgetful(schedule, seed, epochs):
 
 def always_diverging(schedule, seed, epochs):
     return math.nan
+
+
+def descending(schedule, seed, epochs):
+    """Noisy descent on a parabola, a learning rate a step; the score is minus the distance that is left."""
+    rng = random.Random(seed)
+    place, val_loss, steps = 3.0 + rng.random(), 9.0, 20 * epochs
+    for step in range(steps):
+        rate = schedule(progress=step / steps, loss=place**2, val_loss=val_loss)
+        place -= min(rate, 1.0) * (2 * place + rng.gauss(0.0, 1.0))
+        if step % 20 == 19:
+            val_loss = place**2
+    return -abs(place)
+
+
+def descending_or_failing(schedule, seed, epochs):
+    """Fails with one seed in five."""
+    if seed % 5 == 0:
+        raise ValueError("an unlucky seed")
+    return descending(schedule, seed, epochs)

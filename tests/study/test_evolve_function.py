@@ -219,10 +219,12 @@ def test_epochs_belong_to_a_function_and_are_asked_for(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_study_of_a_function_is_neither_compared_proven_nor_explained(tmp_path, monkeypatch):
+def test_the_study_of_a_function_is_not_judged_without_it(tmp_path, monkeypatch):
     evolve(functions.falling, tmp_path / "run")
     for judge in (evolr.prove, evolr.explain):
-        with pytest.raises(ProblemError, match=r"by the function tests.*:falling, .* evolr\.TrialSchedule\(result"):
+        with pytest.raises(
+            ProblemError, match=r"by tests.*:falling, .* evolr\.prove\(trained_by, directory\); a function by --train"
+        ):
             judge(tmp_path / "run")
     done = CliRunner().invoke(app, ["compare", str(tmp_path / "run")])
     assert "trainings" not in done.stdout + done.stderr

@@ -124,40 +124,37 @@ def test_a_schedule_is_compared_on_it(run):
 
 
 def test_a_champion_is_proven_and_explained_by_the_problem_that_trained_it(run, monkeypatch):
-    monkeypatch.setattr("evolr.contest.prove.shared_directory", None)  # not the user's cache: not to be called
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", None)  # not the user's cache: not to be called
     directory, _ = run
-    proven = evolr.prove(directory, problem=regression(), budget=4, is_quick=True, seeds=2)
+    proven = evolr.prove(regression(), directory, budget=4, is_quick=True, seeds=2)
     assert proven.trained > 50
     assert len(proven.entries) > 20
     assert "external" in page(proven)
     assert json.dumps(proven.document([]))
-    again = evolr.prove(directory, problem=regression(), budget=4, is_quick=True, seeds=2)
+    again = evolr.prove(regression(), directory, budget=4, is_quick=True, seeds=2)
     assert again.trained == 0
     assert again.document([]) == proven.document([])
-    monkeypatch.setattr("evolr.contest.explanation.shared_directory", None)
-    explained = explain(directory, problem=regression(), seeds=2)
+    explained = explain(regression(), directory, seeds=2)
     with suppress(StudyError):  # a champion that reads nothing of the training is its own curve
-        assert freeze(directory, problem=regression(), seeds=2).expression.is_open_loop
+        assert freeze(regression(), directory, seeds=2).expression.is_open_loop
     assert explained.champion.mean < 1.0
 
 
 def test_a_champion_is_not_proven_by_another_problem_or_none(run):
     directory, _ = run
     with pytest.raises(ConfigError, match=r"the study was trained by JaxProblem 'regression'.*got JaxProblem 'other'"):
-        evolr.prove(directory, problem=regression(name="other"), budget=4)
-    with pytest.raises(ConfigError, match="give the same problem, with the same data"):
-        explain(directory, problem=regression(name="other"))
+        evolr.prove(regression(name="other"), directory, budget=4)
+    with pytest.raises(ConfigError, match="give the same, and the same data"):
+        explain(regression(name="other"), directory)
     for judge in (evolr.prove, evolr.explain):
-        with pytest.raises(
-            ConfigError, match=r"must be the evolr\.JaxProblem that trained the study, or None, got 'mine'"
-        ):
-            judge(directory, problem="mine")
+        with pytest.raises(ConfigError, match=r"is an evolr\.JaxProblem, a function or None, got 'mine'"):
+            judge("mine", directory)
     with pytest.raises(ProblemError, match="is trained by JaxProblem 'regression'"):
         evolr.prove(directory, budget=4)
     original = resolve()
     with pytest.raises(ConfigError, match="trained by the problem 'mnist1d-mlp'"):
         evolr.contest.prove.prove_schedule(
-            evolr.Schedule(expression=evolr.parse("0.1")), original, directory, budget=4, problem=regression()
+            evolr.Schedule(expression=evolr.parse("0.1")), original, directory, budget=4, trained_by=regression()
         )
 
 
@@ -165,5 +162,5 @@ def test_what_the_final_needs_is_asked_for_before_anything_trains(tmp_path):
     problem = regression(evolr.pools((INPUTS, TARGETS), test=0))
     evolr.evolve(problem, tmp_path / "mine", settings=QUICK)
     with pytest.raises(ProblemError, match="in the pool 'test'"):
-        evolr.prove(tmp_path / "mine", problem=problem, budget=4)
+        evolr.prove(problem, tmp_path / "mine", budget=4)
     assert not (tmp_path / "mine" / "contest.db").exists()

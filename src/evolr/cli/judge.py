@@ -15,7 +15,19 @@ from evolr.interruption import end_saying
 if TYPE_CHECKING:
     from evolr.config import Comparison, Config
     from evolr.contest.comparison import ComparisonResult
-    from evolr.contest.results import ContestResult
+
+
+Train = Annotated[
+    str | None, typer.Option(help="The function that trained the study, as module:function; it is imported.")
+]
+WorkerCount = Annotated[int | None, typer.Option(help="With --train: processes that train at once.", min=1)]
+
+
+def trained_by(name: str | None) -> Any:
+    """The training function of --train; None where there is none."""
+    from evolr.execution.training_function import function_named
+
+    return None if name is None else function_named(name)
 
 
 @app.command(cls=FormulaCommand)
@@ -104,6 +116,8 @@ def prove(
     quick: Annotated[bool, typer.Option("--quick", help="A rehearsal of some minutes, which proves nothing.")] = False,
     setting: Settings = None,
     devices: Devices = None,
+    train: Train = None,
+    workers: WorkerCount = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -114,12 +128,12 @@ def prove(
     from evolr.formula import NO_OPTIONS, read_schedule
     from evolr.presets import DEFAULT
     from evolr.report import contest, progress
-    from evolr.study.run_directory import RunDirectory
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
     of_formula = formula_options(transform, min_lr, max_lr, plateau)
-    options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "is_quick": quick, "device_count": devices}
+    options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "is_quick": quick}
+    options |= {"device_count": devices, "workers": workers}
     runs = _budget(budget)
     end_saying("what was trained is kept; the same command goes on")
     with progress.proving(progress.display(quiet)) as (on_total, on_done):
@@ -129,15 +143,16 @@ def prove(
                 raise ConfigError(
                     "--preset, --set, --transform, --min-lr, --max-lr, --plateau and --output belong to --expression; a run has its own"
                 )
-            path, result = run, contests.prove(run, budget=runs, **options)
+            path, result = run, contests.prove(trained_by(train), run, budget=runs, **options)
         else:
+            if train is not None:
+                raise ConfigError("--train belongs to a run: evolr prove RUN --train module:function")
             if output is None or runs is None:
                 raise ConfigError("--expression needs a directory, --output DIR, and a budget, --budget N")
             schedule = read_schedule(expression or "", of_formula or NO_OPTIONS)
             config = resolve(preset or DEFAULT, None, read_settings(setting))
             warn_of(schedule, epochs or config.comparison.epochs, config.problem.steps_per_epoch)
             path, result = output, contests.prove_schedule(schedule, config, output, budget=runs, **options)
-    _save_contest(RunDirectory(path), result)
     if json:
         print_json(result.document(verdict(result)))
         return
@@ -151,23 +166,26 @@ def explain(
     run: Annotated[Path, typer.Argument(help="The run directory whose champion to explain.")],
     seeds: Annotated[int, typer.Option(help="Trainings of the champion, and with each signal frozen.", min=1)] = 16,
     devices: Devices = None,
+    train: Train = None,
+    workers: WorkerCount = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Explain a champion: what its learning rate does, and which of its signals matter."""
-    import msgspec
-
     from evolr.contest import explanation
-    from evolr.report import pictures, progress, tables
-    from evolr.study.run_directory import RunDirectory
+    from evolr.report import progress, tables
 
     end_saying("what was trained is kept; the same command goes on")
     with progress.proving(progress.display(quiet), "explaining") as (on_total, on_done):
-        result = explanation.explain(run, seeds=seeds, device_count=devices, on_total=on_total, on_done=on_done)
-    directory = RunDirectory.open(run)
-    document = msgspec.json.format(msgspec.json.encode(result.document()), indent=1)
-    directory.write("explanation.json", document + b"\n")
-    directory.write("explanation.png", pictures.explanation_picture(result))
+        result = explanation.explain(
+            trained_by(train),
+            run,
+            seeds=seeds,
+            device_count=devices,
+            workers=workers,
+            on_total=on_total,
+            on_done=on_done,
+        )
     if json:
         print_json(result.document())
         return
@@ -189,10 +207,9 @@ def compare_run(path: Path, config: Config, settings: Comparison, devices: int |
 
 def _compare(schedule: Any, config: Config, settings: Comparison, devices: int | None, quiet: bool) -> ComparisonResult:
     from evolr.contest import comparison
-    from evolr.contest.trainings import require_trainer
     from evolr.report import progress
 
-    require_trainer(config, None)  # before trainings are announced
+    config.problem.task("monitor")  # what cannot be trained here is refused before trainings are announced
     with progress.comparing(progress.display(quiet), comparison.trainings(settings)) as on_trained:
         return comparison.compare(
             schedule,
@@ -228,22 +245,6 @@ def print_comparison(result: ComparisonResult, path: Path | None) -> None:
         out.print(f"note: {note}", highlight=False)
     if path is not None:
         out.print(f"picture: {path / 'comparison.png'}", soft_wrap=True, highlight=False)
-
-
-def _save_contest(directory: Any, result: ContestResult) -> None:
-    import msgspec
-
-    from evolr.contest.verdict import verdict
-    from evolr.report.contest import page
-    from evolr.report.contest_picture import contest_picture
-
-    rows, name = result.rows(), result.file_name
-    document = msgspec.json.encode(result.document(verdict(result)))
-    directory.write(f"{name}.json", msgspec.json.format(document, indent=1) + b"\n")
-    directory.write("proven.json", result.champion.result.schedule.to_json({"contest": verdict(result)}))
-    directory.write_csv(f"{name}.csv", list(rows[0]), rows)
-    directory.write(f"{name}.md", page(result).encode())
-    directory.write(f"{name}.png", contest_picture(result))
 
 
 def _budget(text: str) -> int | None:

@@ -29,7 +29,7 @@ from evolr.contest.statistics import corrected
 from evolr.contest.trainings import Trainings, Wanted
 from evolr.contest.tuning import Candidate, FamilyTuner, RandomSearch, best_of, tune
 from evolr.errors import ConfigError
-from evolr.problems import JaxProblem
+from evolr.execution.executor import Executor
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
@@ -47,14 +47,12 @@ def hold(
     config: Config,
     settings: Settings,
     own: Path,
-    shared: Path,
+    executor: Executor,
     *,
-    problem: JaxProblem | None = None,
-    device_count: int | None = None,
     on_total: Callable[[int], None] | None = None,
     on_done: Callable[[int, int], None] | None = None,
 ) -> ContestResult:
-    """Holds the contest of a study; see Settings, and Trainings for the directories and the problem.
+    """Holds the contest of a study; see Settings, and Trainings for `own`, the run directory. executor: what trains.
 
     on_total, on_done: called with the training runs there will be at most, once, and with those just done and those
     just looked up.
@@ -65,13 +63,12 @@ def hold(
             f"{runs}, got {settings.budget}"
         )
     settings = msgspec.structs.replace(settings, budget=settings.budget // runs * runs)
-    trainings = Trainings(
-        config, settings.epochs, own, shared, problem=problem, device_count=device_count, on_done=on_done
-    )
+    trainings = Trainings(executor, settings.epochs, own, on_done=on_done)
     try:
         if evolved.trained is None:
             trainings.claim(evolved.candidates[0].schedule.to_json())
-        proposers = [*map(FamilyTuner, FAMILIES.values()), RandomSearch(config.search, config.seed)]
+        families = [f for f in FAMILIES.values() if f.schedule().signals <= executor.signals]
+        proposers = [*map(FamilyTuner, families), RandomSearch(config.search, config.seed)]
         if on_total:
             on_total(_total(len(proposers), config, settings))
         metric = config.problem.metric
@@ -102,7 +99,10 @@ def hold(
                 trained = None
             steps = _steps_to_reach(results[0], result, config)
             entries.append(Entry(sources[result.name], trained, found, finalists, result, believed, steps))
-        return ContestResult(config, settings, evolved, seeds, entries, looks, trainings.trained, trainings.remembered)
+        left_out = [name for name, family in FAMILIES.items() if family not in families]
+        return ContestResult(
+            config, settings, evolved, seeds, entries, looks, trainings.trained, trainings.remembered, left_out
+        )
     finally:
         trainings.close()
 
@@ -194,8 +194,10 @@ class _Runner:
 def _steps_to_reach(champion: Contender, other: Contender, config: Config) -> int | None:
     """See Entry; of the runs that finished."""
     metric = config.problem.metric
-    own, others = (np.array([o.val_score for o in c.outcomes if not o.diverged], np.float64) for c in (champion, other))
-    if not (len(own) and len(others)):
+    own, others = (
+        np.array([o.val_score for o in c.outcomes if np.isfinite(o.score)], np.float64) for c in (champion, other)
+    )
+    if not (own.size and others.size):
         return None
     sign = 1.0 if metric.higher_is_better else -1.0
     reached = np.flatnonzero(sign * own.mean(axis=0) >= sign * others.mean(axis=0)[-1])

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from evolr.config import Config
 from evolr.contest.contender import Contender, contender
 from evolr.contest.statistics import corrected
-from evolr.contest.trainings import Trainings, Wanted, require_trainer, shared_directory
+from evolr.contest.trainings import Trainings, Wanted
 from evolr.errors import StudyError
 from evolr.expression import Expression
-from evolr.problems import JaxProblem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
 from evolr.signals import SIGNALS
@@ -30,6 +29,7 @@ from evolr.simplification import simplified
 from evolr.standard import frozen
 from evolr.study.run_directory import RunDirectory
 from evolr.study.summary import summarise
+from evolr.study.trained_by import executor_for, of_run
 from evolr.training.task import Outcome, Trial
 
 POOL = "selection"
@@ -62,40 +62,48 @@ class Explanation:
 
 
 def explain(
-    directory: Path | str,
+    what: object,
+    directory: Path | str | None = None,
     *,
     seeds: int = 16,
-    problem: JaxProblem | None = None,
-    device_count: int | None = None,
     on_total: Callable[[int], None] | None = None,
     on_done: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> Explanation:
     """Explains the champion of a study, by trainings on the selection pool.
 
+    what, directory, options: as of `prove`.
     seeds: trainings of the champion, and of it with each of its signals frozen; they are drawn from the study's.
-    problem: the JaxProblem that trained the study, which does not hold it.
+    Writes explanation.json and explanation.png beside the study.
     Raises StudyError where there is no champion, ConfigError for another problem than the study's.
     """
-    path = RunDirectory.open(Path(directory)).path
+    trained_by, directory = of_run(what, directory)
+    path = RunDirectory.open(directory).path
     summary = summarise(path)
     if summary.champion is None:
         raise StudyError(f"{path} {summary.why_no_champion}")
     config, champion = summary.config, summary.champion
-    require_trainer(config, problem)
-    epochs, names = config.training.epochs, sorted(champion.expression.signals)
+    executor = executor_for(config, trained_by, options)
+    executor.prepare(POOL)
+    epochs, names = config.training.epochs, sorted(champion.expression.signals & SIGNALS.keys())
     drawn = [seed_from(config.seed, k, "explanation") for k in range(seeds)]
     if on_total:
         on_total((1 + len(names)) * seeds)
-    shared = shared_directory() if problem is None else path
-    trainings = Trainings(config, epochs, path, shared, problem=problem, device_count=device_count, on_done=on_done)
+    trainings = Trainings(executor, epochs, path, on_done=on_done)
     try:
         own = trainings.outcomes(_wanted(champion, drawn), POOL, keep_steps=True)
+        if all(outcome.learning_rates is None for outcome in own):
+            raise StudyError(
+                f"no training of {executor.identity} has asked its schedule for a learning rate in its own process, so that "
+                "there is nothing to explain"
+            )
         medians = {name: _median(name, own) for name in names}
         others = {name: _frozen(champion, name, median) for name, median in medians.items()}
         wanted = [w for schedule in others.values() for w in _wanted(schedule, drawn)]
         outcomes = trainings.outcomes(wanted, POOL)
     finally:
         trainings.close()
+        executor.close()
     metric = config.problem.metric
     whole = contender("as it is", champion, own, None, metric)
     found = [
@@ -104,8 +112,19 @@ def explain(
     ]
     pairs = corrected([f.pairs for f in found if f.pairs is not None])
     without = {name: (medians[name], replace(f, pairs=p)) for name, f, p in zip(others, found, pairs, strict=True)}
-    rates = np.array([o.learning_rates for o in own])
-    return Explanation(config, champion, simplified(champion).text, epochs, whole, rates, without)
+    rates = np.array([o.learning_rates for o in own if o.learning_rates is not None])
+    explanation = Explanation(config, champion, simplified(champion).text, epochs, whole, rates, without)
+    save(RunDirectory(path), explanation)
+    return explanation
+
+
+def save(directory: RunDirectory, explanation: Explanation) -> None:
+    """Writes the explanation's files: everything to the single run, and the picture."""
+    from evolr.report.pictures import explanation_picture
+
+    document = msgspec.json.format(msgspec.json.encode(explanation.document()), indent=1)
+    directory.write("explanation.json", document + b"\n")
+    directory.write("explanation.png", explanation_picture(explanation))
 
 
 def typical_curve(schedule: Schedule, seeds: Sequence[int], trainings: Trainings) -> Schedule | None:
@@ -114,39 +133,42 @@ def typical_curve(schedule: Schedule, seeds: Sequence[int], trainings: Trainings
     None where a training diverged: the median of those that did not would not be the schedule's.
     """
     outcomes = trainings.outcomes(_wanted(schedule, seeds), POOL, keep_steps=True)
-    if any(outcome.diverged for outcome in outcomes):
+    rates = [outcome.learning_rates for outcome in outcomes if outcome.learning_rates is not None]
+    if len(rates) < len(outcomes) or any(outcome.diverged for outcome in outcomes):
         return None
-    return frozen(np.median([o.learning_rates for o in outcomes if o.learning_rates is not None], axis=0).tolist())
+    return frozen(np.median(rates, axis=0).tolist())
 
 
 def freeze(
-    directory: Path | str,
+    what: object,
+    directory: Path | str | None = None,
     *,
     seeds: int = 16,
-    problem: JaxProblem | None = None,
-    device_count: int | None = None,
+    **options: Any,
 ) -> Schedule:
     """The champion of a study as the curve that it typically follows, for where nobody can tell it the loss.
 
-    seeds: trainings of the champion; they are drawn from the study's. problem: as of `explain`.
+    seeds: trainings of the champion; they are drawn from the study's. what, directory, options: as of `prove`.
     Raises StudyError where there is no champion, where it reads no live signal, and where a training of it diverges;
     ConfigError for another problem than the study's.
     """
-    path = RunDirectory.open(Path(directory)).path
+    trained_by, directory = of_run(what, directory)
+    path = RunDirectory.open(directory).path
     summary = summarise(path)
     if summary.champion is None:
         raise StudyError(f"{path} {summary.why_no_champion}")
     if summary.champion.expression.is_open_loop:
         raise StudyError(f"the champion of {path} reads nothing of the training: it is its own curve, not to be frozen")
     config, epochs = summary.config, summary.config.training.epochs
-    require_trainer(config, problem)
+    executor = executor_for(config, trained_by, options)
+    executor.prepare(POOL)
     drawn = [seed_from(config.seed, k, "explanation") for k in range(seeds)]
-    shared = shared_directory() if problem is None else path
-    trainings = Trainings(config, epochs, path, shared, problem=problem, device_count=device_count)
+    trainings = Trainings(executor, epochs, path)
     try:
         curve = typical_curve(summary.champion, drawn, trainings)
     finally:
         trainings.close()
+        executor.close()
     if curve is None:
         raise StudyError(f"a training under the champion of {path} diverges: it has no typical curve")
     return curve

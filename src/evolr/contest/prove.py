@@ -4,73 +4,78 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from evolr.config import Config, require_signals
 from evolr.contest.contest import hold
 from evolr.contest.results import ContestResult, Evolved, Settings, quick
-from evolr.contest.trainings import LEDGER, require_trainer, shared_directory
+from evolr.contest.trainings import LEDGER
 from evolr.contest.tuning import Candidate
+from evolr.contest.verdict import verdict
 from evolr.errors import RunDirectoryError, StudyError
-from evolr.problems import JaxProblem
+from evolr.execution.executor import Executor
 from evolr.schedule import Schedule
 from evolr.study.database import DATABASE
 from evolr.study.run_directory import RunDirectory
 from evolr.study.summary import best_schedules, summarise
+from evolr.study.trained_by import executor_for, of_run
 
 
 def prove(
-    directory: Path | str,
+    what: object,
+    directory: Path | str | None = None,
     *,
     budget: int | None = None,
     seeds: int | None = None,
     epochs: int | None = None,
     is_quick: bool = False,
-    problem: JaxProblem | None = None,
-    device_count: int | None = None,
     on_total: Callable[[int], None] | None = None,
     on_done: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> ContestResult:
     """Holds the contest of the study in a directory; see contest.py for what it is.
+
+    what: the JaxProblem or the function that trained the study; the directory alone where its configuration says who does:
+
+        evolr.prove("runs/memetic-1")
+        evolr.prove(train, "runs/mine", budget=60, seeds=16)
 
     budget: training runs that each contender is tuned with; as many as the study's search had where None.
     seeds: trainings of each contender in the final; 32 where None, 16 in a rehearsal.
     epochs: of each training; those of the study's comparison where None.
     is_quick: a rehearsal of some minutes on smaller numbers that leaves the test pool unseen.
-    problem: the JaxProblem that trained the study, which does not hold it; where its functions have changed since, delete
-        the contest.db of the run directory.
     on_total, on_done: called with the training runs there will be at most, once, and with those just done and those
-    just looked up.
+        just looked up.
+    options: device_count of what evolr trains itself; workers, time_limit, memory_limit, threads of a function, as for
+        `evolve`. executor: what trains instead.
 
-    What was interrupted goes on where it was: call again. Raises StudyError where the study has no champion or is being
-    written, ConfigError for numbers below 1 and another problem than the study's,
-    ProblemError for a problem that trains elsewhere.
+    Writes contest.md, .json, .csv and .png beside the study, and proven.json, the schedule that went forward.
+    What was interrupted goes on where it was: call again. What a function or a model of yours computes is remembered under
+    its name: where its lines have changed since, delete the contest.db of the run directory. A training that fails counts as
+    the worst if a function of yours trains, and ends the contest otherwise.
+    Raises StudyError where the study has no champion or is being written, and where every training of a batch fails;
+    ConfigError for numbers below 1 and for another trainer than the study's; ProblemError where nobody is given who trains.
     """
-    path = RunDirectory.open(Path(directory)).path
+    trained_by, directory = of_run(what, directory)
+    path = RunDirectory.open(directory).path
     summary = summarise(path)
     if summary.state == "running":
         raise StudyError(f"{path} is still being searched; wait for its end, or stop it, before its champion is proven")
     if summary.champion is None:
         raise StudyError(f"{path} {summary.why_no_champion}")
     config = summary.config
-    settings = _settings(
-        config, summary.trainings if budget is None else budget, seeds, epochs, problem, is_quick=is_quick
-    )
-    candidates = [Candidate(schedule, score) for schedule, score in best_schedules(path, settings.finalists[0])]
-    evolved = Evolved(candidates, "the study's search", summary.trainings, config.training.epochs)
-    return hold(
-        evolved,
-        config,
-        settings,
-        path,
-        shared_directory() if problem is None else path,
-        problem=problem,
-        device_count=device_count,
-        on_total=on_total,
-        on_done=on_done,
-    )
+    with closing(executor_for(config, trained_by, options)) as executor:
+        budget = summary.trainings if budget is None else budget
+        settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick)
+        candidates = [Candidate(schedule, score) for schedule, score in best_schedules(path, settings.finalists[0])]
+        evolved = Evolved(candidates, "the study's search", summary.trainings, config.training.epochs)
+        result = hold(evolved, config, settings, path, executor, on_total=on_total, on_done=on_done)
+    save(RunDirectory(path), result)
+    return result
 
 
 def prove_schedule(
@@ -79,13 +84,13 @@ def prove_schedule(
     directory: Path | str,
     *,
     budget: int,
+    trained_by: object = None,
     seeds: int | None = None,
     epochs: int | None = None,
     is_quick: bool = False,
-    problem: JaxProblem | None = None,
-    device_count: int | None = None,
     on_total: Callable[[int], None] | None = None,
     on_done: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> ContestResult:
     """Holds the contest of any schedule, on the problem of a configuration; see `prove` for the arguments.
 
@@ -94,35 +99,39 @@ def prove_schedule(
     """
     path = Path(directory)
     require_signals(config.problem, sorted(schedule.expression.signals))
-    settings = _settings(config, budget, seeds, epochs, problem, is_quick=is_quick)
-    if path.exists() and (os.path.isfile(path / DATABASE) or not os.path.isfile(path / LEDGER)):
-        raise RunDirectoryError(f"{path} exists already and holds no contest of a schedule; name another directory")
-    evolved = Evolved([Candidate(schedule, float("nan"))], "given as a formula")
-    return hold(
-        evolved,
-        config,
-        settings,
-        path,
-        shared_directory() if problem is None else path,
-        problem=problem,
-        device_count=device_count,
-        on_total=on_total,
-        on_done=on_done,
-    )
+    with closing(executor_for(config, trained_by, options)) as executor:
+        settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick)
+        if path.exists() and (os.path.isfile(path / DATABASE) or not os.path.isfile(path / LEDGER)):
+            raise RunDirectoryError(f"{path} exists already and holds no contest of a schedule; name another directory")
+        evolved = Evolved([Candidate(schedule, float("nan"))], "given as a formula")
+        result = hold(evolved, config, settings, path, executor, on_total=on_total, on_done=on_done)
+    save(RunDirectory(path), result)
+    return result
+
+
+def save(directory: RunDirectory, result: ContestResult) -> None:
+    """Writes the contest's files: the page, the picture, everything to the single run, and the champion as it was proven."""
+    from evolr.report.contest import page
+    from evolr.report.contest_picture import contest_picture
+
+    rows, name, said = result.rows(), result.file_name, verdict(result)
+    document = msgspec.json.encode(result.document(said))
+    directory.write(f"{name}.json", msgspec.json.format(document, indent=1) + b"\n")
+    directory.write("proven.json", result.champion.result.schedule.to_json({"contest": said}))
+    directory.write_csv(f"{name}.csv", list(rows[0]), rows)
+    directory.write(f"{name}.md", page(result).encode())
+    directory.write(f"{name}.png", contest_picture(result))
 
 
 def _settings(
-    config: Config, budget: int, seeds: int | None, epochs: int | None, problem: JaxProblem | None, *, is_quick: bool
+    config: Config, executor: Executor, budget: int, seeds: int | None, epochs: int | None, *, is_quick: bool
 ) -> Settings:
-    """The settings of a contest. Loads the problem's data, so that one that cannot be trained here is refused first."""
-    require_trainer(config, problem)
+    """The settings of a contest. Gets the executor ready, so that what cannot be trained here is refused first."""
     epochs = config.comparison.epochs if epochs is None else epochs
     settings = Settings(epochs=epochs, budget=budget)
     if is_quick:
         settings = quick(epochs, budget, config.search.seeds)
-    if problem is None:
-        config.problem.task("monitor")
-    else:
-        for pool in ("fitness", "selection", settings.pool):
-            problem.task(pool)
-    return settings if seeds is None else msgspec.structs.replace(settings, seeds=seeds)
+    settings = settings if seeds is None else msgspec.structs.replace(settings, seeds=seeds)
+    for pool in ("fitness", "selection", settings.pool):
+        executor.prepare(pool)
+    return settings

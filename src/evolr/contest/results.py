@@ -114,6 +114,7 @@ class ContestResult:
 
     looks: how many contests of this champion's study, with different settings, have been judged on the test pool.
     trained, remembered: training runs of this contest, and those that earlier ones had done.
+    left_out: families that read what these trainings do not tell.
     """
 
     config: Config
@@ -124,6 +125,7 @@ class ContestResult:
     looks: int = 1
     trained: int = field(default=0, compare=False)
     remembered: int = field(default=0, compare=False)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def file_name(self) -> str:
@@ -164,6 +166,7 @@ class ContestResult:
             "pool": self.settings.pool,
             "looks_at_the_test_pool": self.looks,
             "seeds": self.seeds,
+            "left_out": self.left_out,
             "confidence": CONFIDENCE,
             "versions": {"evolr": evolr.__version__, **{name: version(name) for name in _VERSIONS}},
             "contenders": [self._entry_document(entry) for entry in self.entries],

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 import platformdirs
 
 import evolr
-from evolr.config import Config, problem_name
-from evolr.errors import ConfigError, RunDirectoryError, StudyError
-from evolr.execution.local import Local
+from evolr.errors import RunDirectoryError, StudyError
+from evolr.execution.executor import Executor
 from evolr.expression import LANGUAGE_VERSION
-from evolr.problems import External, JaxProblem, Pool
+from evolr.problems import Pool
 from evolr.study.ledger import Ledger, training_key
 from evolr.training.task import Outcome, Trial
 
@@ -41,58 +39,30 @@ def shared_directory() -> Path:
     return platformdirs.user_cache_path("evolr") / "contests"
 
 
-def require_trainer(config: Config, problem: JaxProblem | None) -> None:
-    """Raises ConfigError where a configuration names another trainer than a JaxProblem; ProblemError where it needs one."""
-    if problem is None:
-        if isinstance(config.problem, External):
-            config.problem.task("monitor")  # says who trains it
-        return
-    if not isinstance(cast("Any", problem), JaxProblem):
-        raise ConfigError(f"problem must be the evolr.JaxProblem that trained the study, or None, got {problem!r}")
-    named = (
-        config.problem.trainer
-        if isinstance(config.problem, External)
-        else f"the problem {problem_name(config.problem)!r}"
-    )
-    if named != problem.identity:
-        raise ConfigError(
-            f"the study was trained by {named or 'whoever told it its scores'}, got {problem.identity}; give the same "
-            "problem, with the same data"
-        )
-
-
 class Trainings:
-    """Trains what is wanted on a problem, for a number of epochs, and remembers it.
+    """Trains what is wanted by an executor, for a number of epochs, and remembers it.
 
-    own: the run directory; shared: the directory of what depends on the problem alone.
-    problem: the JaxProblem that trains, where the configuration's problem is `external`; both directories are then to be
-    the run directory, because what its functions compute cannot be told from its data.
+    own: the run directory. What depends on the problem alone is remembered for all studies where the configuration says
+    all that decides it; what a model's or a user's functions compute is remembered in the run directory.
+    shared: where that for all studies is; in the user's cache directory where None.
     `trained` and `remembered` count the trainings that were run and those that were known.
     """
 
     def __init__(
         self,
-        config: Config,
+        executor: Executor,
         epochs: int,
         own: Path,
-        shared: Path,
         *,
-        problem: JaxProblem | None = None,
-        device_count: int | None = None,
+        shared: Path | None = None,
         on_done: Callable[[int, int], None] | None = None,
     ) -> None:
         self._epochs = epochs
         self._on_done = on_done or (lambda _trained, _remembered: None)
-        self._local = Local(problem or config.problem, config.training.optimizer, device_count=device_count)
-        self._context: dict[str, Any] = {
-            "problem": msgspec.to_builtins(config.problem) if problem is None else [problem.name, problem.digest],
-            "optimizer": msgspec.to_builtins(config.training.optimizer),
-            "language": LANGUAGE_VERSION,
-            "evolr": evolr.__version__,
-            "versions": {name: version(name) for name in ("jax", "optax", "numpy", "mnist1d")},
-        }
-        self._shared = Ledger(shared / LEDGER)
+        self.executor = executor
+        self._context = {**executor.context, "language": LANGUAGE_VERSION, "evolr": evolr.__version__}
         self._own = Ledger(own / LEDGER)
+        self._shared = self._own if executor.identity else Ledger((shared or shared_directory()) / LEDGER)
         self.trained = 0
         self.remembered = 0
 
@@ -101,30 +71,35 @@ class Trainings:
         ledgers = [self._shared if w.is_shared else self._own for w in wanted]
         keys = [training_key(self._context, w.trial, self._epochs, pool, keep_steps=keep_steps) for w in wanted]
         known: dict[bytes, Outcome] = {}
-        for ledger in (self._shared, self._own):
+        for ledger in {self._shared, self._own}:
             known |= ledger.find([key for key, mine in zip(keys, ledgers, strict=True) if mine is ledger])
         missing = [n for n, key in enumerate(keys) if key not in known]
         missing = list({keys[n]: n for n in reversed(missing)}.values())[::-1]  # each training once
         self.remembered += len(wanted) - len(missing)
         self._on_done(0, len(wanted) - len(missing))
 
-        def landed(outcomes: Mapping[int, Outcome]) -> None:
-            for ledger in (self._shared, self._own):
+        def keep(outcomes: Mapping[int, Outcome]) -> None:
+            for ledger in {self._shared, self._own}:
                 mine = [(keys[missing[k]], o) for k, o in outcomes.items() if ledgers[missing[k]] is ledger]
                 if mine:
                     ledger.add(mine)
+
+        def landed(outcomes: Mapping[int, Outcome]) -> None:
+            keep({k: outcome for k, outcome in outcomes.items() if outcome.failure is None})
             self.trained += len(outcomes)
             self._on_done(len(outcomes), 0)
 
         if missing:
             trials = [wanted[n].trial for n in missing]
-            done = self._local.run(trials, self._epochs, pool, keep_steps=keep_steps, on_outcomes=landed)
+            done = self.executor.run(trials, self._epochs, pool, keep_steps=keep_steps, on_outcomes=landed)
             known |= {keys[n]: outcome for n, outcome in zip(missing, done, strict=True)}
-            if failures := [outcome.failure for outcome in done if outcome.failure]:
+            failed = {k: outcome for k, outcome in enumerate(done) if outcome.failure}
+            if failed and not (self.executor.keeps_failures and len(failed) < len(done)):
                 raise StudyError(
-                    f"{len(failures)} of {len(done)} trainings failed, the first by: {failures[0]}. The others are kept; "
-                    "the same command goes on"
+                    f"{len(failed)} of {len(done)} trainings failed, the first by: {next(iter(failed.values())).failure}. "
+                    "The others are kept; the same command goes on"
                 )
+            keep(failed)  # for good, once it is known that not all of them did
         return [known[key] for key in keys]
 
     def look(self, settings: Any) -> int:
@@ -139,5 +114,6 @@ class Trainings:
             )
 
     def close(self) -> None:
+        """Closes the ledgers; the executor is whoever's made it."""
         self._shared.close()
         self._own.close()

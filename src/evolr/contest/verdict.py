@@ -44,6 +44,8 @@ def verdict(result: ContestResult) -> list[str]:
             f"The test pool has been looked at by {result.looks} different contests of this directory: the more of them, the "
             "less a p-value means."
         )
+    if result.left_out:
+        sentences.append(f"Left out, since the trainings do not tell what they read: {listed(result.left_out)}.")
     if result.settings.is_quick:
         sentences.append("This is a rehearsal (--quick), judged on the selection pool: it proves nothing.")
     return sentences

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from evolr.problems import Pool
 from evolr.training.task import Outcome, Trial
 
 
 class Executor(Protocol):
-    """Trains trials, and counts them.
+    """Trains trials of one problem, and counts them.
 
     seconds: spent in training and in getting ready to. trainings: trials that it has an outcome of.
+    identity: who trains, as a study records it; empty where the configuration says all, so that studies may share what
+        they remember of trainings. signals: those that its trainings tell a schedule.
+    keeps_failures: whether a trial that fails has failed for good, and counts as the worst; otherwise it is a fault to be
+        mended, and tried again.
     """
 
     seconds: float
     trainings: int
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def signals(self) -> frozenset[str]: ...
+
+    @property
+    def keeps_failures(self) -> bool: ...
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        """What decides an outcome beside trial, epochs and pool, as JSON takes it."""
+        ...
 
     def prepare(self, pool: Pool) -> object:
         """Gets ready to judge on a pool. What cannot be trained at all is refused here, before anything is written."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from evolr.problems import Pool, Problem
 from evolr.training.optimizers import Optimizer
@@ -28,6 +31,26 @@ class Local:
         self._trainers: dict[Pool, Trainer] = {}
         self.seconds = 0.0
         self.trainings = 0
+
+    @property
+    def identity(self) -> str:
+        return self._problem.identity
+
+    @property
+    def signals(self) -> frozenset[str]:
+        return frozenset(self._problem.signals)
+
+    @property
+    def keeps_failures(self) -> bool:
+        return False
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        return {
+            "problem": self._problem.key,
+            "optimizer": msgspec.to_builtins(self._optimizer),
+            "versions": {name: version(name) for name in ("jax", "optax", "numpy", "mnist1d")},
+        }
 
     def prepare(self, pool: Pool) -> Trainer:
         """Loads JAX and the data to judge on a pool, once. Raises ConfigError where there are too few devices."""

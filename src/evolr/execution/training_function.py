@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import inspect
 import os
 import re
@@ -44,6 +45,29 @@ def name_of(train: TrainingFunction) -> str:
         module = str(spec.name) if spec else Path(file).stem if file else module
     arguments = _arguments(cast("Any", train)) if isinstance(train, functools.partial) else ""
     return f"{module}:{function.__qualname__}{arguments}"
+
+
+def function_named(text: str) -> TrainingFunction:
+    """The function that `module:function` names, as the command line gives it; its module is imported.
+
+    Raises ConfigError for what is no such name, for a module that cannot be imported and for what is no function.
+    """
+    module, _, name = text.partition(":")
+    if not re.fullmatch(r"\w+(\.\w+)*", module) or not re.fullmatch(r"\w+(\.\w+)*", name):
+        raise ConfigError(
+            f"a training function is named module:function, such as mypackage.training:train, got {text!r}"
+        )
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` has it
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # whatever importing a user's module may raise
+        raise ConfigError(f"cannot import the training function {text}: {type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise ConfigError(f"{text} is no function, but {found!r}")
+    return cast("TrainingFunction", found)
 
 
 def sendable(train: TrainingFunction) -> bytes:

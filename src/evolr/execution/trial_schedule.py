@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, field
 from typing import Any
 
 from evolr.errors import ScheduleError
 from evolr.schedule import PlateauRule, Schedule
+
+PLACES = 128  # of a training, evenly spaced, at which its curves are kept
+_MOST_KEPT = 1 << 14  # calls of a training
+
+
+class Calls:
+    """What a schedule answered in a training, call by call: every one, or, of very many, every second, fourth, …"""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[float, dict[str, float]]] = []
+        self._count, self._stride = 0, 1
+
+    def add(self, rate: float, signals: dict[str, float]) -> None:
+        """One more call, and what it was told."""
+        if self._count % self._stride == 0:
+            self._kept.append((rate, signals))
+        self._count += 1
+        if len(self._kept) == _MOST_KEPT:
+            self._kept, self._stride = self._kept[::2], 2 * self._stride
+
+    def curves(self) -> tuple[list[float], dict[str, list[float]]]:
+        """The learning rates, and each signal that was told, at PLACES places of the training; nothing of no calls.
+
+        A place is in progress, where that was told, in the number of the call otherwise. What was answered last holds on.
+        """
+        if not self._kept:
+            return [], {}
+        names = set.intersection(*(set(signals) for _, signals in self._kept))
+        if "progress" in names:
+            at = [signals["progress"] for _, signals in self._kept]
+        else:
+            at = [number / len(self._kept) for number in range(len(self._kept))]
+        chosen = [self._kept[max(bisect_right(at, place / PLACES) - 1, 0)] for place in range(PLACES)]
+        return [rate for rate, _ in chosen], {name: [s[name] for _, s in chosen] for name in sorted(names)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +59,13 @@ class TrialSchedule:
         fails with every formula, and not only with those that read it. `evolr.Loop` and the adapters need those of this
         formula alone, and warn of a loss that only other formulas of the study read, if half of the training has told
         none. Made by hand, for a formula of its own: none.
+    calls: what it was asked and answered, where somebody wants to know.
     """
 
     schedule: Schedule
     epochs: int
     study: frozenset[str] = frozenset()
+    calls: Calls | None = field(default=None, compare=False, repr=False)
 
     @property
     def signals(self) -> frozenset[str]:
@@ -69,13 +106,18 @@ class TrialSchedule:
                 f"{', '.join(f'{name}=…' for name in missing)} to schedule(…), or evolve with signals=(…) without it"
             )
         numbers = {name: _number(name, given[name]) for name in wanted}
-        return self.schedule.at(**{name: numbers[name] for name in self.signals})
+        rate = self.schedule.at(**{name: numbers[name] for name in self.signals})
+        if self.calls is not None:
+            self.calls.add(rate, numbers)
+        return rate
 
 
 def _number(name: str, value: Any) -> float:
     if hasattr(value, "detach"):  # a torch tensor: one that requires a gradient warns of being taken for a number
         value = value.detach()
     try:
+        if isinstance(value, str | bytes | bytearray):
+            raise TypeError("it is a text")
         return float(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ScheduleError(f"the signal {name!r} must be a number, got {value!r}") from error

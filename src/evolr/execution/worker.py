@@ -30,7 +30,10 @@ Job = tuple[TrialSchedule, int, int]
 """What the training function is called with: schedule, seed, epochs."""
 
 Message = tuple[str, Any]
-"""What a worker says: ("ready", None), ("refused", reason), ("score", float) or ("failed", reason)."""
+"""What a worker says: ("ready", None), ("refused", reason), ("score", (float, curves)) or ("failed", reason).
+
+curves: of the schedule's calls, if they were asked for.
+"""
 
 
 def end_where_starting() -> None:
@@ -94,7 +97,9 @@ def _outcome(train: Any, job: Job) -> Message:
     try:
         if isinstance(score, str | bytes | bytearray) or getattr(score, "ndim", 0) != 0:
             raise TypeError("it is no single number")
-        return "score", float(score.detach() if hasattr(score, "detach") else score)
+        calls = job[0].calls
+        curves = None if calls is None else calls.curves()
+        return "score", (float(score.detach() if hasattr(score, "detach") else score), curves)
     except Exception as error:
         return "failed", f"the function must return a real number, got one of type {type(score).__name__}: {error}"
 

@@ -21,10 +21,11 @@ import numpy as np
 from evolr.errors import ConfigError, ProblemError, whole_number
 from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import TrainingFunction, name_of, sendable
-from evolr.execution.trial_schedule import TrialSchedule
+from evolr.execution.trial_schedule import Calls, TrialSchedule
 from evolr.execution.worker import UNGUARDED, Message
 from evolr.execution.worker_process import WorkerProcess, reason_of_end
 from evolr.problems import Pool
+from evolr.signals import SIGNALS
 from evolr.training.task import Outcome, Trial
 
 _MEMORY_SECONDS: Final = 0.02  # between two looks at the workers' memory
@@ -91,6 +92,22 @@ class Workers:
         # multiprocessing waits for living workers when the interpreter ends, after this.
         self._at_exit = util.Finalize(self, _kill_all, args=(self._crew,), exitpriority=100)
 
+    @property
+    def identity(self) -> str:
+        return self._name
+
+    @property
+    def signals(self) -> frozenset[str]:
+        return self._signals | {"total_epochs"} | ({"progress"} if "epoch" in self._signals else frozenset())
+
+    @property
+    def keeps_failures(self) -> bool:
+        return True
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        return {"function": self._name}
+
     def prepare(self, pool: Pool) -> None:
         """Starts the first worker. Raises ProblemError where it cannot import the function."""
         with self._timed():
@@ -111,6 +128,8 @@ class Workers:
     ) -> list[Outcome]:
         """As of Executor. Every pool is the same here: the function alone knows what it judges on.
 
+        keep_steps: keeps the learning rates and signals of its schedule's calls, at PLACES places of the training.
+
         Raises ProblemError where a worker cannot import the function any more; what has landed is handed over first.
         """
         outcomes: dict[int, Outcome] = {}
@@ -121,14 +140,16 @@ class Workers:
                     self._hire(len(trials) - len(outcomes))
                     for number, worker in self._allotted(waiting, again):
                         trial = trials[number]
-                        worker.give(number, (TrialSchedule(trial.schedule, epochs, self._signals), trial.seed, epochs))
+                        calls = Calls() if keep_steps else None
+                        schedule = TrialSchedule(trial.schedule, epochs, self._signals, calls)
+                        worker.give(number, (schedule, trial.seed, epochs))
                     landed: dict[int, Outcome] = {}
                     ended, fault = self._listen()
                     for number, message in ended.items():
                         if message is None:
                             again.append(number)
                         else:
-                            landed[number] = _outcome(message, epochs)
+                            landed[number] = _outcome(message)
                     outcomes |= landed
                     self.trainings += len(landed)
                     if landed and on_outcomes:
@@ -272,12 +293,23 @@ class Workers:
             self.seconds += time.perf_counter() - start
 
 
-def _outcome(message: Message, epochs: int) -> Outcome:
+def _outcome(message: Message) -> Outcome:
     kind, value = message
     if kind != "score":
-        return Outcome.failed(str(value), epochs)
+        return Outcome.failed(str(value), 0)
     nothing = np.empty(0, np.float32)
-    return Outcome(value if math.isfinite(value) else math.nan, None, nothing, nothing, nothing, nothing)
+    score, curves = value
+    rates, told = curves or ([], {})
+    return Outcome(
+        score if math.isfinite(score) else math.nan,
+        None,
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+        learning_rates=np.array(rates, np.float32) if rates else None,
+        signals=np.array([told.get(name, [0.0] * len(rates)) for name in SIGNALS], np.float32).T if rates else None,
+    )
 
 
 def _kill_all(crew: list[WorkerProcess]) -> None:

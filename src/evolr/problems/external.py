@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -68,6 +68,14 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return True
 
     @property
+    def identity(self) -> str:
+        return self.trainer
+
+    @property
+    def key(self) -> Any:
+        return msgspec.to_builtins(self)
+
+    @property
     def optimizers(self) -> tuple[OptimizerName, ...]:
         return ("sgd", "momentum", "adam", "adamw")
 
@@ -77,16 +85,11 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def task(self, pool: Pool) -> Task:
         """Raises ProblemError: there is nothing here to train."""
-        if self.trainer.startswith("JaxProblem"):
-            raise ProblemError(
-                f"this study is trained by {self.trainer}, which no file can load: go on by the script that calls "
-                "evolr.evolve with it, and give it to evolr.prove(…, problem=…) and evolr.explain(…, problem=…)"
-            )
         if self.trainer:
             raise ProblemError(
-                f"this study is trained by the function {self.trainer}, so evolr can neither compare, prove nor explain "
-                "it: go on by the script that calls evolr.evolve with it; compare its champion by calling the function "
-                "with evolr.TrialSchedule(result.schedule, epochs) on fresh seeds"
+                f"this study is trained by {self.trainer}, which no file can load: go on by the script that calls evolr.evolve with "
+                "it; to prove or explain, give it, as in evolr.prove(trained_by, directory); a function by --train module:function "
+                "on the command line too"
             )
         raise ProblemError(
             "the problem 'external' is trained elsewhere: use Study.ask and Study.tell, not evolve, compare or prove"

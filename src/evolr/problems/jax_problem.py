@@ -136,6 +136,10 @@ class JaxProblem:
         return hashlib.sha256(settings.encode() + digest(self._data).encode()).hexdigest()
 
     @property
+    def key(self) -> Any:
+        return [self.name, self.digest]
+
+    @property
     def identity(self) -> str:
         """What a study writes down of who trains it."""
         return f"JaxProblem {self.name!r}, SHA-256 {self.digest[:16]}"

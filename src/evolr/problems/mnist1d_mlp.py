@@ -61,6 +61,14 @@ class Mnist1dMlp(
         return PUBLISHED_TRAIN // self.batch_size
 
     @property
+    def identity(self) -> str:
+        return ""
+
+    @property
+    def key(self) -> Any:
+        return msgspec.to_builtins(self)
+
+    @property
     def optimizers(self) -> tuple[OptimizerName, ...]:
         return ("sgd", "momentum", "adam", "adamw")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from evolr.training.optimizers import OptimizerName
 from evolr.training.task import Task
@@ -55,6 +55,16 @@ class Problem(Protocol):
 
     @property
     def steps_per_epoch(self) -> int: ...
+
+    @property
+    def identity(self) -> str:
+        """Who trains, as a study records it; empty where the settings say all."""
+        ...
+
+    @property
+    def key(self) -> Any:
+        """What of it decides the outcome of a training, as JSON takes it."""
+        ...
 
     @property
     def optimizers(self) -> tuple[OptimizerName, ...]:

@@ -67,6 +67,14 @@ class Quadratic(
         return False
 
     @property
+    def identity(self) -> str:
+        return ""
+
+    @property
+    def key(self) -> Any:
+        return msgspec.to_builtins(self)
+
+    @property
     def optimizers(self) -> tuple[OptimizerName, ...]:
         return ("sgd",)
 

@@ -18,16 +18,18 @@ def contest_picture(result: ContestResult) -> bytes:
     metric = result.config.problem.metric
     ranked = result.ranked[::-1]
     figure = Figure(figsize=(17, max(4.5, 1.2 + 0.3 * len(ranked))), layout="constrained")
-    scores, differences, rates = figure.subplots(1, 3, width_ratios=(1.25, 0.9, 1.2))
+    has_rates = any(np.isfinite(entry.result.curves("learning_rate")).any() for entry in ranked)
+    scores, differences, *rates = figure.subplots(1, 2 + has_rates, width_ratios=(1.25, 0.9, 1.2)[: 2 + has_rates])
     scale, unit = (100.0, "per cent") if metric.name == "accuracy" else (1.0, metric.name)
     _scores(scores, ranked, result, scale)
     finish(scores, f"Final {metric.name}, {result.settings.pool} pool", "", xlabel=unit)
     _differences(differences, ranked, scale)
     finish(differences, "Evolved minus contender", "", xlabel="points" if scale == 100 else unit)
-    _rates(rates, result)
-    finish(rates, "Learning rate", "median over the seeds of the epoch's mean, log scale")
-    rates.legend(frameon=False, fontsize=9)
-    log_if_positive(rates)
+    for axes in rates:  # none where a function of the user's trained, of which no curves are kept
+        _rates(axes, result)
+        finish(axes, "Learning rate", "median over the seeds of the epoch's mean, log scale")
+        axes.legend(frameon=False, fontsize=9)
+        log_if_positive(axes)
     config, seeds = result.config, len(result.seeds)
     title = f"{problem_name(config.problem)}, {config.training.optimizer.name}, {result.settings.epochs} epochs"
     rehearsal = "   (a rehearsal, no proof)" if result.settings.is_quick else ""

@@ -102,7 +102,7 @@ def explanation_picture(explanation: Explanation) -> bytes:
     figure = Figure(figsize=(13, 4.5), layout="constrained")
     rates, effects = figure.subplots(1, 2, width_ratios=(1.4, 1))
     seen = np.ma.masked_invalid(explanation.learning_rates)
-    epochs = np.arange(seen.shape[1]) / explanation.config.problem.steps_per_epoch
+    epochs = np.arange(seen.shape[1]) / seen.shape[1] * explanation.epochs
     if len(seen) > 1:
         low, high = np.nanpercentile(explanation.learning_rates, _QUANTILES, axis=0)
         rates.fill_between(epochs, low, high, color=COLOURS[1], alpha=0.25, linewidth=0, label="10–90 % of the seeds")

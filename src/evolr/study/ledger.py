@@ -23,7 +23,7 @@ from evolr.training.task import Outcome, Trial
 
 APPLICATION_ID: Final = 0x65766F63  # "evoc"
 _BUSY_SECONDS: Final = 30.0
-_SCHEMA_VERSION: Final = 2
+_SCHEMA_VERSION: Final = 3
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS training (
     key            BLOB PRIMARY KEY,         -- SHA-256 of all that decides the outcome
@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS training (
     diverged_at    INTEGER,                  -- epoch
     curves         BLOB NOT NULL,            -- see curves.py
     learning_rates BLOB,                     -- of each step, float32, little-endian, where they were asked for
-    signals        BLOB                      -- with them: of each epoch, float32, little-endian
+    signals        BLOB,                     -- with them: of each epoch, float32, little-endian
+    failure        TEXT                      -- why it failed; NULL where it did not
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS note (            -- what a contest has to know of those before it
     kind           TEXT NOT NULL,
@@ -41,7 +42,7 @@ CREATE TABLE IF NOT EXISTS note (            -- what a contest has to know of th
 """
 
 
-_FIND: Final = "SELECT score, diverged_at, curves, learning_rates, signals FROM training WHERE key = ?"
+_FIND: Final = "SELECT score, diverged_at, curves, learning_rates, signals, failure FROM training WHERE key = ?"
 
 
 class Ledger:
@@ -76,10 +77,11 @@ class Ledger:
         is_empty = not self._connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
         if not is_empty and pragma("application_id") != APPLICATION_ID:
             raise StudyError(f"{self.path} is no ledger of evolr's; it was left as it is. Move it away")
-        if not is_empty and pragma("user_version") == 1:
-            self._connection.executescript(
-                "BEGIN IMMEDIATE; ALTER TABLE training ADD COLUMN signals BLOB; PRAGMA user_version = 2; COMMIT;"
-            )
+        for older, column in ((1, "signals BLOB"), (2, "failure TEXT")):
+            if not is_empty and pragma("user_version") == older:
+                self._connection.executescript(
+                    f"BEGIN IMMEDIATE; ALTER TABLE training ADD COLUMN {column}; PRAGMA user_version = {older + 1}; COMMIT;"
+                )
         if not is_empty and pragma("user_version") != _SCHEMA_VERSION:
             raise StudyError(f"{self.path} is of another version of evolr. Delete it: it is filled again")
         self._connection.execute("PRAGMA journal_mode = WAL")
@@ -103,11 +105,11 @@ class Ledger:
             for key in dict.fromkeys(keys):
                 row = self._connection.execute(_FIND, (key,)).fetchone()
                 if row is not None:
-                    found[key] = _outcome(*row)
+                    found[key] = _outcome(row)
         return found
 
     def add(self, outcomes: Iterable[tuple[bytes, Outcome]]) -> None:
-        """Keeps outcomes, in one transaction; but for failed ones, which are to be tried again."""
+        """Keeps outcomes, in one transaction."""
         rows = [
             (
                 key,
@@ -115,14 +117,14 @@ class Ledger:
                 outcome.diverged_at,
                 packed(outcome),
                 *(None if a is None else a.astype("<f4").tobytes() for a in (outcome.learning_rates, outcome.signals)),
+                outcome.failure,
             )
             for key, outcome in outcomes
-            if outcome.failure is None
         ]
         with reported(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.executemany("INSERT OR REPLACE INTO training VALUES (?, ?, ?, ?, ?, ?)", rows)
+                self._connection.executemany("INSERT OR REPLACE INTO training VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -140,9 +142,8 @@ def training_key(context: Mapping[str, Any], trial: Trial, epochs: int, pool: st
     return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).digest()
 
 
-def _outcome(
-    score: float | None, diverged_at: int | None, curves: bytes, learning_rates: bytes | None, signals: bytes | None
-) -> Outcome:
+def _outcome(row: Sequence[Any]) -> Outcome:
+    score, diverged_at, curves, learning_rates, signals, failure = row
     rates, seen = (None if a is None else np.frombuffer(a, "<f4").astype(np.float32) for a in (learning_rates, signals))
     return Outcome(
         float("nan") if score is None else score,
@@ -150,4 +151,5 @@ def _outcome(
         *unpacked(curves),
         learning_rates=rates,
         signals=None if seen is None else seen.reshape(-1, len(SIGNALS)),
+        failure=failure,
     )

@@ -83,6 +83,8 @@ def _own_signals(signals: SignalNames) -> list[tuple[str, float, float]]:
     """
     if isinstance(signals, str):
         raise ConfigError(f"signals is a list of names, such as ({signals!r},), got the text {signals!r}")
+    if not isinstance(cast("Any", signals), Iterable):
+        raise ConfigError(f"signals is a list of names, such as ('progress', 'loss'), got {signals!r}")
     own: list[tuple[str, float, float]] = []
     spans = cast("Mapping[str, Any]", signals) if isinstance(signals, Mapping) else dict.fromkeys(signals)
     for given, span in spans.items():

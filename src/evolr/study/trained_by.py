@@ -1,0 +1,73 @@
+"""Who trains for a study that is there: what it was searched by, given again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from evolr.config import CONSTANT, Config, problem_name
+from evolr.errors import ConfigError, unknown_name
+from evolr.execution.executor import Executor
+from evolr.execution.local import Local
+from evolr.execution.workers import Workers
+from evolr.problems import JaxProblem
+from evolr.signals.own import signal_of
+
+_LOCAL: Final = ("device_count",)
+_WORKERS: Final = ("workers", "time_limit", "memory_limit", "threads")
+
+
+def of_run(what: object, directory: Path | str | None) -> tuple[object, Path]:
+    """Who trained a study, None where its configuration says, and its directory: of the arguments (who, directory) or
+    (directory).
+    """
+    if directory is not None:
+        return what, Path(directory)
+    if isinstance(what, str | Path):
+        return None, Path(what)
+    raise ConfigError(
+        f"name the run directory after what trained it: evolr.prove(trained_by, directory), got {what!r} alone"
+    )
+
+
+def executor_for(config: Config, trained_by: object = None, options: Mapping[str, Any] | None = None) -> Executor:
+    """What trains on a configuration's problem.
+
+    trained_by: the JaxProblem or the function that trained the study; None where the configuration itself says who does.
+    options: device_count of what evolr trains itself; workers, time_limit, memory_limit, threads of a function.
+
+    Raises ConfigError for another one than the study's, and for options that it does not have.
+    """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    if "executor" in given:
+        return given["executor"]
+    if trained_by is None or isinstance(trained_by, JaxProblem):
+        _refuse_unknown(given, _LOCAL)
+        executor: Executor = Local(trained_by or config.problem, config.training.optimizer, **given)
+    elif callable(trained_by):
+        _refuse_unknown(given, _WORKERS)
+        count = given.pop("workers", None)
+        told = frozenset(signal_of(t) for t in config.search.terminals if t != CONSTANT)
+        executor = Workers(cast("Any", trained_by), count=count, signals=told, **given)
+    else:
+        raise ConfigError(
+            f"what trained the study is an evolr.JaxProblem, a function or None, got {trained_by!r}: "
+            "evolr.prove(trained_by, directory)"
+        )
+    if executor.identity != config.problem.identity:
+        named = config.problem.identity or (
+            "whoever told it its scores"
+            if config.problem.takes_own_signals
+            else f"the problem {problem_name(config.problem)!r}"
+        )
+        raise ConfigError(
+            f"the study was trained by {named}, got {executor.identity}; give the same, and the same data"
+        )
+    return executor
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for name in given:
+        if name not in known:
+            raise ConfigError(unknown_name("option of what trains this study,", name, known))

@@ -1,0 +1,167 @@
+"""A champion that a user's own function trained: proven, explained and frozen by that function, in workers."""
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import evolr
+from evolr.cli.app import app
+from evolr.contest.explanation import typical_curve
+from evolr.contest.trainings import Trainings, Wanted
+from evolr.contest.verdict import verdict
+from evolr.errors import ConfigError, ProblemError, StudyError
+from evolr.execution.workers import Workers
+from evolr.schedule import Schedule
+from evolr.study.evolve import stored_config
+from evolr.study.trained_by import executor_for
+from evolr.training.task import Trial
+from tests.execution import training_functions as functions
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "search.generations": 3,
+    "search.population": 3,
+    "search.youth": 2,
+    "search.seeds": 1,
+}
+QUICK = {"budget": 4, "seeds": 11, "workers": 2}
+NAME = "tests.execution.training_functions:descending"
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", None)  # not the user's cache: not to be called
+
+
+def evolved(directory, train=functions.descending, **options):
+    evolr.evolve(train, directory, epochs=3, workers=2, settings=SMALL, **options)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    sys.path.insert(0, str(ROOT))
+    return evolved(tmp_path_factory.mktemp("functions") / "mine")
+
+
+def test_a_champion_is_proven_in_workers_and_what_was_trained_is_remembered(run):
+    proven = evolr.prove(functions.descending, run, **QUICK)
+    assert proven.trained > 100
+    assert {"cosine", "one-cycle"} <= {entry.name for entry in proven.entries}
+    assert proven.left_out[0] == "reduce on plateau"
+    assert any("Left out, since the trainings do not tell" in sentence for sentence in verdict(proven))
+    for name in ("contest.md", "contest.json", "contest.csv", "contest.png", "proven.json"):
+        assert (run / name).stat().st_size > 100
+    assert json.loads((run / "contest.json").read_bytes())["left_out"] == proven.left_out
+    again = evolr.prove(functions.descending, run, **QUICK)
+    assert again.trained == 0
+    assert again.document([]) == proven.document([])
+
+
+def test_the_document_is_the_same_with_any_number_of_workers_and_after_kills(run, tmp_path):
+    documents = []
+    for workers in (1, 3):
+        copy = tmp_path / str(workers)
+        evolved(copy)
+        documents.append(evolr.prove(functions.descending, copy, **{**QUICK, "workers": workers}).document([]))
+    killed = evolved(tmp_path / "killed")
+    code = (
+        "import evolr; from tests.execution.training_functions import descending;"
+        f"evolr.prove(descending, {str(killed)!r}, budget=4, seeds=11, workers=2, on_done=lambda *n: print(*n, flush=True))"
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            for _ in range(int(rng.integers(1, 40))):
+                process.stdout.readline()
+            process.kill()
+    resumed = evolr.prove(functions.descending, killed, **QUICK)
+    assert resumed.remembered > 0
+    documents.append(resumed.document([]))
+    assert documents[0] == documents[1] == documents[2]
+
+
+def test_it_is_explained_by_what_the_function_told_its_schedule(run):
+    explained = evolr.explain(functions.descending, run, seeds=8, workers=2)
+    assert explained.learning_rates.shape == (8, 128)
+    assert set(explained.frozen) == set(explained.schedule.signals)
+    if "progress" in explained.frozen:
+        assert explained.frozen["progress"][0] == pytest.approx(0.5, abs=0.05)
+    assert (run / "explanation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_is_frozen_to_the_curve_that_its_trainings_took(run, tmp_path):
+    rule = Schedule(expression=evolr.parse("0.02*(1 - progress) + 0*loss"))
+    with closing(executor_for(stored_config(run), functions.descending, {"workers": 2})) as executor:
+        trainings = Trainings(executor, 3, tmp_path)
+        curve = typical_curve(rule, [1, 2], trainings)
+        trainings.close()
+    np.testing.assert_allclose(
+        curve.curve(3, 20)[:50], 0.02 * (1 - np.arange(50) / 60), rtol=0.06
+    )  # in stairs of its calls
+
+
+def test_failures_are_outcomes_and_the_worst(tmp_path):
+    directory = evolved(tmp_path / "mine", functions.descending_or_failing)
+    proven = evolr.prove(functions.descending_or_failing, directory, **QUICK)
+    diverged = [entry.result.diverged for entry in proven.entries]
+    assert 0 < sum(diverged) < 11 * len(diverged)
+    again = evolr.prove(functions.descending_or_failing, directory, **QUICK)
+    assert again.trained == 0
+    assert again.document([]) == proven.document([])
+    assert any(outcome.failure for entry in again.entries for outcome in entry.result.outcomes)
+
+
+def test_where_every_training_fails_the_contest_ends_and_they_are_tried_again(run, tmp_path):
+    with closing(Workers(functions.raising, count=1)) as executor:
+        wanted = [Wanted(Trial(Schedule(expression=evolr.parse("0.1")), seed), is_shared=False) for seed in (1, 2)]
+        for _ in range(2):
+            trainings = Trainings(executor, 1, tmp_path)
+            with pytest.raises(StudyError, match=r"2 of 2 trainings failed, the first by: ValueError: not with seed 1"):
+                trainings.outcomes(wanted, "fitness")
+            assert (trainings.trained, trainings.remembered) == (2, 0)
+            trainings.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "problem"),
+    [
+        (functions.falling, ConfigError, r"was trained by .*:descending, got .*:falling; give the same"),
+        (None, ProblemError, r"give it, as in evolr\.prove"),
+        ("mine", ConfigError, "a function or None, got 'mine'"),
+    ],
+)
+def test_another_function_or_none_is_refused(run, what, error, problem):
+    for judge in (evolr.prove, evolr.explain):
+        with pytest.raises(error, match=problem):
+            judge(what, run)
+
+
+def test_options_of_another_kind_are_refused(run):
+    with pytest.raises(ConfigError, match="unknown option of what trains this study, 'device_count'"):
+        evolr.prove(functions.descending, run, device_count=2)
+    with pytest.raises(ConfigError, match="name the run directory after what trained it"):
+        evolr.prove(functions.descending)
+
+
+def test_the_command_line_imports_the_function_by_its_name(run, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(app, ["explain", str(run), "--train", NAME, "--seeds", "2", "--workers", "2", "-q"])
+    assert done.exit_code == 0, done.output
+    for name, problem in (
+        ("nothing", "is named module:function"),
+        ("os:system;x", "is named module:function"),
+        ("no_such_module:train", "cannot import the training function"),
+        ("tests.execution.training_functions:nothing", "cannot import the training function"),
+        ("math:pi", "is no function"),
+    ):
+        refused = CliRunner().invoke(app, ["prove", str(run), "--train", name, "-q"])
+        assert isinstance(refused.exception, ConfigError), refused
+        assert problem in str(refused.exception)
