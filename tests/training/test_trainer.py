@@ -1,6 +1,7 @@
 """The population trainer, on the real network and on the quadratic."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from evolr.errors import ConfigError
 from evolr.expression import CLOCK, parse
 from evolr.problems import Mnist1dMlp, Quadratic
 from evolr.schedule import Schedule
+from evolr.signals import SIGNALS
 from evolr.training import programs
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Task, Trial
@@ -387,3 +389,32 @@ def test_the_clock_is_exact(text, wanted):
     )
     (outcome,) = Trainer(task, SGD).train([Trial(schedule(text), 0)], 100, keep_steps=True)
     np.testing.assert_array_equal(outcome.learning_rates, wanted(np.arange(700)).astype(np.float32))
+
+
+DRAWN = Task(
+    steps_per_epoch=2,
+    initial=lambda seed: np.full(4, 3, np.float32),
+    batches=lambda seed, epoch: np.ones((2, 1), np.float32),
+    loss=lambda parameters, batch, target: ((parameters - target * batch) ** 2).sum(),
+    evaluate=lambda parameters, examples, target: (((parameters - target) ** 2).sum(), target),
+    monitor=(),
+    drawn=lambda seed: (np.float32(10 * seed),),
+)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_what_a_seed_draws_is_seen_by_loss_and_score_and_neither_trained_nor_counted(batched, monkeypatch):
+    trainer = Trainer(DRAWN, Optimizer(name="adamw", weight_decay=0.1))
+    if batched:
+        monkeypatch.setattr(trainer, "_batched", True)
+        mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("runs",))
+        build = partial(programs.build, DRAWN, Optimizer(), mesh, batched=True)
+        monkeypatch.setattr(trainer, "_programs", lambda level: build(level=level))
+    text = "0*(grad_norm + weight_norm)"
+    outcomes = trainer.train([Trial(schedule(text), seed) for seed in (2, 5)], 3, keep_steps=True)
+    for outcome, target in zip(outcomes, (20, 50), strict=True):
+        assert outcome.score == target
+        assert outcome.val_loss.tolist() == [4 * (3 - target) ** 2] * 3
+        shown = dict(zip(SIGNALS, outcome.signals[0], strict=True))
+        assert shown["weight_norm"] == pytest.approx(6)
+        assert shown["grad_norm"] == pytest.approx(4 * (target - 3))
