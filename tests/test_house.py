@@ -60,6 +60,7 @@ MAY_IMPORT = {
     },
     "contest": {  # of report what writes files, and in `save` alone
         "report",
+        "formula",
         "config",
         "errors",
         "execution",
@@ -232,6 +233,7 @@ def test_the_public_names():
         "pools",
         "prove",
         "resolve",
+        "tune",
     ]
     for name in evolr.__all__:
         assert getattr(evolr, name) is not None

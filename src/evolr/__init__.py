@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from evolr.contest.comparison import compare
     from evolr.contest.explanation import explain
     from evolr.contest.prove import prove
+    from evolr.contest.tune import tune
     from evolr.errors import EvolrError
     from evolr.execution.trial_schedule import TrialSchedule
     from evolr.expression import Expression, parse
@@ -43,6 +44,7 @@ _HOMES: Final = {
     "pools": "evolr.problems.pools",
     "prove": "evolr.contest.prove",
     "resolve": "evolr.config",
+    "tune": "evolr.contest.tune",
 }
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "pools",
     "prove",
     "resolve",
+    "tune",
 ]
 
 

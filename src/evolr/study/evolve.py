@@ -110,7 +110,7 @@ def evolve(
     end_where_starting()
     if limits is not None and not isinstance(cast("Any", limits), Limits):
         raise ConfigError(f"limits must be evolr.Limits(seconds=…, trainings=…, target=…) or None, got {limits!r}")
-    config, executor = _study_of(what, options)
+    config, executor = study_of(what, options)
     with closing(executor):
         RunDirectory.require_usable(Path(directory))
         executor.prepare("fitness")  # before anything is written, so that what is refused leaves nothing
@@ -124,7 +124,7 @@ def evolve(
             )
 
 
-def _study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor]:
+def study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor]:
     """The configuration of what is to be evolved, and what trains it."""
     if isinstance(what, Config):
         if given := sorted(options.keys() & {"settings", *own_training.OPTIONS} - {"device_count"}):

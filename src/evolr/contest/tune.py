@@ -1,0 +1,85 @@
+"""One call for a standard schedule, tuned: the rival that an evolved one has to beat."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolr.config import Config, changed
+from evolr.contest.trainings import Trainings
+from evolr.contest.tuning import Candidate, FamilyTuner, best_of
+from evolr.contest.tuning import tune as tuned
+from evolr.errors import ConfigError, unknown_name, whole_number
+from evolr.formula import family_named
+from evolr.problems import JaxProblem
+from evolr.schedule import Schedule
+from evolr.standard import FAMILIES, Family
+from evolr.study.evolve import study_of
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A family, tuned. score: of the best, the mean over its seeds, in the problem's metric, as the tuning saw it, which
+    flatters it; NaN where every training diverged. candidates: all, in order. trained: trainings that were run now.
+    """
+
+    family: Family
+    schedule: Schedule
+    constants: Mapping[str, float]
+    score: float
+    candidates: list[Candidate]
+    trained: int
+
+
+def tune(
+    what: object,
+    family: str | Family,
+    directory: Path | str | None = None,
+    *,
+    trainings: int,
+    seeds: int = 1,
+    on_done: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> Tuned:
+    """Tunes the constants of a standard family by Optuna, from its defaults on.
+
+        tuned = evolr.tune(train, "one-cycle", trainings=40, epochs=10)
+        tuned.schedule, tuned.constants, tuned.score
+
+    what: a configuration, a JaxProblem or a training function, as for `evolve`, whose options these are: epochs, metric,
+        higher_is_better, workers, … of a function, settings of a JaxProblem, device_count.
+    family: by its name (`evolr.standard.FAMILIES`), or one of your own.
+    directory: where trainings are remembered, so that the same call goes on where it was interrupted; nowhere where None.
+    trainings: to be run at most. seeds: trainings of each candidate, the same for all of a round of four.
+
+    Raises ConfigError for an unknown family, for numbers below 1, fewer trainings than seeds, and for what `evolve` refuses.
+    """
+    chosen = family if isinstance(family, Family) else family_named(str(family))
+    if chosen is None:
+        raise ConfigError(unknown_name("family", str(family), FAMILIES))
+    if whole_number("seeds", seeds) < 1 or whole_number("trainings", trainings) < seeds:
+        raise ConfigError(f"expected at least 1 seed and as many trainings, got {seeds} and {trainings}")
+    read = chosen.schedule().signals
+    if not isinstance(what, Config | JaxProblem):
+        options.setdefault("signals", sorted(read) or ["progress"])
+    settings = {**(options.pop("settings", None) or {}), "search.seeds": seeds}
+    if isinstance(what, Config):
+        config, executor = study_of(changed(what, settings), options)
+    else:
+        config, executor = study_of(what, {**options, "settings": settings})
+    with ExitStack() as stack:
+        stack.enter_context(closing(executor))
+        if missing := sorted(read - executor.signals):
+            raise ConfigError(f"{chosen.name} reads {', '.join(missing)}, which these trainings do not tell")
+        executor.prepare("fitness")
+        place = Path(directory) if directory is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        kept = stack.enter_context(
+            closing(Trainings(executor, config.training.epochs, place, on_done=on_done, shared=place))
+        )
+        found = tuned([FamilyTuner(chosen)], config, trainings, kept)[chosen.name]
+        best = best_of(found, 1, config.problem.metric)[0]
+        return Tuned(chosen, best.schedule, best.constants, best.score, found, kept.trained)

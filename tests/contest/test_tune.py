@@ -1,0 +1,59 @@
+"""One call tunes a standard schedule, with a function of the user's, a JAX model or a configuration."""
+
+from pathlib import Path
+
+import pytest
+
+import evolr
+from evolr.errors import ConfigError
+from evolr.standard import FAMILIES
+from tests.execution import training_functions as functions
+from tests.study.small import small
+from tests.study.test_jax_study import regression
+
+OF_FUNCTION = {"epochs": 3, "workers": 2}
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    monkeypatch.setattr("evolr.contest.trainings.shared_directory", None)  # not the user's cache: not to be called
+
+
+def test_a_family_is_tuned_by_a_function_and_goes_on_from_what_was_trained(tmp_path):
+    tuned = evolr.tune(functions.descending, "linear", tmp_path / "t", trainings=24, seeds=2, **OF_FUNCTION)
+    assert len(tuned.candidates) == 12
+    assert tuned.trained == 24
+    assert tuned.schedule == FAMILIES["linear"].schedule(**tuned.constants)
+    assert tuned.score == max(c.score for c in tuned.candidates) > tuned.candidates[0].score
+    more = evolr.tune(functions.descending, "linear", tmp_path / "t", trainings=32, seeds=2, **OF_FUNCTION)
+    assert more.trained == 8
+    assert more.candidates[:12] == tuned.candidates
+
+
+def test_a_family_that_reads_a_loss_is_tuned_by_a_function_that_tells_it():
+    own = evolr.standard.Family("mine", "base/(1 + loss)", FAMILIES["constant"].constants, "a test")
+    tuned = evolr.tune(functions.descending, own, trainings=4, **OF_FUNCTION)
+    assert tuned.schedule.signals == {"loss"}
+
+
+def test_a_configuration_and_a_model_tune_too():
+    assert evolr.tune(small(), "cosine", trainings=8, seeds=2).score < 1e3
+    assert evolr.tune(regression(), "OneCycle", trainings=4, settings={"training.epochs": 1}).trained == 4
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "problem"),
+    [
+        ("one cycel", {"trainings": 4}, "unknown family 'one cycel'; did you mean 'one-cycle'"),
+        ("cosine", {"trainings": 1, "seeds": 2}, "at least 1 seed and as many trainings, got 2 and 1"),
+        ("cosine", {"trainings": 4, "seeds": 0}, "at least 1 seed"),
+        ("DoG", {"trainings": 4, "signals": ["progress"]}, "DoG reads distance, grad_norm_rss, which these trainings"),
+        ("cosine", {"trainings": 4, "workres": 2}, "did you mean 'workers'"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused(family, options, problem):
+    with pytest.raises(ConfigError, match=problem):
+        evolr.tune(functions.descending, family, **{"epochs": 3, **options})
+    with pytest.raises(ConfigError, match="evolve takes a configuration"):
+        evolr.tune("train", "cosine", trainings=4)
