@@ -74,7 +74,7 @@ def use(directory):
         study.run()
     schedule = Schedule(expression=parse("0.05"))
     settings = type(config.comparison)(epochs=2, seeds=2, base_lr=0.1)
-    comparison_picture(compare(schedule, config.problem, config.training.optimizer, settings, 0))
+    comparison_picture(compare(schedule, config, settings=settings))
 
 
 def test_a_search_a_comparison_and_a_picture_leave_the_programs_state_as_it_was():

@@ -6,7 +6,6 @@ from evolr.expression import parse
 from evolr.report.pictures import comparison_picture
 from evolr.report.tables import comparison_table, verdict
 from evolr.schedule import Schedule
-from evolr.training.optimizers import Optimizer
 
 CONFIG = resolve("quadratic")
 PNG = b"\x89PNG"
@@ -14,7 +13,7 @@ PNG = b"\x89PNG"
 
 def comparison(text, seeds=8, **settings):
     schedule = Schedule(expression=parse(text), **settings)
-    return compare(schedule, CONFIG.problem, Optimizer(name="sgd"), Comparison(epochs=2, seeds=seeds, base_lr=0.1), 0)
+    return compare(schedule, CONFIG, settings=Comparison(epochs=2, seeds=seeds, base_lr=0.1))
 
 
 def text_of(table):

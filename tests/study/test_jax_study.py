@@ -114,10 +114,8 @@ def test_settings_that_are_said_elsewhere_are_refused(tmp_path):
 def test_a_schedule_is_compared_on_it(run):
     _, result = run
     config = config_of(regression(), QUICK)
-    compared = evolr.compare(
-        result.schedule, regression(), config.training.optimizer, config.comparison, config.seed, device_count=1
-    )
-    assert problem_name(compared.problem) == compared.document()["problem"] == "regression"
+    compared = evolr.compare(result.schedule, config, regression(), device_count=1)
+    assert problem_name(compared.problem) == compared.document()["problem"] == "external"
     assert compared.contenders[0].mean < 1.0
     assert len(comparison_table(compared).rows) == 4
     assert comparison_picture(compared).startswith(b"\x89PNG")

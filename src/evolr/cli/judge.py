@@ -211,15 +211,7 @@ def _compare(schedule: Any, config: Config, settings: Comparison, devices: int |
 
     config.problem.task("monitor")  # what cannot be trained here is refused before trainings are announced
     with progress.comparing(progress.display(quiet), comparison.trainings(settings)) as on_trained:
-        return comparison.compare(
-            schedule,
-            config.problem,
-            config.training.optimizer,
-            settings,
-            config.seed,
-            device_count=devices,
-            on_trained=on_trained,
-        )
+        return comparison.compare(schedule, config, settings=settings, device_count=devices, on_trained=on_trained)
 
 
 def _save_comparison(directory: Any, result: ComparisonResult) -> None:

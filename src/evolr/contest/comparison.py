@@ -8,17 +8,19 @@ order, seed by seed, so their differences are paired.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evolr.config import Comparison, problem_name
+from evolr.config import Comparison, Config, problem_name
 from evolr.contest.contender import Contender, contender
 from evolr.contest.statistics import CONFIDENCE, corrected
-from evolr.execution.local import Local
+from evolr.errors import ConfigError, StudyError
 from evolr.problems import Metric, Problem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
 from evolr.standard import PUBLISHED_BASELINES
+from evolr.study.trained_by import executor_for
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 
@@ -66,33 +68,52 @@ class ComparisonResult:
 
 def compare(
     champion: Schedule,
-    problem: Problem,
-    optimizer: Optimizer,
-    settings: Comparison,
-    seed: int,
+    config: Config,
+    trained_by: object = None,
     *,
-    device_count: int | None = None,
+    settings: Comparison | None = None,
     on_trained: Callable[[int], None] | None = None,
+    **options: Any,
 ) -> ComparisonResult:
     """Trains a schedule and the published baselines on fresh seeds; scored on the monitor pool.
 
-    seed: the study's; the seeds of the trainings are drawn from it, apart from those of the search.
+    A baseline that reads what a function does not tell, the epoch of step decay, is left out.
+
+        evolr.compare(schedule, evolr.resolve("memetic"))
+        evolr.compare(result.schedule, config, train)
+
+    config: says the problem, the optimiser and the seed from which those of the trainings are drawn, apart from a search's.
+    trained_by: the JaxProblem or the function of a study, where its configuration names one. settings: the configuration's
+    comparison where None. on_trained: called with the number of networks just trained. options: as of `prove`.
+    A training that fails counts as one that diverged, the worst. Raises StudyError where all of them fail; other errors as
+    of `prove`.
     """
-    schedules = {CHAMPION: champion}
-    schedules |= {name: family(settings.base_lr) for name, family in PUBLISHED_BASELINES.items()}
-    seeds = [seed_from(seed, k, "comparison") for k in range(settings.seeds)]
-    local = Local(problem, optimizer, device_count=device_count)
-    trials = [Trial(schedule, s) for schedule in schedules.values() for s in seeds]
-    outcomes = local.run(
-        trials, settings.epochs, "monitor", on_outcomes=lambda landed: on_trained(len(landed)) if on_trained else None
-    )
+    settings = settings or config.comparison
+    baselines = {name: family(settings.base_lr) for name, family in PUBLISHED_BASELINES.items()}
+    seeds = [seed_from(config.seed, k, "comparison") for k in range(settings.seeds)]
+    with closing(executor_for(config, trained_by, options)) as executor:
+        if missing := sorted(champion.signals - executor.signals):
+            raise ConfigError(f"the schedule reads {', '.join(missing)}, which these trainings do not tell")
+        told = {name: schedule for name, schedule in baselines.items() if schedule.signals <= executor.signals}
+        schedules = {CHAMPION: champion, **told}
+        trials = [Trial(schedule, s) for schedule in schedules.values() for s in seeds]
+        executor.prepare("monitor")
+        outcomes = executor.run(
+            trials,
+            settings.epochs,
+            "monitor",
+            on_outcomes=lambda landed: on_trained(len(landed)) if on_trained else None,
+        )
+    if all(outcome.failure for outcome in outcomes):
+        raise StudyError(f"all {len(outcomes)} trainings failed, the first by: {outcomes[0].failure}")
+    metric = config.problem.metric
     contenders: list[Contender] = []
     for number, (name, schedule) in enumerate(schedules.items()):
         own = outcomes[number * len(seeds) : (number + 1) * len(seeds)]
-        contenders.append(contender(name, schedule, own, contenders[0] if contenders else None, problem.metric))
+        contenders.append(contender(name, schedule, own, contenders[0] if contenders else None, metric))
     pairs = corrected([c.pairs for c in contenders if c.pairs is not None])
     contenders[1:] = [replace(c, pairs=own) for c, own in zip(contenders[1:], pairs, strict=True)]
-    return ComparisonResult(problem, optimizer, settings, seeds, contenders)
+    return ComparisonResult(config.problem, config.training.optimizer, settings, seeds, contenders)
 
 
 def trainings(settings: Comparison) -> int:
