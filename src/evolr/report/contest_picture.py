@@ -105,5 +105,6 @@ def _rates(axes: Axes, result: ContestResult) -> None:
         axes.plot(epochs, np.ma.median(seen, axis=0), label=entry.name, color=colour, linestyle=style,
                   linewidth=2.6 if is_champion else 1.5, zorder=4 if is_champion else 3)  # fmt: skip
         if is_champion and len(rates) > 1:
-            low, high = np.nanpercentile(np.where(np.isfinite(rates), rates, np.nan), (10, 90), axis=0)
-            axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+            reached = np.isfinite(rates).any(axis=0)  # epochs that a run finished
+            low, high = np.nanpercentile(np.where(np.isfinite(rates), rates, np.nan)[:, reached], (10, 90), axis=0)
+            axes.fill_between(epochs[reached], low, high, color=colour, alpha=0.15, linewidth=0)
