@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from evolr.errors import ConfigError
 from evolr.expression import SIGNALS
 from evolr.problems.mnist1d_data import CLASSES, LENGTH, Samples, fresh, published
 from evolr.problems.problem import Metric, Pool
@@ -78,6 +79,10 @@ class Mnist1dSuite(
     """
 
     repetition: int = 0
+
+    def __post_init__(self) -> None:
+        if self.repetition < 0:
+            raise ConfigError(f"problem.repetition must not be negative, got {self.repetition}")
 
     @property
     def metric(self) -> Metric:
@@ -171,12 +176,13 @@ def drawn(seed: int) -> tuple[Drawn]:
 def logits(parameters: list[tuple[Any, Any]], inputs: Any, task: Drawn) -> Any:
     """(samples, classes)."""
     import jax
-    import jax.numpy as jnp
+
+    def deeper(hidden: Any) -> Any:
+        return jax.nn.relu(hidden @ second[0] + second[1])
 
     first, second, last = parameters
     hidden = jax.nn.relu(task.input_scale * inputs @ first[0] + first[1])
-    deeper = jax.nn.relu(hidden @ second[0] + second[1])
-    return jnp.where(task.has_two_layers, deeper, hidden) @ last[0] + last[1]
+    return jax.lax.cond(task.has_two_layers, deeper, lambda hidden: hidden, hidden) @ last[0] + last[1]
 
 
 def loss(parameters: list[tuple[Any, Any]], batch: Samples, task: Drawn) -> Any:

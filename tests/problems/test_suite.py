@@ -4,10 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from benchmarks.mnist1d_suite import BATCHES, CLASSES, LENGTH, STEPS, WIDTHS, Mnist1dSuite, drawn, loss, setting
+from evolr.errors import ConfigError
 from evolr.expression import parse
+from evolr.problems.mnist1d_data import published
 from evolr.schedule import Schedule
+from evolr.signals import SIGNALS
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 from evolr.training.trainer import Trainer
@@ -100,3 +105,68 @@ def test_the_same_bits_alone_and_in_company(task):
     together = trainer.train([Trial(schedule, seed) for seed in (SHALLOW, DEEP, 3)], 1)
     assert (together[1].score, together[1].train_loss.tolist()) == (alone.score, alone.train_loss.tolist())
     assert task.steps_per_epoch == STEPS
+
+
+def test_examples_beyond_the_batch_size_change_neither_loss_nor_gradient(task):
+    def equal(one, two):
+        return jax.tree.all(jax.tree.map(np.array_equal, one, two))
+
+    batch, size = jax.tree.map(lambda a: a[0], task.batches(DEEP, 0)), setting(DEEP).batch_size
+    assert size < BATCHES[1]
+    changed = batch._replace(inputs=batch.inputs.copy(), labels=batch.labels.copy())
+    changed.inputs[size:] = 1e6
+    changed.labels[size:] = 3
+    one, two = (jax.value_and_grad(loss)(task.initial(DEEP), each, *drawn(DEEP)) for each in (batch, changed))
+    assert equal(one, two)
+    changed.inputs[size - 1] = 1e6
+    assert loss(task.initial(DEEP), changed, *drawn(DEEP)) != one[0]
+
+
+def trained_without_padding(task, seed, rate):
+    """An epoch in PyTorch, of the network and batches as they are: (steps,) of losses and of gradients' and weights' norms."""
+    layers = cut(seed, task.initial(seed))
+    linears = [nn.Linear(*weights.shape) for weights, _ in layers]
+    for linear, (weights, biases) in zip(linears, layers, strict=True):
+        linear.weight.data, linear.bias.data = torch.tensor(weights.T.copy()), torch.tensor(biases)
+    model = nn.Sequential(*[part for linear in linears for part in (linear, nn.ReLU())][:-1]).double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
+    batches, size, told = task.batches(seed, 0), setting(seed).batch_size, []
+    for inputs, labels in zip(batches.inputs[:, :size], batches.labels[:, :size], strict=True):
+        optimizer.zero_grad()
+        scaled = setting(seed).input_scale * torch.tensor(inputs).double()
+        value = nn.functional.cross_entropy(model(scaled), torch.tensor(labels).long())
+        value.backward()
+        gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
+        weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+        told.append((value.item(), gradient.norm().item(), weights.norm().item()))
+        optimizer.step()
+    return np.array(told).T
+
+
+@pytest.mark.parametrize("seed", [DEEP, SHALLOW])
+def test_a_padded_training_and_its_signals_are_those_of_the_network_without_padding(task, seed):
+    rule = Schedule(expression=parse("0.01 + 0*(grad_norm + weight_norm)"))
+    (outcome,) = Trainer(task, Optimizer(name="momentum")).train([Trial(rule, seed)], 1, keep_steps=True)
+    losses, gradients, weights = trained_without_padding(task, seed, 0.01)
+    shown = dict(zip(SIGNALS, outcome.signals[0], strict=True))
+    assert outcome.train_loss[0] == pytest.approx(losses.mean(), rel=1e-4)
+    # The gradient's norm is that of the previous step, at first that of the first batch.
+    assert shown["grad_norm"] == pytest.approx((gradients[0] + gradients[:-1].sum()) / STEPS, rel=1e-4)
+    assert shown["weight_norm"] == pytest.approx(weights.mean(), rel=1e-5)
+
+
+def test_the_share_of_wrong_labels_is_the_tasks_and_they_stay_wrong_in_every_epoch(task):
+    train, _ = published()
+    right = {inputs.tobytes(): label for inputs, label in zip(train.inputs, train.labels, strict=True)}
+    seen = {}
+    for epoch in range(2):
+        batches = task.batches(DEEP, epoch)
+        for inputs, label in zip(batches.inputs.reshape(-1, LENGTH), batches.labels.ravel(), strict=True):
+            assert seen.setdefault(inputs.tobytes(), label) == label
+    share = np.mean([right[inputs] != label for inputs, label in seen.items()])
+    assert share == pytest.approx(setting(DEEP).label_noise, abs=0.03)
+
+
+def test_a_negative_repetition_is_refused():
+    with pytest.raises(ConfigError, match=r"problem\.repetition must not be negative, got -1"):
+        Mnist1dSuite(repetition=-1)
