@@ -42,7 +42,7 @@ from evolr.training.trainer import Trainer
 
 EPOCHS = 12
 CHANCE = 0.1  # of ten classes: the accuracy of a training that diverged
-TUNING, UNSEEN, FURTHER = range(48), range(1_000, 1_024), range(2_000, 2_096)  # seeds, each of them a task
+TUNING, UNSEEN, FURTHER = range(48), range(3_000, 3_024), range(4_000, 4_096)  # seeds, each of them a task
 REPETITIONS = (1, 2, 3)  # of an unseen task, on which a peak is tuned for it alone; it is judged on repetition 0
 COARSE = [10 ** (half / 2) for half in range(-4, 5)]  # times a method's middle
 FINE = [10**eighth for eighth in (-0.25, -0.125, 0.125, 0.25)]  # times the best of these
@@ -207,13 +207,15 @@ def table(documents: Sequence[dict[str, Any]], tasks: str) -> str:
     """The rows that trained some tasks, in 80 columns."""
     shown = [document for document in documents if tasks in document]
     title = f"{len(shown[0][tasks]['accuracies'])} {tasks} tasks"
-    lines = [f"{title:24} {'c':>7} {'accuracy, %':>11} {'difference':>12}{'':16} {'p':>6}"]
+    lines = [f"{title:24} {'c':>7} {'accuracy, %':>11} {'difference':>10}{'':17} {'p':>6}"]
     for document in shown:
         constants, of = document["constants"], document[tasks]
         line = f"{document['name']:24} {f'{constants[0]:.3g}' if len(constants) == 1 else 'each':>7} {of['accuracy']:11.2f}"
         if "difference" in of:
             low, high = of["difference"]["interval"]
-            line += f" {of['difference']['mean']:+12.2f} ({low:+.2f}, {high:+.2f}) {of['difference']['p']:>6.1g}"
+            line += (
+                f" {of['difference']['mean']:+10.2f} {f'({low:+.2f}, {high:+.2f})':16} {of['difference']['p']:>6.1g}"
+            )
         lines.append(line)
     return "\n".join(lines)
 
