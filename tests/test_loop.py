@@ -138,6 +138,39 @@ def test_a_schedule_is_drawn_over_a_horizon_or_a_record():
         schedule("loss").plot(1000, losses=[1.0] * 3)
 
 
+@pytest.mark.parametrize(
+    ("text", "settings", "note"),
+    [
+        (
+            "0.1/(1 + grad_norm)",
+            {"total_steps": 40},
+            "assuming losses that fall from 2.3 to 0.5, and a made-up grad_norm",
+        ),
+        ("loss/(1 + grad_norm)", {"losses": [1.0] * 40}, "over the losses, and a made-up grad_norm"),
+        ("val_loss + @heat", {"losses": [1.0] * 40, "val_losses": [2.0] * 4}, "over the losses, and a made-up heat"),
+        ("0.01 + 0.9*lr", {"total_steps": 40}, ""),
+    ],
+)
+def test_a_schedule_that_reads_what_no_record_knows_is_drawn_over_what_is_made_up_and_says_so(text, settings, note):
+    figure = schedule(text).plot(steps_per_epoch=10, **settings)
+    title, *said = figure.axes[0].get_title().split("\n")
+    assert title.startswith("learning rate: ")
+    assert said == ([note] if note else [])
+    rates = figure.axes[0].get_lines()[0].get_ydata()
+    assert len(rates) == 40
+    assert len(set(rates)) > 10
+    assert min(rates) > 0
+
+
+def test_what_the_record_itself_lacks_is_still_refused():
+    with pytest.raises(ScheduleError, match="reads grad_norm, loss: its curve is drawn over a recorded training"):
+        schedule("loss/grad_norm").plot(40)
+    with pytest.raises(ScheduleError, match="4 validation losses, the first of the untrained network; got 40 and 2"):
+        schedule("val_loss/grad_norm").plot(losses=[1.0] * 40, val_losses=[1.0] * 2, steps_per_epoch=10)
+    with pytest.raises(ScheduleError, match="a curve has a horizon: give total_steps="):
+        schedule("0.1/grad_norm").plot()
+
+
 @pytest.mark.parametrize("way", ["with the step", "after it", "before it"])
 @pytest.mark.parametrize("interval", [1, 10])
 @pytest.mark.parametrize("total_steps", [5, 10, 15, 20, 21, 29, 30, 35, 40])

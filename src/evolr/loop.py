@@ -95,14 +95,8 @@ def follow(
     epoch.
     Raises ScheduleError where what the rule reads is not there, and for steps_per_epoch below 1.
     """
-    _, steps_per_epoch = checked_horizon(max(len(losses), 1), steps_per_epoch, rule.signals)
-    wanted = -(-len(losses) // steps_per_epoch)
+    steps_per_epoch = checked_record(rule, losses, val_losses, steps_per_epoch)
     is_read = "val_loss" in observed(rule.signals)
-    if not len(losses) or (is_read and len(val_losses) < wanted):
-        raise ScheduleError(
-            f"a recorded training has the loss of each step and, for this schedule, {wanted} validation losses, the first "
-            f"of the untrained network; got {len(losses)} and {len(val_losses)}"
-        )
     first = val_losses[0] if is_read else None
     loop = Loop(rule, total_steps=len(losses), steps_per_epoch=steps_per_epoch, loss=losses[0], val_loss=first)
     rates = [loop.learning_rate]
@@ -112,6 +106,20 @@ def follow(
             loop.observe(val_loss=val_losses[step // steps_per_epoch])
         rates.append(loop.learning_rate)
     return rates
+
+
+def checked_record(
+    rule: Rule, losses: Sequence[float], val_losses: Sequence[float], steps_per_epoch: int | None
+) -> int:
+    """The steps of an epoch of a recorded training; see `follow`, whose errors are raised here."""
+    _, steps_per_epoch = checked_horizon(max(len(losses), 1), steps_per_epoch, rule.signals)
+    wanted = -(-len(losses) // steps_per_epoch)
+    if not len(losses) or ("val_loss" in observed(rule.signals) and len(val_losses) < wanted):
+        raise ScheduleError(
+            f"a recorded training has the loss of each step and, for this schedule, {wanted} validation losses, the first "
+            f"of the untrained network; got {len(losses)} and {len(val_losses)}"
+        )
+    return steps_per_epoch
 
 
 class Loop:

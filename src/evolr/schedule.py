@@ -143,6 +143,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         total_steps, steps_per_epoch: the horizon; without steps_per_epoch each step counts as an epoch, and a schedule that
         reads the epoch is warned of. A schedule that reads the training is drawn over a recorded one: losses,
         of each step's batch, and val_losses, of the untrained network and at each epoch's end; its length is the horizon.
+        What else it reads, a gradient's norm, say, is made up, as the title then says.
         Raises ScheduleError where the horizon, or a record that the schedule needs, is not given.
         """
         from evolr.report.curve import curve_figure

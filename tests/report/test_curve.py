@@ -63,7 +63,7 @@ def test_a_horizon_too_long_to_count_is_refused():
 def test_a_schedule_without_a_memory_is_drawn_over_a_long_horizon_as_it_is_followed(text):
     """At the steps that are drawn: what a Loop says there that is told of every step."""
     one, total, per_epoch = schedule(text), MOST_DRAWN + 1_000, 300
-    losses = falling_losses(2.3, 0.5, total, per_epoch)
+    losses = falling_losses(total, per_epoch)
     drawn = curve(one, total, per_epoch, losses)
     every = losses.loss(np.arange(total))
     ends = losses.val_loss(np.arange(-(-total // per_epoch)))
@@ -76,7 +76,7 @@ def test_a_schedule_without_a_memory_is_drawn_over_a_long_horizon_as_it_is_follo
 def test_a_schedule_with_a_memory_is_followed_from_its_first_step_as_far_as_is_quick(text, monkeypatch):
     monkeypatch.setattr(curves, "MOST_FOLLOWED", 500)
     one = schedule(text)
-    losses = falling_losses(2.3, 0.5, 2_000, 50)
+    losses = falling_losses(2_000, 50)
     drawn = curve(one, 2_000, 50, losses)
     np.testing.assert_array_equal(drawn.steps, np.arange(500))
     assert drawn.note == "its first 500 of 2,000 steps"

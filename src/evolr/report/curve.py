@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evolr.errors import ScheduleError, shortened
 from evolr.expression import CLOCK, clock
-from evolr.loop import Loop, checked_horizon, follow
+from evolr.loop import Loop, checked_horizon, checked_record, follow
 from evolr.schedule import Schedule
 from evolr.signals import Example, made_up, observation_named, observed
 from evolr.signals.signal import OWN_OBSERVATION
@@ -33,6 +33,8 @@ MOST_FOLLOWED: Final = 50_000
 
 MOST_STEPS: Final = 2**53
 """Steps of a horizon: up to here the number of a step is exact in float64."""
+
+_ASSUMED: Final = (2.3, 0.5)  # losses, from the first to the last, of a training that nobody knows
 
 _MEMORYLESS: Final = {*CLOCK, "loss", "val_loss"}  # the signals whose value at a step needs none before it
 
@@ -79,8 +81,9 @@ class Losses:
     note: str
 
 
-def falling_losses(first: float, last: float, total_steps: int, steps_per_epoch: int) -> Losses:
-    """Losses that fall exponentially from one to the other, where no training is known."""
+def falling_losses(total_steps: int, steps_per_epoch: int) -> Losses:
+    """Losses that fall exponentially, where no training is known."""
+    first, last = _ASSUMED
 
     def loss(steps: NDArray[np.int64]) -> NDArray[np.float64]:
         return first * (last / first) ** (steps / max(total_steps - 1, 1))
@@ -174,8 +177,9 @@ def curve_figure(
     """The picture of a schedule's learning rates; see Schedule.plot for the arguments and errors."""
     from evolr.report.pictures import schedule_figure
 
-    drawn = _curve_of(schedule, total_steps, steps_per_epoch, losses, val_losses)
-    return schedule_figure(f"learning rate: {shortened(simplified(schedule).text, 70)}", drawn)
+    drawn, note = _curve_of(schedule, total_steps, steps_per_epoch, losses, val_losses)
+    title = f"learning rate: {shortened(simplified(schedule).text, 70)}"
+    return schedule_figure(f"{title}\n{note}" if note else title, drawn)
 
 
 def _curve_of(
@@ -184,20 +188,30 @@ def _curve_of(
     steps_per_epoch: int | None,
     losses: Sequence[float] | None,
     val_losses: Sequence[float],
-) -> Curve:
-    """The curve over a horizon, or over a recorded training, whose length is the horizon."""
+) -> tuple[Curve, str]:
+    """The curve over a horizon, or over a recorded training, whose length is the horizon; and what it makes up."""
     if losses is not None:
         if total_steps not in (None, len(losses)):
             raise ScheduleError(f"total_steps is {total_steps}, the losses are of {len(losses)} steps: they must agree")
         total_steps = len(losses)
-    if not schedule.expression.is_open_loop:
-        if losses is None:
-            raise ScheduleError(
-                f"the schedule reads {', '.join(schedule.expression.live_signals)}: its curve is drawn over a recorded "
-                "training; give losses=, one a step, and val_losses=, one an epoch, where it reads them"
-            )
-        rates = np.array(follow(schedule, losses, val_losses, steps_per_epoch=steps_per_epoch))
-        return Curve(np.arange(len(rates)), rates, len(rates), 1 if steps_per_epoch is None else steps_per_epoch)
+    made = _made_up(schedule)
+    told = sorted(observed(schedule.signals) - {*made, OWN_OBSERVATION})
+    if told and losses is None:
+        raise ScheduleError(
+            f"the schedule reads {', '.join(schedule.expression.live_signals)}: its curve is drawn over a recorded "
+            "training; give losses=, one a step, and val_losses=, one an epoch, where it reads them"
+        )
     if total_steps is None:
         raise ScheduleError("a curve has a horizon: give total_steps=, or the losses of a recorded training")
-    return curve(schedule, total_steps, steps_per_epoch)
+    if schedule.expression.is_open_loop:
+        return curve(schedule, total_steps, steps_per_epoch), ""
+    if losses is None:
+        assumption = falling_losses(total_steps, steps_per_epoch or 1)
+        return curve(schedule, total_steps, steps_per_epoch, assumption), assumed(schedule, assumption) if made else ""
+    if made:
+        steps_per_epoch = checked_record(schedule, losses, val_losses, steps_per_epoch)
+        series, of_epochs = np.asarray(losses, float), np.asarray(val_losses if "val_loss" in told else losses, float)
+        record = Losses(lambda steps: series[steps], lambda epochs: of_epochs[epochs], "over the losses")
+        return curve(schedule, total_steps, steps_per_epoch, record), assumed(schedule, record)
+    rates = np.array(follow(schedule, losses, val_losses, steps_per_epoch=steps_per_epoch))
+    return Curve(np.arange(len(rates)), rates, len(rates), 1 if steps_per_epoch is None else steps_per_epoch), ""

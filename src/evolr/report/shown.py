@@ -27,9 +27,6 @@ _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = 60
 _SENTENCE: Final = 64  # characters of a line: with what stands before it, 80 columns
 
-_ASSUMED_LOSS: Final = (2.3, 0.5)
-"""Where a schedule that reads the training is drawn without one: losses that fall exponentially from one to the other."""
-
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -145,7 +142,7 @@ def _curve(found: Named, epochs: int, steps_per_epoch: int) -> tuple[Curve, str]
         return curve(found.schedule, steps, steps_per_epoch), ""
     recorded = None if found.summary is None else study_losses(found.summary.directory)
     if recorded is None:
-        losses = falling_losses(*_ASSUMED_LOSS, steps, steps_per_epoch)
+        losses = falling_losses(steps, steps_per_epoch)
     else:
         count = recorded.trainings
         note = (
