@@ -374,3 +374,25 @@ def test_what_a_sequence_did_before_counts_neither_for_distance_nor_for_gradient
         return found[-5:]
 
     assert rates(warms_up=True) == pytest.approx(rates(warms_up=False), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["float32", "channels last", "float64", "bfloat16", "one of each"])
+def test_the_norm_of_many_numbers_is_near_whatever_the_tensors(kind):
+    generator = np.random.default_rng(0)
+    whole = torch.from_numpy(generator.normal(size=(64, 32, 30, 30)))
+    made = {
+        "float32": lambda a: a.float(),
+        "channels last": lambda a: a.float().contiguous(memory_format=torch.channels_last),
+        "float64": lambda a: a.double(),
+        "bfloat16": lambda a: a.bfloat16(),
+    }
+    tensors = [make(whole) for name, make in made.items() if kind in (name, "one of each")]
+    parameters = [nn.Parameter(torch.zeros_like(tensor)) for tensor in tensors]
+    optimizer = SGD(parameters, lr=0.1)
+    scheduler = ExpressionLR(optimizer, schedule("0.001*grad_norm"), total_steps=9)
+    for parameter, tensor in zip(parameters, tensors, strict=True):
+        parameter.grad = tensor
+    optimizer.step()
+    expected = np.sqrt(sum(float((tensor.double() ** 2).sum()) for tensor in tensors))
+    tolerance = 1e-5 if kind == "float32" else 1e-2 if "b" in kind or "each" in kind else 1e-3
+    assert scheduler.get_last_lr()[0] == pytest.approx(0.001 * expected, rel=tolerance)
