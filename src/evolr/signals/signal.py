@@ -47,8 +47,8 @@ class Moment(NamedTuple):
 class Observation(NamedTuple):
     """What a training tells or shows, of which signals are made.
 
-    source: `training loss`, `validation loss`, `score`, `gradient`, `update`, `weights`, `own` or `signal of your own`. first:
-    what is told of it before the first step, in words. how: how a loop tells it.
+    source: `training loss`, `validation loss`, `score`, `gradient`, `update`, `weights`, `own` or
+    `signal of your own`. first: what is told of it before the first step, in words. how: how a loop tells it.
     """
 
     name: str

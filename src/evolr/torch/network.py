@@ -160,7 +160,7 @@ class Network:
             self._trees["initial"] += _copies(self._optimizer)[len(self._trees["initial"]) :]
 
     def restart(self) -> dict[str, float]:
-        """A sequence hands over: distances are those from the weights as they are now, and no gradient has been seen."""
+        """A sequence hands over: distances are those from the weights as they are, and no gradient has been seen."""
         self._pending, self.had_gradient, self.is_seen = {}, False, False
         if "initial" in self._trees:
             self._trees["initial"] = _copies(self._optimizer)
