@@ -56,8 +56,8 @@ class ExpressionCallback(keras.callbacks.Callback):
         read = observed(schedule.signals)
         if own := sorted(name for name in read if observation_named(name).source == USER_SOURCE):
             raise ScheduleError(
-                f"the schedule reads {', '.join(own)}, a signal of your own, which Keras' callbacks have nobody to tell: "
-                "use evolr.Loop in a training loop of your own, or a schedule without it"
+                f"the schedule reads {', '.join(own)}, a signal of your own, which Keras' callbacks have nobody "
+                "to tell: use evolr.Loop in a training loop of your own, or a schedule without it"
             )
         self._measured = frozenset(name for name in read if observation_named(name).is_measured)
         self.loop = Loop(

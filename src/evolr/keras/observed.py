@@ -60,10 +60,10 @@ class ObservedOptimizer(keras.optimizers.Optimizer):
         self.shown = tuple(name for name, one in OBSERVATIONS.items() if one.is_measured and name in needed)
         if getattr(inner_optimizer, "momentum", 0) and not {"update_norm", "alignment"}.isdisjoint(self.shown):
             warn(
-                "Keras' momentum holds steps that are multiplied by their learning rates already, so what it moves the "
-                "weights by is no direction that another learning rate could scale: update_norm and alignment differ from "
-                "those of evolr's trainer, PyTorch and Optax, the more the learning rate falls. Use Adam, or a schedule "
-                "that reads the gradient instead"
+                "Keras' momentum holds steps that are multiplied by their learning rates already, so what it moves "
+                "the weights by is no direction that another learning rate could scale: update_norm and alignment "
+                "differ from those of evolr's trainer, PyTorch and Optax, the more the learning rate falls. Use Adam, "
+                "or a schedule that reads the gradient instead"
             )
         self._listener: Callable[[float], Sequence[float]] | None = None
         self._state_of: Callable[[], dict[str, Any]] | None = None
