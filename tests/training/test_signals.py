@@ -1,5 +1,6 @@
 """The trainer's signals, each shown as a learning rate, against NumPy's own arithmetic on the same training."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -8,7 +9,7 @@ from evolr.problems import Quadratic
 from evolr.schedule import Schedule
 from evolr.signals import SIGNALS, Moment, begun, updated, values
 from evolr.signals.signal import FLOATS
-from evolr.training.measures import Level, level_of, signals_at
+from evolr.training.measures import Level, Network, level_of, measured, signals_at
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 from evolr.training.trainer import Trainer
@@ -141,3 +142,24 @@ def test_a_value_that_is_no_number_poisons_no_average(name):
     assert np.isfinite(values(memory)[name])
     if row.of != "val_loss":  # whose validations without a number count as stale
         assert values(memory)[name] == pytest.approx(values(clean)[name])
+
+
+@pytest.mark.parametrize("width", [3, 200])
+def test_a_network_is_measured_alike_whether_its_arrays_are_joined_or_not(width):
+    generator = np.random.default_rng(0)
+    sizes = {"a": (width, width), "b": (width,), "c": ()}
+    trees = [{k: jnp.asarray(generator.normal(size=s), jnp.float32) for k, s in sizes.items()} for _ in range(5)]
+    flat = [np.concatenate([np.ravel(np.asarray(tree[k], float)) for k in sizes]) for tree in trees]
+    gradients, directions, weights, initial, before = flat
+    expected = {
+        "grad_norm": np.linalg.norm(gradients),
+        "update_norm": np.linalg.norm(directions),
+        "alignment": gradients @ before / np.linalg.norm(gradients) / np.linalg.norm(before),
+        "weight_norm": np.linalg.norm(weights),
+        "distance": np.linalg.norm(weights - initial),
+    }
+    found = measured(expected, Network(*trees))
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert float(found[name]) == pytest.approx(value, rel=1e-5, abs=1e-6)
+    assert measured([], Network()) == {}

@@ -19,6 +19,9 @@ ARRAYS: Final = Operations(jnp.where, jnp.isfinite, jnp.sqrt)
 
 Tree = Any
 
+_SMALL: Final = 32_768
+"""Numbers of a network whose arrays are joined: of a larger one, copying costs more than it saves."""
+
 
 def norm(tree: Tree) -> Any:
     """The L2 norm of all numbers of a tree."""
@@ -42,6 +45,13 @@ def _dot(tree: Tree, other: Tree) -> Any:
     return jnp.sum(jnp.stack(products)) if products else jnp.float32(0)
 
 
+def _joined(tree: Tree) -> list[Any]:
+    """The numbers of a tree as flat arrays; of a small one as a single one, since an operation costs more than they."""
+    flat = [jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)]
+    is_small = 0 < sum(array.size for array in flat) <= _SMALL
+    return [jnp.concatenate(flat)] if is_small else flat
+
+
 class Network(NamedTuple):
     """What is measured: gradients, the optimiser's directions, parameters, the initial ones, the direction before."""
 
@@ -62,7 +72,9 @@ _REDUCTIONS: Final[Mapping[str, Callable[[Network], Any]]] = {
 
 
 def measured(names: Collection[str], network: Network) -> dict[str, Any]:
-    """Some observations of a network, each by its reduction."""
+    """Some observations of a network, each by its reduction; of several, a small network's arrays are joined."""
+    if len(names) > 1:
+        network = Network(*(None if tree is None else _joined(tree) for tree in network))
     return {name: reduction(network) for name, reduction in _REDUCTIONS.items() if name in names}
 
 
