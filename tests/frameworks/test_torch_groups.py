@@ -127,6 +127,35 @@ def test_in_a_sequence_it_is_absolute_when_its_turn_comes():
     assert rates == pytest.approx([0.001, 0.0505, 0.01, 0.01])
 
 
+def rates_in_a_sequence_that_begins_with_a_chain(is_first, since=-1):
+    optimizer = torch.optim.SGD(groups(0.1, 0.05), lr=0.1)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    makers = [
+        lambda: ExpressionLR(optimizer, FALLING, total_steps=10, last_epoch=since),
+        lambda: LinearLR(optimizer, 0.1, total_iters=3),
+    ]
+    chain = ChainedScheduler([make() for make in (makers if is_first else makers[::-1])])
+    sequence = SequentialLR(optimizer, [chain, ExponentialLR(optimizer, 0.5)], [5])
+    rates = []
+    for _ in range(7):
+        rates.append(now(optimizer))
+        optimizer.step()
+        sequence.step()
+    return rates
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of")  # torch's, of a chain in a sequence of its own schedulers too
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("since", [-1, 2])
+def test_a_chain_that_a_sequence_begins_with_multiplies_whatever_its_order(is_first, since):
+    warm = [min(1.0, 0.1 + 0.9 * k / 3) for k in range(5)]
+    expected = [0.01 * (1 - (k + since + 1) / 10) * warm[k] for k in range(5)] + [0.1, 0.05]
+    found = rates_in_a_sequence_that_begins_with_a_chain(is_first, since)
+    assert [rates[0] for rates in found] == pytest.approx(expected)
+    assert [rates[1] for rates in found] == pytest.approx([rate / 2 for rate in expected])
+
+
 @pytest.mark.parametrize("told", [torch.tensor(0.7), 0.7])
 def test_a_loss_by_position_is_refused(told):
     optimizer = torch.optim.SGD([parameter()], lr=0.1)

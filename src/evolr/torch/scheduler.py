@@ -144,27 +144,28 @@ class ExpressionLR(LRScheduler):
 
     def get_lr(self) -> list[Any]:
         """The learning rate of each parameter group; called by torch."""
-        position = max(self.last_epoch, 0) * self._stride
         if not self._is_made:
-            self._loop.begin_at(position)
+            self._latest = self.last_epoch  # the number of the step that is reached
+            self._loop.begin_at(max(self.last_epoch, 0) * self._stride)
             return self._rates()
-        if self.last_epoch <= 0 or getattr(self, "_is_initial", False):  # a sequence has set the initial learning rates
-            found = [float(group["lr"]) / _own(group) for group in self.optimizer.param_groups[: len(self._factors)]]
-        else:
-            found = self._found_factors(self._loop.learning_rate)
-        self._warn_of_zeros(found)
-        self._factors = found
-        self._loop.move_to(position)
-        return self._rates()
+        is_begun = self.last_epoch == self._latest  # by a SequentialLR, which has taken back a step before
+        return self._gone_on(self._factors_in_sequence() if is_begun else self._found_factors(self._loop.learning_rate))
 
     def _get_closed_form_lr(self) -> list[Any]:
         """Called by torch where a sequence hands over to this one: what another one left is no factor."""
         if self.last_epoch > 0:
-            return self.get_lr()
-        self._factors = [1.0] * len(self._factors)
+            return self._gone_on(self._found_factors(self._loop.learning_rate))
         self._loop.move_to(0)
         if first := self._network.restart():
             self._loop.begin(**first)
+        return self._gone_on([1.0] * len(self._factors))
+
+    def _gone_on(self, found: list[float]) -> list[float]:
+        """The learning rates of the step that is reached; found: what others make of them."""
+        self._latest = self.last_epoch
+        self._warn_of_zeros(found)
+        self._factors = found
+        self._loop.move_to(max(self.last_epoch, 0) * self._stride)
         return self._rates()
 
     def state_dict(self) -> dict[str, Any]:
@@ -197,6 +198,7 @@ class ExpressionLR(LRScheduler):
         self._network.load_state_dict(state_dict)
         self._loop.load_state_dict(state_dict)
         self.last_epoch, self._step_count = state_dict["last_epoch"], state_dict["step_count"]
+        self._latest = self.last_epoch
         self._pace.begin(self.optimizer)
         self._factors = list(state_dict["factors"])
         self._write(state_dict["group_lrs"])
@@ -231,6 +233,15 @@ class ExpressionLR(LRScheduler):
         rates = [rate * ratio * _scale(group) * factor for group, ratio, factor in parts]
         setattr(self.optimizer, _WRITTEN, list(zip(rates, self._factors, strict=True)))
         return rates
+
+    def _factors_in_sequence(self) -> list[float]:
+        """What others have made of the learning rates when a SequentialLR begins with this scheduler.
+
+        A sequence takes back a step of each of its schedulers, and sets the learning rates to the groups' own. So what
+        is different was made since, by those that stand before this one in a ChainedScheduler.
+        """
+        known = self.optimizer.param_groups[: len(self._factors)]
+        return [float(group["lr"]) / own if (own := _own(group)) > 0 else 1.0 for group in known]
 
     def _found_factors(self, rate: float) -> list[float]:
         """What others have made of the learning rates since they were set to `rate`."""
