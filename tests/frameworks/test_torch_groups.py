@@ -1,5 +1,6 @@
 """What a schedule of absolute learning rates means for parameter groups, checkpoints, chains and habits of torch's users."""
 
+import numpy as np
 import pytest
 import torch
 from torch.optim.lr_scheduler import ChainedScheduler, ExponentialLR, LambdaLR, LinearLR, SequentialLR
@@ -264,3 +265,55 @@ def test_a_chain_that_begins_a_sequence_keeps_what_the_others_make_of_its_first_
     expected = [0.05 * (1 - step / 20) * min(1.0, 0.1 + 0.18 * step) for step in range(7)]
     expected += [0.05 * (1 - step / 20) for step in range(5)]
     assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("first", "order"),
+    [("0.01*min(1, 0.4 + 0.2*step)", 1), ("0.01*min(1, 0.4 + 0.2*step)", -1), ("0.01*step", 1)],
+)
+def test_two_in_a_chain_multiply_what_they_make_of_the_groups_own(first, order):
+    rules = [Schedule(expression=parse(text)) for text in (first, "0.02*0.9**step")]
+    optimizer = torch.optim.SGD(groups(0.01, 0.005), lr=0.1)
+    chain = ChainedScheduler([ExpressionLR(optimizer, rule, total_steps=100) for rule in rules][::order])
+    rates = []
+    for _ in range(6):
+        rates.append(now(optimizer))
+        stepped(optimizer, chain, 1)
+    both = [rules[0].at(step=k) * rules[1].at(step=k) / 0.01 for k in range(6)]
+    np.testing.assert_allclose(rates, [[rate, rate / 2] for rate in both], rtol=1e-12)
+
+
+def test_a_chain_that_is_made_again_takes_the_place_of_the_first():
+    optimizer = torch.optim.SGD(groups(0.01), lr=0.1)
+    LinearLR(optimizer, 0.5, total_iters=100)  # which is never stepped
+    rules = [Schedule(expression=parse(text)) for text in ("0.01*(0.2 + step/10)", "0.01*0.9**step")]
+    for _ in range(3):
+        chain = ChainedScheduler([ExpressionLR(optimizer, rule, total_steps=100) for rule in rules])
+    assert now(optimizer) == pytest.approx([0.5 * 0.002])
+    stepped(optimizer, chain, 2)
+    assert now(optimizer) == pytest.approx([0.5 * 0.004 * 0.81])
+
+
+def test_what_others_make_of_it_meanwhile_is_kept_when_one_takes_the_place_of_another():
+    optimizer = torch.optim.SGD(groups(0.01, 0.02), lr=0.1)
+    first = ExpressionLR(optimizer, Schedule(expression=parse("0.04")), total_steps=100)
+    second = ExpressionLR(optimizer, LEVEL, total_steps=100)
+    optimizer.add_param_group({"params": [parameter()], "lr": 0.002})
+    optimizer.param_groups[1]["lr"] /= 2
+    assert now(optimizer) == pytest.approx([0.01, 0.01, 0.002])
+    del first
+    assert now(optimizer) == pytest.approx([0.005, 0.005, 0.001])
+    stepped(optimizer, second, 1)
+    assert now(optimizer)[:2] == pytest.approx([0.005, 0.005])
+
+
+def test_one_that_was_stepped_alone_to_look_at_its_curve_is_replaced():
+    optimizer = torch.optim.SGD(groups(0.1), lr=0.1)
+    first = ExpressionLR(optimizer, FALLING, total_steps=10)
+    with pytest.warns(UserWarning, match="Detected call of"):  # torch's own
+        first.step()
+    for _ in range(4):
+        first.step()
+    assert now(optimizer) == pytest.approx([0.005])
+    ExpressionLR(optimizer, FALLING, total_steps=10)
+    assert now(optimizer) == pytest.approx([0.01])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -16,10 +16,9 @@ from evolr.loop import Loop, Rule, open_loop_rates, warn
 from evolr.signals.memory import observed
 from evolr.signals.table import observation_named
 from evolr.torch.distributed import is_distributed, mean_over_ranks
+from evolr.torch.groups import base_rate, beginning_of, has_stepped, own_rate, scale_of, set_rates
 from evolr.torch.network import Network
 from evolr.torch.pace import Pace
-
-_WRITTEN: Final = "_written_by_expression"  # of an optimiser: what an ExpressionLR made last of its learning rates
 
 
 class ExpressionLR(LRScheduler):
@@ -78,13 +77,15 @@ class ExpressionLR(LRScheduler):
         self.horizon = {"total_steps": total_steps, "steps_per_epoch": self._loop.steps_per_epoch}
         self._stride = self._loop.steps_per_epoch if interval == "epoch" else 1
         self._pace = Pace(interval, steps_per_epoch)
-        self._base = _base_of(optimizer)
-        self._ratios = [_own(group) / self._base for group in optimizer.param_groups]
-        self._factors = _begun_by_others(optimizer)  # what other schedulers have made of the learning rates
+        self._base = base_rate(optimizer)
+        self._ratios = [own_rate(group) / self._base for group in optimizer.param_groups]
+        beginning = beginning_of(optimizer)
+        self._factors = beginning.factors()  # what others have made of the learning rates
         self._is_warned_of_zero = False
         self._is_made = False
         super().__init__(optimizer, last_epoch)
         self._is_made = True
+        beginning.add(self)
         self._network.watch(self.see_gradients)
 
     def step(self, epoch: int | None = None, **told: Any) -> None:
@@ -166,6 +167,19 @@ class ExpressionLR(LRScheduler):
         self._warn_of_zeros(found)
         self._factors = found
         self._loop.move_to(max(self.last_epoch, 0) * self._stride)
+        rates = self._rates()
+        if not has_stepped(self.optimizer):
+            beginning_of(self.optimizer).stepped(found, rates)
+        return rates
+
+    def parts_of_own(self) -> list[float]:
+        """What the schedule makes of each parameter group's own learning rate, as a factor."""
+        return [self._loop.learning_rate / self._base * scale_of(group) for group in self.optimizer.param_groups]
+
+    def begin_with(self, factors: list[float]) -> list[float]:
+        """Takes up what all others make of the learning rates, before the first step; answers these."""
+        self._take_up_new_groups()
+        self._factors = factors
         return self._rates()
 
     def state_dict(self) -> dict[str, Any]:
@@ -194,7 +208,7 @@ class ExpressionLR(LRScheduler):
                 f"the state is of {len(state_dict['factors'])} parameter groups, the optimiser has {len(self._factors)}"
             )
         self._base = state_dict.get("base", self._base)  # not in the states of evolr 0.1
-        self._ratios = [_own(group) / self._base for group in self.optimizer.param_groups]
+        self._ratios = [own_rate(group) / self._base for group in self.optimizer.param_groups]
         self._network.load_state_dict(state_dict)
         self._loop.load_state_dict(state_dict)
         self.last_epoch, self._step_count = state_dict["last_epoch"], state_dict["step_count"]
@@ -213,16 +227,12 @@ class ExpressionLR(LRScheduler):
 
     def _take_up_new_groups(self) -> None:
         for group in self.optimizer.param_groups[len(self._ratios) :]:
-            self._ratios.append(_own(group) / self._base)
+            self._ratios.append(own_rate(group) / self._base)
             self._factors.append(1.0)
 
     def _write(self, rates: list[float]) -> None:
         """Sets the learning rate of each parameter group."""
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
+        set_rates(self.optimizer, rates)
         rates_now = (group["lr"] for group in self.optimizer.param_groups)
         self._last_lr = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates_now]
 
@@ -230,9 +240,7 @@ class ExpressionLR(LRScheduler):
         self._take_up_new_groups()
         rate = self._loop.learning_rate
         parts = zip(self.optimizer.param_groups, self._ratios, self._factors, strict=True)
-        rates = [rate * ratio * _scale(group) * factor for group, ratio, factor in parts]
-        setattr(self.optimizer, _WRITTEN, list(zip(rates, self._factors, strict=True)))
-        return rates
+        return [rate * ratio * scale_of(group) * factor for group, ratio, factor in parts]
 
     def _factors_in_sequence(self) -> list[float]:
         """What others have made of the learning rates when a SequentialLR begins with this scheduler.
@@ -241,14 +249,14 @@ class ExpressionLR(LRScheduler):
         is different was made since, by those that stand before this one in a ChainedScheduler.
         """
         known = self.optimizer.param_groups[: len(self._factors)]
-        return [float(group["lr"]) / own if (own := _own(group)) > 0 else 1.0 for group in known]
+        return [float(group["lr"]) / own if (own := own_rate(group)) > 0 else 1.0 for group in known]
 
     def _found_factors(self, rate: float) -> list[float]:
         """What others have made of the learning rates since they were set to `rate`."""
         found: list[float] = []
         # Groups that were added since have only their own learning rate yet.
         for group, ratio, factor in zip(self.optimizer.param_groups, self._ratios, self._factors, strict=False):
-            own, now = rate * ratio * _scale(group), float(group["lr"])
+            own, now = rate * ratio * scale_of(group), float(group["lr"])
             slack = 1e-6 * now if isinstance(group["lr"], Tensor) else 0.0  # which may be of float32
             found.append(factor if not own or abs(now - own * factor) <= slack else now / own)
         return found
@@ -278,41 +286,3 @@ def lr_lambda(
         raise ScheduleError(f"base_lr must be positive, got {base_lr}")
     rates = open_loop_rates(schedule, total_steps, steps_per_epoch)
     return lambda step: rates[min(step, len(rates) - 1)] / base_lr
-
-
-def _scale(group: dict[str, Any]) -> float:
-    """By what timm's schedulers multiply a group's learning rate, for a decay by layers."""
-    return float(group.get("lr_scale", 1.0))
-
-
-def _own(group: dict[str, Any]) -> float:
-    """The learning rate that a parameter group was made with, as far as torch remembers it."""
-    return float(group.get("initial_lr", group["lr"]))
-
-
-def _base_of(optimizer: Optimizer) -> float:
-    """The greatest learning rate of the parameter groups, before any scheduler."""
-    own = [_own(group) for group in optimizer.param_groups]
-    if not (max(own) > 0 and min(own) >= 0):
-        raise ScheduleError(
-            "the parameter groups keep their ratio to the greatest of their learning rates, which must be positive; "
-            f"got {', '.join(f'{rate:g}' for rate in own)}"
-        )
-    return max(own)
-
-
-def _begun_by_others(optimizer: Optimizer) -> list[float]:
-    """What schedulers that were made for an optimiser before its first step make of its learning rates.
-
-    After a step, or in an optimiser that was loaded, a learning rate is what an earlier training has left. What an
-    ExpressionLR has made of it is no factor: a second one takes its place, as when the cell of a notebook is run again.
-    """
-    is_new = hasattr(optimizer.step, "_wrapped_by_lr_sched") and not getattr(optimizer, "_opt_called", False)
-    if not is_new:
-        return [1.0] * len(optimizer.param_groups)
-    written: list[tuple[float, float]] = getattr(optimizer, _WRITTEN, [])
-    factors: list[float] = []
-    for k, group in enumerate(optimizer.param_groups):
-        before, factor = written[k] if k < len(written) else (_own(group), 1.0)
-        factors.append(factor * float(group["lr"]) / before if before > 0 else factor)
-    return factors
