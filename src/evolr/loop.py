@@ -299,11 +299,9 @@ class Loop:
 
     def _begin(self, given: Mapping[str, float]) -> None:
         """The memories before the first step, by what is told now."""
-        for name in self._names:
-            begins_with = signal_named(name).begins_with
-            if begins_with in given:
-                self._memory |= begun([name], given)
-        self._before = dict(self._memory)
+        found = begun([name for name in self._names if signal_named(name).begins_with in given], given)
+        self._memory |= found
+        self._before |= found
 
     def _validate(self, given: Mapping[str, float]) -> None:
         """Takes up a validation; the first one after an epoch's end is counted."""

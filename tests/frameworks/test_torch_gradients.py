@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,18 @@ def test_an_optimiser_that_steps_without_gradients_is_told_of():
     assert scheduler.get_last_lr() == [0.0]
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+def test_an_optimiser_that_steps_unseen_for_long_is_warned_of_once_unless_the_norm_is_told(is_told):
+    training = Training(schedule("0.01*grad_norm")).run(0, 4)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(40):  # as a CUDA graph is replayed
+            training.scheduler.step(**({"grad_norm": 1.0} if is_told else {}))
+    said = [str(w.message) for w in caught if "beyond total_steps" not in str(w.message)]
+    assert len(said) == (not is_told)
+    assert all("replayed from a CUDA graph" in message for message in said)
+
+
 def test_a_schedule_that_reads_no_gradient_watches_none():
     parameter = nn.Parameter(torch.ones(2))
     optimizer = SGD([parameter], lr=0.1)
@@ -260,8 +273,8 @@ def test_steps_that_a_scaler_skips_poison_nothing_and_the_first_gradient_may_com
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler calls what torch deprecates
 @pytest.mark.parametrize("compiled", ["nothing", "the loss", "the step"])
-def test_a_compiled_training_has_the_same_rates(compiled):
-    """A compiled optimiser step shows nothing of itself, so that the norm is told."""
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_compiled_training_has_the_same_rates_whether_the_norm_is_seen_or_told(compiled, is_told):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
     optimizer = AdamW(model.parameters(), lr=torch.tensor(0.1), foreach=False)
@@ -278,7 +291,7 @@ def test_a_compiled_training_has_the_same_rates(compiled):
         optimizer.zero_grad()
         run(inputs, targets).backward()
         norm = nn.utils.get_total_norm([p.grad for p in model.parameters()])
-        told = {"grad_norm": norm} if compiled == "the step" else {}
+        told = {"grad_norm": norm} if is_told else {}
         if number == 0 and told:
             scheduler.observe(**told)
         squares.append(float(norm) ** 2)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 from weakref import WeakMethod
 
 import torch
 from torch import Tensor
-from torch.compiler import is_compiling
+from torch.compiler import disable
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from evolr.errors import ScheduleError
+from evolr.loop import warn
+from evolr.torch.groups import has_stepped
+
+_LONG: Final = 30  # steps; a gradient scaler that starts too high skips half as many in a row
 
 
 class Network:
@@ -27,7 +31,9 @@ class Network:
         self._names, self._optimizer = names, optimizer
         self.is_seen = False  # the gradients of the coming step
         self._pending: dict[str, Tensor] = {}
-        self.had_gradient = False
+        self.had_gradient = False  # a finite one, of a step
+        self._had_stepped = has_stepped(optimizer)
+        self._unseen = 0  # scheduler steps since a gradient was seen
         needs_update = not names.isdisjoint(("update_norm", "alignment"))
         self._trees: dict[str, list[Tensor]] = {}
         if "distance" in names:
@@ -44,7 +50,8 @@ class Network:
     def watch(self, see: Callable[[], None]) -> None:
         """Reads at each of the optimiser's steps.
 
-        see: the method to call before each, when the gradients are there: it sees them, and acts on the first.
+        see: the method to call before each, when the gradients are there: it sees them, and acts on the first. A
+            compiled step is left for it: the graph breaks there, as it does at every scheduler of torch's.
         """
         optimizer = self._optimizer
         if not self._names or not hasattr(optimizer, "register_step_pre_hook"):
@@ -52,12 +59,11 @@ class Network:
         method = WeakMethod(see)  # the optimiser is not to keep the scheduler alive
 
         def seen() -> None:
-            if (call := method()) is not None and not self.is_seen:
+            is_scaled = getattr(optimizer, "grad_scale", None) is not None  # so it was, whenever it was seen
+            if (call := method()) is not None and (is_scaled or not self.is_seen):
                 call()
 
         def before(_: Any, args: Any, kwargs: Any) -> Any:
-            if is_compiling():
-                return None
             closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)  # the first is the optimiser
             if closure is None:
                 seen()
@@ -71,11 +77,11 @@ class Network:
             return args[:1], {**kwargs, "closure": watched}
 
         def after(*_: Any) -> None:
-            if not is_compiling():
-                self.see_step()
+            self.see_step()
 
-        optimizer.register_step_pre_hook(before)
-        optimizer.register_step_post_hook(after)
+        hooks: tuple[Any, Any] = disable(before), disable(after)
+        optimizer.register_step_pre_hook(hooks[0])
+        optimizer.register_step_post_hook(hooks[1])
 
     def see(self) -> None:
         """Reads the gradients, before a step; nothing if no schedule needs any of the network."""
@@ -107,32 +113,60 @@ class Network:
             rates = [group["lr"] for group in self._optimizer.param_groups for _ in group["params"]]
             if any(float(rate) > 0 for rate in rates):  # a group that stands still shows nothing
                 both = zip(_differences(self._trees["before"], parameters), rates, strict=True)
-                self._trees["direction"] = [m / rate if float(rate) > 0 else torch.zeros_like(m) for m, rate in both]
-                self._pending["update_norm"] = _norm(self._trees["direction"])
+                direction = [m / rate if float(rate) > 0 else torch.zeros_like(m) for m, rate in both]
+                self._take_direction(direction, getattr(self._optimizer, "found_inf", None))
             self._trees["before"] = []
         if "weight_norm" in self._names:
             self._pending["weight_norm"] = _norm(parameters)
         if "distance" in self._names:
             self._pending["distance"] = _norm(_differences(parameters, self._trees["initial"]))
 
+    def _take_direction(self, direction: list[Tensor], is_skipped: Tensor | None) -> None:
+        """Takes up the direction of a step.
+
+        is_skipped: above 0 for a step that did not move, of a fused optimiser under a GradScaler; it is on the
+            device, and not waited for.
+        """
+        norm = _norm(direction)
+        if is_skipped is not None:
+            before = self._trees["direction"] or [torch.zeros_like(part) for part in direction]
+            pairs = zip(direction, before, strict=True)
+            direction = [torch.where(is_skipped.to(new.device) > 0, old, new) for new, old in pairs]
+            norm = torch.where(is_skipped.to(norm.device) > 0, torch.nan, norm)
+        self._trees["direction"], self._pending["update_norm"] = direction, norm
+
     def take_note(self, told: Mapping[str, Any]) -> None:
         """Remembers whether a gradient has been told, one that is finite."""
         if self._names and not self.had_gradient and told.get("grad_norm") is not None:
             self.had_gradient = math.isfinite(float(told["grad_norm"]))
 
-    def taken(self) -> dict[str, float]:
-        """What the latest step has shown, as numbers; the gradients that are there, if no hook has seen them."""
+    def first_gradient(self) -> dict[str, float]:
+        """The norm of the gradient that was just seen, as long as no step was taken with one that is finite."""
+        found = {} if self.had_gradient else self.numbers(("grad_norm",))
+        return found if math.isfinite(found.get("grad_norm", math.nan)) else {}
+
+    def taken(self, *, is_told: bool) -> dict[str, float]:
+        """What the latest step has shown, as numbers; nothing if it was skipped before the optimiser.
+
+        is_told: whether somebody else tells the norm of its gradient. Warns where for long nobody has.
+        """
         if not self._names:
             return {}
         has_gradients = any(parameter.grad is not None for parameter in _parameters(self._optimizer))
-        is_skipped = not getattr(self._optimizer, "_opt_called", False)  # by a GradScaler
-        if has_gradients and not (self._pending or self.had_gradient or is_skipped):
+        is_taken = has_stepped(self._optimizer) and not self._had_stepped
+        if has_gradients and is_taken and not (self._pending or self.had_gradient):
             raise ScheduleError(
-                "the schedule reads the gradient, and the first optimiser step was taken unseen, as a compiled one "
-                "is: tell the first one before it, scheduler.observe(grad_norm=…)"
+                "the schedule reads the gradient, and the first optimiser step was taken unseen, by an optimiser "
+                "that calls no hooks: tell the first one before it, scheduler.observe(grad_norm=…)"
+            )
+        self._unseen = 0 if self._pending or is_told else self._unseen + 1
+        if self._unseen == _LONG:
+            warn(
+                f"the schedule reads the network, and for {_LONG} of its steps the optimiser took none that it could "
+                "see: a step that is replayed from a CUDA graph calls no hooks; tell the norm, step(grad_norm=…)"
             )
         found = self.numbers(tuple(self._pending))
-        self._pending = {}
+        self._pending, self.is_seen = {}, False
         return found
 
     def numbers(self, names: tuple[str, ...]) -> dict[str, float]:
@@ -162,6 +196,7 @@ class Network:
     def restart(self) -> dict[str, float]:
         """A sequence hands over: distances are those from the weights as they are, and no gradient has been seen."""
         self._pending, self.had_gradient, self.is_seen = {}, False, False
+        self._had_stepped, self._unseen = has_stepped(self._optimizer), 0
         if "initial" in self._trees:
             self._trees["initial"] = _copies(self._optimizer)
         return self.at_first()

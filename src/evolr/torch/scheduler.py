@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Literal
@@ -105,17 +104,18 @@ class ExpressionLR(LRScheduler):
             self._pace.check(self.optimizer)
         else:  # its own first step, or a sequence's
             self._pace.begin(self.optimizer)
-        if told := self._network.taken() | {k: value for k, value in told.items() if value is not None}:
-            self.observe(**told)
+        given = {name: value for name, value in told.items() if value is not None}
+        if shown := self._network.taken(is_told="grad_norm" in given) | given:
+            self.observe(**shown)
 
     def observe(self, **told: Any) -> None:
         """Takes up a loss, or what else `step` is told, and sets the learning rate of the coming step by it."""
+        self._network.take_note(told)
         self._tell(self._loop.observe, self._over_ranks(told, self.optimizer))
 
     def _tell(self, tell: Callable[..., float], told: dict[str, Any]) -> None:
         """Tells the loop, and sets the learning rate of the coming step by it."""
         before = self._loop.learning_rate
-        self._network.take_note(told)
         tell(**told)
         has_begun = self.last_epoch >= 0  # in a SequentialLR its turn may be still to come
         if has_begun and self._loop.learning_rate != before:
@@ -129,8 +129,7 @@ class ExpressionLR(LRScheduler):
         optimiser steps. Under a GradScaler it stands after scaler.unscale_(optimizer).
         """
         self._network.see()
-        first = {} if self._network.had_gradient else self._network.numbers(("grad_norm",))
-        if first and math.isfinite(first["grad_norm"]):
+        if first := self._network.first_gradient():
             self._tell(self._loop.begin, first)
 
     @property
