@@ -18,11 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.errors import ConfigError
-from evolr.expression import SIGNALS
 from evolr.problems.mnist1d_data import CLASSES, LENGTH, Samples, fresh, published
-from evolr.problems.problem import Metric, Pool
+from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
-from evolr.training.optimizers import OptimizerName
 from evolr.training.task import Task
 
 WIDTHS: Final = (8, 128)  # of a hidden layer, log-uniform
@@ -70,7 +68,13 @@ def setting(seed: int) -> Setting:
 
 
 class Mnist1dSuite(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag="mnist1d-suite"
+    ProblemDefaults,
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="name",
+    tag="mnist1d-suite",
 ):
     """Settings of the problem.
 
@@ -89,28 +93,8 @@ class Mnist1dSuite(
         return Metric("accuracy", higher_is_better=True)
 
     @property
-    def signals(self) -> tuple[str, ...]:
-        return tuple(SIGNALS)
-
-    @property
-    def takes_own_signals(self) -> bool:
-        return False
-
-    @property
     def steps_per_epoch(self) -> int:
         return STEPS
-
-    @property
-    def identity(self) -> str:
-        return ""
-
-    @property
-    def key(self) -> Any:
-        return msgspec.to_builtins(self)
-
-    @property
-    def optimizers(self) -> tuple[OptimizerName, ...]:
-        return ("sgd", "momentum", "adam", "adamw")
 
     @property
     def notes(self) -> tuple[str, ...]:

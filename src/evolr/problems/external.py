@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from evolr.errors import ConfigError, ProblemError
-from evolr.expression import SIGNALS
-from evolr.problems.problem import Metric, Pool
-from evolr.training.optimizers import OptimizerName
+from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.training.task import Task
 
 _TAKEN: Final = frozenset(
@@ -32,7 +30,15 @@ _TAKEN: Final = frozenset(
 """What stands beside the metric where a champion is saved or shown."""
 
 
-class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag="external"):
+class External(
+    ProblemDefaults,
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="name",
+    tag="external",
+):
     """Settings of the problem.
 
     metric_name: of what is told; `accuracy` is shown in per cent. higher_is_better: which way it is good.
@@ -60,28 +66,12 @@ class External(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Metric(self.metric_name, self.higher_is_better)
 
     @property
-    def signals(self) -> tuple[str, ...]:
-        return tuple(SIGNALS)
-
-    @property
     def takes_own_signals(self) -> bool:
         return True
 
     @property
     def identity(self) -> str:
         return self.trainer
-
-    @property
-    def key(self) -> Any:
-        return msgspec.to_builtins(self)
-
-    @property
-    def optimizers(self) -> tuple[OptimizerName, ...]:
-        return ("sgd", "momentum", "adam", "adamw")
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return ()
 
     def task(self, pool: Pool) -> Task:
         """Raises ProblemError: there is nothing here to train."""

@@ -12,7 +12,6 @@ from functools import cached_property, lru_cache
 from typing import Any, Final, cast
 
 from evolr.errors import ConfigError, ProblemError, whole_number
-from evolr.expression import SIGNALS
 from evolr.problems.jax_functions import (
     called,
     checked_parameters,
@@ -22,15 +21,14 @@ from evolr.problems.jax_functions import (
     require_metric,
 )
 from evolr.problems.pools import checked_pools, digest, number_of
-from evolr.problems.problem import Metric, Pool
+from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
-from evolr.training.optimizers import OptimizerName
 from evolr.training.task import Task, Tree
 
 _INITIAL_KEPT: Final = 8  # initial parameters: chunks of one seed come one after another, and init may be slow
 
 
-class JaxProblem:
+class JaxProblem(ProblemDefaults):
     """A problem of pure functions and arrays.
 
     init: seed → parameters, a pytree of float arrays; `jax.random.key(seed)` makes a key of the seed.
@@ -110,24 +108,8 @@ class JaxProblem:
         return self._metric
 
     @property
-    def signals(self) -> tuple[str, ...]:
-        return tuple(SIGNALS)
-
-    @property
-    def takes_own_signals(self) -> bool:
-        return False
-
-    @property
     def steps_per_epoch(self) -> int:
         return number_of(self._data["train"]) // self._batch_size
-
-    @property
-    def optimizers(self) -> tuple[OptimizerName, ...]:
-        return ("sgd", "momentum", "adam", "adamw")
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return ()
 
     @cached_property
     def digest(self) -> str:

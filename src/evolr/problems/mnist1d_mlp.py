@@ -13,12 +13,10 @@ import msgspec
 import numpy as np
 
 from evolr.errors import ConfigError
-from evolr.expression import SIGNALS
 from evolr.problems.jax_problem import JaxProblem
 from evolr.problems.mnist1d_data import CLASSES, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
-from evolr.problems.problem import Metric, Pool
+from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
-from evolr.training.optimizers import OptimizerName
 from evolr.training.task import Task
 
 _WIDTHS: Final = (LENGTH, 100, 100, CLASSES)
@@ -28,7 +26,13 @@ _FRESH_POOLS: Final = {"fitness": (10_000, 1_001), "selection": (4_000, 1_002), 
 
 
 class Mnist1dMlp(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag="mnist1d-mlp"
+    ProblemDefaults,
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="name",
+    tag="mnist1d-mlp",
 ):
     """Settings of the problem.
 
@@ -49,28 +53,8 @@ class Mnist1dMlp(
         return Metric("accuracy", higher_is_better=True)
 
     @property
-    def signals(self) -> tuple[str, ...]:
-        return tuple(SIGNALS)
-
-    @property
-    def takes_own_signals(self) -> bool:
-        return False
-
-    @property
     def steps_per_epoch(self) -> int:
         return PUBLISHED_TRAIN // self.batch_size
-
-    @property
-    def identity(self) -> str:
-        return ""
-
-    @property
-    def key(self) -> Any:
-        return msgspec.to_builtins(self)
-
-    @property
-    def optimizers(self) -> tuple[OptimizerName, ...]:
-        return ("sgd", "momentum", "adam", "adamw")
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -10,6 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import msgspec
+
+from evolr.expression import SIGNALS
 from evolr.training.optimizers import OptimizerName
 from evolr.training.task import Task
 
@@ -79,3 +82,33 @@ class Problem(Protocol):
     def task(self, pool: Pool) -> Task:
         """The task for the trainer, its trials judged on a pool. Loads or builds the data."""
         ...
+
+
+class ProblemDefaults:
+    """What most problems say alike, of the members above: all signals, all optimisers, settings that say all."""
+
+    __slots__ = ()
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        return tuple(SIGNALS)
+
+    @property
+    def takes_own_signals(self) -> bool:
+        return False
+
+    @property
+    def identity(self) -> str:
+        return ""
+
+    @property
+    def key(self) -> Any:
+        return msgspec.to_builtins(self)
+
+    @property
+    def optimizers(self) -> tuple[OptimizerName, ...]:
+        return ("sgd", "momentum", "adam", "adamw")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()

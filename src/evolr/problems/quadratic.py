@@ -21,15 +21,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evolr.errors import ConfigError
-from evolr.expression import SIGNALS
-from evolr.problems.problem import Metric, Pool
+from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
 from evolr.training.optimizers import OptimizerName
 from evolr.training.task import Task
 
 
 class Quadratic(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag="quadratic"
+    ProblemDefaults,
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="name",
+    tag="quadratic",
 ):
     """Settings of the problem.
 
@@ -59,28 +64,8 @@ class Quadratic(
         return Metric("loss", higher_is_better=False)
 
     @property
-    def signals(self) -> tuple[str, ...]:
-        return tuple(SIGNALS)
-
-    @property
-    def takes_own_signals(self) -> bool:
-        return False
-
-    @property
-    def identity(self) -> str:
-        return ""
-
-    @property
-    def key(self) -> Any:
-        return msgspec.to_builtins(self)
-
-    @property
     def optimizers(self) -> tuple[OptimizerName, ...]:
         return ("sgd",)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return ()
 
     @property
     def eigenvalues(self) -> NDArray[np.float64]:
