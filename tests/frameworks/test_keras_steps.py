@@ -11,7 +11,7 @@ from evolr.expression import parse
 from evolr.keras import ExpressionCallback, ExpressionSchedule
 from evolr.schedule import Schedule
 from tests.contracts.traces import BATCH, EPOCHS, INPUTS, STEPS, samples
-from tests.frameworks.keras_training import HORIZON, Rates, classifier, number, sync
+from tests.frameworks.keras_training import HORIZON, Rates, Stop, classifier, number, sync
 
 LINE = Schedule(expression=parse("0.01*(1 - progress)"))
 FED = Schedule(expression=parse("0.01*(1 - progress)*(1 + loss_ema + 0.1*loss)"))
@@ -34,19 +34,6 @@ def line(steps, of=EPOCHS * STEPS):
 def feedback(schedule=FED, **horizon):
     told = {"loss": 1.0} if schedule is FED else {}
     return ExpressionCallback(schedule, **{**HORIZON, **horizon}, **told)
-
-
-class Stop(keras.callbacks.Callback):
-    """Ends a training before a batch, as a crash does."""
-
-    def __init__(self, batches):
-        super().__init__()
-        self.left = batches
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if not self.left:
-            raise InterruptedError
-        self.left -= 1
 
 
 # Accumulation -------------------------------------------------------------------------------------------------------
