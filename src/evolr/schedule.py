@@ -122,13 +122,15 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
         `live` gives the values of the live signals that the formula reads, scalars or one a step.
         """
-        step = np.arange(epochs * steps_per_epoch)
-        return np.broadcast_to(self(**clock(step, len(step), steps_per_epoch), **live), step.shape)
+        return self._along(epochs * steps_per_epoch, steps_per_epoch, live)
 
     def rates_by_step(self, total_steps: int, steps_per_epoch: int) -> list[float]:
         """The learning rate of every step of an open-loop schedule, computed at once."""
+        return self._along(total_steps, steps_per_epoch, {}).tolist()
+
+    def _along(self, total_steps: int, steps_per_epoch: int, live: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         step = np.arange(total_steps)
-        return np.broadcast_to(self(**clock(step, total_steps, steps_per_epoch)), step.shape).tolist()
+        return np.broadcast_to(self(**clock(step, total_steps, steps_per_epoch), **live), step.shape)
 
     def plot(
         self,

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import evolr
 from evolr.cli.app import app
 from evolr.contest.explanation import typical_curve
+from evolr.contest.prove import prove_schedule
 from evolr.contest.trainings import Trainings, Wanted
 from evolr.contest.verdict import verdict
 from evolr.errors import ConfigError, ProblemError, StudyError
@@ -143,6 +144,25 @@ def test_another_function_or_none_is_refused(run, what, error, problem):
     for judge in (evolr.prove, evolr.explain):
         with pytest.raises(error, match=problem):
             judge(what, run)
+
+
+def test_an_executor_of_one_s_own_trains_instead_if_it_is_of_the_same_function(run):
+    with closing(
+        Workers(functions.descending, count=1, signals=frozenset({"progress", "loss", "val_loss"}))
+    ) as executor:
+        assert evolr.explain(None, run, seeds=2, executor=executor).champion.diverged == 0
+    with closing(Workers(functions.falling, count=1)) as other, pytest.raises(ConfigError, match=r"got .*:falling"):
+        evolr.explain(None, run, seeds=2, executor=other)
+
+
+def test_a_formula_with_a_signal_of_ones_own_is_proven_by_who_tells_it(tmp_path):
+    directory = evolved(tmp_path / "mine", functions.tempered, signals={"epoch": None, "temperature": (0.0, 0.1)})
+    config, rule = stored_config(directory), Schedule(expression=evolr.parse("@temperature"))
+    proven = prove_schedule(rule, config, tmp_path / "own", trained_by=functions.tempered, **QUICK)
+    assert proven.champion.result.mean == pytest.approx(0.0, abs=1e-6)
+    other = Schedule(expression=evolr.parse("@pressure"))
+    with pytest.raises(ConfigError, match="the schedule reads pressure, which these trainings do not tell"):
+        prove_schedule(other, config, tmp_path / "other", trained_by=functions.tempered, **QUICK)
 
 
 def test_options_of_another_kind_are_refused(run):

@@ -208,10 +208,12 @@ def compare_run(path: Path, config: Config, settings: Comparison, devices: int |
 def _compare(schedule: Any, config: Config, settings: Comparison, devices: int | None, quiet: bool) -> ComparisonResult:
     from evolr.contest import comparison
     from evolr.report import progress
+    from evolr.study.trained_by import executor_for
 
-    config.problem.task("monitor")  # what cannot be trained here is refused before trainings are announced
+    executor = executor_for(config, options={"device_count": devices})
+    executor.prepare("monitor")  # what cannot be trained here is refused before trainings are announced
     with progress.comparing(progress.display(quiet), comparison.trainings(settings)) as on_trained:
-        return comparison.compare(schedule, config, settings=settings, device_count=devices, on_trained=on_trained)
+        return comparison.compare(schedule, config, settings=settings, executor=executor, on_trained=on_trained)
 
 
 def _save_comparison(directory: Any, result: ComparisonResult) -> None:

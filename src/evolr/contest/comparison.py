@@ -15,12 +15,12 @@ from typing import Any
 from evolr.config import Comparison, Config, problem_name
 from evolr.contest.contender import Contender, contender
 from evolr.contest.statistics import CONFIDENCE, corrected
-from evolr.errors import ConfigError, StudyError
+from evolr.errors import StudyError
 from evolr.problems import Metric, Problem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
 from evolr.standard import PUBLISHED_BASELINES
-from evolr.study.trained_by import executor_for
+from evolr.study.trained_by import executor_for, require_told
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 
@@ -92,8 +92,7 @@ def compare(
     baselines = {name: family(settings.base_lr) for name, family in PUBLISHED_BASELINES.items()}
     seeds = [seed_from(config.seed, k, "comparison") for k in range(settings.seeds)]
     with closing(executor_for(config, trained_by, options)) as executor:
-        if missing := sorted(champion.signals - executor.signals):
-            raise ConfigError(f"the schedule reads {', '.join(missing)}, which these trainings do not tell")
+        require_told("the schedule", champion.signals, executor)
         told = {name: schedule for name, schedule in baselines.items() if schedule.signals <= executor.signals}
         schedules = {CHAMPION: champion, **told}
         trials = [Trial(schedule, s) for schedule in schedules.values() for s in seeds]

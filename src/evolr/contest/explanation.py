@@ -7,6 +7,7 @@ trained again so, from the same seeds. A signal whose freezing changes nothing i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,33 +78,24 @@ def explain(
     Writes explanation.json and explanation.png beside the study.
     Raises StudyError where there is no champion, ConfigError for another problem than the study's.
     """
-    trained_by, directory = of_run(what, directory)
-    path = RunDirectory.open(directory).path
-    summary = summarise(path)
-    if summary.champion is None:
-        raise StudyError(f"{path} {summary.why_no_champion}")
-    config, champion = summary.config, summary.champion
-    executor = executor_for(config, trained_by, options)
-    executor.prepare(POOL)
+    trained_by, path, config, champion = _champion(what, directory)
     epochs, names = config.training.epochs, sorted(champion.expression.signals & SIGNALS.keys())
     drawn = [seed_from(config.seed, k, "explanation") for k in range(seeds)]
-    if on_total:
-        on_total((1 + len(names)) * seeds)
-    trainings = Trainings(executor, epochs, path, on_done=on_done)
-    try:
-        own = trainings.outcomes(_wanted(champion, drawn), POOL, keep_steps=True)
-        if all(outcome.learning_rates is None for outcome in own):
-            raise StudyError(
-                f"no training of {executor.identity} has asked its schedule for a learning rate in its own process, so that "
-                "there is nothing to explain"
-            )
-        medians = {name: _median(name, own) for name in names}
-        others = {name: _frozen(champion, name, median) for name, median in medians.items()}
-        wanted = [w for schedule in others.values() for w in _wanted(schedule, drawn)]
-        outcomes = trainings.outcomes(wanted, POOL)
-    finally:
-        trainings.close()
-        executor.close()
+    with closing(executor_for(config, trained_by, options)) as executor:
+        executor.prepare(POOL)
+        if on_total:
+            on_total((1 + len(names)) * seeds)
+        with closing(Trainings(executor, epochs, path, on_done=on_done)) as trainings:
+            own = trainings.outcomes(_wanted(champion, drawn), POOL, keep_steps=True)
+            if all(outcome.learning_rates is None for outcome in own):
+                raise StudyError(
+                    f"no training of {executor.identity} has asked its schedule for a learning rate in its own process, so that "
+                    "there is nothing to explain"
+                )
+            medians = {name: _median(name, own) for name in names}
+            others = {name: _frozen(champion, name, median) for name, median in medians.items()}
+            wanted = [w for schedule in others.values() for w in _wanted(schedule, drawn)]
+            outcomes = trainings.outcomes(wanted, POOL)
     metric = config.problem.metric
     whole = contender("as it is", champion, own, None, metric)
     found = [
@@ -116,6 +108,16 @@ def explain(
     explanation = Explanation(config, champion, simplified(champion).text, epochs, whole, rates, without)
     save(RunDirectory(path), explanation)
     return explanation
+
+
+def _champion(what: object, directory: Path | str | None) -> tuple[object, Path, Config, Schedule]:
+    """Who trained a study, its directory, its configuration and its champion. Raises StudyError where there is none."""
+    trained_by, directory = of_run(what, directory)
+    path = RunDirectory.open(directory).path
+    summary = summarise(path)
+    if summary.champion is None:
+        raise StudyError(f"{path} {summary.why_no_champion}")
+    return trained_by, path, summary.config, summary.champion
 
 
 def save(directory: RunDirectory, explanation: Explanation) -> None:
@@ -152,23 +154,14 @@ def freeze(
     Raises StudyError where there is no champion, where it reads no live signal, and where a training of it diverges;
     ConfigError for another problem than the study's.
     """
-    trained_by, directory = of_run(what, directory)
-    path = RunDirectory.open(directory).path
-    summary = summarise(path)
-    if summary.champion is None:
-        raise StudyError(f"{path} {summary.why_no_champion}")
-    if summary.champion.expression.is_open_loop:
+    trained_by, path, config, champion = _champion(what, directory)
+    if champion.expression.is_open_loop:
         raise StudyError(f"the champion of {path} reads nothing of the training: it is its own curve, not to be frozen")
-    config, epochs = summary.config, summary.config.training.epochs
-    executor = executor_for(config, trained_by, options)
-    executor.prepare(POOL)
     drawn = [seed_from(config.seed, k, "explanation") for k in range(seeds)]
-    trainings = Trainings(executor, epochs, path)
-    try:
-        curve = typical_curve(summary.champion, drawn, trainings)
-    finally:
-        trainings.close()
-        executor.close()
+    with closing(executor_for(config, trained_by, options)) as executor:
+        executor.prepare(POOL)
+        with closing(Trainings(executor, config.training.epochs, path)) as trainings:
+            curve = typical_curve(champion, drawn, trainings)
     if curve is None:
         raise StudyError(f"a training under the champion of {path} diverges: it has no typical curve")
     return curve

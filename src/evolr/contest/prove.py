@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from evolr.config import Config, require_signals
+from evolr.config import Config
 from evolr.contest.contest import hold
 from evolr.contest.results import ContestResult, Evolved, Settings, quick
 from evolr.contest.trainings import LEDGER
@@ -22,7 +22,7 @@ from evolr.schedule import Schedule
 from evolr.study.database import DATABASE
 from evolr.study.run_directory import RunDirectory
 from evolr.study.summary import best_schedules, summarise
-from evolr.study.trained_by import executor_for, of_run
+from evolr.study.trained_by import executor_for, of_run, require_told
 
 
 def prove(
@@ -98,8 +98,8 @@ def prove_schedule(
     another's, or a study's.
     """
     path = Path(directory)
-    require_signals(config.problem, sorted(schedule.expression.signals))
     with closing(executor_for(config, trained_by, options)) as executor:
+        require_told("the schedule", schedule.signals, executor)
         settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick)
         if path.exists() and (os.path.isfile(path / DATABASE) or not os.path.isfile(path / LEDGER)):
             raise RunDirectoryError(f"{path} exists already and holds no contest of a schedule; name another directory")

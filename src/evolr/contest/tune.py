@@ -19,6 +19,7 @@ from evolr.problems import JaxProblem
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES, Family
 from evolr.study.evolve import study_of
+from evolr.study.trained_by import require_told
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,7 @@ def tune(
         config, executor = study_of(what, {**options, "settings": settings})
     with ExitStack() as stack:
         stack.enter_context(closing(executor))
-        if missing := sorted(read - executor.signals):
-            raise ConfigError(f"{chosen.name} reads {', '.join(missing)}, which these trainings do not tell")
+        require_told(chosen.name, read, executor)
         executor.prepare("fitness")
         place = Path(directory) if directory is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         kept = stack.enter_context(

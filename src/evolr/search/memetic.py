@@ -179,12 +179,14 @@ class Memetic:
         for niche in chosen:
             centre = niche.centre()
             individual = Individual(niche.birth, centre, "finalist", (niche.birth,))
-            different.setdefault(
-                fingerprint(centre, self._search.own_signals), Evaluation(individual, niche.fitness, math.nan)
-            )
+            different.setdefault(self._values(centre), Evaluation(individual, niche.fitness, math.nan))
         return sorted(list(different.values())[:count], key=lambda e: -e.fitness)
 
     # --- the parts ------------------------------------------------------------------------------------------------------
+
+    def _values(self, formula: Expression) -> bytes:
+        """What tells a formula from others: its values, where the signals of this search lie."""
+        return fingerprint(formula, self._search.own_signals)
 
     def _place(self, slot: int) -> Place:
         return Place(self._generation, slot)
@@ -223,7 +225,7 @@ class Memetic:
         """A child of good niches that is no living one's twin; a copy of its parent where none comes about."""
         rng = generator(self._seed, *place, "child")
         grown = [niche for niche in self._niches if niche.age >= 2] or self._niches
-        living = {fingerprint(niche.centre(), self._search.own_signals) for niche in self._niches}
+        living = {self._values(niche.centre()) for niche in self._niches}
 
         def parent() -> _Niche:
             return grown[min(rng.integers(len(grown), size=2))]  # they are sorted: a tournament of two
@@ -233,7 +235,7 @@ class Memetic:
             operator = draw_operator(rng, self._search)
             tree = variation.vary(rng, operator, mother.centre(), father.centre, self._words, depth=_CHILD_DEPTH)
             fits = not is_oversize(self._search, _tunable(tree)) and len(_constants(tree)) <= _MOST_CONSTANTS
-            if tree.signals and fits and fingerprint(tree, self._search.own_signals) not in living:
+            if tree.signals and fits and self._values(tree) not in living:
                 parents = (mother.birth, father.birth) if operator == "crossover" else (mother.birth,)
                 return Individual(place, tree, operator, parents)
         mother = parent()

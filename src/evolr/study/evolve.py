@@ -10,7 +10,6 @@ from typing import Any, Final, cast, overload
 from evolr.config import Config, config_of
 from evolr.errors import ConfigError, unknown_name
 from evolr.execution.executor import Executor
-from evolr.execution.local import Local
 from evolr.execution.training_function import TrainingFunction
 from evolr.execution.worker import end_where_starting
 from evolr.problems import JaxProblem
@@ -20,6 +19,7 @@ from evolr.study.records import Records
 from evolr.study.results import GenerationReport, Limits, SearchResult
 from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study, local_executor
+from evolr.study.trained_by import executor_for
 
 _COMMON: Final = ("limits", "should_stop", "on_trained", "on_generation")
 """The options of evolve with anything."""
@@ -171,7 +171,7 @@ def _study_of_model(
     config = config_of(problem, settings, seed)
     if config.search.finalists:
         problem.task("selection")  # so that the race at the end has its pool
-    return config, Local(problem, config.training.optimizer, device_count=device_count)
+    return config, executor_for(config, problem, {"device_count": device_count})
 
 
 def stored_config(directory: Path) -> Config:

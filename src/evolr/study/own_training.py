@@ -9,10 +9,11 @@ from typing import Any, Final, cast
 
 from evolr.config import CONSTANT, Config, changed, dotted, resolve
 from evolr.errors import ConfigError, whole_number
+from evolr.execution.executor import Executor
 from evolr.execution.training_function import TrainingFunction, name_of
-from evolr.execution.workers import Workers
 from evolr.expression import SIGNALS
 from evolr.signals.own import MARK, signal_of, token_of
+from evolr.study.trained_by import executor_for
 
 SignalNames = Iterable[str] | Mapping[str, tuple[float, float] | None]
 """Names of signals, or of each the range of its values, None for one of evolr's own."""
@@ -43,7 +44,7 @@ def study_of(
     time_limit: float | None = None,
     memory_limit: float | None = None,
     threads: int = 1,
-) -> tuple[Config, Workers]:
+) -> tuple[Config, Executor]:
     """What `evolve` makes of a function: preset `function` with these settings, and what trains.
 
     Raises ConfigError for a function, a signal, a limit or a setting that cannot be; nothing is started or written.
@@ -51,14 +52,6 @@ def study_of(
     own = _own_signals(signals)
     settings = dotted(settings or {})
     _refuse_arguments(settings)
-    executor = Workers(
-        train,
-        count=workers,
-        time_limit=time_limit,
-        memory_limit=memory_limit,
-        threads=threads,
-        signals=frozenset(map(signal_of, signals)),
-    )
     given = {
         "seed": whole_number("seed", seed),
         "problem.metric_name": metric,
@@ -69,7 +62,9 @@ def study_of(
         "search.terminals": [*map(token_of, map(signal_of, signals)), CONSTANT],
         "search.own_signals": own,
     }
-    return changed(resolve("function", settings=given), settings), executor
+    config = changed(resolve("function", settings=given), settings)
+    limits = {"time_limit": time_limit, "memory_limit": memory_limit}
+    return config, executor_for(config, train, {"workers": workers, "threads": threads, **limits})
 
 
 OPTIONS: Final = tuple(signature(study_of).parameters)[1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,16 +161,15 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
             "SELECT 1 FROM generation WHERE number = ? AND finished_at IS NOT NULL", (search.generations,)
         )
         race = search.generations if search.finalists and finished else None
+        values = partial(fingerprint, own=search.own_signals)
         found: dict[bytes, tuple[Schedule, float]] = {}
         for formula, score in records.best_trained(_ALIKE * count, race):
             expression = records.expression(formula)
-            found.setdefault(fingerprint(expression, search.own_signals), (search.schedule(expression), score))
+            found.setdefault(values(expression), (search.schedule(expression), score))
         if not found:
             for evaluation in sorted(_evaluated_so_far(records, config), key=lambda e: -e.fitness):
                 expression = evaluation.individual.expression
-                found.setdefault(
-                    fingerprint(expression, search.own_signals), (search.schedule(expression), evaluation.score)
-                )
+                found.setdefault(values(expression), (search.schedule(expression), evaluation.score))
         return list(found.values())[:count]
     finally:
         database.close()

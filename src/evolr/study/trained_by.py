@@ -35,16 +35,16 @@ def executor_for(config: Config, trained_by: object = None, options: Mapping[str
     """What trains on a configuration's problem.
 
     trained_by: the JaxProblem or the function that trained the study; None where the configuration itself says who does.
-    options: device_count of what evolr trains itself; workers, time_limit, memory_limit, threads of a function.
+    options: device_count of what evolr trains itself; workers, time_limit, memory_limit, threads of a function; or executor, what trains instead.
 
     Raises ConfigError for another one than the study's, and for options that it does not have.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
     if "executor" in given:
-        return given["executor"]
-    if trained_by is None or isinstance(trained_by, JaxProblem):
+        executor: Executor = given["executor"]
+    elif trained_by is None or isinstance(trained_by, JaxProblem):
         _refuse_unknown(given, _LOCAL)
-        executor: Executor = Local(trained_by or config.problem, config.training.optimizer, **given)
+        executor = Local(trained_by or config.problem, config.training.optimizer, **given)
     elif callable(trained_by):
         _refuse_unknown(given, _WORKERS)
         count = given.pop("workers", None)
@@ -65,6 +65,12 @@ def executor_for(config: Config, trained_by: object = None, options: Mapping[str
             f"the study was trained by {named}, got {executor.identity}; give the same, and the same data"
         )
     return executor
+
+
+def require_told(who: str, signals: frozenset[str], executor: Executor) -> None:
+    """Raises ConfigError where a schedule reads what an executor's trainings do not tell it. who: it, in words."""
+    if missing := sorted(signals - executor.signals):
+        raise ConfigError(f"{who} reads {', '.join(missing)}, which these trainings do not tell")
 
 
 def _refuse_unknown(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
