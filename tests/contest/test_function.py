@@ -19,8 +19,10 @@ from evolr.contest.trainings import Trainings, Wanted
 from evolr.contest.verdict import verdict
 from evolr.errors import ConfigError, ProblemError, StudyError
 from evolr.execution.workers import Workers
+from evolr.report.shown import describe
 from evolr.schedule import Schedule
 from evolr.study.evolve import stored_config
+from evolr.study.summary import recorded_trainings, summarise
 from evolr.study.trained_by import executor_for
 from evolr.training.task import Trial
 from tests.execution import training_functions as functions
@@ -153,6 +155,36 @@ def test_an_executor_of_one_s_own_trains_instead_if_it_is_of_the_same_function(r
         assert evolr.explain(None, run, seeds=2, executor=executor).champion.diverged == 0
     with closing(Workers(functions.falling, count=1)) as other, pytest.raises(ConfigError, match=r"got .*:falling"):
         evolr.explain(None, run, seeds=2, executor=other)
+
+
+def test_a_signal_of_ones_own_is_frozen_at_its_median(tmp_path):
+    run = evolved(tmp_path / "own", functions.tempered, signals={"temperature": (0.0, 100.0)})
+    explanation = evolr.explain(functions.tempered, run, seeds=6, workers=2)
+    assert explanation.schedule.signals == {"temperature"}
+    median, frozen = explanation.frozen["temperature"]
+    assert 0.010 <= median <= 0.028  # thousandths, as the function tells them: 10 to 14, and 7 more each epoch
+    assert frozen.schedule.expression.is_open_loop
+
+
+def test_what_a_function_tells_is_recorded_and_shown(run):
+    recorded = recorded_trainings(run)
+    assert recorded.learning_rate.shape == (33,)  # three epochs of eleven parts
+    assert np.isfinite(recorded.learning_rate).all()
+    with closing(executor_for(stored_config(run), functions.descending, {"workers": 1})) as executor:
+        trial = Trial(summarise(run).champion, 5)
+        one, again = executor.run([trial, trial], 3, "fitness")
+    assert one.learning_rate.tolist() == again.learning_rate.tolist()
+
+
+def test_the_learning_rates_of_a_formula_whose_signals_are_not_recorded_are_drawn_as_they_were(tmp_path):
+    run = evolved(tmp_path / "own", functions.tempered, signals={"temperature": (0.0, 100.0)})
+    shown = describe(str(run), None, None, None)
+    assert "recorded training" in shown.note
+    assert "made-up" not in shown.note
+    recorded = recorded_trainings(run).learning_rate
+    assert shown.curve.rates.min() == pytest.approx(recorded.min())
+    assert shown.curve.epochs.max() < 3
+    assert "made-up" in describe(str(run), None, 5, None).note
 
 
 def test_a_formula_with_a_signal_of_ones_own_is_proven_by_who_tells_it(tmp_path):

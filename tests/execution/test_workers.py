@@ -65,7 +65,7 @@ def test_outcomes_are_in_the_order_of_the_trials():
     outcomes = run(functions.falling, trials=7)
     assert [o.score for o in outcomes] == pytest.approx([outcomes[0].score + seed * 1e-4 for seed in range(7)])
     assert not any(o.failure or o.diverged for o in outcomes)
-    assert outcomes[0].train_loss.shape == (0,)
+    assert outcomes[0].train_loss.shape == (32,)
 
 
 def test_the_schedule_of_the_trial_is_what_the_function_is_given():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD, AdamW
+from torch.optim import LBFGS, SGD, AdamW
 from torch.optim.lr_scheduler import ConstantLR, SequentialLR
 
 from evolr.errors import ScheduleError
@@ -333,6 +333,37 @@ def test_a_group_that_is_added_begins_where_it_is():
         scheduler.step()
     moved = torch.cat([first.detach() - 1, later.detach() - 2]).norm()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * (1 + float(moved)), rel=1e-5)
+
+
+def test_lbfgs_which_takes_its_rate_before_its_closure_wants_the_first_norm_told():
+    inputs, targets = torch.linspace(-1, 1, 16)[:, None], torch.linspace(0, 2, 16)[:, None]
+
+    def begun():
+        model = nn.Linear(1, 1)
+        optimizer = LBFGS(model.parameters(), max_iter=2)
+        scheduler = ExpressionLR(optimizer, schedule("0.1/(1 + grad_norm)"), total_steps=4)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(model(inputs), targets)
+            loss.backward()
+            return loss
+
+        return model, optimizer, scheduler, closure
+
+    _, optimizer, _, closure = begun()
+    with pytest.raises(ScheduleError, match="LBFGS takes its learning rate before its closure"):
+        optimizer.step(closure)
+    model, optimizer, scheduler, closure = begun()
+    closure()
+    first = float(torch.nn.utils.get_total_norm([p.grad for p in model.parameters()]))
+    scheduler.observe(grad_norm=first)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 / (1 + first), rel=1e-6)
+    before = closure().item()
+    for _ in range(3):
+        optimizer.step(closure)
+        scheduler.step()
+    assert closure().item() < before
 
 
 def test_sparse_gradients_are_seen_and_weights_without_a_gradient():

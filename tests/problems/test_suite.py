@@ -12,7 +12,6 @@ from evolr.errors import ConfigError
 from evolr.expression import parse
 from evolr.problems.mnist1d_data import published
 from evolr.schedule import Schedule
-from evolr.signals import SIGNALS
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 from evolr.training.trainer import Trainer
@@ -148,7 +147,7 @@ def test_a_padded_training_and_its_signals_are_those_of_the_network_without_padd
     rule = Schedule(expression=parse("0.01 + 0*(grad_norm + weight_norm)"))
     (outcome,) = Trainer(task, Optimizer(name="momentum")).train([Trial(rule, seed)], 1, keep_steps=True)
     losses, gradients, weights = trained_without_padding(task, seed, 0.01)
-    shown = dict(zip(SIGNALS, outcome.signals[0], strict=True))
+    shown = {name: series[0] for name, series in outcome.signals.items()}
     assert outcome.train_loss[0] == pytest.approx(losses.mean(), rel=1e-4)
     # The gradient's norm is that of the previous step, at first that of the first batch.
     assert shown["grad_norm"] == pytest.approx((gradients[0] + gradients[:-1].sum()) / STEPS, rel=1e-4)

@@ -21,7 +21,7 @@ from evolr.study.records import TOLD
 from evolr.study.results import Limits
 from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study
-from evolr.study.summary import best_schedules, recorded_losses, summaries, summarise
+from evolr.study.summary import best_schedules, recorded_trainings, summaries, summarise
 from evolr.training.task import Outcome
 from tests.study.small import derived, remembered, small
 from tests.study.test_race import RACING
@@ -63,7 +63,7 @@ def test_a_search_that_is_stopped_in_its_first_generation_has_a_champion_that_is
     assert (summary.state, summary.generations_done, summary.is_raced) == ("stopped", 0, False)
     assert (summary.champion, summary.best) == (result.schedule, result.champion.score)
     assert best_schedules(path, 3)[0] == (result.schedule, result.champion.score)
-    assert recorded_losses(path).trainings >= 1
+    assert recorded_trainings(path).trainings >= 1
     with Study(path) as study:
         assert study.champion == result.schedule
         assert study.front == result.hall_of_fame

@@ -15,7 +15,6 @@ from evolr.errors import ConfigError
 from evolr.expression import CLOCK, parse
 from evolr.problems import Mnist1dMlp, Quadratic
 from evolr.schedule import Schedule
-from evolr.signals import SIGNALS
 from evolr.training import programs
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Task, Trial
@@ -415,6 +414,6 @@ def test_what_a_seed_draws_is_seen_by_loss_and_score_and_neither_trained_nor_cou
     for outcome, target in zip(outcomes, (20, 50), strict=True):
         assert outcome.score == target
         assert outcome.val_loss.tolist() == [4 * (3 - target) ** 2] * 3
-        shown = dict(zip(SIGNALS, outcome.signals[0], strict=True))
+        shown = {name: series[0] for name, series in outcome.signals.items()}
         assert shown["weight_norm"] == pytest.approx(6)
         assert shown["grad_norm"] == pytest.approx(4 * (target - 3))

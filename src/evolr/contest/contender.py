@@ -37,8 +37,13 @@ class Contender:
         return int(np.isnan(self.scores).sum())
 
     def curves(self, name: str) -> NDArray[np.float64]:
-        """(s, e): the curves `train_loss`, `val_score` or `learning_rate` of the outcomes."""
-        return np.array([getattr(outcome, name) for outcome in self.outcomes], np.float64)
+        """(s, e): the curves `train_loss`, `val_score` or `learning_rate` of the outcomes; NaN where one has none.
+
+        Of a function e is not the number of epochs, see Outcome.
+        """
+        rows = [np.asarray(getattr(outcome, name), np.float64) for outcome in self.outcomes]
+        places = max(map(len, rows))
+        return np.array([row if len(row) == places else np.full(places, np.nan) for row in rows])
 
     def document(self) -> dict[str, Any]:
         """Everything, to the single run, as JSON takes it."""

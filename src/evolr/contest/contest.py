@@ -194,9 +194,7 @@ class _Runner:
 def _steps_to_reach(champion: Contender, other: Contender, config: Config) -> int | None:
     """See Entry; of the runs that finished."""
     metric = config.problem.metric
-    own, others = (
-        np.array([o.val_score for o in c.outcomes if np.isfinite(o.score)], np.float64) for c in (champion, other)
-    )
+    own, others = (c.curves("val_score")[np.isfinite(c.scores)] for c in (champion, other))
     if not (own.size and others.size):
         return None
     sign = 1.0 if metric.higher_is_better else -1.0

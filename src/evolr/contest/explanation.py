@@ -24,7 +24,6 @@ from evolr.errors import StudyError
 from evolr.expression import Expression
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
-from evolr.signals import SIGNALS
 from evolr.signals.own import token_of
 from evolr.simplification import simplified
 from evolr.standard import frozen
@@ -79,7 +78,7 @@ def explain(
     Raises StudyError where there is no champion, ConfigError for another problem than the study's.
     """
     trained_by, path, config, champion = _champion(what, directory)
-    epochs, names = config.training.epochs, sorted(champion.expression.signals & SIGNALS.keys())
+    epochs, names = config.training.epochs, sorted(champion.signals)
     drawn = [seed_from(config.seed, k, "explanation") for k in range(seeds)]
     with closing(executor_for(config, trained_by, options)) as executor:
         executor.prepare(POOL)
@@ -179,7 +178,6 @@ def _frozen(schedule: Schedule, name: str, value: float) -> Schedule:
 
 def _median(name: str, outcomes: list[Outcome]) -> float:
     """The median of a signal over trainings and epochs, of its mean over an epoch's steps."""
-    place = list(SIGNALS).index(name)
-    values = np.array([o.signals[:, place] for o in outcomes if o.signals is not None], np.float64)
+    values = np.array([o.signals[name] for o in outcomes if o.signals is not None], np.float64)
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else 0.0

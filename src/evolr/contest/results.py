@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 import evolr
 from evolr.config import Config
@@ -88,7 +89,7 @@ class Entry:
     where there was no search. candidates: all that were found. finalists: those that raced, best first; the first went
     to the final, whose result is `result`. fitness: what the search believed of it, a score on the fitness pool at the
     contest's epochs; NaN where there is none. steps_to_reach: the training steps after which the champion's mean monitor
-    score is as good as this contender's at its end; None where it never is.
+    score is as good as this contender's at its end; None where it never is, or where nobody knows.
     """
 
     source: str
@@ -146,6 +147,11 @@ class ContestResult:
     def others(self) -> list[Entry]:
         """All but the champion, in the order of `ranked`."""
         return [entry for entry in self.ranked if entry is not self.champion]
+
+    @property
+    def knows_steps(self) -> bool:
+        """Whether `steps_to_reach` is known: the trainings tell the score of their monitor up to their end."""
+        return any(np.isfinite(entry.result.curves("val_score")[:, -1:]).any() for entry in self.entries)
 
     def optimism(self, entry: Entry) -> float:
         """The winner's curse: by how much the search thought better of it than the final; NaN where it thought nothing."""

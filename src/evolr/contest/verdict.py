@@ -14,8 +14,6 @@ LEVELS: Final = (0.001, 0.01, SIGNIFICANCE)
 LEAST_CANDIDATES: Final = 20
 """Candidates of each family below which it cannot be called tuned: the sampler draws its first ten at random."""
 
-_NOUNS: Final = {"accuracy": ("points", 100.0)}  # the unit of a metric's differences, and its scale
-
 
 def verdict(result: ContestResult) -> list[str]:
     """The sentences of the verdict, the claim first."""
@@ -124,9 +122,9 @@ def _best(result: ContestResult) -> str:
     pairs = best.pairs
     if pairs is None or pairs.difference is None or pairs.low is None or pairs.high is None:
         return f"{others}; fewer than two seeds finished under both."
-    unit, scale = _NOUNS.get(metric.name, ("", 1.0))
-    low, mean, high = (scale * bound + 0.0 for bound in (pairs.low, pairs.difference, pairs.high))  # + 0.0: never −0
-    difference = f"{mean:+.3g} {unit}".rstrip()
+    bounds = (pairs.low, pairs.difference, pairs.high)
+    low, mean, high = (metric.scale * bound + 0.0 for bound in bounds)  # + 0.0: never −0
+    difference = f"{mean:+.3g} {metric.unit_of_differences}".rstrip()
     return f"{others}: a difference of {difference} ({low:+.3g} … {high:+.3g})."
 
 

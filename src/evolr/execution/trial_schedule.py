@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any
 
 from evolr.errors import ScheduleError
+from evolr.execution.recording import Calls
 from evolr.schedule import PlateauRule, Schedule
-
-PLACES = 128  # of a training, evenly spaced, at which its curves are kept
-_MOST_KEPT = 1 << 14  # calls of a training
-
-
-class Calls:
-    """What a schedule answered in a training, call by call: every one, or, of very many, every second, fourth, …"""
-
-    def __init__(self) -> None:
-        self._kept: list[tuple[float, dict[str, float]]] = []
-        self._count, self._stride = 0, 1
-
-    def add(self, rate: float, signals: dict[str, float]) -> None:
-        """One more call, and what it was told."""
-        if self._count % self._stride == 0:
-            self._kept.append((rate, signals))
-        self._count += 1
-        if len(self._kept) == _MOST_KEPT:
-            self._kept, self._stride = self._kept[::2], 2 * self._stride
-
-    def curves(self) -> tuple[list[float], dict[str, list[float]]]:
-        """The learning rates, and each signal that was told, at PLACES places of the training; nothing of no calls.
-
-        A place is in progress, where that was told, in the number of the call otherwise. What was answered last holds on.
-        """
-        if not self._kept:
-            return [], {}
-        names = set.intersection(*(set(signals) for _, signals in self._kept))
-        if "progress" in names:
-            at = [signals["progress"] for _, signals in self._kept]
-        else:
-            at = [number / len(self._kept) for number in range(len(self._kept))]
-        chosen = [self._kept[max(bisect_right(at, place / PLACES) - 1, 0)] for place in range(PLACES)]
-        return [rate for rate, _ in chosen], {name: [s[name] for _, s in chosen] for name in sorted(names)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +74,14 @@ class TrialSchedule:
         numbers = {name: _number(name, given[name]) for name in wanted}
         rate = self.schedule.at(**{name: numbers[name] for name in self.signals})
         if self.calls is not None:
-            self.calls.add(rate, numbers)
+            self.calls.add(rate, numbers, self._progress(given))
         return rate
+
+    def _progress(self, given: dict[str, Any]) -> float | None:
+        """How far the training is, from 0 to 1; None where no clock is told."""
+        if "progress" in given:
+            return _number("progress", given["progress"])
+        return _number("epoch", given["epoch"]) / self.epochs if "epoch" in given else None
 
 
 def _number(name: str, value: Any) -> float:

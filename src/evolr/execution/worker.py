@@ -30,9 +30,9 @@ Job = tuple[TrialSchedule, int, int]
 """What the training function is called with: schedule, seed, epochs."""
 
 Message = tuple[str, Any]
-"""What a worker says: ("ready", None), ("refused", reason), ("score", (float, curves)) or ("failed", reason).
+"""What a worker says: ("ready", None), ("refused", reason), ("score", (float, Recording)) or ("failed", reason).
 
-curves: of the schedule's calls, if they were asked for.
+The recording is of the schedule's calls; None where none are kept.
 """
 
 
@@ -98,8 +98,8 @@ def _outcome(train: Any, job: Job) -> Message:
         if isinstance(score, str | bytes | bytearray) or getattr(score, "ndim", 0) != 0:
             raise TypeError("it is no single number")
         calls = job[0].calls
-        curves = None if calls is None else calls.curves()
-        return "score", (float(score.detach() if hasattr(score, "detach") else score), curves)
+        recording = None if calls is None else calls.recording(job[2])
+        return "score", (float(score.detach() if hasattr(score, "detach") else score), recording)
     except Exception as error:
         return "failed", f"the function must return a real number, got one of type {type(score).__name__}: {error}"
 

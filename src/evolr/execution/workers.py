@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import util
 from multiprocessing.connection import wait
 from typing import Any, Final
@@ -19,13 +20,13 @@ from typing import Any, Final
 import numpy as np
 
 from evolr.errors import ConfigError, ProblemError, whole_number
+from evolr.execution.recording import Calls, Recording
 from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import TrainingFunction, name_of, sendable
-from evolr.execution.trial_schedule import Calls, TrialSchedule
+from evolr.execution.trial_schedule import TrialSchedule
 from evolr.execution.worker import UNGUARDED, Message
 from evolr.execution.worker_process import WorkerProcess, reason_of_end
 from evolr.problems import Pool
-from evolr.signals import SIGNALS
 from evolr.training.task import Outcome, Trial
 
 _MEMORY_SECONDS: Final = 0.02  # between two looks at the workers' memory
@@ -140,7 +141,7 @@ class Workers:
                     self._hire(len(trials) - len(outcomes))
                     for number, worker in self._allotted(waiting, again):
                         trial = trials[number]
-                        calls = Calls() if keep_steps else None
+                        calls = Calls(keep_steps=keep_steps)
                         schedule = TrialSchedule(trial.schedule, epochs, self._signals, calls)
                         worker.give(number, (schedule, trial.seed, epochs))
                     landed: dict[int, Outcome] = {}
@@ -297,19 +298,21 @@ def _outcome(message: Message) -> Outcome:
     kind, value = message
     if kind != "score":
         return Outcome.failed(str(value), 0)
-    nothing = np.empty(0, np.float32)
-    score, curves = value
-    rates, told = curves or ([], {})
-    return Outcome(
-        score if math.isfinite(score) else math.nan,
-        None,
-        nothing,
-        nothing,
-        nothing,
-        nothing,
-        learning_rates=np.array(rates, np.float32) if rates else None,
-        signals=np.array([told.get(name, [0.0] * len(rates)) for name in SIGNALS], np.float32).T if rates else None,
+    score, recording = value
+    return _recorded(score if math.isfinite(score) else math.nan, recording)
+
+
+def _recorded(score: float, recording: Recording) -> Outcome:
+    """The outcome of a training that told its schedule something."""
+    train_loss, val_loss, val_score, learning_rate = (
+        np.array(series, np.float32)
+        for series in (recording.train_loss, recording.val_loss, recording.val_score, recording.learning_rate)
     )
+    outcome = Outcome(score, None, train_loss, val_loss, val_score, learning_rate)
+    if recording.rates is None:
+        return outcome
+    told = {name: np.array(series, np.float32) for name, series in recording.signals.items()}
+    return replace(outcome, learning_rates=np.array(recording.rates, np.float32), signals=told)
 
 
 def _kill_all(crew: list[WorkerProcess]) -> None:

@@ -22,22 +22,41 @@ Pool = Literal["monitor", "fitness", "selection", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What the score of a trial is. fitness(score) is greater for the better."""
+    """What the score of a trial is, and how people are shown it: an accuracy in per cent, anything else as it is."""
 
     name: str
     higher_is_better: bool
 
     def fitness(self, score: float) -> float:
-        """The score with its sign turned where lower is better; −∞ for NaN, the score of a diverged run."""
+        """The score, greater for the better: its sign is turned where lower is better; −∞ for NaN, of a diverged run."""
         if math.isnan(score):
             return float("-inf")
         return score if self.higher_is_better else -score
 
+    @property
+    def scale(self) -> float:
+        """What a score is multiplied with, to be shown in its unit."""
+        return 100.0 if self.name == "accuracy" else 1.0
+
+    @property
+    def unit(self) -> str:
+        """The unit of a score that is shown, in words."""
+        return "per cent" if self.name == "accuracy" else self.name
+
+    @property
+    def unit_of_differences(self) -> str:
+        """The unit of the difference of two scores; empty where the score has none."""
+        return "points" if self.name == "accuracy" else ""
+
     def text(self, score: float) -> str:
-        """The score for people: an accuracy in per cent, anything else to four digits."""
+        """The score with its unit, for people."""
         if math.isnan(score):
             return "diverged"
-        return f"{100 * score:.2f} %" if self.name == "accuracy" else f"{score:.4g}"
+        return f"{self.number(score)} %" if self.name == "accuracy" else self.number(score)
+
+    def number(self, value: float, sign: str = "") -> str:
+        """A score or the difference of two, in its unit, to four digits. sign: "+" to show it always."""
+        return f"{self.scale * value + 0.0:{sign}{'.2f' if self.name == 'accuracy' else '.4g'}}"  # + 0.0: never −0
 
 
 class Problem(Protocol):

@@ -35,10 +35,14 @@ def page(result: ContestResult) -> str:
     (many, few), (first, second) = settings.finalists, settings.race_seeds
     header = [name.format(metric=f"{metric.name} ({CONFIDENCE:.0%} interval)") for name in _COLUMNS]
     rows = [
-        [*_cells(entry, result), _steps(entry, result), "" if entry.trained is None else str(entry.trained)]
+        [
+            *_cells(entry, result),
+            *([_steps(entry, result)] if result.knows_steps else []),
+            "" if entry.trained is None else str(entry.trained),
+        ]
         for entry in result.ranked
     ]
-    header += ["steps to reach", "training runs"]
+    header += [*(["steps to reach"] if result.knows_steps else []), "training runs"]
     champion = result.champion.result.schedule
     short = simplified(champion)
     lines = [
@@ -67,8 +71,13 @@ def page(result: ContestResult) -> str:
         "contender. p: Wilcoxon's signed-rank test, two-sided, Holm-corrected over all contenders. P(better): the share of "
         "seeds at which the evolved schedule is better, ties half. d: Cohen's d of the paired differences, positive where "
         "the evolved schedule is better. optimism: the winner's curse, by how much the search thought better of it than the "
-        "final did. steps to reach: the training steps after which the evolved schedule's mean monitor score is as good as the "
-        "contender's is at its end.",
+        "final did."
+        + (
+            " steps to reach: the training steps after which the evolved schedule's mean monitor score is as good as the "
+            "contender's is at its end."
+            if result.knows_steps
+            else ""
+        ),
         "",
         "## The constants",
         "",
@@ -112,9 +121,8 @@ def _title(result: ContestResult) -> str:
 
 def _cells(entry: Entry, result: ContestResult) -> list[str]:
     metric, own, pairs = result.config.problem.metric, entry.result, entry.result.pairs
-    scale = 100 if metric.name == "accuracy" else 1
     optimism = result.optimism(entry)
-    curse = "" if math.isnan(optimism) else f"{scale * optimism:+.3g}"
+    curse = "" if math.isnan(optimism) else f"{metric.scale * optimism:+.3g}"
     name = entry.name + (f" ({own.diverged} diverged)" if own.diverged else "")
     if pairs is None:
         return [name, score_text(metric, own.mean, own.low, own.high), "", "", curse, "", ""]

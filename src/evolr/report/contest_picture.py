@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from evolr.config import problem_name
 from evolr.contest.results import ContestResult, Entry
-from evolr.report.pictures import COLOURS, finish, log_if_positive, png
+from evolr.report.pictures import COLOURS, ends, finish, log_if_positive, png
 
 _BEST_CURVES = 5  # contenders whose learning rates are drawn, beside the champion's
 
@@ -20,12 +20,11 @@ def contest_picture(result: ContestResult) -> bytes:
     figure = Figure(figsize=(17, max(4.5, 1.2 + 0.3 * len(ranked))), layout="constrained")
     has_rates = any(np.isfinite(entry.result.curves("learning_rate")).any() for entry in ranked)
     scores, differences, *rates = figure.subplots(1, 2 + has_rates, width_ratios=(1.25, 0.9, 1.2)[: 2 + has_rates])
-    scale, unit = (100.0, "per cent") if metric.name == "accuracy" else (1.0, metric.name)
-    _scores(scores, ranked, result, scale)
-    finish(scores, f"Final {metric.name}, {result.settings.pool} pool", "", xlabel=unit)
-    _differences(differences, ranked, scale)
-    finish(differences, "Evolved minus contender", "", xlabel="points" if scale == 100 else unit)
-    for axes in rates:  # none where a function of the user's trained, of which no curves are kept
+    _scores(scores, ranked, result, metric.scale)
+    finish(scores, f"Final {metric.name}, {result.settings.pool} pool", "", xlabel=metric.unit)
+    _differences(differences, ranked, metric.scale)
+    finish(differences, "Evolved minus contender", "", xlabel=metric.unit_of_differences or metric.name)
+    for axes in rates:  # none where no function's training has asked its schedule
         _rates(axes, result)
         finish(axes, "Learning rate", "median over the seeds of the epoch's mean, log scale")
         axes.legend(frameon=False, fontsize=9)
@@ -98,7 +97,7 @@ def _rates(axes: Axes, result: ContestResult) -> None:
         if not np.isfinite(rates).any():
             continue
         seen = np.ma.masked_invalid(rates)
-        epochs = np.arange(1, rates.shape[1] + 1)
+        epochs = ends(rates, result.settings.epochs)
         is_champion = number == 0
         colour = COLOURS[1] if is_champion else [c for c in COLOURS if c != COLOURS[1]][(number - 1) % 5]
         style = "-" if is_champion else styles[(number - 1) % 5]

@@ -36,6 +36,9 @@ MOST_STEPS: Final = 2**53
 
 _ASSUMED: Final = (2.3, 0.5)  # losses, from the first to the last, of a training that nobody knows
 
+RECORDED: Final = {"loss": "train_loss", "val_loss": "val_loss"}
+"""Of the observations that a study records, the curve that it records them in."""
+
 _MEMORYLESS: Final = {*CLOCK, "loss", "val_loss"}  # the signals whose value at a step needs none before it
 
 
@@ -98,17 +101,28 @@ def recorded_losses(
 ) -> Losses:
     """The losses of a recorded training, by its epochs, stretched over so many others.
 
-    Of steps: a line through the middles of the epochs, level before and after them.
+    Of steps: a line through the middles of the epochs, level before and after them. An unknown validation loss is that of
+    training; train_loss has to be known somewhere.
     """
 
     def at(values: NDArray[np.float64], epoch: NDArray[Any]) -> NDArray[np.float64]:
-        places = np.clip(epoch, 0, epochs - 1) / max(epochs - 1, 1)
-        return np.interp(places, np.linspace(0, 1, len(values)), values)
+        places, is_known = np.clip(epoch, 0, epochs - 1) / max(epochs - 1, 1), np.isfinite(values)
+        if not is_known.any():
+            values, is_known = train_loss, np.isfinite(train_loss)
+        return np.interp(places, np.linspace(0, 1, len(values))[is_known], values[is_known])
 
     def before(epoch: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.where(epoch == 0, at(train_loss, 0 * epoch), at(val_loss, epoch - 1))
 
     return Losses(lambda steps: at(train_loss, steps / steps_per_epoch - 0.5), before, note)
+
+
+def recorded_curve(rates: NDArray[np.float64], epochs: int, steps_per_epoch: int) -> Curve:
+    """The curve of learning rates that were recorded over equal parts of a training: a line through the parts' middles."""
+    total_steps = epochs * steps_per_epoch
+    steps = np.linspace(0, total_steps - 1, min(total_steps, MOST_DRAWN)).round().astype(np.int64)
+    middles = (np.arange(len(rates)) + 0.5) * total_steps / len(rates) - 0.5
+    return Curve(steps, np.interp(steps, middles, rates), total_steps, steps_per_epoch)
 
 
 def curve(schedule: Schedule, total_steps: int, steps_per_epoch: int | None, losses: Losses | None = None) -> Curve:
@@ -139,7 +153,7 @@ def _followed(
     loss, val_loss = losses.loss(steps), losses.val_loss(steps // steps_per_epoch)
     nothing = np.zeros(len(steps))
     training = Example(steps, steps / total_steps, loss, val_loss, average=loss, lr=nothing, stale=nothing)
-    of_steps = {"loss": loss, **{name: made_up(name, training) for name in _made_up(schedule)}}
+    of_steps = {"loss": loss, **{name: made_up(name, training) for name in made_up_names(schedule)}}
     of_epochs = {"val_loss": val_loss}
     for name in [name for name in of_steps if observation_named(name).is_of_validation]:
         of_epochs[name] = of_steps.pop(name)
@@ -154,7 +168,7 @@ def _followed(
     return np.array(rates)
 
 
-def _made_up(schedule: Schedule) -> list[str]:
+def made_up_names(schedule: Schedule) -> list[str]:
     """What a schedule has to be told beside losses, of which no record of a training knows: a gradient's norm, say."""
     known = ("loss", "val_loss", OWN_OBSERVATION)
     return sorted(name for name in observed(schedule.signals) if name not in known)
@@ -162,7 +176,7 @@ def _made_up(schedule: Schedule) -> list[str]:
 
 def assumed(schedule: Schedule, losses: Losses) -> str:
     """What a curve over losses assumes, in words."""
-    names = _made_up(schedule)
+    names = made_up_names(schedule)
     return f"{losses.note}, and a made-up {', '.join(names)}" if names else losses.note
 
 
@@ -194,7 +208,7 @@ def _curve_of(
         if total_steps not in (None, len(losses)):
             raise ScheduleError(f"total_steps is {total_steps}, the losses are of {len(losses)} steps: they must agree")
         total_steps = len(losses)
-    made = _made_up(schedule)
+    made = made_up_names(schedule)
     told = sorted(observed(schedule.signals) - {*made, OWN_OBSERVATION})
     if told and losses is None:
         raise ScheduleError(

@@ -35,7 +35,6 @@ def comparison_picture(result: ComparisonResult) -> bytes:
     """
     figure = Figure(figsize=(15, 4.8), layout="constrained")
     loss, score, rate = (figure.add_subplot(1, 3, n) for n in (1, 2, 3))
-    percent = 100.0 if result.metric.name == "accuracy" else 1.0
     for number, contender in enumerate(result.contenders):
         look: dict[str, Any] = {"color": COLOURS[number], "linestyle": _STYLES[number]}
         look |= {"linewidth": 2.4 if number == 0 else 1.8, "zorder": 4 if number == 0 else 3}
@@ -44,15 +43,14 @@ def comparison_picture(result: ComparisonResult) -> bytes:
             label += f" ({contender.diverged} of {len(contender.scores)} diverged)"
         for axes, name, scale in (
             (loss, "train_loss", 1.0),
-            (score, "val_score", percent),
+            (score, "val_score", result.metric.scale),
             (rate, "learning_rate", 1.0),
         ):
-            _band(axes, contender.curves(name) * scale, label, look)
+            _band(axes, contender.curves(name) * scale, result.settings.epochs, label, look)
     finish(loss, "Training loss", "mean over the epoch's batches")
-    name = result.metric.name
-    finish(score, f"Validation {name}", "per cent" if percent == 100 else name)
+    finish(score, f"Validation {result.metric.name}", result.metric.unit)
     finish(rate, "Learning rate", "mean over the epoch's steps, log scale")
-    if percent == 1.0:
+    if result.metric.scale == 1.0:
         log_if_positive(score)
         log_if_positive(loss)
     log_if_positive(rate)
@@ -82,8 +80,7 @@ def run_picture(curve: Curve, title: str, front: Sequence[tuple[int, float]], me
     figure = Figure(figsize=(13, 4.5), layout="constrained")
     rates, sizes = figure.subplots(1, 2)
     _rates(rates, shortened(title, 60), curve)
-    scale, unit = (100.0, "per cent") if metric.name == "accuracy" else (1.0, metric.name)
-    shown = [(size, scale * score) for size, score in front if np.isfinite(score)]
+    shown = [(size, metric.scale * score) for size, score in front if np.isfinite(score)]
     if shown:
         x, y = zip(*shown, strict=True)
         sizes.step(x, y, where="post", color=COLOURS[0], linewidth=1.5)
@@ -91,14 +88,13 @@ def run_picture(curve: Curve, title: str, front: Sequence[tuple[int, float]], me
         place = knee(x, [metric.fitness(score) for score in y])
         sizes.plot(x[place], y[place], "o", color=COLOURS[1], markersize=11, label=f"knee: {x[place]} nodes")
         sizes.legend(frameon=False, loc="lower right" if metric.higher_is_better else "upper right")
-    finish(sizes, "Best of each size", unit, xlabel="nodes of the formula")
+    finish(sizes, "Best of each size", metric.unit, xlabel="nodes of the formula")
     return png(figure)
 
 
 def explanation_picture(explanation: Explanation) -> bytes:
     """The PNG of an explanation: learning rates of every step over the seeds, and what each frozen signal costs."""
     metric = explanation.config.problem.metric
-    scale, unit = (100.0, "points") if metric.name == "accuracy" else (1.0, metric.name)
     figure = Figure(figsize=(13, 4.5), layout="constrained")
     rates, effects = figure.subplots(1, 2, width_ratios=(1.4, 1))
     seen = np.ma.masked_invalid(explanation.learning_rates)
@@ -117,12 +113,19 @@ def explanation_picture(explanation: Explanation) -> bytes:
             continue
         matters = pairs.relation in ("better than", "worse than")
         colour = COLOURS[1] if matters else "grey"
-        effects.plot([scale * pairs.low, scale * pairs.high], [place, place], "-", color=colour, linewidth=2.5)
-        effects.plot(scale * pairs.difference, place, "o", color=colour)
+        effects.plot(
+            [metric.scale * pairs.low, metric.scale * pairs.high], [place, place], "-", color=colour, linewidth=2.5
+        )
+        effects.plot(metric.scale * pairs.difference, place, "o", color=colour)
     effects.axvline(0.0, color="black", linewidth=1)
     effects.set_yticks(range(len(names)), names)
     effects.set_ylim(-0.6, max(len(names), 1) - 0.4)
-    finish(effects, "Evolved minus itself with a signal frozen (grey: not distinguishable)", "", xlabel=unit)
+    finish(
+        effects,
+        "Evolved minus itself with a signal frozen (grey: not distinguishable)",
+        "",
+        xlabel=metric.unit_of_differences or metric.name,
+    )
     return png(figure)
 
 
@@ -134,17 +137,23 @@ def _rates(axes: Axes, title: str, curve: Curve) -> None:
     log_if_positive(axes)
 
 
-def _band(axes: Axes, curves: NDArray[np.float64], label: str, look: dict[str, Any]) -> None:
-    """The mean over the seeds and a band around it; an epoch that no seed finished is left out."""
-    epochs = np.flatnonzero(np.isfinite(curves).any(axis=0))
-    if not len(epochs):
+def ends(curves: NDArray[np.float64], epochs: int) -> NDArray[np.float64]:
+    """The ends of a curve's places, in epochs, of a training of so many: 1, 2, … where each epoch is one."""
+    places = curves.shape[1]
+    return np.arange(1, places + 1) * epochs / places
+
+
+def _band(axes: Axes, curves: NDArray[np.float64], epochs: int, label: str, look: dict[str, Any]) -> None:
+    """The mean over the seeds and a band around it; a place that no seed reached is left out."""
+    reached = np.flatnonzero(np.isfinite(curves).any(axis=0))
+    if not len(reached):
         axes.plot([], [], label=label, **look)
         return
-    seen = np.ma.masked_invalid(curves[:, epochs])
-    axes.plot(epochs + 1, seen.mean(axis=0), label=label, **look)
+    at, curves = ends(curves, epochs)[reached], curves[:, reached]
+    axes.plot(at, np.ma.masked_invalid(curves).mean(axis=0), label=label, **look)
     if len(curves) > 1:
-        low, high = (np.nanpercentile(curves[:, epochs], q, axis=0) for q in _QUANTILES)
-        axes.fill_between(epochs + 1, low, high, color=look["color"], alpha=0.15, linewidth=0)
+        low, high = (np.nanpercentile(curves, q, axis=0) for q in _QUANTILES)
+        axes.fill_between(at, low, high, color=look["color"], alpha=0.15, linewidth=0)
 
 
 def finish(axes: Axes, title: str, unit: str, xlabel: str = "epoch") -> None:

@@ -13,15 +13,24 @@ from numpy.typing import NDArray
 from evolr.errors import shortened
 from evolr.expression import ordinary_text, original_text
 from evolr.formula import FormulaOptions
-from evolr.report.curve import Curve, assumed, curve, falling_losses, recorded_losses
-from evolr.report.named import Named, named
+from evolr.report.curve import (
+    RECORDED,
+    Curve,
+    assumed,
+    curve,
+    falling_losses,
+    made_up_names,
+    recorded_curve,
+    recorded_losses,
+)
+from evolr.report.named import named
 from evolr.report.tables import front_table
 from evolr.report.terminal_table import TerminalTable
 from evolr.schedule import GREATEST_LR, Schedule
 from evolr.search.archive import knee
+from evolr.signals import observed
 from evolr.simplification import simplified
-from evolr.study.summary import Summary
-from evolr.study.summary import recorded_losses as study_losses
+from evolr.study.summary import RecordedTrainings, Summary, recorded_trainings
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = 60
@@ -130,26 +139,50 @@ def describe(what: str, options: FormulaOptions | None, epochs: int | None, step
     """
     found = named(what, options)
     horizon = (epochs or found.horizon[0], steps_per_epoch or found.horizon[1])
-    drawn, note = _curve(found, *horizon)
+    summary = found.summary
+    recorded = (
+        None if summary is None or found.schedule.expression.is_open_loop else recorded_trainings(summary.directory)
+    )
+    if recorded is not None and summary is not None and epochs is None and _is_best_drawn(recorded, found.schedule):
+        drawn, note = (
+            recorded_curve(recorded.learning_rate, summary.config.training.epochs, horizon[1]),
+            _whose(recorded),
+        )
+    else:
+        drawn, note = _curve(found.schedule, recorded, *horizon)
     title = f"learning rate: {shortened(simplified(found.schedule).text, 70)}"
     return Shown(title, found.schedule, drawn, found.provenance, note, found.advice(*horizon), found.summary)
 
 
-def _curve(found: Named, epochs: int, steps_per_epoch: int) -> tuple[Curve, str]:
-    """The curve to show, and what it assumes: the run's own recorded losses where it has them."""
+def _is_best_drawn(recorded: RecordedTrainings, schedule: Schedule) -> bool:
+    """Whether the learning rates of trainings are to be drawn as they were: their losses do not say all that it reads."""
+    told = [getattr(recorded, RECORDED[name]) for name in observed(schedule.signals) & RECORDED.keys()]
+    is_told = not made_up_names(schedule) and all(np.isfinite(series).any() for series in told)
+    return bool(np.isfinite(recorded.learning_rate).all()) and not is_told
+
+
+def _whose(recorded: RecordedTrainings) -> str:
+    """Whose the learning rates are that are drawn as they were."""
+    if recorded.trainings == 1:
+        return "as in its recorded training: the mean of each part"
+    return f"as in its {recorded.trainings} recorded trainings: the median of the means of each part"
+
+
+def _curve(
+    schedule: Schedule, recorded: RecordedTrainings | None, epochs: int, steps_per_epoch: int
+) -> tuple[Curve, str]:
+    """The curve to show, and what it assumes: the losses that were recorded where they are."""
     steps = epochs * steps_per_epoch
-    if found.schedule.expression.is_open_loop:
-        return curve(found.schedule, steps, steps_per_epoch), ""
-    recorded = None if found.summary is None else study_losses(found.summary.directory)
-    if recorded is None:
-        losses = falling_losses(steps, steps_per_epoch)
-    else:
+    if schedule.expression.is_open_loop:
+        return curve(schedule, steps, steps_per_epoch), ""
+    losses = falling_losses(steps, steps_per_epoch)
+    if recorded is not None and np.isfinite(recorded.train_loss).all():
         count = recorded.trainings
         note = (
             f"over the losses of its {count} recorded trainings (medians)" if count > 1 else "over its recorded losses"
         )
         losses = recorded_losses(recorded.train_loss, recorded.val_loss, epochs, steps_per_epoch, note)
-    return curve(found.schedule, steps, steps_per_epoch, losses), assumed(found.schedule, losses)
+    return curve(schedule, steps, steps_per_epoch, losses), assumed(schedule, losses)
 
 
 def _bounds(schedule: Schedule) -> str:

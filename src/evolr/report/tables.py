@@ -196,9 +196,7 @@ def duration(seconds: float) -> str:
 def _interval(metric: Metric, low: float | None, high: float | None, sign: str = "") -> str:
     if low is None or high is None:
         return ""
-    if metric.name == "accuracy":
-        return f"{GAP}{100 * low:{sign}.2f} … {100 * high:{sign}.2f}"
-    return f"{GAP}{low:{sign}.4g} … {high:{sign}.4g}"
+    return f"{GAP}{metric.number(low, sign)} … {metric.number(high, sign)}"
 
 
 def score_text(metric: Metric, mean: float, low: float | None, high: float | None) -> str:
@@ -210,6 +208,4 @@ def difference_text(metric: Metric, pairs: Pairs) -> str:
     """The mean of champion minus contender with its interval, accuracy in points."""
     if pairs.difference is None:
         return "–"
-    difference = pairs.difference + 0.0  # never −0
-    value = f"{100 * difference:+.2f}" if metric.name == "accuracy" else f"{difference:+.4g}"
-    return value + _interval(metric, pairs.low, pairs.high, "+")
+    return metric.number(pairs.difference, "+") + _interval(metric, pairs.low, pairs.high, "+")

@@ -23,7 +23,7 @@ from evolr.training.task import Outcome, Trial
 
 APPLICATION_ID: Final = 0x65766F63  # "evoc"
 _BUSY_SECONDS: Final = 30.0
-_SCHEMA_VERSION: Final = 3
+_SCHEMA_VERSION: Final = 4
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS training (
     key            BLOB PRIMARY KEY,         -- SHA-256 of all that decides the outcome
@@ -31,8 +31,9 @@ CREATE TABLE IF NOT EXISTS training (
     diverged_at    INTEGER,                  -- epoch
     curves         BLOB NOT NULL,            -- see curves.py
     learning_rates BLOB,                     -- of each step, float32, little-endian, where they were asked for
-    signals        BLOB,                     -- with them: of each epoch, float32, little-endian
-    failure        TEXT                      -- why it failed; NULL where it did not
+    signals        BLOB,                     -- with them: rows of one signal each, float32, little-endian
+    failure        TEXT,                     -- why it failed; NULL where it did not
+    signal_names   TEXT                      -- of the rows of signals, as JSON
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS note (            -- what a contest has to know of those before it
     kind           TEXT NOT NULL,
@@ -42,7 +43,17 @@ CREATE TABLE IF NOT EXISTS note (            -- what a contest has to know of th
 """
 
 
-_FIND: Final = "SELECT score, diverged_at, curves, learning_rates, signals, failure FROM training WHERE key = ?"
+_CHANGES: Final = (
+    "ALTER TABLE training ADD COLUMN signals BLOB",
+    "ALTER TABLE training ADD COLUMN failure TEXT",
+    # Rows of signals had no names; what has them is trained again.
+    "ALTER TABLE training ADD COLUMN signal_names TEXT; DELETE FROM training WHERE signals IS NOT NULL",
+)
+"""From each schema to the next, the first one's first."""
+
+_FIND: Final = (
+    "SELECT score, diverged_at, curves, learning_rates, signals, failure, signal_names FROM training WHERE key = ?"
+)
 
 
 class Ledger:
@@ -77,11 +88,9 @@ class Ledger:
         is_empty = not self._connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
         if not is_empty and pragma("application_id") != APPLICATION_ID:
             raise StudyError(f"{self.path} is no ledger of evolr's; it was left as it is. Move it away")
-        for older, column in ((1, "signals BLOB"), (2, "failure TEXT")):
+        for older, change in enumerate(_CHANGES, start=1):
             if not is_empty and pragma("user_version") == older:
-                self._connection.executescript(
-                    f"BEGIN IMMEDIATE; ALTER TABLE training ADD COLUMN {column}; PRAGMA user_version = {older + 1}; COMMIT;"
-                )
+                self._connection.executescript(f"BEGIN IMMEDIATE; {change}; PRAGMA user_version = {older + 1}; COMMIT;")
         if not is_empty and pragma("user_version") != _SCHEMA_VERSION:
             raise StudyError(f"{self.path} is of another version of evolr. Delete it: it is filled again")
         self._connection.execute("PRAGMA journal_mode = WAL")
@@ -116,15 +125,19 @@ class Ledger:
                 None if np.isnan(outcome.score) else outcome.score,
                 outcome.diverged_at,
                 packed(outcome),
-                *(None if a is None else a.astype("<f4").tobytes() for a in (outcome.learning_rates, outcome.signals)),
+                None if outcome.learning_rates is None else outcome.learning_rates.astype("<f4").tobytes(),
+                None
+                if outcome.signals is None
+                else b"".join(a.astype("<f4").tobytes() for a in outcome.signals.values()),
                 outcome.failure,
+                None if outcome.signals is None else msgspec.json.encode(list(outcome.signals)).decode(),
             )
             for key, outcome in outcomes
         ]
         with reported(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.executemany("INSERT OR REPLACE INTO training VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                self._connection.executemany("INSERT OR REPLACE INTO training VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -143,13 +156,14 @@ def training_key(context: Mapping[str, Any], trial: Trial, epochs: int, pool: st
 
 
 def _outcome(row: Sequence[Any]) -> Outcome:
-    score, diverged_at, curves, learning_rates, signals, failure = row
+    score, diverged_at, curves, learning_rates, signals, failure, names = row
     rates, seen = (None if a is None else np.frombuffer(a, "<f4").astype(np.float32) for a in (learning_rates, signals))
+    told = {} if names is None else msgspec.json.decode(names, type=list[str])
     return Outcome(
         float("nan") if score is None else score,
         diverged_at,
         *unpacked(curves),
         learning_rates=rates,
-        signals=None if seen is None else seen.reshape(-1, len(SIGNALS)),
+        signals=None if seen is None else dict(zip(told, seen.reshape(len(told), -1) if told else (), strict=True)),
         failure=failure,
     )

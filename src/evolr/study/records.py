@@ -295,7 +295,7 @@ class Records:
             "WHERE expression = ? AND status = 'finished' AND curves IS NOT NULL ORDER BY trial.id",
             (formula,),
         )
-        found = [curves.unpacked(content) for (content,) in rows]
+        found = [curves.unpacked(content) for (content,) in rows if content]
         return np.array(found, np.float32) if found else np.empty((0, len(curves.CURVES), 0), np.float32)
 
     def evaluations(self, population: Sequence[Individual]) -> list[Evaluation]:

@@ -123,15 +123,20 @@ def _evaluated_so_far(records: Records, config: Config) -> list[Evaluation]:
     return evaluated_so_far(config, records.population(numbers[-1]), records.scores(numbers[-1]))
 
 
-class RecordedLosses(NamedTuple):
-    """The losses of a champion's trainings: for training and validation, (epochs,), the medians over so many trainings."""
+class RecordedTrainings(NamedTuple):
+    """A champion's trainings: for losses and learning rate, (places,), the medians over so many trainings, NaN where a
+    training told nothing.
+
+    A place is an epoch; for a function of the user's see Outcome.
+    """
 
     train_loss: NDArray[np.float64]
     val_loss: NDArray[np.float64]
+    learning_rate: NDArray[np.float64]
     trainings: int
 
 
-def recorded_losses(directory: Path) -> RecordedLosses | None:
+def recorded_trainings(directory: Path) -> RecordedTrainings | None:
     """What a study has recorded of its champion's trainings; None where it has nothing. Errors as of `summarise`."""
     database = Database.open(directory / DATABASE, write=False)
     try:
@@ -142,8 +147,8 @@ def recorded_losses(directory: Path) -> RecordedLosses | None:
         database.close()
     if not curves.size:
         return None
-    train_loss, val_loss = np.median(curves[:, :2], axis=0).astype(np.float64)
-    return RecordedLosses(train_loss, val_loss, len(curves))
+    train_loss, val_loss, _, learning_rate = np.median(curves, axis=0).astype(np.float64)
+    return RecordedTrainings(train_loss, val_loss, learning_rate, len(curves))
 
 
 def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:

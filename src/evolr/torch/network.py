@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.compiler import disable
 from torch.nn.utils import get_total_norm
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
 from evolr.errors import ScheduleError
 from evolr.loop import warn
@@ -68,6 +68,11 @@ class Network:
             if closure is None:
                 seen()
                 return None
+            if isinstance(optimizer, LBFGS) and "grad_norm" in self._names and not self.had_gradient:
+                raise ScheduleError(
+                    "the schedule reads the gradient, and LBFGS takes its learning rate before its closure computes one: "
+                    "tell the first norm before the first step, scheduler.observe(grad_norm=…)"
+                )
 
             def watched() -> Any:
                 loss = closure()

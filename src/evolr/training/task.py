@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +58,12 @@ class Outcome:
     diverged_at: the epoch in which the loss was first not finite, None where it never was.
     train_loss: (e,) mean over the epoch's batches. val_loss, val_score: (e,) on the monitor's examples.
     learning_rate: (e,) mean over the epoch's steps.
-    learning_rates: (e · steps_per_epoch,) of each step, where they were asked for. signals: (e, number of signals), with
-        them: the mean over the epoch's steps of each signal, in the order of evolr.signals.SIGNALS; 0 for those of the
-        network that the schedule does not read.
+    learning_rates: (e · steps_per_epoch,) of each step, where they were asked for. signals: with them, by name, (e,) the
+        mean over the epoch's steps of each signal; 0 for those of the network that the schedule does not read.
     failure: why it failed, what the problem raised in it, say; None where it did not. All curves are NaN then.
-    Where a function of the user's trained, the curves are empty.
+
+    Where a function of the user's trained, all is of what it told its schedule, and what it did not tell is NaN. A curve
+    has then as many places an epoch as make it 32 or more, `learning_rates` and `signals` have 128 in the training.
     """
 
     score: float
@@ -72,7 +73,7 @@ class Outcome:
     val_score: NDArray[np.float32]
     learning_rate: NDArray[np.float32]
     learning_rates: NDArray[np.float32] | None = None
-    signals: NDArray[np.float32] | None = None
+    signals: Mapping[str, NDArray[np.float32]] | None = None
     failure: str | None = None
 
     @property
@@ -85,4 +86,4 @@ class Outcome:
         nothing = np.full(epochs, np.nan, np.float32)
         message = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
         storable = message[:_MAX_MESSAGE].encode("utf-8", "backslashreplace").decode()  # no lone surrogates
-        return cls(float("nan"), None, *[nothing] * 4, failure=storable)
+        return cls(float("nan"), None, nothing, nothing, nothing, nothing, failure=storable)

@@ -22,6 +22,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from evolr.errors import ConfigError
+from evolr.signals import SIGNALS
 from evolr.training.devices import devices, mended_cache
 from evolr.training.interpreter import pack_schedules
 from evolr.training.measures import level_of
@@ -246,7 +247,9 @@ class Trainer:
                 val_score=np.where(finished, val_score[slot], np.nan),
                 learning_rate=np.where(finished, steps[slot].mean(axis=1), np.nan),
                 learning_rates=steps[slot].reshape(-1).copy() if keep_steps else None,
-                signals=np.where(finished[:, None], seen[slot], np.nan) if keep_steps else None,
+                signals={name: np.where(finished, seen[slot, :, place], np.nan) for place, name in enumerate(SIGNALS)}
+                if keep_steps
+                else None,
             )
         return outcomes
 

@@ -1,0 +1,93 @@
+"""What a user's training function told its schedule and was answered, in short."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Final
+
+PLACES: Final = 128
+"""Places of a training, evenly spaced, at which its steps are kept where they are asked for."""
+
+_LEAST_PLACES: Final = 32  # of a curve
+_MOST_KEPT: Final = 1 << 14  # calls of a training
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What is kept of a training: an Outcome's curves over equal parts of it, NaN where nothing was told.
+
+    rates, signals: the learning rate and each signal at PLACES places, where steps were asked for.
+    """
+
+    train_loss: Sequence[float]
+    val_loss: Sequence[float]
+    val_score: Sequence[float]
+    learning_rate: Sequence[float]
+    rates: Sequence[float] | None = None
+    signals: Mapping[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
+
+
+class Calls:
+    """A schedule's calls in a training: every one, or, of very many, every second, fourth, …
+
+    keep_steps: whether single calls are wanted, and not the curves alone.
+    """
+
+    def __init__(self, *, keep_steps: bool = False) -> None:
+        self._keep_steps = keep_steps
+        self._kept: list[tuple[float | None, float, Mapping[str, float]]] = []
+        self._count, self._stride = 0, 1
+
+    def add(self, rate: float, signals: Mapping[str, float], progress: float | None) -> None:
+        """One more call: its answer, what it was told, and how far the training was, where that was told."""
+        if self._count % self._stride == 0:
+            self._kept.append((progress, rate, signals))
+        self._count += 1
+        if len(self._kept) == _MOST_KEPT:
+            self._kept, self._stride = self._kept[::2], 2 * self._stride
+
+    def recording(self, epochs: int) -> Recording:
+        """What is kept of a training of so many epochs.
+
+        A call's place is in progress, where that was told, in the number of the call otherwise; its answer holds until the
+        next. A validation is told to the calls after it, so that the last one is unknown.
+        """
+        at = [progress for progress, *_ in self._kept if progress is not None]
+        if len(at) < len(self._kept) or at != sorted(at):
+            at = [number / len(self._kept) for number in range(len(self._kept))]
+        an_epoch = math.ceil(_LEAST_PLACES / epochs)
+        places = an_epoch * epochs
+        bounds = [bisect_left(at, place / places) for place in range(places)] + [len(at)]
+        parts = [self._kept[begin:end] for begin, end in pairwise(bounds)]
+        parts = [part or self._kept[max(end - 1, 0) : end] for part, end in zip(parts, bounds[1:], strict=True)]
+        later = parts[an_epoch if epochs > 1 else 1 :]
+        unknown = [math.nan] * (places - len(later))
+        curves = Recording(
+            train_loss=[_mean(_told(part, "loss")) for part in parts],
+            val_loss=[*(_last(_told(part, "val_loss")) for part in later), *unknown],
+            val_score=[*(_last(_told(part, "val_score")) for part in later), *unknown],
+            learning_rate=[_mean([rate for _, rate, _ in part]) for part in parts],
+        )
+        if not (self._keep_steps and self._kept):
+            return curves
+        names = set.intersection(*(set(signals) for *_, signals in self._kept))
+        chosen = [self._kept[max(bisect_right(at, place / PLACES) - 1, 0)] for place in range(PLACES)]
+        told = {name: [signals[name] for *_, signals in chosen] for name in sorted(names)}
+        return replace(curves, rates=[rate for _, rate, _ in chosen], signals=told)
+
+
+def _told(part: Sequence[tuple[float | None, float, Mapping[str, float]]], name: str) -> list[float]:
+    """What the calls of a part were told of a signal."""
+    return [signals[name] for *_, signals in part if name in signals]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else math.nan
+
+
+def _last(values: Sequence[float]) -> float:
+    return values[-1] if values else math.nan
