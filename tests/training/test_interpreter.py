@@ -52,8 +52,17 @@ def test_every_formula_agrees_with_the_reference_or_is_ill_conditioned(expressio
     values = [float(expression.subtree(i)(trace)) for i in range(expression.size)]
     conditions = [values[i + 1] for i, token in enumerate(expression.tokens) if token == "where"]
     is_small = is_small and not any(0 < abs(c) < 1e-5 for c in conditions)  # either branch, by a rounding
+    stepped = [values[i + 1] for i, token in enumerate(expression.tokens) if token in ("floor", "floor_v1")]
+    is_small = is_small and not any(0 < abs(v - round(v)) < 1e-5 * max(1.0, abs(v)) for v in stepped if abs(v) < 1e6)
     if is_small and all(abs(v) < 1e6 for v in values) and max(abs(n - expected) for n in nudged) < 1e-4:
         np.testing.assert_allclose(run(schedule, **trace), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_value_that_float32_rounds_to_a_whole_number_is_no_disagreement_of_the_back_ends():
+    """0.999999999 is 1 there: floor jumps between them, and nothing short of float64 would not."""
+    jump = Schedule(expression=Expression(("floor_v1", "pow_v1", "alignment", 1.9e-9)), min_lr=0.0, max_lr=10.0)
+    assert float(jump(alignment=0.5)) == 0.0
+    assert run(jump, alignment=0.5) == 1.0
 
 
 def test_the_transforms_and_bounds():
