@@ -129,7 +129,7 @@ def main() -> None:
     )
 
     config = config_of(problem, settings, arguments.seed)
-    comparison = evolr.compare(result.schedule, config, problem)
+    comparison = evolr.compare_schedule(result.schedule, config, problem)
     Console().print(comparison_table(comparison))
     picture = arguments.output / "comparison.png"
     picture.write_bytes(comparison_picture(comparison))

@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from evolr.config import resolve
-from evolr.contest.comparison import compare
+from evolr.contest.comparison import compare_schedule
 from evolr.contest.tuning import FamilyTuner
 from evolr.expression import parse
 from evolr.interruption import Interruption
@@ -74,7 +74,7 @@ def use(directory):
         study.run()
     schedule = Schedule(expression=parse("0.05"))
     settings = type(config.comparison)(epochs=2, seeds=2, base_lr=0.1)
-    comparison_picture(compare(schedule, config, settings=settings))
+    comparison_picture(compare_schedule(schedule, config, settings=settings))
 
 
 def test_a_search_a_comparison_and_a_picture_leave_the_programs_state_as_it_was():

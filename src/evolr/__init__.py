@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from evolr.config import Config, resolve
-    from evolr.contest.comparison import compare
-    from evolr.contest.explanation import explain
-    from evolr.contest.prove import prove
+    from evolr.contest.comparison import compare, compare_schedule
+    from evolr.contest.explanation import explain, freeze
+    from evolr.contest.prove import prove, prove_schedule
     from evolr.contest.tune import tune
     from evolr.errors import EvolrError
     from evolr.execution.trial_schedule import TrialSchedule
+    from evolr.exports.export import export
     from evolr.expression import Expression, parse
     from evolr.loop import Loop
+    from evolr.named import load
     from evolr.problems import JaxProblem
     from evolr.problems.pools import pools
     from evolr.schedule import Schedule
+    from evolr.standard import families
     from evolr.study.evolve import evolve
     from evolr.study.results import Limits
     from evolr.study.study import Study
@@ -38,11 +41,17 @@ _HOMES: Final = {
     "Study": "evolr.study.study",
     "TrialSchedule": "evolr.execution.trial_schedule",
     "compare": "evolr.contest.comparison",
+    "compare_schedule": "evolr.contest.comparison",
     "evolve": "evolr.study.evolve",
     "explain": "evolr.contest.explanation",
+    "export": "evolr.exports.export",
+    "families": "evolr.standard",
+    "freeze": "evolr.contest.explanation",
+    "load": "evolr.named",
     "parse": "evolr.expression",
     "pools": "evolr.problems.pools",
     "prove": "evolr.contest.prove",
+    "prove_schedule": "evolr.contest.prove",
     "resolve": "evolr.config",
     "tune": "evolr.contest.tune",
 }
@@ -58,11 +67,17 @@ __all__ = [
     "Study",
     "TrialSchedule",
     "compare",
+    "compare_schedule",
     "evolve",
     "explain",
+    "export",
+    "families",
+    "freeze",
+    "load",
     "parse",
     "pools",
     "prove",
+    "prove_schedule",
     "resolve",
     "tune",
 ]

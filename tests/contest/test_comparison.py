@@ -1,7 +1,7 @@
 import numpy as np
 
 from evolr.config import Comparison, resolve
-from evolr.contest.comparison import CHAMPION, compare
+from evolr.contest.comparison import CHAMPION, compare_schedule
 from evolr.expression import parse
 from evolr.report.pictures import comparison_picture
 from evolr.report.tables import comparison_table, verdict
@@ -13,7 +13,7 @@ PNG = b"\x89PNG"
 
 def comparison(text, seeds=8, **settings):
     schedule = Schedule(expression=parse(text), **settings)
-    return compare(schedule, CONFIG, settings=Comparison(epochs=2, seeds=seeds, base_lr=0.1))
+    return compare_schedule(schedule, CONFIG, settings=Comparison(epochs=2, seeds=seeds, base_lr=0.1))
 
 
 def text_of(table):

@@ -223,10 +223,10 @@ def test_the_command_line_imports_the_function_by_its_name(run, monkeypatch):
 def test_it_is_compared_with_the_published_baselines(run):
     config = stored_config(run)
     settings = msgspec.structs.replace(config.comparison, seeds=6, base_lr=0.1)
-    compared = evolr.compare(
+    compared = evolr.compare_schedule(
         Schedule.load(run / "champion.json"), config, functions.descending, settings=settings, workers=2
     )
     assert [c.name for c in compared.contenders] == ["evolved", "constant", "cosine"]  # it tells no epoch
     assert np.isfinite([c.mean for c in compared.contenders]).all()
     with pytest.raises(ProblemError, match="give it, as in"):
-        evolr.compare(Schedule.load(run / "champion.json"), config)
+        evolr.compare_schedule(Schedule.load(run / "champion.json"), config)

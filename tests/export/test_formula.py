@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from evolr.export.formula import JAX, PYTHON, code
-from evolr.export.targets import source
+from evolr.exports.formula import JAX, PYTHON, code
+from evolr.exports.targets import source
 from evolr.expression import PRIMITIVES, SIGNALS, Expression, parse
 from evolr.schedule import Schedule
 from evolr.training import primitives

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from evolr.errors import ScheduleError
-from evolr.export.document import reads_plateaus
-from evolr.export.targets import TARGETS, source
+from evolr.exports.document import reads_plateaus
+from evolr.exports.targets import TARGETS, source
 from evolr.expression import SIGNALS, parse
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES, frozen
@@ -74,7 +74,7 @@ def test_what_a_document_says_of_itself_is_never_code():
 
 
 def test_exporting_needs_no_framework():
-    code = "import sys; from evolr.export.targets import TARGETS, source; from evolr.standard import COSINE\n"
+    code = "import sys; from evolr.exports.targets import TARGETS, source; from evolr.standard import COSINE\n"
     code += "[source(COSINE.schedule(), name) for name in TARGETS]\n"
     code += "print(sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'keras', 'lightning', 'jax', 'optax'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 
-from evolr.export.targets import source
+from evolr.exports.targets import source
 
 
 def exported(schedule, target, folder):

@@ -16,7 +16,7 @@ import numpy as np
 
 from evolr.advice import advice, made_up_trace
 from evolr.errors import EvolrError, ExpressionError
-from evolr.export.targets import source
+from evolr.exports.targets import source
 from evolr.expression import SIGNALS, Expression, ordinary_text, original_text, parse, scalar
 from evolr.formula import family_named, read_schedule
 from evolr.schedule import Schedule

@@ -50,6 +50,19 @@ def test_a_champion_that_diverged_is_named_so(capsys):
 def test_quiet_is_quiet(capsys):
     with progress.searching("none", LOSS) as (_, on_generation):
         on_generation(report(-0.25, 0.25))
-    with progress.comparing("none", 3) as on_trained:
+    with progress.comparing("none") as (on_total, on_trained):
+        on_total(3)
         on_trained(3)
+    with progress.proving("none", pace=2.0) as (on_total, on_done):
+        on_total(3)
+        on_done(2, 1)
     assert capsys.readouterr().err == ""
+
+
+def test_what_a_contest_will_take_is_said_before_its_first_training(capsys):
+    with progress.proving("plain", pace=2.5) as (on_total, _):
+        on_total(1200)
+        assert capsys.readouterr().err == "proving: 1,200 trainings at most, about 50 min 00 s at the pace of the search\n"
+    with progress.proving("plain") as (on_total, _):
+        on_total(1200)
+    assert "proving: 1,200 trainings at most\n" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from torch import nn
 import evolr.optax
 from evolr import signal_bank as bank_module
 from evolr.advice import made_up_trace
-from evolr.export.targets import TARGETS, source
+from evolr.exports.targets import TARGETS, source
 from evolr.expression import parse
 from evolr.loop import Loop
 from evolr.problems import Quadratic

@@ -13,7 +13,7 @@ import evolr.optax
 from evolr.cli.app import app
 from evolr.config import load, resolve
 from evolr.errors import ConfigError, ExpressionError, ScheduleError
-from evolr.export.targets import source
+from evolr.exports.targets import source
 from evolr.expression import original_text, parse
 from evolr.loop import Loop
 from evolr.schedule import Schedule

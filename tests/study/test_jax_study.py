@@ -114,7 +114,7 @@ def test_settings_that_are_said_elsewhere_are_refused(tmp_path):
 def test_a_schedule_is_compared_on_it(run):
     _, result = run
     config = config_of(regression(), QUICK)
-    compared = evolr.compare(result.schedule, config, regression(), device_count=1)
+    compared = evolr.compare_schedule(result.schedule, config, regression(), device_count=1)
     assert problem_name(compared.problem) == compared.document()["problem"] == "external"
     assert compared.contenders[0].mean < 1.0
     assert len(comparison_table(compared).rows) == 4

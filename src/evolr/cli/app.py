@@ -34,6 +34,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting by its dotted name: --set search.elites=2."),
 ]
+Train = Annotated[
+    str | None, typer.Option(help="The function that trained the study, as module:function; it is imported.")
+]
+WorkerCount = Annotated[int | None, typer.Option(help="With --train: processes that train at once.", min=1)]
 
 
 def main() -> None:
@@ -60,6 +64,13 @@ def root(
     if version:
         print(__version__)
         raise typer.Exit
+
+
+def training_function(name: str | None) -> Any:
+    """The training function of --train; None where there is none."""
+    from evolr.execution.training_function import function_named
+
+    return None if name is None else function_named(name)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

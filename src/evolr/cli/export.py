@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from evolr.cli.app import Devices, app
+from evolr.cli.app import Devices, Train, WorkerCount, app, training_function
 from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options
 from evolr.errors import ConfigError
 
@@ -31,17 +30,16 @@ def export(
     max_lr: MaxLr = None,
     plateau: PlateauText = None,
     devices: Devices = None,
+    train: Train = None,
+    workers: WorkerCount = None,
 ) -> None:
     """Export a schedule as code for a framework: one Python file that needs no evolr."""
-    from evolr.export.targets import source
-    from evolr.report.named import named
+    from evolr.exports.export import require_free, save
+    from evolr.exports.targets import source
+    from evolr.named import named
 
-    if output is not None and (output.is_dir() or not output.name):
-        raise ConfigError(f"{output} is a directory; name a file")
-    if output is not None and output.exists() and not force:
-        raise ConfigError(f"{output} exists already; name another file, or --force to write over it")
-    if output is not None and not output.parent.is_dir():
-        raise ConfigError(f"there is no directory {output.parent} to write {output.name} in")
+    if output is not None:
+        require_free(output, force=force)
     found = named(what, formula_options(transform, min_lr, max_lr, plateau))
     for sentence in found.advice(*found.horizon):
         typer.echo(f"warning: {sentence}", err=True)
@@ -51,19 +49,15 @@ def export(
             raise ConfigError("--frozen belongs to a run directory: it trains under the champion to see what it does")
         from evolr.contest.explanation import freeze
 
-        schedule = freeze(what, device_count=devices)
+        schedule = freeze(training_function(train), what, device_count=devices, workers=workers)
         provenance["frozen"] = "the median learning rates of the champion's trainings, a line through knots"
+    elif train is not None:
+        raise ConfigError("--train belongs to --frozen: nothing else of an export trains")
     text = source(schedule, to, provenance)
     if output is None:
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")  # which Python reads its source in
         sys.stdout.write(text)
         return
-    temporary = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, output)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ConfigError(f"cannot write {output}: {error.strerror}") from error
+    save(text, output)
     typer.echo(f"saved: {output}", err=True)

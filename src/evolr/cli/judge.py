@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evolr.cli.app import Devices, Json, Quiet, Settings, app, print_json, read_settings
+from evolr.cli.app import (
+    Devices,
+    Json,
+    Quiet,
+    Settings,
+    Train,
+    WorkerCount,
+    app,
+    print_json,
+    read_settings,
+    training_function,
+)
 from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options, warn_of
 from evolr.errors import ConfigError
 from evolr.interruption import end_saying
 
 if TYPE_CHECKING:
-    from evolr.config import Comparison, Config
+    from evolr.config import Config
     from evolr.contest.comparison import ComparisonResult
-
-
-Train = Annotated[
-    str | None, typer.Option(help="The function that trained the study, as module:function; it is imported.")
-]
-WorkerCount = Annotated[int | None, typer.Option(help="With --train: processes that train at once.", min=1)]
-
-
-def trained_by(name: str | None) -> Any:
-    """The training function of --train; None where there is none."""
-    from evolr.execution.training_function import function_named
-
-    return None if name is None else function_named(name)
 
 
 @app.command(cls=FormulaCommand)
@@ -49,34 +48,34 @@ def compare(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A new directory for the files.")] = None,
     setting: Settings = None,
     devices: Devices = None,
+    train: Train = None,
+    workers: WorkerCount = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Compare a schedule with constant, step decay and cosine: same initial weights, same batches."""
-    import msgspec
-
     from evolr.config import require_signals, resolve
+    from evolr.contest import comparison
     from evolr.formula import NO_OPTIONS, read_schedule
     from evolr.presets import DEFAULT
-    from evolr.study.evolve import stored_config
+    from evolr.report import progress
     from evolr.study.run_directory import RunDirectory
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
     of_formula = formula_options(transform, min_lr, max_lr, plateau)
     changes: dict[str, Any] = {"epochs": epochs, "seeds": seeds, "base_lr": base_lr}
-    changes = {name: value for name, value in changes.items() if value is not None}
     if run is not None:
         if setting or (of_formula, output, config, preset) != (None, None, None, None):
             raise ConfigError(
                 "--preset, --config, --set, --transform, --min-lr, --max-lr, --plateau and --output belong to --expression; a run has its own"
             )
-        own = stored_config(RunDirectory.open(run).path)
-        settings = msgspec.structs.replace(own.comparison, **changes)
-        if seed is not None:
-            own = msgspec.structs.replace(own, seed=seed)
-        result = compare_run(run, own, settings, devices, quiet)
+        result = compare_run(
+            run, quiet, training_function(train), device_count=devices, workers=workers, seed=seed, **changes
+        )
     else:
+        if train is not None:
+            raise ConfigError("--train belongs to a run: evolr compare RUN --train module:function")
         schedule = read_schedule(expression or "", of_formula or NO_OPTIONS)
         given = {"seed": seed, **read_settings(setting)}
         given |= {f"comparison.{name}": value for name, value in changes.items()}
@@ -87,9 +86,12 @@ def compare(
         if output is not None and output.exists():
             raise ConfigError(f"{output} exists already; name another directory for the files")
         warn_of(schedule, resolved.comparison.epochs, resolved.problem.steps_per_epoch)
-        result = _compare(schedule, resolved, resolved.comparison, devices, quiet)
+        with progress.comparing(progress.display(quiet)) as (on_total, on_trained):
+            result = comparison.compare_schedule(
+                schedule, resolved, device_count=devices, on_total=on_total, on_trained=on_trained
+            )
         if output is not None:
-            _save_comparison(RunDirectory.create(output), result)
+            comparison.save(RunDirectory.create(output), result)
     if json:
         print_json(result.document())
     else:
@@ -135,23 +137,26 @@ def prove(
     options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "is_quick": quick}
     options |= {"device_count": devices, "workers": workers}
     runs = _budget(budget)
+    if run is not None and (setting or (of_formula, output, preset) != (None, None, None)):
+        raise ConfigError(
+            "--preset, --set, --transform, --min-lr, --max-lr, --plateau and --output belong to --expression; a run has its own"
+        )
     end_saying("what was trained is kept; the same command goes on")
-    with progress.proving(progress.display(quiet)) as (on_total, on_done):
-        options |= {"on_total": on_total, "on_done": on_done}
-        if run is not None:
-            if setting or of_formula is not None or output is not None or preset is not None:
-                raise ConfigError(
-                    "--preset, --set, --transform, --min-lr, --max-lr, --plateau and --output belong to --expression; a run has its own"
-                )
-            path, result = run, contests.prove(trained_by(train), run, budget=runs, **options)
-        else:
-            if train is not None:
-                raise ConfigError("--train belongs to a run: evolr prove RUN --train module:function")
-            if output is None or runs is None:
-                raise ConfigError("--expression needs a directory, --output DIR, and a budget, --budget N")
-            schedule = read_schedule(expression or "", of_formula or NO_OPTIONS)
-            config = resolve(preset or DEFAULT, None, read_settings(setting))
-            warn_of(schedule, epochs or config.comparison.epochs, config.problem.steps_per_epoch)
+    if run is not None:
+        pace = _pace(run, lambda config: epochs or config.comparison.epochs)
+        with progress.proving(progress.display(quiet), pace=pace) as (on_total, on_done):
+            options |= {"on_total": on_total, "on_done": on_done}
+            path, result = run, contests.prove(training_function(train), run, budget=runs, **options)
+    else:
+        if train is not None:
+            raise ConfigError("--train belongs to a run: evolr prove RUN --train module:function")
+        if output is None or runs is None:
+            raise ConfigError("--expression needs a directory, --output DIR, and a budget, --budget N")
+        schedule = read_schedule(expression or "", of_formula or NO_OPTIONS)
+        config = resolve(preset or DEFAULT, None, read_settings(setting))
+        warn_of(schedule, epochs or config.comparison.epochs, config.problem.steps_per_epoch)
+        with progress.proving(progress.display(quiet)) as (on_total, on_done):
+            options |= {"on_total": on_total, "on_done": on_done}
             path, result = output, contests.prove_schedule(schedule, config, output, budget=runs, **options)
     if json:
         print_json(result.document(verdict(result)))
@@ -176,9 +181,12 @@ def explain(
     from evolr.report import progress, tables
 
     end_saying("what was trained is kept; the same command goes on")
-    with progress.proving(progress.display(quiet), "explaining") as (on_total, on_done):
+    with progress.proving(progress.display(quiet), "explaining", _pace(run, lambda config: config.training.epochs)) as (
+        on_total,
+        on_done,
+    ):
         result = explanation.explain(
-            trained_by(train),
+            training_function(train),
             run,
             seeds=seeds,
             device_count=devices,
@@ -195,37 +203,13 @@ def explain(
     out.print(f"picture: {run / 'explanation.png'}", soft_wrap=True, highlight=False)
 
 
-def compare_run(path: Path, config: Config, settings: Comparison, devices: int | None, quiet: bool) -> ComparisonResult:
-    """Compares the champion that a run directory holds, read from its file, and writes the result there."""
-    from evolr.study.run_directory import RunDirectory
-
-    directory = RunDirectory.open(path)
-    result = _compare(directory.champion(), config, settings, devices, quiet)
-    _save_comparison(directory, result)
-    return result
-
-
-def _compare(schedule: Any, config: Config, settings: Comparison, devices: int | None, quiet: bool) -> ComparisonResult:
-    from evolr.contest import comparison
+def compare_run(path: Path, quiet: bool, trained_by: object = None, **options: Any) -> ComparisonResult:
+    """Compares the champion of a run directory, with progress on the terminal."""
+    from evolr.contest.comparison import compare
     from evolr.report import progress
-    from evolr.study.trained_by import executor_for
 
-    executor = executor_for(config, options={"device_count": devices})
-    executor.prepare("monitor")  # what cannot be trained here is refused before trainings are announced
-    with progress.comparing(progress.display(quiet), comparison.trainings(settings)) as on_trained:
-        return comparison.compare(schedule, config, settings=settings, executor=executor, on_trained=on_trained)
-
-
-def _save_comparison(directory: Any, result: ComparisonResult) -> None:
-    import msgspec
-
-    from evolr.report.pictures import comparison_picture
-
-    document = msgspec.json.format(msgspec.json.encode(result.document()), indent=1)
-    rows = result.rows()
-    directory.write("comparison.json", document + b"\n")
-    directory.write_csv("comparison.csv", list(rows[0]), rows)
-    directory.write("comparison.png", comparison_picture(result))
+    with progress.comparing(progress.display(quiet)) as (on_total, on_trained):
+        return compare(trained_by, path, on_total=on_total, on_trained=on_trained, **options)
 
 
 def print_comparison(result: ComparisonResult, path: Path | None) -> None:
@@ -239,6 +223,17 @@ def print_comparison(result: ComparisonResult, path: Path | None) -> None:
         out.print(f"note: {note}", highlight=False)
     if path is not None:
         out.print(f"picture: {path / 'comparison.png'}", soft_wrap=True, highlight=False)
+
+
+def _pace(run: Path | None, epochs: Callable[[Config], int]) -> float | None:
+    """Seconds that a training of so many epochs will take, by those of a run's search; None where nobody knows."""
+    from evolr.study.run_directory import RunDirectory
+    from evolr.study.summary import summarise
+
+    summary = None if run is None else summarise(RunDirectory.open(run).path)
+    if summary is None or summary.pace is None:
+        return None
+    return summary.pace * epochs(summary.config) / summary.config.training.epochs
 
 
 def _budget(text: str) -> int | None:

@@ -7,10 +7,13 @@ order, seed by seed, so their differences are paired.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from evolr.config import Comparison, Config, problem_name
 from evolr.contest.contender import Contender, contender
@@ -20,7 +23,9 @@ from evolr.problems import Metric, Problem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
 from evolr.standard import PUBLISHED_BASELINES
-from evolr.study.trained_by import executor_for, require_told
+from evolr.study.evolve import stored_config
+from evolr.study.run_directory import RunDirectory
+from evolr.study.trained_by import executor_for, of_run, require_told
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 
@@ -67,24 +72,62 @@ class ComparisonResult:
 
 
 def compare(
+    what: object,
+    directory: Path | str | None = None,
+    *,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    base_lr: float | None = None,
+    seed: int | None = None,
+    on_total: Callable[[int], None] | None = None,
+    on_trained: Callable[[int], None] | None = None,
+    **options: Any,
+) -> ComparisonResult:
+    """Compares the champion of a study with the published baselines: constant, step decay, cosine; untuned.
+
+        evolr.compare("runs/memetic-1")
+        evolr.compare(train, "runs/mine", seeds=8)
+
+    what, directory, options: as of `prove`.
+    seeds, epochs, base_lr: trainings of each schedule, epochs of each, and the learning rate that the baselines start at;
+    the study's where None. seed: what the seeds of the trainings are drawn from; the study's where None.
+    on_total, on_trained: called with the trainings there will be, once, and with the number of those just done.
+
+    Writes comparison.json, .csv and .png beside the study. Raises RunDirectoryError where the study has saved no champion;
+    other errors as of `compare_schedule`.
+    """
+    trained_by, path = of_run(what, directory)
+    run = RunDirectory.open(path)
+    config = stored_config(run.path)
+    changes = {"seeds": seeds, "epochs": epochs, "base_lr": base_lr}
+    settings = changed_settings(config.comparison, changes)
+    config = config if seed is None else msgspec.structs.replace(config, seed=seed)
+    result = compare_schedule(
+        run.champion(), config, trained_by, settings=settings, on_total=on_total, on_trained=on_trained, **options
+    )
+    save(run, result)
+    return result
+
+
+def compare_schedule(
     champion: Schedule,
     config: Config,
     trained_by: object = None,
     *,
     settings: Comparison | None = None,
+    on_total: Callable[[int], None] | None = None,
     on_trained: Callable[[int], None] | None = None,
     **options: Any,
 ) -> ComparisonResult:
-    """Trains a schedule and the published baselines on fresh seeds; scored on the monitor pool.
+    """Trains a schedule and the published baselines on fresh seeds; scored on the monitor pool. Writes nothing.
 
     A baseline that reads what a function does not tell, the epoch of step decay, is left out.
 
-        evolr.compare(schedule, evolr.resolve("memetic"))
-        evolr.compare(result.schedule, config, train)
+        evolr.compare_schedule(evolr.load("0.1*(1 - progress)"), evolr.resolve("memetic"))
 
     config: says the problem, the optimiser and the seed from which those of the trainings are drawn, apart from a search's.
     trained_by: the JaxProblem or the function of a study, where its configuration names one. settings: the configuration's
-    comparison where None. on_trained: called with the number of networks just trained. options: as of `prove`.
+    comparison where None. on_total, on_trained: as of `compare`. options: as of `prove`.
     A training that fails counts as one that diverged, the worst. Raises StudyError where all of them fail; other errors as
     of `prove`.
     """
@@ -97,6 +140,8 @@ def compare(
         schedules = {CHAMPION: champion, **told}
         trials = [Trial(schedule, s) for schedule in schedules.values() for s in seeds]
         executor.prepare("monitor")
+        if on_total:
+            on_total(len(trials))
         outcomes = executor.run(
             trials,
             settings.epochs,
@@ -115,6 +160,17 @@ def compare(
     return ComparisonResult(config.problem, config.training.optimizer, settings, seeds, contenders)
 
 
-def trainings(settings: Comparison) -> int:
-    """The number of training runs of a comparison."""
-    return (1 + len(PUBLISHED_BASELINES)) * settings.seeds
+def save(directory: RunDirectory, result: ComparisonResult) -> None:
+    """Writes the comparison's files: everything to the single run, and the picture."""
+    from evolr.report.pictures import comparison_picture
+
+    rows = result.rows()
+    document = msgspec.json.format(msgspec.json.encode(result.document()), indent=1)
+    directory.write("comparison.json", document + b"\n")
+    directory.write_csv("comparison.csv", list(rows[0]), rows)
+    directory.write("comparison.png", comparison_picture(result))
+
+
+def changed_settings(settings: Comparison, changes: Mapping[str, Any]) -> Comparison:
+    """The settings of a comparison with these in place of its own; those that are None are left."""
+    return msgspec.structs.replace(settings, **{name: value for name, value in changes.items() if value is not None})

@@ -72,6 +72,9 @@ def explain(
 ) -> Explanation:
     """Explains the champion of a study, by trainings on the selection pool.
 
+        evolr.explain("runs/memetic-1")
+        evolr.explain(train, "runs/mine", seeds=8)
+
     what, directory, options: as of `prove`.
     seeds: trainings of the champion, and of it with each of its signals frozen; they are drawn from the study's.
     Writes explanation.json and explanation.png beside the study.
@@ -148,6 +151,9 @@ def freeze(
     **options: Any,
 ) -> Schedule:
     """The champion of a study as the curve that it typically follows, for where nobody can tell it the loss.
+
+        curve = evolr.freeze("runs/memetic-1")
+        evolr.export(curve, "keras", "champion.py")
 
     seeds: trainings of the champion; they are drawn from the study's. what, directory, options: as of `prove`.
     Raises StudyError where there is no champion, where it reads no live signal, and where a training of it diverges;

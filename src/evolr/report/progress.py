@@ -67,22 +67,29 @@ def searching(
 
 
 @contextmanager
-def comparing(how: Display, total: int) -> Generator[Callable[[int], None]]:
-    """The callback of a comparison: of networks trained."""
+def comparing(how: Display) -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """The callbacks of a comparison: of how many trainings there will be, and of those just done."""
     console = _console()
-    if how == "plain":
-        console.print(f"comparing: {total} trainings")
     bar = _bar(console)
-    task = bar.add_task("comparing", total=total)
+    task = bar.add_task("comparing", total=None)
+
+    def on_total(count: int) -> None:
+        bar.update(task, total=count)
+        if how == "plain":
+            console.print(f"comparing: {count} trainings")
+
     with _live(how, console, bar):
-        yield lambda count: bar.update(task, advance=count)
+        yield on_total, lambda count: bar.update(task, advance=count)
 
 
 @contextmanager
 def proving(
-    how: Display, doing: str = "proving"
+    how: Display, doing: str = "proving", pace: float | None = None
 ) -> Generator[tuple[Callable[[int], None], Callable[[int, int], None]]]:
-    """The callbacks of a contest: of how many trainings there will be, and of those just done and remembered."""
+    """The callbacks of a contest: of how many trainings there will be, and of those just done and remembered.
+
+    pace: seconds a training, where it is known: what all of them will take is said before the first.
+    """
     console = _console()
     bar = _bar(console)
     task = bar.add_task(doing, total=None)
@@ -92,6 +99,9 @@ def proving(
         nonlocal total
         total = count
         bar.update(task, total=count)
+        if how != "none":
+            cost = "" if pace is None else f", about {duration(pace * count)} at the pace of the search"
+            console.print(f"{doing}: {count:,} trainings at most{cost}")
 
     def on_done(trained: int, remembered: int) -> None:
         nonlocal done, known, told

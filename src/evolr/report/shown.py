@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evolr.errors import shortened
 from evolr.expression import ordinary_text, original_text
 from evolr.formula import FormulaOptions
+from evolr.named import named
 from evolr.report.curve import (
     RECORDED,
     Curve,
@@ -23,7 +24,6 @@ from evolr.report.curve import (
     recorded_curve,
     recorded_losses,
 )
-from evolr.report.named import named
 from evolr.report.tables import front_table
 from evolr.report.terminal_table import TerminalTable
 from evolr.schedule import GREATEST_LR, Schedule

@@ -18,7 +18,7 @@ from evolr.report.terminal_table import GAP, TerminalTable
 from evolr.search.archive import knee
 from evolr.search.individual import Evaluation
 from evolr.study.results import SearchResult
-from evolr.study.summary import Summary
+from evolr.study.summary import Summary, standing_text
 
 MINUS: Final = f"{CHAMPION} minus it"
 """The column of paired differences: the champion's score minus that of the row, as in the pictures."""
@@ -127,17 +127,6 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
         f"saved: {path}",
     ]
     return "\n".join(lines)
-
-
-def standing_text(config: Config, *, is_raced: bool, is_done: bool) -> str:
-    """What a champion is where its search has not said its last word on it; empty where it has."""
-    if is_raced or (is_done and not config.search.finalists):
-        return ""
-    if not config.search.finalists:
-        return "the best so far: the search is not at its end"
-    if is_done:
-        return "not raced: every training of the race diverged or failed"
-    return "the best so far, not raced: the search has not come to its race on fresh seeds"
 
 
 def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> TerminalTable:

@@ -21,6 +21,7 @@ __all__ = [
     "FreeConstant",
     "constant",
     "cosine",
+    "families",
     "free_curve",
     "frozen",
     "piecewise_linear",
@@ -32,3 +33,14 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
     {family.name: family for family in (*OPEN_LOOP, *FEEDBACK, free_curve())}
 )
 """Every standard family by name; the last one, the free curve, is the reference of what an open-loop shape can reach."""
+
+
+def families() -> Mapping[str, Family]:
+    """The standard schedules by name: what a contest tunes, and what `evolr.tune` and `evolr.load` take.
+
+    >>> "one-cycle" in families()
+    True
+    >>> families()["cosine"].schedule(peak=0.1).at(progress=0.5)
+    0.05
+    """
+    return FAMILIES

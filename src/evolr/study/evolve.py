@@ -87,6 +87,9 @@ def evolve(
 ) -> SearchResult:
     """Evolves a schedule in a study's directory, new or begun.
 
+        evolr.evolve(evolr.resolve("memetic"), "runs/mine")
+        evolr.evolve(train, "runs/mine", epochs=20, metric="accuracy", limits=evolr.Limits(trainings=200))
+
     what: the configuration of a study whose problem evolr trains itself; a JaxProblem, your own JAX model; or a training
         function of your own, train(schedule, seed, epochs) → score; docs/your-own-training.md says how to write one.
     limits, should_stop, on_trained, on_generation: see Study.run.

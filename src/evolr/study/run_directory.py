@@ -19,7 +19,6 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
 from evolr.study.database import DATABASE, UNFINISHED
 from evolr.study.lock import LOCK_FILE
+from evolr.writing import write
 
 _HISTORY_COLUMNS = (
     "generation",
@@ -173,13 +173,9 @@ class RunDirectory:
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a file whole or not at all. Raises RunDirectoryError where that fails."""
-        temporary = self.path / f".{name}.{os.getpid()}"
         try:
-            temporary.write_bytes(content)
-            os.replace(temporary, self.path / name)
+            write(self.path / name, content)
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise RunDirectoryError(f"cannot write {self.path / name}: {error.strerror}") from error
 
 

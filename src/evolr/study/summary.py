@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +36,8 @@ class Summary:
 
     state: `running`, `done`, or `stopped`: it can go on. front: size, score and formula of the fittest of each size, by
     size; the last one is the champion: of the finished generations, or while there is none, by the trials there are.
-    is_raced: whether that champion won the race of the finalists, as of SearchResult. active_at: the latest write, ISO 8601, UTC. failed, last_failure: trainings that
+    is_raced: whether that champion won the race of the finalists, as of SearchResult. active_at: the latest write, ISO 8601, UTC. pace: seconds that
+    the search took for a training, with all that trained at once; None of less than two generations. failed, last_failure: trainings that
     failed, and what was said of the latest.
     """
 
@@ -47,11 +51,18 @@ class Summary:
     active_at: str
     failed: int
     last_failure: str | None
+    pace: float | None = None
 
     @property
     def best(self) -> float | None:
         """The champion's score; None where there is none, or it diverged."""
         return self.front[-1][1] if self.front else None
+
+    @property
+    def standing(self) -> str:
+        """What its champion is where the search has not said its last word on it; empty where it has."""
+        is_done = self.generations_done >= self.config.search.generations_in_all
+        return standing_text(self.config, is_raced=self.is_raced, is_done=is_done)
 
     @property
     def why_no_champion(self) -> str:
@@ -68,6 +79,17 @@ class Summary:
     @property
     def champion(self) -> Schedule | None:
         return self.config.search.schedule(self.front[-1][2]) if self.front else None
+
+
+def standing_text(config: Config, *, is_raced: bool, is_done: bool) -> str:
+    """What a champion is where its search has not said its last word on it; empty where it has."""
+    if is_raced or (is_done and not config.search.finalists):
+        return ""
+    if not config.search.finalists:
+        return "the best so far: the search is not at its end"
+    if is_done:
+        return "not raced: every training of the race diverged or failed"
+    return "the best so far, not raced: the search has not come to its race on fresh seeds"
 
 
 def summarise(directory: Path) -> Summary:
@@ -89,11 +111,24 @@ def summarise(directory: Path) -> Summary:
             is_raced=bool(front) and is_race(config, front[-1].generation),
             trainings=records.trainings(),
             active_at=database.rows("SELECT active_at FROM study")[0][0],
+            pace=_pace(database),
             failed=failed,
             last_failure=last_failure,
         )
     finally:
         database.close()
+
+
+def _pace(database: Database) -> float | None:
+    """Seconds a training: the median over generations, so that a night between two of them does not count."""
+    rows = database.rows(
+        "SELECT finished_at, count(trial.id) FROM generation "
+        "LEFT JOIN individual ON individual.generation = generation.number LEFT JOIN trial ON trial.individual = individual.id "
+        "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number"
+    )
+    ends = [(datetime.fromisoformat(end), trainings) for end, trainings in rows]
+    paces = [(end - begin).total_seconds() / count for (begin, _), (end, count) in pairwise(ends) if count]
+    return median(paces) if paces else None
 
 
 class _Best(NamedTuple):

@@ -70,8 +70,8 @@ class Network:
                 return None
             if isinstance(optimizer, LBFGS) and "grad_norm" in self._names and not self.had_gradient:
                 raise ScheduleError(
-                    "the schedule reads the gradient, and LBFGS takes its learning rate before its closure computes one: "
-                    "tell the first norm before the first step, scheduler.observe(grad_norm=…)"
+                    "the schedule reads the gradient, and LBFGS takes its learning rate before its closure "
+                    "computes one: tell the first norm before the first step, scheduler.observe(grad_norm=…)"
                 )
 
             def watched() -> Any:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from evolr import __version__
-from evolr.export.formula import JAX, PYTHON, Dialect, code
-from evolr.export.linking import Import, link
-from evolr.export.rows import rows
+from evolr.exports.formula import JAX, PYTHON, Dialect, code
+from evolr.exports.linking import Import, link
+from evolr.exports.rows import rows
 from evolr.expression import LANGUAGE_VERSION, ordinary_text
 from evolr.schedule import LOG_LIMIT, Schedule
 from evolr.signals import in_order, signal_named

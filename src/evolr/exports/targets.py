@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from evolr.errors import ScheduleError, unknown_name
-from evolr.export.document import document, reads_plateaus
-from evolr.export.formula import JAX
-from evolr.export.linking import Import
+from evolr.exports.document import document, reads_plateaus
+from evolr.exports.formula import JAX
+from evolr.exports.linking import Import
 from evolr.schedule import Schedule
 from evolr.signals import OBSERVATIONS, SIGNALS, in_order, observation_named, observed, signal_named
 from evolr.signals.signal import USER_SOURCE

@@ -11,9 +11,8 @@ from evolr.advice import advice, made_up_trace
 from evolr.config import problem_name
 from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, shortened
 from evolr.formula import NO_OPTIONS, FormulaOptions, family_named, read_schedule
-from evolr.problems import External
-from evolr.report.tables import standing_text
-from evolr.schedule import Schedule
+from evolr.schedule import Schedule, Transform
+from evolr.signals.plateau import Plateau
 from evolr.standard import Family
 from evolr.study.summary import Summary, summarise
 
@@ -52,17 +51,40 @@ class Named:
         )
 
 
-def named(what: str, options: FormulaOptions | None) -> Named:
+def load(
+    what: Path | str,
+    *,
+    transform: Transform | None = None,
+    min_lr: float | None = None,
+    max_lr: float | None = None,
+    plateau: Plateau | None = None,
+) -> Schedule:
+    """The schedule of a run, of a saved file, of a formula or of a family's name.
+
+        evolr.load("runs/mine")                 # its champion
+        evolr.load("proven.json")
+        evolr.load("0.1*(1 - progress)", min_lr=1e-5)
+        evolr.load("one-cycle")
+
+    what: a run directory, a schedule's JSON file, a formula, or a name of `evolr.families()`. The others belong to a formula or
+    a family, see Schedule; a saved schedule has its own.
+
+    Raises EvolrError for what is none of these, and for a run without a champion.
+    """
+    given: dict[str, Any] = {"transform": transform, "min_lr": min_lr, "max_lr": max_lr, "plateau": plateau}
+    given = {name: value for name, value in given.items() if value is not None}
+    return named(what, FormulaOptions(**given) if given else None).schedule
+
+
+def named(what: Path | str, options: FormulaOptions | None = None) -> Named:
     """What a path or a text names; nothing is drawn.
 
     A directory is a run, a file is a schedule document, anything else is a formula or a family's name, with options that
     a saved schedule may not have. Raises EvolrError where it is none of these.
     """
-    found = _found(what, options or NO_OPTIONS)
+    found = _found(os.fspath(what), options or NO_OPTIONS)
     if options is not None and not found.is_formula:
-        raise ConfigError(
-            "--transform, --min-lr, --max-lr and --plateau belong to a formula; a saved schedule has its own"
-        )
+        raise ConfigError("transform, min_lr, max_lr and plateau belong to a formula; a saved schedule has its own")
     return found
 
 
@@ -87,15 +109,12 @@ def _of_run(what: str) -> Named:
     done = f"{summary.generations_done} of {config.search.generations_in_all}"
     if summary.champion is None:
         raise StudyError(f"{what} is {summary.state}, {done} generations are done: it {summary.why_no_champion}")
-    is_done = summary.generations_done >= config.search.generations_in_all
-    standing = standing_text(config, is_raced=summary.is_raced, is_done=is_done)
-    trainer = config.problem.trainer if isinstance(config.problem, External) else None
     provenance: dict[str, Any] = {
         "problem": problem_name(config.problem),
-        **({"trained by": trainer} if trainer else {}),
+        **({"trained by": config.problem.identity} if config.problem.identity else {}),
         "seed": config.seed,
         config.problem.metric.name: summary.best,
-        **({"standing": standing} if standing else {}),
+        **({"standing": summary.standing} if summary.standing else {}),
         "state": summary.state,
         "generations": done,
         "trainings": summary.trainings,

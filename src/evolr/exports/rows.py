@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from evolr.errors import ScheduleError
-from evolr.export.linking import Replacement
+from evolr.exports.linking import Replacement
 from evolr.signals import Signal, in_order, signal_named
 
 TABLE: Final = ("evolr.signals.table", "SIGNALS")
