@@ -14,7 +14,7 @@ from evolr import __version__
 from evolr.expression import parse
 from evolr.schedule import Schedule
 
-QUICK = (
+SHORT = (
     "--population",
     "6",
     "--generations",
@@ -23,10 +23,9 @@ QUICK = (
     "1",
     "--set",
     "comparison.epochs=2",
-    "--set",
-    "search.youth=2",
 )
-ORIGINAL = ("--preset", "original", *QUICK)
+QUICK = (*SHORT, "--set", "search.youth=2")  # of the memetic method
+ORIGINAL = ("--preset", "original", *SHORT)
 PUBLISHED = "(((epoch mul -0.001537) mul -0.75568) sub -0.001537)"
 
 
@@ -172,6 +171,17 @@ BAD = [
     (("evolve", "--epochs", "0"), "training.epochs must be at least 1"),
     (("evolve", "--generations", "0"), "at least 1"),
     (("evolve", "--preset", "original", "--tournament", "21"), "at most the population"),
+    (
+        ("evolve", "--tournament", "3"),
+        "search.tournament is a setting of the generational method, and this search is memetic",
+    ),
+    (("evolve", "--set", "search.elites=2"), "search.elites is a setting of the generational method"),
+    (
+        ("evolve", "--preset", "original", "--set", "search.samples=4"),
+        "search.samples is a setting of the memetic method, and this search is generational",
+    ),
+    (("evolve", "--config", "other.toml"), "search.elites is a setting of the generational method"),
+    (("evolve", "--set", "search.method=genetic"), "search.method: unknown method 'genetic'"),
     (("evolve", "--transform", "square"), "square"),
     (("evolve", "--seed", "-1"), "seed must be"),
     (("evolve", "--devices", "99", *ORIGINAL), "devices must be from 1"),
@@ -210,6 +220,7 @@ def test_bad_input_is_one_message_exit_code_2_and_nothing_written(evolr, argumen
     Path("taken/file").write_text("precious")
     Path("bad.toml").write_text("search = [")
     Path("unknown.toml").write_text("[search]\npopulatoin = 3\n")
+    Path("other.toml").write_text("[search]\nelites = 1\n")
     Path("bad.json").write_text("{}")
     Path("good.json").write_bytes(Schedule(expression=parse("1")).to_json({"by": "me"}))
     before = sorted(map(str, Path().rglob("*")))

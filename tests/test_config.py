@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from evolr import config as configuration
-from evolr.config import Config, Search, resolve
+from evolr.config import Config, GenerationalSearch, MemeticSearch, resolve
 from evolr.errors import ConfigError
 from evolr.presets import PRESETS
 from evolr.problems import External, Mnist1dMlp, Quadratic
@@ -120,6 +120,114 @@ def test_the_presets_are_named_for_what_they_are():
         resolve("default")
 
 
+OF_ANOTHER_METHOD = [
+    (
+        "memetic",
+        {"tournament": 3},
+        "search.tournament is a setting of the generational method, and this search is memetic",
+    ),
+    ("memetic", {"elites": 1}, "search.elites is a setting of the generational method, and this search is memetic"),
+    ("original", {"samples": 8}, "search.samples is a setting of the memetic method, and this search is generational"),
+    ("original", {"children": 8}, "search.children is a setting of the memetic method"),
+    ("original", {"youth": 4}, "search.youth is a setting of the memetic method"),
+    ("original", {"seed_families": True}, "search.seed_families is a setting of the memetic method"),
+    ("original", {"random_structures": 8}, "search.random_structures is a setting of the memetic method"),
+    ("memetic", {"method": "generational", "youth": 2}, "search.youth is a setting of the memetic method"),
+]
+
+
+@pytest.mark.parametrize(("preset", "search", "message"), OF_ANOTHER_METHOD)
+def test_a_setting_of_another_method_is_refused_by_name(preset, search, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        resolve(preset, settings={"search": search})
+    path = tmp_path / "mine.toml"
+    path.write_bytes(msgspec.toml.encode({"search": search}))
+    with pytest.raises(ConfigError, match=message):
+        resolve(preset, path)
+    with pytest.raises(ConfigError, match=message):
+        configuration.changed(resolve(preset), {f"search.{name}": value for name, value in search.items()})
+
+
+def test_each_method_has_its_own_settings_alone():
+    with pytest.raises(TypeError, match="tournament"):
+        MemeticSearch(population=8, tournament=3)
+    with pytest.raises(TypeError, match="samples"):
+        GenerationalSearch(samples=4)
+    assert not {"samples", "children", "youth"} & set(msgspec.to_builtins(GenerationalSearch()))
+    assert not {"tournament", "elites"} & set(msgspec.to_builtins(MemeticSearch()))
+
+
+def test_a_misspelt_setting_of_another_method_is_recognised():
+    with pytest.raises(ConfigError, match=r"did you mean 'search\.tournament'"):
+        resolve("memetic", settings={"search.tournamnt": 3})
+
+
+def test_another_method_keeps_the_settings_that_both_have():
+    memetic = resolve("memetic")
+    changed = configuration.changed(memetic, {"search.method": "generational"}).search
+    assert isinstance(changed, GenerationalSearch)
+    shared = set(msgspec.structs.asdict(changed)) & set(msgspec.structs.asdict(memetic.search))
+    assert {"population", "functions", "transform", "crossover", "finalists"} <= shared
+    assert all(getattr(changed, name) == getattr(memetic.search, name) for name in shared)
+    assert (changed.tournament, changed.elites) == (GenerationalSearch().tournament, GenerationalSearch().elites)
+
+
+def test_two_methods_differ_by_their_name_and_what_both_have():
+    memetic, original = resolve("memetic"), resolve("original")
+    found = configuration.differences(memetic, original)
+    assert found["search.method"] == ("memetic", "generational")
+    assert found["search.population"] == (8, 20)
+    assert not {"search.samples", "search.elites"} & set(found)
+
+
+OLDER = """
+[search]
+method = "memetic"
+population = 6
+tournament = 5
+elites = 2
+samples = 4
+children = 3
+youth = 2
+seed_families = true
+random_structures = 2
+"""
+"""As evolr stored it while one struct held the settings of both methods."""
+
+
+def test_a_file_that_an_earlier_version_stored_is_read(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(OLDER)
+    for config in (configuration.load(path), resolve("memetic", path)):
+        search = config.search
+        assert isinstance(search, MemeticSearch)
+        assert (search.population, search.samples, search.youth) == (6, 4, 2)
+    path.write_text(OLDER.replace('"memetic"', '"generational"'))
+    for config in (configuration.load(path), resolve("original", path)):
+        assert isinstance(config.search, GenerationalSearch)
+        assert (config.search.population, config.search.tournament, config.search.elites) == (6, 5, 2)
+
+
+def test_a_file_of_the_first_version_which_names_no_method_is_a_generational_search(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("[search]\npopulation = 6\ntournament = 5\n")
+    assert configuration.load(path).search == GenerationalSearch(population=6, tournament=5)
+
+
+def test_a_person_s_file_is_held_to_the_settings_of_its_method(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(OLDER.replace("random_structures = 2\n", ""))
+    with pytest.raises(ConfigError, match=r"search\.tournament is a setting of the generational method"):
+        resolve("memetic", path)
+
+
+def test_what_names_no_method_and_no_problem_is_refused_in_words():
+    with pytest.raises(ConfigError, match=r"search\.method is not given; it is one of generational, memetic"):
+        configuration.from_data({"search": {"population": 3}})
+    with pytest.raises(ConfigError, match=r"problem\.name is not given; it is one of mnist1d-mlp, "):
+        configuration.from_data({"problem": {"batch_size": 3}})
+
+
 def test_an_unknown_preset_is_refused():
     with pytest.raises(ConfigError, match="did you mean 'original'"):
         resolve("orignal")
@@ -135,9 +243,11 @@ def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path):
 
 
 def test_every_setting_has_its_meaning_written_down():
-    for struct in (Search, configuration.Training, configuration.Comparison, Config, Mnist1dMlp, Quadratic, External):
+    structs = (GenerationalSearch, MemeticSearch, configuration.Training, configuration.Comparison, Config)
+    for struct in (*structs, Mnist1dMlp, Quadratic, External):
+        meanings = "".join(base.__doc__ or "" for base in struct.__mro__ if base.__module__.startswith("evolr."))
         for field in msgspec.structs.fields(struct):
-            assert field.name in (struct.__doc__ or "") or field.name in (
+            assert field.name in meanings or field.name in (
                 "problem",
                 "training",
                 "search",

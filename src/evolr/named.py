@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from evolr.advice import advice, made_up_trace
-from evolr.config import problem_name
 from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, shortened
 from evolr.formula import NO_OPTIONS, FormulaOptions, family_named, read_schedule
 from evolr.schedule import Schedule, Transform
@@ -110,7 +109,7 @@ def _of_run(what: str) -> Named:
     if summary.champion is None:
         raise StudyError(f"{what} is {summary.state}, {done} generations are done: it {summary.why_no_champion}")
     provenance: dict[str, Any] = {
-        "problem": problem_name(config.problem),
+        "problem": config.problem.name,
         **({"trained by": config.problem.identity} if config.problem.identity else {}),
         "seed": config.seed,
         config.problem.metric.name: summary.best,

@@ -30,8 +30,8 @@ _MEMETIC: Final[Mapping[str, Any]] = MappingProxyType(
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
-        # The first experiment to the letter; the defaults above are its settings, and it names the rest.
-        "original": {"problem": {"name": "mnist1d-mlp", "pools": "original"}},
+        # The first experiment to the letter; the defaults of config are its settings, and it names the rest.
+        "original": {"problem": {"name": "mnist1d-mlp", "pools": "original"}, "search": {"method": "generational"}},
         # The best search that we know, and the one where no preset is named; docs/search.md says how it works, docs/log.md
         # what each part buys.
         "memetic": {

@@ -1,6 +1,6 @@
 import pytest
 
-from evolr.config import Search, resolve
+from evolr.config import GenerationalSearch, resolve
 from evolr.search.archive import KnownEvaluations
 from evolr.search.evaluation import evaluate, seeds_of, to_train
 from evolr.search.evolution import initial_population, is_oversize, next_population
@@ -20,13 +20,13 @@ def generations(search, seed, count):
 
 
 def test_populations_are_a_function_of_configuration_seed_and_history():
-    search = Search()
+    search = GenerationalSearch()
     assert list(generations(search, 3, 5)) == list(generations(search, 3, 5))
     assert list(generations(search, 3, 2)) != list(generations(search, 4, 2))
 
 
 def test_populations_are_full_and_within_the_limits():
-    search = Search(population=40, max_depth=5, max_size=15, initial_depth=(2, 5))
+    search = GenerationalSearch(population=40, max_depth=5, max_size=15, initial_depth=(2, 5))
     allowed = {*search.functions, *search.terminals}
     for number, population in enumerate(generations(search, 0, 8)):
         assert [tuple(i.place) for i in population] == [(number, slot) for slot in range(40)]
@@ -36,7 +36,7 @@ def test_populations_are_full_and_within_the_limits():
 
 
 def test_an_oversize_child_is_a_copy_of_its_first_parent_and_says_so():
-    search = Search(population=60, max_depth=4, max_size=9, initial_depth=(2, 4))
+    search = GenerationalSearch(population=60, max_depth=4, max_size=9, initial_depth=(2, 4))
     first = initial_population(search, 1)
     by_place = {i.place: i for i in first}
     second = next_population(search, 1, judged(first))
@@ -48,7 +48,7 @@ def test_an_oversize_child_is_a_copy_of_its_first_parent_and_says_so():
 
 
 def test_elites_come_first_and_unchanged():
-    search = Search(elites=3)
+    search = GenerationalSearch(elites=3)
     first = initial_population(search, 2)
     evaluated = judged(first)
     best = sorted(evaluated, key=lambda e: (-e.fitness, e.individual.expression.size, e.individual.place))[:3]
@@ -58,7 +58,9 @@ def test_elites_come_first_and_unchanged():
 
 
 def test_operators_are_used_as_often_as_configured():
-    search = Search(population=2_000, crossover=0.5, subtree_mutation=0.2, point_mutation=0.0, hoist_mutation=0.1)
+    search = GenerationalSearch(
+        population=2_000, crossover=0.5, subtree_mutation=0.2, point_mutation=0.0, hoist_mutation=0.1
+    )
     second = next_population(search, 0, judged(initial_population(search, 0)))
     made = [i.operator for i in second[1:]]
     expected = {"crossover": 0.5, "subtree_mutation": 0.2, "hoist_mutation": 0.1, "constant_mutation": 0.1, "copy": 0.1}
@@ -69,7 +71,7 @@ def test_operators_are_used_as_often_as_configured():
 
 def test_selection_drives_the_search():
     """Under a fitness that likes size, formulas grow; under one that dislikes it, they shrink."""
-    search = Search(population=60)
+    search = GenerationalSearch(population=60)
     population = first = initial_population(search, 0)
     for _ in range(6):
         population = next_population(search, 0, judged(population, lambda i: -float(i.expression.size)))

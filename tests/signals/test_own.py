@@ -137,7 +137,6 @@ def evolved(directory, signals, function=training_functions.tempered, seed=1):
         "search.method": "generational",
         "search.transform": "linear",
         "search.functions": ["add", "mul"],
-        "search.seed_families": False,
         "search.population": 20,
         "search.generations": 3,
     }

@@ -21,7 +21,6 @@ SETTINGS = {
     "search.population": 8,
     "search.generations": 4,
     "search.seeds": 3,
-    "search.tournament": 3,
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import evolr
-from evolr.config import config_of, problem_name, resolve
+from evolr.config import config_of, resolve
 from evolr.contest.explanation import explain, freeze
 from evolr.errors import ConfigError, ProblemError, StudyError
 from evolr.problems import JaxProblem
@@ -51,7 +51,7 @@ def test_a_study_remembers_the_metric_and_who_trained_it_and_no_code(run):
     directory, result = run
     config = stored_config(directory)
     assert config == config_of(regression(), QUICK, 3)
-    assert problem_name(config.problem) == "external"
+    assert config.problem.name == "external"
     assert (config.problem.metric_name, config.problem.higher_is_better, config.problem.steps_per_epoch) == (
         "loss",
         False,
@@ -115,7 +115,7 @@ def test_a_schedule_is_compared_on_it(run):
     _, result = run
     config = config_of(regression(), QUICK)
     compared = evolr.compare_schedule(result.schedule, config, regression(), device_count=1)
-    assert problem_name(compared.problem) == compared.document()["problem"] == "external"
+    assert compared.problem.name == compared.document()["problem"] == "external"
     assert compared.contenders[0].mean < 1.0
     assert len(comparison_table(compared).rows) == 4
     assert comparison_picture(compared).startswith(b"\x89PNG")

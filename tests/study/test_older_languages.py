@@ -5,11 +5,14 @@ v1-champion.json is what that evolr came to when it went on to the end.
 """
 
 import shutil
+import sqlite3
+import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from evolr.config import resolve
+from evolr.config import MemeticSearch, resolve
 from evolr.errors import StudyError
 from evolr.schedule import Schedule
 from evolr.study.study import Study
@@ -28,6 +31,19 @@ def test_its_functions_are_those_of_its_language(old):
     functions = summarise(old).config.search.functions
     assert {"div", "floor_v1", "sqrt_v1", "pow_v1"} <= set(functions)
     assert not {"quotient", "floor", "sqrt", "pow"} & set(functions)
+
+
+def test_its_settings_of_the_other_method_which_older_versions_stored_too_are_left_out(old):
+    (text,) = sqlite3.connect(old / "study.db").execute("SELECT config FROM study").fetchone()
+    stored = tomllib.loads(text)["search"]
+    assert {"tournament", "elites", "samples", "youth"} <= set(stored)
+    search = summarise(old).config.search
+    assert isinstance(search, MemeticSearch)
+    kept = {name for name in stored if name in MemeticSearch.__struct_fields__}
+    assert set(stored) - kept == {"method", "tournament", "elites"}
+    read = msgspec.to_builtins(search)
+    assert all(read[name] == tuple(stored[name]) for name in ("constant_range", "terminals"))
+    assert all(read[name] == stored[name] for name in ("population", "samples", "youth", "children", "growth_mutation"))
 
 
 SETTINGS = {

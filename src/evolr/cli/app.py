@@ -32,7 +32,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Devices = Annotated[int | None, typer.Option("--devices", help="Devices to train on; all of them by default.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any setting by its dotted name: --set search.elites=2."),
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting by its dotted name: --set search.samples=4."),
 ]
 Train = Annotated[
     str | None, typer.Option(help="The function that trained the study, as module:function; it is imported.")

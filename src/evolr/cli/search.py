@@ -35,7 +35,9 @@ def search(
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training of the search.")] = None,
     population: Annotated[int | None, typer.Option(help="Individuals in a population.")] = None,
     generations: Annotated[int | None, typer.Option(help="Populations evaluated, the first included.")] = None,
-    tournament: Annotated[int | None, typer.Option(help="Individuals in a tournament selection.")] = None,
+    tournament: Annotated[
+        int | None, typer.Option(help="Individuals in a tournament selection; of the generational method alone.")
+    ] = None,
     functions: Annotated[str | None, typer.Option(help="Functions, separated by commas.")] = None,
     terminals: Annotated[str | None, typer.Option(help="Signals and `constant`, separated by commas.")] = None,
     transform: Annotated[str | None, typer.Option(help="linear or log.")] = None,

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from evolr.config import Comparison, Config, problem_name
+from evolr.config import Comparison, Config
 from evolr.contest.contender import Contender, contender
 from evolr.contest.statistics import CONFIDENCE, corrected
 from evolr.errors import StudyError
@@ -50,7 +50,7 @@ class ComparisonResult:
     def document(self) -> dict[str, Any]:
         """Everything, to the single run, as JSON takes it."""
         return {
-            "problem": problem_name(self.problem),
+            "problem": self.problem.name,
             "optimizer": self.optimizer.name,
             "metric": self.metric.name,
             "higher_is_better": self.metric.higher_is_better,

@@ -28,7 +28,7 @@ from evolr.expression.notation import (
 from evolr.expression.primitives import PRIMITIVES, UPGRADES
 from evolr.expression.tree import Expression
 from evolr.signals import SIGNALS
-from evolr.signals.own import MARK, fault_of, signal_of
+from evolr.signals.own import MARK, fault_of, is_own, signal_of
 
 MAX_CHARACTERS: Final = 20_000
 
@@ -124,7 +124,7 @@ class Reading:
             if group == "call":
                 self._open(_Pending("bracket", "(", column, 0))
         elif group == "name":
-            if lexeme.startswith(MARK):
+            if is_own(lexeme):
                 self._own_signal(lexeme, column)
             else:
                 self._leaf(lexeme, column)

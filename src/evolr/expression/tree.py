@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from evolr.errors import ExpressionError, unknown_name
 from evolr.expression.primitives import PRIMITIVES, Array
 from evolr.signals import SIGNALS, signal_named
-from evolr.signals.own import MARK, fault_of, is_signal_token, signal_of
+from evolr.signals.own import fault_of, is_own, is_signal_token, signal_of
 
 Token = str | float
 _Value = TypeVar("_Value")
@@ -51,7 +51,7 @@ class Expression:
         object.__setattr__(self, "tokens", tokens)
         for token in tokens:
             if isinstance(token, str):
-                if token.startswith(MARK):
+                if is_own(token):
                     if fault := fault_of(signal_of(token)):
                         raise ExpressionError(fault)
                 elif token not in PRIMITIVES and token not in SIGNALS:

@@ -84,7 +84,7 @@ class JaxProblem(ProblemDefaults):
             )
         if not (isinstance(cast("Any", name), str) and name):
             raise ConfigError(f"name must be a text that is not empty, got {name!r}")
-        self.name = name
+        self._name = name
         self._init = init
         self._loss = loss
         self._score = metric
@@ -102,6 +102,10 @@ class JaxProblem(ProblemDefaults):
                 f"batch_size must be from 1 to the number of training examples, {count}, got {batch_size}"
             )
         self._batch_size = batch_size
+
+    @property
+    def name(self) -> str:
+        return self._name
 
     @property
     def metric(self) -> Metric:

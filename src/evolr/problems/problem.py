@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import msgspec
 
@@ -63,6 +63,11 @@ class Problem(Protocol):
     """What a schedule is judged on: data, model and metric."""
 
     @property
+    def name(self) -> str:
+        """What it is called in settings, tables and documents."""
+        ...
+
+    @property
     def metric(self) -> Metric: ...
 
     @property
@@ -104,9 +109,16 @@ class Problem(Protocol):
 
 
 class ProblemDefaults:
-    """What most problems say alike, of the members above: all signals, all optimisers, settings that say all."""
+    """What most problems say alike, of the members above: all signals, all optimisers, settings that say all.
+
+    A problem that is no Struct gives its own `name` and `key`.
+    """
 
     __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        return str(cast("msgspec.Struct", self).__struct_config__.tag)
 
     @property
     def signals(self) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 
 import evolr
-from evolr.config import problem_name
 from evolr.contest.results import ContestResult, Entry
 from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.verdict import count, verdict
@@ -115,7 +114,7 @@ def _search_text(result: ContestResult) -> str:
 
 def _title(result: ContestResult) -> str:
     config, settings = result.config, result.settings
-    problem = f"{problem_name(config.problem)}, {config.training.optimizer.name}"
+    problem = f"{config.problem.name}, {config.training.optimizer.name}"
     return f"{problem}, {count(settings.epochs, 'epoch')}, {count(len(result.seeds), 'seed')}, {settings.pool} pool"
 
 

@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evolr.config import problem_name
 from evolr.contest.results import ContestResult, Entry
 from evolr.report.pictures import COLOURS, ends, finish, log_if_positive, png
 
@@ -30,7 +29,7 @@ def contest_picture(result: ContestResult) -> bytes:
         axes.legend(frameon=False, fontsize=9)
         log_if_positive(axes)
     config, seeds = result.config, len(result.seeds)
-    title = f"{problem_name(config.problem)}, {config.training.optimizer.name}, {result.settings.epochs} epochs"
+    title = f"{config.problem.name}, {config.training.optimizer.name}, {result.settings.epochs} epochs"
     rehearsal = "   (a rehearsal, no proof)" if result.settings.is_quick else ""
     figure.suptitle(f"{title}; {seeds} seeds; bars: 95 % bootstrap intervals{rehearsal}", fontsize=12)
     return png(figure)

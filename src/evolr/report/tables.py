@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from evolr.config import Config, problem_name
+from evolr.config import Config
 from evolr.contest.comparison import CHAMPION, ComparisonResult
 from evolr.contest.explanation import Explanation
 from evolr.contest.statistics import CONFIDENCE, Pairs, Relation
@@ -144,7 +144,7 @@ def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> TerminalTa
         metric, config = summary.config.problem.metric, summary.config
         table.add_row(
             path.name,
-            problem_name(config.problem),
+            config.problem.name,
             summary.state,
             f"{summary.generations_done} of {config.search.generations_in_all}",
             "" if summary.best is None else metric.text(summary.best),
@@ -161,7 +161,7 @@ def summary_document(path: Path, summary: Summary | EvolrError) -> dict[str, Any
     return {
         "run": str(path),
         "state": summary.state,
-        "problem": problem_name(summary.config.problem),
+        "problem": summary.config.problem.name,
         "generations_done": summary.generations_done,
         "generations": summary.config.search.generations_in_all,
         "best": summary.best,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evolr.config import CONSTANT, Search
+from evolr.config import CONSTANT, GenerationalSearch, Search
 from evolr.expression import Expression
 from evolr.randomness import generator
 from evolr.search import variation
@@ -21,7 +21,9 @@ from evolr.search.selection import tournament_selection
 class Generational:
     """Tree genetic programming, a population after the other; see Method for its members."""
 
-    def __init__(self, search: Search, seed: int) -> None:
+    reuses_scores = True
+
+    def __init__(self, search: GenerationalSearch, seed: int) -> None:
         self._search = search
         self._seed = seed
         self._last: list[Evaluation] = []
@@ -78,7 +80,7 @@ def initial_population(search: Search, seed: int) -> list[Individual]:
     return [individual(slot) for slot in range(search.population)]
 
 
-def next_population(search: Search, seed: int, previous: Sequence[Evaluation]) -> list[Individual]:
+def next_population(search: GenerationalSearch, seed: int, previous: Sequence[Evaluation]) -> list[Individual]:
     """The population after an evaluated one: its elites first, then children."""
     generation = previous[0].individual.place.generation + 1
     ranked = sorted(previous, key=lambda e: (-e.fitness, e.individual.expression.size, e.individual.place.slot))
@@ -92,7 +94,7 @@ def next_population(search: Search, seed: int, previous: Sequence[Evaluation]) -
 
 
 def _child(
-    search: Search, words: variation.Vocabulary, seed: int, place: Place, previous: Sequence[Evaluation]
+    search: GenerationalSearch, words: variation.Vocabulary, seed: int, place: Place, previous: Sequence[Evaluation]
 ) -> Individual:
     rng = generator(seed, *place, "child")
     fitness = [e.fitness for e in previous]

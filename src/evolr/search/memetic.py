@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.config import Search
+from evolr.config import MemeticSearch, Search
 from evolr.errors import ConfigError, StudyError
 from evolr.expression import UPGRADES, Expression, Token
 from evolr.randomness import generator, seed_from
@@ -94,7 +94,9 @@ class _Niche:
 class Memetic:
     """See the module, and Method for its members."""
 
-    def __init__(self, search: Search, seed: int) -> None:
+    reuses_scores = False  # an old score of a structure's point would be luck that is kept for good
+
+    def __init__(self, search: MemeticSearch, seed: int) -> None:
         self._search = search
         self._seed = seed
         self._words = vocabulary(search)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from evolr.config import Search
+from evolr.config import AnySearch, MemeticSearch
 from evolr.search.individual import Evaluation, Individual
 
 
@@ -15,6 +15,11 @@ class Method(Protocol):
     Populations are asked for and their evaluations told in turn. No other state decides: told the same evaluations, it
     makes the same populations, so a study goes on by telling a new one all that came before.
     """
+
+    @property
+    def reuses_scores(self) -> bool:
+        """Whether a formula that was trained in an earlier generation keeps its score, and is not trained again."""
+        ...
 
     def population(self) -> list[Individual]:
         """The next population."""
@@ -36,9 +41,9 @@ class Method(Protocol):
         ...
 
 
-def method_of(search: Search, seed: int) -> Method:
+def method_of(search: AnySearch, seed: int) -> Method:
     """The method that a configuration names."""
-    if search.method == "memetic":
+    if isinstance(search, MemeticSearch):
         from evolr.search.memetic import Memetic
 
         return Memetic(search, seed)

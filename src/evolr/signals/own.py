@@ -24,9 +24,14 @@ _TAKEN: Final = frozenset(
 """Names of arguments where signals are told, and of what an exported formula calls."""
 
 
+def is_own(token: str) -> bool:
+    """Whether a token is a signal of the user's own: it bears the mark."""
+    return token.startswith(MARK)
+
+
 def is_signal_token(token: object) -> bool:
     """Whether a token is a signal: of the table, or one of the user's own."""
-    return isinstance(token, str) and (token in SIGNALS or token.startswith(MARK))
+    return isinstance(token, str) and (token in SIGNALS or is_own(token))
 
 
 def signal_of(token: str) -> str:

@@ -39,7 +39,8 @@ def evaluated_so_far(config: Config, population: Sequence[Individual], scores: S
 class CurrentGeneration:
     """A population under evaluation; it is evaluated when it lacks nothing.
 
-    scores: of its runs so far, by place, pool and seed.
+    known: the evaluations that need no training again; those of this generation are added to them. scores: of its runs so
+    far, by place, pool and seed.
     """
 
     def __init__(
@@ -49,10 +50,7 @@ class CurrentGeneration:
         self.population = list(population)
         self.is_race = is_race(config, number)
         self._config = config
-        # A structure's points are judged by their own generation's seeds: an old score would be luck kept for good.
-        self._known = known = (
-            known if config.search.method == "generational" else KnownEvaluations(config.search.own_signals)
-        )
+        self._known = known
         self._scores = dict(scores)
         trained = self.population if self.is_race else to_train(self.population, known)
         self._fresh = {individual.place: individual for individual in trained}

@@ -65,7 +65,7 @@ class Records:
         if names := UPGRADES.get(self.language):
             search = data["search"]
             search["functions"] = [names.get(name, name) for name in search["functions"]]
-        return configuration.from_data(data)
+        return configuration.from_stored(data)
 
     @property
     def language(self) -> int:

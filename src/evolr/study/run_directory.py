@@ -134,7 +134,7 @@ class RunDirectory:
         schedule = config.search.schedule(individual.expression)
         provenance: dict[str, Any] = {
             "evolr": evolr.__version__,
-            "problem": configuration.problem_name(config.problem),
+            "problem": config.problem.name,
             "seed": config.seed,
             "generation": individual.place.generation,
             "slot": individual.place.slot,

@@ -283,8 +283,8 @@ class Study:
         self._last: list[Evaluation] = []
         self._best: Evaluation | None = None
         self._front: list[Evaluation] = []
-        self._known = KnownEvaluations(self.config.search.own_signals)
         self._method: Method = method_of(self.config.search, self.config.seed)
+        self._trained = KnownEvaluations(self.config.search.own_signals)
         self._current: CurrentGeneration | None = None  # None when all are finished
         self._generation = 0
         for number in self._records.generations():
@@ -294,16 +294,19 @@ class Study:
                 self._method.recall(population)
             if not evaluations:
                 scores = self._records.scores(number)
-                self._current = CurrentGeneration(self.config, number, population, self._known, scores)
+                self._current = CurrentGeneration(self.config, number, population, self._known(), scores)
                 break
             for evaluation in evaluations:
                 if evaluation.source == "trained":
-                    self._known.add(evaluation)
+                    self._trained.add(evaluation)
             if not is_race(self.config, number):
                 self._method.learn(evaluations)
             self._extend(evaluations)
         if self._current is None and not self.is_finished:
             self._begin_generation()
+
+    def _known(self) -> KnownEvaluations:
+        return self._trained if self._method.reuses_scores else KnownEvaluations(self.config.search.own_signals)
 
     def _extend(self, evaluations: list[Evaluation]) -> None:
         """Takes up the evaluations of a finished generation."""
@@ -321,7 +324,7 @@ class Study:
             population = race_population(finalists, self._generation)
         else:
             population = self._method.population()
-        self._current = CurrentGeneration(self.config, self._generation, population, self._known, {})
+        self._current = CurrentGeneration(self.config, self._generation, population, self._known(), {})
         self._records.add_population(self.config, population)
 
     def _told_before(self, individual: Individual) -> float | None:

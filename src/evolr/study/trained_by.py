@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from evolr.config import CONSTANT, Config, problem_name
+from evolr.config import CONSTANT, Config
 from evolr.errors import ConfigError, unknown_name
 from evolr.execution.executor import Executor
 from evolr.execution.local import Local
@@ -57,9 +57,7 @@ def executor_for(config: Config, trained_by: object = None, options: Mapping[str
         )
     if executor.identity != config.problem.identity:
         named = config.problem.identity or (
-            "whoever told it its scores"
-            if config.problem.takes_own_signals
-            else f"the problem {problem_name(config.problem)!r}"
+            "whoever told it its scores" if config.problem.takes_own_signals else f"the problem {config.problem.name!r}"
         )
         raise ConfigError(
             f"the study was trained by {named}, got {executor.identity}; give the same, and the same data"

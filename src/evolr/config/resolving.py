@@ -1,0 +1,97 @@
+"""From a preset, a TOML file and single settings to a configuration, the later ones on top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from evolr.config.data import from_data
+from evolr.config.dotted import dotted, nested
+from evolr.config.search import METHODS
+from evolr.config.settings import Config
+from evolr.config.stored import read_given
+from evolr.errors import ConfigError, unknown_name
+from evolr.presets import DEFAULT, PRESETS, RENAMED
+from evolr.problems import External, Problem
+
+
+def resolve(preset: str = DEFAULT, file: Path | None = None, settings: Mapping[str, Any] | None = None) -> Config:
+    """The configuration of a preset, a TOML file and single settings by dotted name, the later on top.
+
+    preset: `memetic`, the best search that we know, where none is named; `original`, `quadratic` or `function`.
+
+    >>> resolve("original", settings={"search.population": 50}).search.population
+    50
+
+    Raises ConfigError for what is unknown, of another problem or search method, of the wrong type or out of range.
+    """
+    if preset in RENAMED:
+        raise ConfigError(f"the preset {preset!r} is called {RENAMED[preset]!r} now: name it so")
+    if preset not in PRESETS:
+        raise ConfigError(unknown_name("preset", preset, PRESETS))
+    data = _merged({}, PRESETS[preset])
+    if file is not None:
+        data = _merged(data, read_given(file))
+    return from_data(_merged(data, nested(settings or {})))
+
+
+def config_of(problem: Problem, settings: Mapping[str, Any] | None = None, seed: int = 0) -> Config:
+    """The configuration of a study that a JaxProblem trains: preset `memetic`, with single settings by dotted name on top.
+
+    Its problem is `external`: a study remembers the metric and the name of who trains it, and no code. Unless
+    `comparison.epochs` is given, champions are compared and proven at the search's epochs. Raises ConfigError as `resolve`
+    does, and for settings of the problem, which are the JaxProblem's own.
+    """
+    settings = dotted(settings or {})
+    if own := [name for name in settings if name.split(".")[0] == "problem"]:
+        raise ConfigError(f"{own[0]} is what the JaxProblem says; give it there")
+    external = External(
+        metric_name=problem.metric.name,
+        higher_is_better=problem.metric.higher_is_better,
+        steps_per_epoch=problem.steps_per_epoch,
+        trainer=problem.identity,
+    )
+    given = {"seed": seed, **settings, "problem": msgspec.to_builtins(external)}
+    config = resolve("memetic", settings=given)
+    if "comparison.epochs" in given:
+        return config
+    return changed(config, {"comparison.epochs": config.training.epochs})
+
+
+def changed(config: Config, settings: Mapping[str, Any]) -> Config:
+    """A configuration with single settings by dotted name on top; errors as of `resolve`."""
+    return from_data(_merged(msgspec.to_builtins(config), nested(settings)))
+
+
+def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
+    """The settings in which two configurations differ, by dotted name, with both values.
+
+    Settings that one of them alone has are those of another problem or search method, and its name says it all.
+    """
+    left, right = dotted(msgspec.to_builtins(one)), dotted(msgspec.to_builtins(other))
+    return {name: (left[name], right[name]) for name in left if name in right and left[name] != right[name]}
+
+
+def _merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """`top` over `base`, table by table.
+
+    Another problem or optimiser starts from its own defaults; another search method keeps the settings that both have.
+    """
+    if _is_another("name", base, top):
+        return dict(top)
+    merged = dict(base)
+    if _is_another("method", base, top) and top["method"] in METHODS:
+        known = METHODS[top["method"]].__struct_fields__
+        merged = {name: value for name, value in base.items() if name in known}
+    for key, value in top.items():
+        below = merged.get(key, {})
+        is_table = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = _merged(cast("Any", below), cast("Any", value)) if is_table else value
+    return merged
+
+
+def _is_another(key: str, base: Mapping[str, Any], top: Mapping[str, Any]) -> bool:
+    return key in base and isinstance(top.get(key), str) and base[key] != top[key]

@@ -1,0 +1,204 @@
+"""The settings of the search: what every method has, and what each has of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from evolr.config.checks import at_least, at_most, each_known
+from evolr.errors import ConfigError
+from evolr.expression import CORE_SIGNALS, ORIGINAL_SET, PRIMITIVES, SIGNALS, Expression
+from evolr.expression.text import MAX_NESTING, MAX_NODES
+from evolr.schedule import Schedule, Transform
+from evolr.signals.own import MARK, fault_of
+
+CONSTANT: Final = "constant"
+"""The terminal that stands for a random constant."""
+
+OPERATORS: Final = (
+    "crossover",
+    "subtree_mutation",
+    "point_mutation",
+    "hoist_mutation",
+    "constant_mutation",
+    "growth_mutation",
+)
+"""The ways of making a child, in the order in which they are drawn."""
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How schedules evolve, whatever the method; each method below adds its own settings.
+
+    population, generations: individuals in each population (structures, where memetic), and populations evaluated, the
+        first included.
+    functions: primitives that formulas are made of. terminals: signals, and `constant`; of one of your own, that your
+        training function tells, `@name`. own_signals: these, by name, least and greatest value.
+    constant_range: a new constant is uniform in it.
+    transform, reference_lr, min_lr, max_lr: of every schedule; see Schedule.
+    seeds: training runs of an individual; its fitness is their mean.
+    initial_depth: least and greatest depth of the ramped half-and-half initialisation.
+    crossover, subtree_mutation, point_mutation, hoist_mutation, constant_mutation, growth_mutation: the probability
+        that a child is made so; what they leave of 1 is the probability that it is a copy.
+    max_depth, max_size: limits of a formula. An oversize child is discarded, a copy of its first parent takes
+        its place, and the history says so.
+    finalists, race_seeds: how many of the most promising race at the end, on fresh seeds and the selection pool, and on
+        how many seeds at first; each heat keeps a third and triples the seeds. The winner is the champion. 0: no race.
+    """
+
+    population: int = 20
+    generations: int = 10
+    functions: tuple[str, ...] = ORIGINAL_SET
+    terminals: tuple[str, ...] = (*CORE_SIGNALS, CONSTANT)
+    own_signals: tuple[tuple[str, float, float], ...] = ()
+    constant_range: tuple[float, float] = (-1.0, 1.0)
+    transform: Transform = "linear"
+    reference_lr: float = 1e-3
+    min_lr: float = 1e-8
+    max_lr: float = 1.0
+    seeds: int = 1
+    initial_depth: tuple[int, int] = (2, 5)
+    crossover: float = 0.7
+    subtree_mutation: float = 0.1
+    point_mutation: float = 0.05
+    hoist_mutation: float = 0.05
+    constant_mutation: float = 0.1
+    growth_mutation: float = 0.0
+    max_depth: int = 8
+    max_size: int = 50
+    finalists: int = 0
+    race_seeds: int = 6
+
+    def __post_init__(self) -> None:
+        for name in ("population", "generations", "seeds", "max_depth", "max_size", "race_seeds"):
+            at_least(f"search.{name}", getattr(self, name), 1)
+        at_least("search.finalists", self.finalists, 0)
+        each_known("search.functions", "function", self.functions, PRIMITIVES)
+        self._check_own_signals()
+        own = [MARK + name for name, _, _ in self.own_signals]
+        each_known("search.terminals", "terminal", self.terminals, [*SIGNALS, *own, CONSTANT])
+        at_most("search.max_size", self.max_size, MAX_NODES)
+        at_most("search.max_depth", self.max_depth, MAX_NESTING)
+        low, high = self.constant_range
+        if not (math.isfinite(high - low) and low <= high):
+            raise ConfigError(f"search.constant_range must be two finite numbers, low then high, got {low}, {high}")
+        least, most = self.initial_depth
+        if not 1 <= least <= most <= self.max_depth:
+            raise ConfigError(
+                f"search.initial_depth must be from 1 to max_depth, {self.max_depth}, least then greatest, got {least}, {most}"
+            )
+        for name, value in self.operators.items():
+            if not 0 <= value <= 1:
+                raise ConfigError(f"search.{name} must be a probability, got {value}")
+        if (total := math.fsum(self.operators.values())) > 1 + 1e-9:
+            raise ConfigError(f"search.{', '.join(self.operators)} must add up to at most 1, got {total:g}")
+        self.schedule(Expression((0.0,)))  # raises for a transform or bounds out of range
+
+    def _check_own_signals(self) -> None:
+        names = [name for name, _, _ in self.own_signals]
+        for name, low, high in self.own_signals:
+            if fault := fault_of(name):
+                raise ConfigError(f"search.own_signals: {fault}")
+            if not (math.isfinite(high - low) and low < high):
+                raise ConfigError(
+                    f"search.own_signals: a signal lies between two finite numbers, the least first, got {low}, {high} of {name!r}"
+                )
+            if MARK + name not in self.terminals or names.count(name) > 1:
+                raise ConfigError(
+                    f"search.own_signals names each own signal of search.terminals once, as {MARK}{name} there; got "
+                    f"{', '.join(names)} and the terminals {', '.join(self.terminals)}"
+                )
+
+    @property
+    def method(self) -> str:
+        """The method's name, which says whose settings these are."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    def operators(self) -> dict[str, float]:
+        """The probability of each way of making a child, by name."""
+        return {name: getattr(self, name) for name in OPERATORS}
+
+    @property
+    def generations_in_all(self) -> int:
+        """The populations that are evaluated, the race's finalists included."""
+        return self.generations + (self.finalists > 0)
+
+    def schedule(self, expression: Expression) -> Schedule:
+        """The schedule that an expression is in this search."""
+        return Schedule(
+            expression=expression,
+            transform=self.transform,
+            min_lr=self.min_lr,
+            max_lr=self.max_lr,
+            reference_lr=self.reference_lr,
+        )
+
+
+class GenerationalSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="generational"):
+    """Tree genetic programming as in the first experiment (search/evolution.py); its own settings beside those of Search.
+
+    tournament: individuals drawn for each tournament selection. elites: best individuals copied unchanged.
+    """
+
+    tournament: int = 3
+    elites: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("search.tournament", self.tournament, 1)
+        at_least("search.elites", self.elites, 0)
+        for name in ("tournament", "elites"):
+            if getattr(self, name) > self.population:
+                raise ConfigError(
+                    f"search.{name} must be at most the population, {self.population}, got {getattr(self, name)}"
+                )
+
+
+class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="memetic"):
+    """A population of structures that each tune their constants (search/memetic.py); its own settings beside those of Search.
+
+    samples: points that each structure tries a generation. children: new structures tried a generation.
+    youth: generations for which a new structure is safe. seed_families: whether the first structures are the standard
+        families, as far as the language can say them. random_structures: random ones among the first.
+    """
+
+    samples: int = 8
+    children: int = 8
+    youth: int = 4
+    seed_families: bool = False
+    random_structures: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("search.samples", self.samples, 4)
+        at_least("search.children", self.children, 0)
+        at_least("search.youth", self.youth, 1)
+        at_least("search.random_structures", self.random_structures, 0)
+        if not (self.seed_families or self.random_structures):
+            raise ConfigError("search.random_structures must be at least 1 where search.seed_families is false, got 0")
+        if self.population <= self.youth:
+            raise ConfigError(
+                f"search.population must be greater than search.youth, {self.youth}, so that good structures can stay; got "
+                f"{self.population}"
+            )
+        for name, needed in (("functions", "add"), ("functions", "mul"), ("terminals", CONSTANT)):
+            if needed not in getattr(self, name):
+                raise ConfigError(f"the memetic method tunes constants: search.{name} must hold {needed!r}")
+
+
+AnySearch = GenerationalSearch | MemeticSearch
+"""The settings of any method, told apart by their key `method`."""
+
+METHODS: Final[Mapping[str, type[AnySearch]]] = MappingProxyType(
+    {"generational": GenerationalSearch, "memetic": MemeticSearch}
+)
+"""The settings of each method, by its name."""
+
+
+def own_settings(method: str) -> tuple[str, ...]:
+    """The settings that a method has and Search has not."""
+    return tuple(name for name in METHODS[method].__struct_fields__ if name not in Search.__struct_fields__)

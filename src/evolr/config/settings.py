@@ -1,0 +1,77 @@
+"""The whole configuration of a study, and those of its settings that are neither the problem's nor the search's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import msgspec
+
+from evolr.config.checks import at_least
+from evolr.config.search import CONSTANT, AnySearch, GenerationalSearch
+from evolr.errors import ConfigError
+from evolr.problems import AnyProblem, Mnist1dMlp, Problem
+from evolr.signals.own import is_own
+from evolr.training.optimizers import Optimizer
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one network trains. epochs: of a trial of the search."""
+
+    epochs: int = 10
+    optimizer: Optimizer = msgspec.field(default_factory=Optimizer)
+
+    def __post_init__(self) -> None:
+        at_least("training.epochs", self.epochs, 1)
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a champion is compared with the published baselines.
+
+    epochs: of each training. seeds: trainings of each schedule. base_lr: where the baselines start.
+    """
+
+    epochs: int = 30
+    seeds: int = 8
+    base_lr: float = 1e-3
+
+    def __post_init__(self) -> None:
+        at_least("comparison.epochs", self.epochs, 1)
+        at_least("comparison.seeds", self.seeds, 1)
+        if not (self.base_lr > 0 and math.isfinite(self.base_lr)):
+            raise ConfigError(f"comparison.base_lr must be positive, got {self.base_lr}")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration of a study. seed: the study's; every draw is keyed by it."""
+
+    seed: int = 0
+    problem: AnyProblem = msgspec.field(default_factory=Mnist1dMlp)
+    training: Training = msgspec.field(default_factory=Training)
+    search: AnySearch = msgspec.field(default_factory=GenerationalSearch)
+    comparison: Comparison = msgspec.field(default_factory=Comparison)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed must be from 0 to 2³² − 1, got {self.seed}")
+        given = self.problem.optimizers
+        if self.training.optimizer.name not in given:
+            raise ConfigError(
+                f"the problem {self.problem.name!r} trains by {', '.join(given)}, "
+                f"got the optimizer {self.training.optimizer.name!r}"
+            )
+        require_signals(self.problem, (t for t in self.search.terminals if t != CONSTANT))
+
+
+def require_signals(problem: Problem, names: Iterable[str]) -> None:
+    """Raises ConfigError where a problem does not give one of the signals."""
+    for name in names:
+        if is_own(name) and not problem.takes_own_signals:
+            raise ConfigError(
+                f"{name!r} is a signal of your own, which a training function tells; the problem {problem.name!r} gives "
+                f"{', '.join(problem.signals)}"
+            )
+        if not is_own(name) and name not in problem.signals:
+            raise ConfigError(
+                f"the problem {problem.name!r} does not give the signal {name!r}; it gives {', '.join(problem.signals)}"
+            )

@@ -1,0 +1,62 @@
+"""Configurations in TOML files and in studies, those that earlier versions of evolr stored included.
+
+Those versions had one struct for the settings of both methods of search, and stored all of them, those of the other
+method too, which meant nothing; the first ones knew no other method than the generational, and named none.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from evolr.config.data import from_data
+from evolr.config.search import METHODS, own_settings
+from evolr.config.settings import Config
+from evolr.errors import ConfigError
+
+
+def load(path: Path) -> Config:
+    """The configuration that a study stored in a file."""
+    return from_stored(_toml(path))
+
+
+def from_stored(data: Mapping[str, Any]) -> Config:
+    """The configuration of what this or an earlier version of evolr stored, as nested tables."""
+    return from_data(_of_today(data))
+
+
+def to_toml(config: Config) -> bytes:
+    """The whole configuration, as resolved."""
+    return msgspec.toml.encode(config)
+
+
+def read_given(path: Path) -> dict[str, Any]:
+    """The settings of a file that a person gives, as nested tables: the person's own, or what a study stored.
+
+    A file that has every setting of every method was stored by an earlier version: nobody writes that by hand.
+    """
+    data = _toml(path)
+    search = data.get("search")
+    everything = {"method", *(name for method in METHODS for name in own_settings(method))}
+    return _of_today(data) if isinstance(search, dict) and everything <= search.keys() else data
+
+
+def _of_today(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What was stored, with the search's method named, and without the settings of another method."""
+    search = dict(cast("Mapping[str, Any]", data.get("search", {})))
+    method = search.setdefault("method", "generational")
+    others = {name for other in METHODS if other != method for name in own_settings(other)}
+    return {**data, "search": {name: value for name, value in search.items() if name not in others}}
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from error
