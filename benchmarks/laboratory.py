@@ -26,7 +26,8 @@ from evolr.randomness import seed_from
 from evolr.search.evaluation import evaluate_race, race_population, runs_of_race
 from evolr.study.evolve import evolve
 from evolr.study.results import Limits
-from evolr.study.study import Study, local_executor
+from evolr.study.study import Study
+from evolr.study.trained_by import executor_for
 from evolr.training.task import Trial
 
 FINALISTS = 12
@@ -114,7 +115,7 @@ def one(problem, name, settings, seed, *, runs, folder):
             raise SystemExit(f"{runs} runs are less than the first generation of «{name}»: give more --runs")
         finalists = study.promising(FINALISTS)
         champion = study.champion.expression
-    trainings = Trainings(local_executor(config), config.training.epochs, folder, shared=folder / "shared")
+    trainings = Trainings(executor_for(config), config.training.epochs, folder, shared=folder / "shared")
     try:
         pick = champion if name == "no race" else race(config, finalists, trainings)
         return judged(problem, config, pick, trainings), str(pick)

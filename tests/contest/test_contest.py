@@ -26,7 +26,8 @@ from evolr.report.contest_picture import contest_picture
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
 from evolr.study.ledger import Ledger, training_key
-from evolr.study.study import Study, local_executor
+from evolr.study.study import Study
+from evolr.study.trained_by import executor_for
 from evolr.training.task import Trial
 from tests.study.small import small
 
@@ -279,7 +280,7 @@ def test_the_claim_names_the_strictest_level_that_all_its_p_values_are_below():
 def test_tuning_spends_its_budget_and_finds_the_optimum_of_one_constant(tmp_path):
     """A constant learning rate on the quadratic: the tuned one is as good as the best of a fine grid, all but."""
     config = small(**{"search.seeds": 16})
-    trainings = Trainings(local_executor(config), 4, tmp_path / "own")
+    trainings = Trainings(executor_for(config), 4, tmp_path / "own")
     found = tune([FamilyTuner(FAMILIES["constant"])], config, 40 * 16, trainings)["constant"]
     assert trainings.trained + trainings.remembered == 40 * 16
     assert len(found) == 40
@@ -300,7 +301,7 @@ def test_the_best_candidates_are_different_and_those_that_diverged_are_last():
 def test_a_training_is_done_once_and_remembered_to_the_bit(tmp_path):
     wanted = [Wanted(Trial(schedule("0.1*loss"), 3), is_shared=False)] * 2
     for expected in ((1, 1), (0, 2)):
-        trainings = Trainings(local_executor(CONFIG), 3, tmp_path / "own")
+        trainings = Trainings(executor_for(CONFIG), 3, tmp_path / "own")
         one, two = trainings.outcomes(wanted, "selection", keep_steps=True)
         assert (trainings.trained, trainings.remembered) == expected
         assert one.score == two.score
@@ -346,7 +347,7 @@ def test_another_database_is_no_ledger(study):
 def test_a_failed_training_is_tried_again(tmp_path, monkeypatch):
     from evolr.problems import Quadratic
 
-    trainings = Trainings(local_executor(CONFIG), 2, tmp_path / "own")
+    trainings = Trainings(executor_for(CONFIG), 2, tmp_path / "own")
     kept = Quadratic.task
 
     def failing(self, pool):
@@ -360,7 +361,7 @@ def test_a_failed_training_is_tried_again(tmp_path, monkeypatch):
         trainings.outcomes([Wanted(Trial(schedule("0.1"), 3), is_shared=True)], "fitness")
     monkeypatch.setattr(Quadratic, "task", kept)
     trainings.close()
-    trainings = Trainings(local_executor(CONFIG), 2, tmp_path / "own")
+    trainings = Trainings(executor_for(CONFIG), 2, tmp_path / "own")
     assert trainings.outcomes([Wanted(Trial(schedule("0.1"), 3), is_shared=True)], "fitness")[0].failure is None
     assert trainings.trained == 1
     trainings.close()

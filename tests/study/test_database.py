@@ -28,6 +28,7 @@ def test_a_database_of_every_schema_is_kept():
 def test_a_study_of_any_schema_opens_and_goes_on(tmp_path, version):
     shutil.copy(KEPT / f"v{version}.db", tmp_path / "study.db")
     assert summarise(tmp_path).generations_done == 2
+    assert summarise(tmp_path).config == small(**{"search.generations": 2})
     with Study(tmp_path, small(**{"search.generations": 3})) as study:
         assert len(study.history()) == 16
         study.run()
@@ -52,7 +53,7 @@ def test_a_newer_schema_is_refused(tmp_path):
 
 def test_rows_without_their_owner_are_refused(tmp_path):
     with Study(tmp_path / "run", small()) as study, pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
-        study._database.write("INSERT INTO parent VALUES (12345, 0, 1)")
+        study._open._database.write("INSERT INTO parent VALUES (12345, 0, 1)")
 
 
 def test_a_failing_migration_leaves_the_schema_before(tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ def whole(tmp_path_factory):
 
 def first_generation():
     with Study("counted", CONFIG) as study:
-        return len(study._current.missing())
+        return len(study._open.state.current.missing())
 
 
 def test_a_search_that_is_stopped_in_its_first_generation_has_a_champion_that_is_not_raced(whole):
@@ -115,7 +115,7 @@ def test_the_provisional_champion_does_not_depend_on_the_number_of_devices_or_of
         evolve(CONFIG, Path(name), Limits(trainings=8), device_count=count)
     for name in ("one", "two"):
         with Study(name) as study:
-            scores.append(study._records.scores(0))
+            scores.append(study._open.records.scores(0))
     common = scores[0].keys() & scores[1].keys()
     assert common
     assert {key: scores[0][key] for key in common} == {key: scores[1][key] for key in common}
@@ -141,7 +141,7 @@ def test_whatever_ends_a_search_it_has_a_champion_once_a_training_has_finished(l
 
 def test_a_search_between_its_generations_and_its_race_is_not_raced():
     with Study("run", CONFIG) as study:
-        while not study._current.is_race:
+        while not study._open.state.current.is_race:
             for individual in study.ask():
                 study.tell(individual, abs(individual.expression.size - 4.0) + 1.0)
         result = study.run(should_stop=lambda: "enough")
@@ -175,18 +175,18 @@ def test_a_provisional_champion_whose_other_trials_diverge_is_none_any_more():
     config = small()
     with Study("run", config) as study:
         one = study.ask()[0]
-        current = study._current
+        current = study._open.state.current
         run = next(run for run in current.missing() if run.individual == one)
         nothing = np.empty(0, np.float32)
         outcomes = {score: Outcome(score, None, nothing, nothing, nothing, nothing) for score in (0.5, math.nan)}
-        study._records.add_outcomes([(one.place, run.seed, outcomes[0.5])], run.pool, 2)
+        study._open.records.add_outcomes([(one.place, run.seed, outcomes[0.5])], run.pool, 2)
     with Study("run") as study:
         assert study.champion == config.search.schedule(one.expression)
     assert Path("run/champion.json").exists()
     with Study("run") as study:
-        other = next(run for run in study._current.missing() if run.individual == one)
+        other = next(run for run in study._open.state.current.missing() if run.individual == one)
         diverged = next(outcome for score, outcome in outcomes.items() if math.isnan(score))
-        study._records.add_outcomes([(one.place, other.seed, diverged)], other.pool, 2)
+        study._open.records.add_outcomes([(one.place, other.seed, diverged)], other.pool, 2)
     with Study("run") as study:
         assert study.champion is None
     assert not Path("run/champion.json").exists()

@@ -95,7 +95,7 @@ def test_a_race_can_be_asked_and_told():
 def test_a_study_that_stopped_in_its_race_is_judged_by_what_it_knew_before(tmp_path):
     path = tmp_path / "run"
     with Study(path, CONFIG) as study:
-        while not study._current.is_race:
+        while not study._open.state.current.is_race:
             for individual in study.ask():
                 study.tell(individual, abs(individual.expression.size - 4.0) + 1.0)
     assert summarise(path).champion is not None
@@ -106,7 +106,7 @@ def test_a_race_in_which_everything_diverges_leaves_the_champion_that_there_was(
     with Study("mine", CONFIG) as study:
         before = None
         while individuals := study.ask():
-            racing = study._current.is_race
+            racing = study._open.state.current.is_race
             before = before or (study.champion if racing else None)
             for individual in individuals:
                 study.tell(individual, math.nan if racing else abs(individual.expression.size - 4.0) + 1.0)

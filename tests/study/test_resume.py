@@ -347,9 +347,9 @@ def test_a_study_that_could_not_write_closes_and_opens_again(whole, tmp_path, mo
 
 
 def test_limits_count_each_call_of_a_shared_executor_once(tmp_path):
-    from evolr.study.study import local_executor
+    from evolr.study.trained_by import executor_for
 
-    executor = local_executor(CONFIG)
+    executor = executor_for(CONFIG)
     with Study(tmp_path / "run", CONFIG) as study:
         first = study.run(Limits(trainings=20), executor=executor).trainings
         second = study.run(Limits(trainings=first + 10), executor=executor)

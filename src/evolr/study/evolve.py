@@ -18,7 +18,7 @@ from evolr.study.database import DATABASE, Database
 from evolr.study.records import Records
 from evolr.study.results import GenerationReport, Limits, SearchResult
 from evolr.study.run_directory import RunDirectory
-from evolr.study.study import Study, local_executor
+from evolr.study.study import Study
 from evolr.study.trained_by import executor_for
 
 _COMMON: Final = ("limits", "should_stop", "on_trained", "on_generation")
@@ -136,7 +136,7 @@ def study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor
                 f"{', '.join(given)} to evolve"
             )
         _refuse_unknown("a configuration", options, ("device_count",))
-        return what, local_executor(what, **options)
+        return what, executor_for(what, options=options)
     if isinstance(what, JaxProblem):
         _refuse_unknown("a JaxProblem", options, ("settings", "seed", "device_count"))
         return _study_of_model(what, **options)
@@ -165,16 +165,12 @@ def _refuse_unknown(what: str, options: Mapping[str, Any], known: Sequence[str])
 
 
 def _study_of_model(
-    problem: JaxProblem,
-    *,
-    settings: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    device_count: int | None = None,
+    problem: JaxProblem, *, settings: Mapping[str, Any] | None = None, seed: int = 0, **options: Any
 ) -> tuple[Config, Executor]:
     config = config_of(problem, settings, seed)
     if config.search.finalists:
         problem.task("selection")  # so that the race at the end has its pool
-    return config, executor_for(config, problem, {"device_count": device_count})
+    return config, executor_for(config, problem, options)
 
 
 def stored_config(directory: Path) -> Config:

@@ -1,0 +1,96 @@
+"""A study that is open to be written: opened by one writer, brought on generation by generation, closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evolr.config import Config
+from evolr.errors import StudyError
+from evolr.search.individual import Place
+from evolr.study.agreement import agreed
+from evolr.study.database import DATABASE, Database
+from evolr.study.derived_files import DerivedFiles
+from evolr.study.generation import CurrentGeneration
+from evolr.study.lock import WriterLock
+from evolr.study.records import Records, holder
+from evolr.study.replay import replay
+from evolr.study.run_directory import RunDirectory
+from evolr.training.task import Outcome
+
+
+class OpenStudy:
+    """The settings of a study, where its search stands, its records and its files; and the right to write them.
+
+    Begun with a configuration, or opened where it exists; see Study for the errors.
+    """
+
+    def __init__(self, directory: Path, config: Config | None) -> None:
+        self.directory = directory
+        run_directory = RunDirectory.prepare(directory, may_begin=config is not None)
+        self._lock = WriterLock(directory, holder(directory))
+        self._database: Database | None = None
+        try:
+            path = directory / DATABASE
+            if config is None or path.is_file():
+                self._database = Database.open(path, write=True)
+            else:
+                self._database = Database.create(path, lambda database: Records(database).create(config))
+            self.records = Records(self._database)
+            self.config = agreed(self.records, config, directory)
+            self.records.begin_session()
+            self.state = replay(self.config, self.records)
+            self.files = DerivedFiles(run_directory, self.state)
+            if self.state.current is None and not self.state.is_finished:
+                self._begin_generation()
+        except BaseException:
+            self._release()
+            raise
+
+    def require_open(self) -> None:
+        """Raises StudyError where the study is closed."""
+        if self._database is None:
+            raise StudyError(f"the study in {self.directory} is closed; open it again to go on")
+
+    def add_outcomes(
+        self, current: CurrentGeneration, outcomes: Sequence[tuple[Place, int, Outcome]], pool: str
+    ) -> None:
+        """Stores outcomes of the current generation's trials, each by its individual's place and its seed."""
+        self.records.add_outcomes(outcomes, pool, self.config.training.epochs)
+        current.add((place, pool, seed, outcome.score) for place, seed, outcome in outcomes)
+
+    def finish_generation(self, current: CurrentGeneration) -> None:
+        """Evaluates the current generation, whose trials are all there, and begins the next one.
+
+        Where a write fails, the study closes: what it holds in memory is ahead of what is stored.
+        """
+        try:
+            evaluations = current.evaluate()
+            self.state.finish(evaluations)
+            self.records.finish_generation(evaluations, self.state.hall_of_fame)
+            self.files.write_best()
+            if not self.state.is_finished:
+                self._begin_generation()
+        except BaseException:
+            self._release()
+            raise
+
+    def close(self) -> None:
+        """Writes the files and gives back the right to write. Closing twice is closing once."""
+        try:
+            if self._database is not None:
+                self.files.write()
+                self.records.end_session()
+        finally:
+            self._release()
+
+    def _begin_generation(self) -> None:
+        population = self.state.next_population()
+        self.state.begin(population, {})
+        self.records.add_population(self.config, population)
+
+    def _release(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        self._lock.release()
