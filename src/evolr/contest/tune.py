@@ -15,7 +15,6 @@ from evolr.contest.tuning import Candidate, FamilyTuner, best_of
 from evolr.contest.tuning import tune as tuned
 from evolr.errors import ConfigError, unknown_name, whole_number
 from evolr.formula import family_named
-from evolr.problems import JaxProblem
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES, Family
 from evolr.study.evolve import study_of
@@ -65,7 +64,7 @@ def tune(
     if whole_number("seeds", seeds) < 1 or whole_number("trainings", trainings) < seeds:
         raise ConfigError(f"expected at least 1 seed and as many trainings, got {seeds} and {trainings}")
     read = chosen.schedule().signals
-    if not isinstance(what, Config | JaxProblem):
+    if callable(what):
         options.setdefault("signals", sorted(read) or ["progress"])
     settings = {**(options.pop("settings", None) or {}), "search.seeds": seeds}
     if isinstance(what, Config):

@@ -11,4 +11,21 @@ AnyProblem = Mnist1dMlp | Quadratic | External
 
 PROBLEMS: dict[str, type[AnyProblem]] = {"mnist1d-mlp": Mnist1dMlp, "quadratic": Quadratic, "external": External}
 
-__all__ = ["PROBLEMS", "AnyProblem", "External", "JaxProblem", "Metric", "Mnist1dMlp", "Pool", "Problem", "Quadratic"]
+
+def given_problem(what: object) -> JaxProblem | None:
+    """The problem that a user gives as it is; None for what is none, such as a training function or a configuration."""
+    return what if isinstance(what, JaxProblem) else None
+
+
+__all__ = [
+    "PROBLEMS",
+    "AnyProblem",
+    "External",
+    "JaxProblem",
+    "Metric",
+    "Mnist1dMlp",
+    "Pool",
+    "Problem",
+    "Quadratic",
+    "given_problem",
+]

@@ -12,7 +12,7 @@ from evolr.errors import ConfigError, unknown_name
 from evolr.execution.executor import Executor
 from evolr.execution.training_function import TrainingFunction
 from evolr.execution.worker import end_where_starting
-from evolr.problems import JaxProblem
+from evolr.problems import JaxProblem, given_problem
 from evolr.study import own_training
 from evolr.study.database import DATABASE, Database
 from evolr.study.records import Records
@@ -137,9 +137,9 @@ def study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor
             )
         _refuse_unknown("a configuration", options, ("device_count",))
         return what, executor_for(what, options=options)
-    if isinstance(what, JaxProblem):
+    if (problem := given_problem(what)) is not None:
         _refuse_unknown("a JaxProblem", options, ("settings", "seed", "device_count"))
-        return _study_of_model(what, **options)
+        return _study_of_model(problem, **options)
     if callable(what):
         _refuse_unknown("a function", options, own_training.OPTIONS)
         if "epochs" not in options:

@@ -35,8 +35,6 @@ class SearchState:
         self._method: Method = method_of(config.search, config.seed)
         self._trained = KnownEvaluations(config.search.own_signals)
 
-    # --- from one generation to the next ------------------------------------------------------------------------------
-
     @property
     def is_finished(self) -> bool:
         """Whether all generations have been evaluated."""
@@ -84,8 +82,6 @@ class SearchState:
         self._front = hall_of_fame([*self._front, *evaluations])
         self.generation += 1
         self.current = None
-
-    # --- what has been found ------------------------------------------------------------------------------------------
 
     @property
     def best(self) -> Evaluation | None:

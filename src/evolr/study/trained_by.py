@@ -11,7 +11,7 @@ from evolr.errors import ConfigError, unknown_name
 from evolr.execution.executor import Executor
 from evolr.execution.local import Local
 from evolr.execution.workers import Workers
-from evolr.problems import JaxProblem
+from evolr.problems import given_problem
 from evolr.signals.own import signal_of
 
 _LOCAL: Final = ("device_count",)
@@ -40,11 +40,12 @@ def executor_for(config: Config, trained_by: object = None, options: Mapping[str
     Raises ConfigError for another one than the study's, and for options that it does not have.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
+    problem = config.problem if trained_by is None else given_problem(trained_by)
     if "executor" in given:
         executor: Executor = given["executor"]
-    elif trained_by is None or isinstance(trained_by, JaxProblem):
+    elif problem is not None:
         _refuse_unknown(given, _LOCAL)
-        executor = Local(trained_by or config.problem, config.training.optimizer, **given)
+        executor = Local(problem, config.training.optimizer, **given)
     elif callable(trained_by):
         _refuse_unknown(given, _WORKERS)
         count = given.pop("workers", None)
