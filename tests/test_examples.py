@@ -63,6 +63,21 @@ def test_a_jax_model_of_ones_own(name, tmp_path):
     assert evolr.Schedule.load(tmp_path / "run" / "champion.json")
 
 
+@pytest.mark.parametrize("name", ["digits_cnn.py", "char_gru.py"])
+def test_a_pytorch_function_is_searched_and_proven_and_its_test_part_is_looked_at_last(name, tmp_path):
+    said = output_of(name, "--quick", "--output", str(tmp_path / "run")).splitlines()
+    verdict = said.index("verdict:")
+    assert said[0].startswith("the champion after ")
+    assert said[verdict + 1].startswith("Nothing can be said: with 2 seeds ")
+    assert [line.split()[:3] for line in said if "TEST" in line] == [
+        ["loss", "on", "TEST,"],
+        ["loss", "on", "TEST,"],
+        ["evolved", "minus", said[-1].split()[2]],
+    ]
+    assert not any("TEST" in line for line in said[:verdict])
+    assert (tmp_path / "run" / "rehearsal.md").exists()
+
+
 def test_a_champion_in_keras(tmp_path):
     said = output_of("keras_champion.py", "--quick").splitlines()
     assert [line.split()[0] for line in said] == ["champion:", "cosine", "champion", "picture:"]
