@@ -7,6 +7,10 @@ The work is n epochs of the mnist1d MLP (batches of 100, Adam, validation after 
 bmm; (d) evolr, each network under a schedule of its own. Beside them the machine's sgemm peak, the share of an
 `evolve` that is not training, and peak memory. Rounds alternate, so that the machine's noise meets all alike; a
 figure is the median of its rounds. Prints a table and writes benchmarks/results/training.json.
+
+The peak is that of the processor's own BLAS kernel: it is measured in a process without the variables that choose another
+one (OPENBLAS_CORETYPE, say), which would make every share of it too large. If some are set, the peak under them is
+measured too, and both are told, each with the kernels that NumPy and PyTorch used.
 """
 
 from __future__ import annotations
@@ -25,13 +29,21 @@ from importlib.metadata import version
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 POPULATION, EPOCHS, ROUNDS = 20, 10, 5
 BATCH, STEPS, MONITOR, WIDTHS = 100, 40, 1_000, (40, 100, 100, 10)
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 RESULTS = Path(__file__).parent / "results" / "training.json"
+KERNEL_VARIABLES = (
+    *("OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "MKL_DEBUG_CPU_TYPE"),
+    *("DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES"),
+)
+"""Environment variables by which NumPy's or PyTorch's products use other kernels than the processor's own."""
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 # Multiply-adds count as two operations. Forward and weight gradients take every layer, input gradients all but the
 # first; elementwise work (activations, loss, optimiser) is not counted.
@@ -123,29 +135,15 @@ def ensemble() -> float:
     return time.perf_counter() - start
 
 
-def gemm_job(seconds: float) -> float:
-    """Operations a second of one thread of sgemm at the network's own shapes, forward and backward."""
-    import torch
-
-    torch.set_num_threads(1)
-    random = np.random.default_rng(0)
-    shapes = []
-    for a, b in _PAIRS:
-        shapes += [((BATCH, a), (a, b)), ((a, BATCH), (BATCH, b))]
-    shapes += [((BATCH, b), (b, a)) for a, b in _PAIRS[1:]]
-    pairs = [tuple(torch.tensor(random.random(s, np.float32)) for s in shape) for shape in shapes]
-    outs = [torch.empty(left.shape[0], right.shape[1]) for left, right in pairs]
-    operations = sum(2 * left.shape[0] * left.shape[1] * right.shape[1] for left, right in pairs)
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        for (left, right), out in zip(pairs, outs, strict=True):
-            torch.mm(left, right, out=out)
-        count += 1
-    return operations * count / (time.perf_counter() - start)
+def peak(environment: dict[str, str]) -> dict[str, Any]:
+    """What `--peak` prints, in a process with this environment and a thread for each core."""
+    environment = {**environment, **dict.fromkeys(THREAD_VARIABLES, str(CORES))}
+    done = subprocess.run([sys.executable, __file__, "--peak"], capture_output=True, check=True, env=environment)
+    return json.loads(done.stdout)
 
 
-def peak() -> float:
-    """Operations a second of sgemm on large matrices, all cores: the best of NumPy's and PyTorch's."""
+def measured_peak() -> dict[str, Any]:
+    """Operations a second of sgemm on large matrices, all cores: the best of NumPy's and PyTorch's; and their kernels."""
     import torch
 
     torch.set_num_threads(CORES)
@@ -153,13 +151,28 @@ def peak() -> float:
     a = np.random.default_rng(0).random((n, n), np.float32)
     b = torch.tensor(a)
     out, torch_out = np.empty_like(a), torch.empty(n, n)
-    best = float("inf")
+    products = {"numpy": lambda: np.matmul(a, a, out=out), "torch": lambda: torch.mm(b, b, out=torch_out)}
+    seconds = dict.fromkeys(products, float("inf"))
     for _ in range(6):
-        for multiply in (lambda: np.matmul(a, a, out=out), lambda: torch.mm(b, b, out=torch_out)):
+        for name, multiply in products.items():
             start = time.perf_counter()
             multiply()
-            best = min(best, time.perf_counter() - start)
-    return 2 * n**3 / best
+            seconds[name] = min(seconds[name], time.perf_counter() - start)
+    best = min(seconds, key=seconds.__getitem__)
+    return {"operations_a_second": 2 * n**3 / seconds[best], "by": best, "kernels": kernels()}
+
+
+def kernels() -> dict[str, str]:
+    """The BLAS kernels of this process. PyTorch's MKL is linked into it, and says no more than its instructions."""
+    import torch
+
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    numpys = [f"{b['internal_api']} {b['version']}, {b.get('architecture', 'no kernel named')}" for b in found]
+    library = "MKL" if torch.backends.mkl.is_available() else "its own BLAS"
+    return {
+        "numpy": "; ".join(numpys) or "not known to threadpoolctl",
+        "torch": f"{library}, {torch.backends.cpu.get_cpu_capability()}",
+    }
 
 
 class Evolr:
@@ -221,7 +234,10 @@ def main() -> None:
     network_epochs = POPULATION * EPOCHS
     evolr = Evolr()
     times: dict[str, list[float]] = {"eager": [], "pool": [], "ensemble": [], "evolr": []}
-    gemm: dict[str, list[float]] = {"peak": [], "own_shapes": []}
+    chosen = {name: os.environ[name] for name in KERNEL_VARIABLES if os.environ.get(name)}
+    own_kernel = {name: value for name, value in os.environ.items() if name not in chosen}
+    peaks: list[dict[str, Any]] = []
+    load = os.getloadavg()[0]
     with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as pool:
         list(pool.map(pool_job, [1] * CORES))  # warm-up: imports
         evolr()
@@ -229,20 +245,19 @@ def main() -> None:
         share = POPULATION // CORES
         for number in range(ROUNDS):
             print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
-            gemm["peak"].append(peak())
+            peaks.append(peak(own_kernel))
             times["eager"].append(eager(POPULATION, CORES) / network_epochs)
             start = time.perf_counter()
             list(pool.map(pool_job, [share] * CORES))
             times["pool"].append((time.perf_counter() - start) / (share * CORES * EPOCHS))
             times["ensemble"].append(ensemble() / network_epochs)
-            times["evolr"].append(min(evolr() for _ in range(1)) / network_epochs)
-            gemm["own_shapes"].append(sum(pool.map(gemm_job, [0.5] * CORES)))
+            times["evolr"].append(evolr() / network_epochs)
     milliseconds = {name: 1e3 * statistics.median(values) for name, values in times.items()}
-    sgemm = {name: statistics.median(values) for name, values in gemm.items()}
-    floor = {name: 1e3 * OPERATIONS / value for name, value in sgemm.items()}
+    sgemm = statistics.median(each["operations_a_second"] for each in peaks)
+    floor = 1e3 * OPERATIONS / sgemm
     document = {
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": {"cores": CORES, "processor": processor(), "system": platform.system()},
+        "machine": {"cores": CORES, "processor": processor(), "system": platform.system(), "load_at_start": load},
         "versions": {
             "python": platform.python_version(),
             **{p: version(p) for p in ("jax", "torch", "numpy", "evolr")},
@@ -251,15 +266,29 @@ def main() -> None:
         "ms_per_network_epoch": milliseconds,
         "ms_per_network_epoch_rounds": {name: [1e3 * v for v in values] for name, values in times.items()},
         "evolr_is_faster_than": {n: milliseconds[n] / milliseconds["evolr"] for n in ("eager", "pool", "ensemble")},
-        "sgemm_gflops": {name: value / 1e9 for name, value in sgemm.items()},
-        "ms_per_network_epoch_at_sgemm": floor,
-        "fraction_of_sgemm": {name: value / milliseconds["evolr"] for name, value in floor.items()},
+        "sgemm": {
+            "peak_gflops": sgemm / 1e9,
+            "peak_gflops_rounds": [each["operations_a_second"] / 1e9 for each in peaks],
+            "by": peaks[-1]["by"],
+            "kernels": peaks[-1]["kernels"],
+            "ms_per_network_epoch_at_peak": floor,
+            "evolr_fraction_of_peak": floor / milliseconds["evolr"],
+            "under_the_environment": under_the_environment(chosen),
+        },
         "evolve": overhead(),
         "peak_memory_mib": {"population 20": memory(20), "population 1000": memory(1_000)},
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(document, indent=2) + "\n")
     show(document)
+
+
+def under_the_environment(chosen: dict[str, str]) -> dict[str, Any] | None:
+    """The peak with the variables that choose kernels as they are set; None if none is."""
+    if not chosen:
+        return None
+    found = peak(dict(os.environ))
+    return {"variables": chosen, "peak_gflops": found["operations_a_second"] / 1e9, "kernels": found["kernels"]}
 
 
 def processor() -> str:
@@ -282,13 +311,20 @@ def show(document: dict) -> None:
     for name, label in names.items():
         ratio = f"{ratios[name]:.1f}×" if name in ratios else ""
         print(f"{label:28}{milliseconds[name]:22.2f}{ratio:>20}")
-    for name, label in (("peak", "large matrices"), ("own_shapes", "the network's own shapes")):
+    sgemm, million = document["sgemm"], document["work"]["operations_per_network_epoch"] / 1e6
+    print(f"BLAS kernels: NumPy {sgemm['kernels']['numpy']}; PyTorch {sgemm['kernels']['torch']}")
+    print(
+        f"sgemm peak, {sgemm['by']}: {sgemm['peak_gflops']:.0f} GFLOP/s, {sgemm['ms_per_network_epoch_at_peak']:.2f} ms for the "
+        f"{million:.0f} million operations of a network-epoch; evolr reaches {sgemm['evolr_fraction_of_peak']:.0%}"
+    )
+    if under := sgemm["under_the_environment"]:
+        variables = ", ".join(f"{name}={value}" for name, value in under["variables"].items())
         print(
-            f"sgemm, {label}: {document['sgemm_gflops'][name]:.0f} GFLOP/s, "
-            f"{document['ms_per_network_epoch_at_sgemm'][name]:.2f} ms for the "
-            f"{document['work']['operations_per_network_epoch'] / 1e6:.0f} million operations of a network-epoch; "
-            f"evolr reaches {document['fraction_of_sgemm'][name]:.0%}"
+            f"under {variables} the peak is {under['peak_gflops']:.0f} GFLOP/s, NumPy {under['kernels']['numpy']}: not what "
+            "the processor can do, and not taken"
         )
+    if sgemm["evolr_fraction_of_peak"] > 1:
+        print("more than the peak: the kernels above are not the processor's own, or the machine was busy meanwhile")
     evolve, mib = document["evolve"], document["peak_memory_mib"]
     print(
         f"evolve, preset original: {evolve['evolve_seconds']:.1f} s, "
@@ -300,4 +336,7 @@ def show(document: dict) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--peak"]:
+        print(json.dumps(measured_peak()))
+    else:
+        main()
