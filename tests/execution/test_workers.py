@@ -16,18 +16,40 @@ import pytest
 from evolr.errors import ConfigError, ProblemError
 from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import name_of
+from evolr.execution.trial_schedule import PLACES
 from evolr.execution.worker_process import WorkerProcess
 from evolr.execution.workers import Workers
 from evolr.standard import constant
 from evolr.training.task import Trial
+from tests.contracts.executor import SIGNALS_TOLD, ExecutorContract
 from tests.execution import training_functions as functions
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
+class TestTheContract(ExecutorContract):
+    rates = rows = PLACES
+
+    @classmethod
+    def make(cls, folder, count=2):
+        return Workers(functions.contracted, count=count, signals=SIGNALS_TOLD)
+
+    @classmethod
+    def hopeless(cls, folder):
+        """Of a module that raises where it is imported again, in the worker."""
+        (folder / "fleeting.py").write_text("def train(schedule, seed, epochs):\n    return 1.0\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(folder)
+            workers = Workers(import_module("fleeting").train)
+        sys.modules.pop("fleeting")
+        return workers
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _importable():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT)
+        yield
 
 
 def run(train, trials=3, epochs=2, **options):

@@ -7,6 +7,21 @@ import signal
 import sys
 import time
 
+FAILING = 13
+"""The seed with which `contracted` fails."""
+
+
+def contracted(schedule, seed, epochs):
+    """A few steps down a parabola, told progress, loss and val_loss; fails with the seed FAILING."""
+    if seed == FAILING:
+        raise ValueError(f"not with seed {seed}")
+    place = val_loss = 2.0 + random.Random(seed).random()
+    for step in range(4 * epochs):
+        place -= schedule(progress=step / (4 * epochs), loss=place**2, val_loss=val_loss) * 2 * place
+        if step % 4 == 3:
+            val_loss = place**2
+    return -(place**2)
+
 
 def falling(schedule, seed, epochs):
     """Higher the nearer the learning rate is to a line that falls; a little of the seed's luck."""

@@ -12,7 +12,10 @@ from evolr.training.task import Outcome, Trial
 class Executor(Protocol):
     """Trains trials of one problem, and counts them.
 
-    seconds: spent in training and in getting ready to. trainings: trials that it has an outcome of.
+    An outcome depends on the schedule, the seed, the epochs and the pool of its trial, and on `context`: not on the other
+    trials, their order, or on how many train at once. tests/contracts/executor.py holds every executor to this.
+
+    seconds: spent in training and in getting ready to. trainings: trials that it has had an outcome of.
     identity: who trains, as a study records it; empty where the configuration says all, so that studies may share what
         they remember of trainings. signals: those that its trainings tell a schedule.
     keeps_failures: whether a trial that fails has failed for good, and counts as the worst; otherwise it is a fault to be

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from evolr.execution.executor import Executor
 from evolr.problems import Pool, Problem
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Outcome, Trial
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from evolr.training.trainer import Trainer
 
 
-class Local:
+class Local(Executor):
     """Runs the trials of a problem on this machine's devices.
 
     `seconds` is the time spent in training, compiling and loading (JAX, the data), `trainings` the number of trials run.

@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from evolr.errors import ConfigError, ProblemError, whole_number
+from evolr.execution.executor import Executor
 from evolr.execution.recording import Calls, Recording
 from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import TrainingFunction, name_of, sendable
@@ -46,7 +47,7 @@ _THREAD_VARIABLES: Final = (
 )
 
 
-class Workers:
+class Workers(Executor):
     """Trains by a function of the user's, on several workers at once.
 
     train: called as train(schedule, seed, epochs) in a worker; returns the score. count: of workers; the cores that this

@@ -59,44 +59,55 @@ _FIND: Final = (
 class Ledger:
     """A ledger in a file, made where there is none; several processes may use it at once.
 
-    Raises RunDirectoryError where the file cannot be made, StudyError where it cannot be used.
+    Who uses it after it was closed opens it again. Raises RunDirectoryError where the file cannot be made, StudyError where
+    it cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._opened: sqlite3.Connection | None = self._open()
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> sqlite3.Connection:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunDirectoryError(
-                f"cannot create the directory {path.parent}: {error.strerror}; the user's cache directory is where "
+                f"cannot create the directory {self.path.parent}: {error.strerror}; the user's cache directory is where "
                 "XDG_CACHE_HOME says"
             ) from error
-        with reported(path):
-            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        with reported(self.path):
+            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
-                self._begin()
+                self._begin(connection)
             except BaseException:
-                self._connection.close()
+                connection.close()
                 raise
+            return connection
 
-    def _begin(self) -> None:
+    def _begin(self, connection: sqlite3.Connection) -> None:
         """Recognises the file, or makes the schema in an empty one."""
 
         def pragma(name: str) -> int:
-            return self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            return connection.execute(f"PRAGMA {name}").fetchone()[0]
 
-        is_empty = not self._connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+        is_empty = not connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
         if not is_empty and pragma("application_id") != APPLICATION_ID:
             raise StudyError(f"{self.path} is no ledger of evolr's; it was left as it is. Move it away")
         for older, change in enumerate(_CHANGES, start=1):
             if not is_empty and pragma("user_version") == older:
-                self._connection.executescript(f"BEGIN IMMEDIATE; {change}; PRAGMA user_version = {older + 1}; COMMIT;")
+                connection.executescript(f"BEGIN IMMEDIATE; {change}; PRAGMA user_version = {older + 1}; COMMIT;")
         if not is_empty and pragma("user_version") != _SCHEMA_VERSION:
             raise StudyError(f"{self.path} is of another version of evolr. Delete it: it is filled again")
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
         if is_empty:
-            self._connection.executescript(
+            connection.executescript(
                 f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; "
                 f"PRAGMA user_version = {_SCHEMA_VERSION}; {_SCHEMA} COMMIT;"
             )
@@ -145,7 +156,9 @@ class Ledger:
                 raise
 
     def close(self) -> None:
-        self._connection.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
 
 def training_key(context: Mapping[str, Any], trial: Trial, epochs: int, pool: str, *, keep_steps: bool) -> bytes:

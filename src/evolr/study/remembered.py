@@ -1,0 +1,122 @@
+"""An executor that trains nothing twice: around any other, with a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import evolr
+from evolr.execution.executor import Executor
+from evolr.expression import LANGUAGE_VERSION
+from evolr.problems import Pool
+from evolr.study.ledger import Ledger, training_key
+from evolr.training.task import Outcome, Trial
+
+
+class Remembered(Executor):
+    """Looks trials up in a ledger, and has another executor train those that are not in it.
+
+    executor: trains. ledger: remembers by all that decides an outcome: the executor's context, evolr's version, the trial, its
+        epochs and pool. shared: remembers the trials that `run` is told are shared, in the ledger's place.
+    trained, remembered: trials that the executor trained and those that were known; `trainings` is their sum. Of several
+        trials of a run that are the same, one is trained.
+    unkept: the outcomes of the latest run that failed and are not remembered, so that they are tried again: all failures,
+        if the executor does not keep its own; otherwise those of a run in which everything failed, which is no formula's fault.
+    """
+
+    def __init__(self, executor: Executor, ledger: Ledger, *, shared: Ledger | None = None) -> None:
+        self._executor = executor
+        self._own, self._shared = ledger, shared or ledger
+        self._decides = {**executor.context, "language": LANGUAGE_VERSION, "evolr": evolr.__version__}
+        self.seconds = executor.seconds
+        self.trainings = 0
+        self.trained = 0
+        self.unkept: list[Outcome] = []
+
+    @property
+    def remembered(self) -> int:
+        return self.trainings - self.trained
+
+    @property
+    def identity(self) -> str:
+        return self._executor.identity
+
+    @property
+    def signals(self) -> frozenset[str]:
+        return self._executor.signals
+
+    @property
+    def keeps_failures(self) -> bool:
+        return self._executor.keeps_failures
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        return self._executor.context
+
+    def prepare(self, pool: Pool) -> object:
+        prepared = self._executor.prepare(pool)
+        self.seconds = self._executor.seconds
+        return prepared
+
+    def run(
+        self,
+        trials: Sequence[Trial],
+        epochs: int,
+        pool: Pool,
+        *,
+        keep_steps: bool = False,
+        on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
+        is_shared: Sequence[bool] = (),
+    ) -> list[Outcome]:
+        """As of Executor; what is known lands first. What has landed is remembered before `on_outcomes` is called.
+
+        is_shared: of each trial, whether it is remembered in the shared ledger; none is where it is empty.
+        """
+        keys = [training_key(self._decides, trial, epochs, pool, keep_steps=keep_steps) for trial in trials]
+        ledgers = [self._shared if is_one else self._own for is_one in is_shared or [False] * len(trials)]
+        numbers: dict[bytes, list[int]] = {}
+        for number, key in enumerate(keys):
+            numbers.setdefault(key, []).append(number)
+        known: dict[bytes, Outcome] = {}
+        for ledger in dict.fromkeys((self._own, self._shared)):
+            known |= ledger.find([key for key, own in zip(keys, ledgers, strict=True) if own is ledger])
+        missing = [key for key in numbers if key not in known]
+
+        def keep(outcomes: Mapping[bytes, Outcome]) -> None:
+            for ledger in dict.fromkeys((self._own, self._shared)):
+                if mine := [(key, outcome) for key, outcome in outcomes.items() if ledgers[numbers[key][0]] is ledger]:
+                    ledger.add(mine)
+
+        def tell(outcomes: Mapping[bytes, Outcome]) -> None:
+            named = {number: outcome for key, outcome in outcomes.items() for number in numbers[key]}
+            self.trainings += len(named)
+            if named and on_outcomes:
+                on_outcomes(named)
+
+        def landed(outcomes: Mapping[int, Outcome]) -> None:
+            new = {missing[number]: outcome for number, outcome in outcomes.items()}
+            known.update(new)
+            keep({key: outcome for key, outcome in new.items() if outcome.failure is None})
+            self.trained += len(new)
+            tell(new)
+
+        self.unkept = []
+        tell(known)
+        if missing:
+            first = [trials[numbers[key][0]] for key in missing]
+            try:
+                self._executor.run(first, epochs, pool, keep_steps=keep_steps, on_outcomes=landed)
+            finally:
+                self.seconds = self._executor.seconds
+            failed = {key: known[key] for key in missing if known[key].failure is not None}
+            if self.keeps_failures and len(failed) < len(missing):
+                keep(failed)
+            else:
+                self.unkept = list(failed.values())
+        return [known[key] for key in keys]
+
+    def close(self) -> None:
+        """Closes the executor and the ledgers; a later run opens them again."""
+        self._executor.close()
+        self._own.close()
+        self._shared.close()

@@ -1,0 +1,198 @@
+"""An executor that trains nothing twice: what it looks up, what it keeps, and what it tries again."""
+
+import itertools
+import sys
+from contextlib import closing
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evolr.execution.local import Local
+from evolr.execution.trial_schedule import PLACES
+from evolr.execution.workers import Workers
+from evolr.study.ledger import Ledger
+from evolr.study.remembered import Remembered
+from evolr.training.optimizers import Optimizer
+from evolr.training.task import Outcome, Trial
+from tests.contracts.executor import (
+    EPOCHS,
+    SCHEDULES,
+    SIGNALS_TOLD,
+    STEPS_PER_EPOCH,
+    TRIALS,
+    ExecutorContract,
+    StoppedError,
+    contents,
+    quadratic,
+)
+from tests.execution import training_functions as functions
+
+_numbers = itertools.count()
+
+
+def remembered(executor, folder):
+    """Around an executor, with an empty ledger."""
+    return Remembered(executor, Ledger(Path(folder) / f"{next(_numbers)}.db"))
+
+
+class TestAroundLocal(ExecutorContract):
+    rates, rows = EPOCHS * STEPS_PER_EPOCH, EPOCHS
+
+    @classmethod
+    def make(cls, folder, count=2):
+        return remembered(Local(quadratic(), Optimizer(name="sgd"), device_count=count), folder)
+
+    @classmethod
+    def hopeless(cls, folder):
+        return remembered(Local(quadratic(is_trainable=False), Optimizer(name="sgd")), folder)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _importable():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2])
+        yield
+
+
+class TestAroundWorkers(ExecutorContract):
+    rates = rows = PLACES
+
+    @classmethod
+    def make(cls, folder, count=2):
+        return remembered(Workers(functions.contracted, count=count, signals=SIGNALS_TOLD), folder)
+
+    @classmethod
+    def hopeless(cls, folder):
+        """Of a module that a worker cannot import."""
+        (folder / "gone.py").write_text("def train(schedule, seed, epochs):\n    return 1.0\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(folder)
+            workers = Workers(import_module("gone").train)
+        sys.modules.pop("gone")
+        return remembered(workers, folder)
+
+
+class Made:
+    """An executor that makes outcomes up and notes what it was asked for; some of its seeds fail."""
+
+    identity, signals, context = "made up", frozenset({"progress"}), {"made": "up"}
+
+    def __init__(self, failing=(), *, keeps_failures=True):
+        self.failing, self.keeps_failures = failing, keeps_failures
+        self.trained, self.seconds, self.trainings, self.is_closed = [], 0.0, 0, False
+
+    def prepare(self, pool):
+        return pool
+
+    def run(self, trials, epochs, pool, *, keep_steps=False, on_outcomes=None):
+        outcomes = []
+        for number, trial in enumerate(trials):
+            self.trained.append(trial.seed)
+            self.trainings, self.seconds = self.trainings + 1, self.seconds + 1.0
+            if trial.seed in self.failing:
+                outcomes.append(Outcome.failed(f"not {trial.seed}", 1))
+            else:
+                steps = np.float32([trial.seed] * 3) if keep_steps else None
+
+                outcomes.append(Outcome(float(trial.seed), None, *np.zeros((4, 1), np.float32), steps))
+            if on_outcomes:
+                on_outcomes({number: outcomes[-1]})
+        return outcomes
+
+    def close(self):
+        self.is_closed = True
+
+
+def trials(*seeds):
+    return [Trial(SCHEDULES[0], seed) for seed in seeds]
+
+
+def test_what_is_known_lands_first_and_is_the_same_to_the_bit(tmp_path):
+    with closing(remembered(Local(quadratic(), Optimizer(name="sgd")), tmp_path)) as first:
+        expected = first.run(TRIALS[:4], EPOCHS, "fitness", keep_steps=True)
+    again = Remembered(Local(quadratic(), Optimizer(name="sgd")), first._own)
+    landed = []
+    with closing(again):
+        found = again.run(
+            [*TRIALS[:5], TRIALS[4]],
+            EPOCHS,
+            "fitness",
+            keep_steps=True,
+            on_outcomes=lambda new: landed.append(list(new)),
+        )
+    assert contents(found[:4]) == contents(expected)
+    assert landed == [[0, 1, 2, 3], [4, 5]]
+    assert (again.trained, again.remembered, again.trainings) == (1, 5, 6)
+
+
+def test_each_of_what_decides_an_outcome_is_looked_up(tmp_path):
+    made = Made()
+    executor = remembered(made, tmp_path)
+    for _ in range(2):
+        executor.run(trials(1), 1, "fitness")
+        executor.run(trials(1), 2, "fitness")
+        executor.run(trials(1), 1, "selection")
+        executor.run([Trial(SCHEDULES[1], 1)], 1, "fitness")
+    assert len(made.trained) == 4
+    other = Made()
+    other.context = {"made": "otherwise"}
+    Remembered(other, executor._own).run(trials(1), 1, "fitness")
+    assert other.trained == [1]
+    executor.close()
+
+
+def test_what_has_landed_is_remembered_before_it_is_told(tmp_path):
+    made = Made()
+    executor = remembered(made, tmp_path)
+
+    def stop(outcomes):
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        executor.run(trials(1, 2, 3), 1, "fitness", on_outcomes=stop)
+    assert (made.trained, executor.trainings) == ([1], 1)
+    executor.run(trials(1, 2, 3), 1, "fitness")
+    assert made.trained == [1, 2, 3]
+    executor.close()
+
+
+def test_failures_are_kept_if_the_executor_keeps_them_and_not_everything_failed(tmp_path):
+    made = Made(failing=(1, 2))
+    executor = remembered(made, tmp_path)
+    for _ in range(2):  # everything fails: it is no formula's fault, and is tried again
+        assert [outcome.failure for outcome in executor.run(trials(1, 2), 1, "fitness")] == ["not 1", "not 2"]
+        assert [outcome.failure for outcome in executor.unkept] == ["not 1", "not 2"]
+    assert made.trained == [1, 2, 1, 2]
+    executor.run(trials(1, 2, 3), 1, "fitness")
+    assert executor.unkept == []
+    assert executor.run(trials(1, 2, 3), 1, "fitness")[1].failure == "not 2"
+    assert made.trained == [1, 2, 1, 2, 1, 2, 3]
+    executor.close()
+
+
+def test_failures_that_the_executor_does_not_keep_are_tried_again(tmp_path):
+    made = Made(failing=(1,), keeps_failures=False)
+    executor = remembered(made, tmp_path)
+    for _ in range(2):
+        executor.run(trials(1, 2), 1, "fitness")
+        assert [outcome.failure for outcome in executor.unkept] == ["not 1"]
+    assert made.trained == [1, 2, 1]
+    executor.run(trials(2), 1, "fitness")
+    assert executor.unkept == []
+    executor.close()
+
+
+def test_what_is_shared_is_remembered_in_the_shared_ledger_alone(tmp_path):
+    own, shared = Ledger(tmp_path / "own.db"), Ledger(tmp_path / "shared.db")
+    executor = Remembered(Made(), own, shared=shared)
+    executor.run(trials(1, 2, 3), 1, "fitness", is_shared=[True, False, True])
+    for ledger, expected in ((own, [1, 3]), (shared, [2])):
+        made = Made()
+        Remembered(made, ledger).run(trials(1, 2, 3), 1, "fitness")
+        assert made.trained == expected
+    executor.close()
+    assert executor._executor.is_closed
+    own.close()
+    shared.close()
