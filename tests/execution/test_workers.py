@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from evolr.errors import ConfigError, ProblemError
+from evolr.execution.recording import PLACES
 from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import name_of
-from evolr.execution.trial_schedule import PLACES
 from evolr.execution.worker_process import WorkerProcess
 from evolr.execution.workers import Workers
 from evolr.standard import constant

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evolr.execution.local import Local
-from evolr.execution.trial_schedule import PLACES
+from evolr.execution.recording import PLACES
 from evolr.execution.workers import Workers
 from evolr.study.ledger import Ledger
 from evolr.study.remembered import Remembered
