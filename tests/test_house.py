@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "advice": {"errors", "expression", "schedule", "signals"},
     "training": {"errors", "expression", "schedule", "signals"},
     "problems": {"errors", "expression", "randomness", "training"},
-    "execution": {"errors", "problems", "schedule", "signals", "training"},
+    "execution": {"", "errors", "problems", "schedule", "signals", "training"},
     "presets": {"expression"},
     "config": {"errors", "expression", "presets", "schedule", "training", "problems", "signals"},
     "loop": {"errors", "expression", "signals"},
@@ -161,6 +161,8 @@ HOMES = {
     "filelock": {"study"},
     "optuna": {"contest"},
     "cmaes": {"search"},
+    "ray": {"execution"},
+    "cloudpickle": {"execution"},
 }
 """The libraries that only some rooms may import."""
 
@@ -251,6 +253,7 @@ def test_the_public_names():
         "JaxProblem",
         "Limits",
         "Loop",
+        "Ray",
         "Schedule",
         "Study",
         "TrialSchedule",

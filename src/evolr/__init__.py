@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from evolr.contest.prove import prove, prove_schedule
     from evolr.contest.tune import tune
     from evolr.errors import EvolrError
+    from evolr.execution.ray import Ray
     from evolr.execution.trial_schedule import TrialSchedule
     from evolr.exports.export import export
     from evolr.expression import Expression, parse
@@ -37,6 +38,7 @@ _HOMES: Final = {
     "JaxProblem": "evolr.problems",
     "Limits": "evolr.study.results",
     "Loop": "evolr.loop",
+    "Ray": "evolr.execution.ray",
     "Schedule": "evolr.schedule",
     "Study": "evolr.study.study",
     "TrialSchedule": "evolr.execution.trial_schedule",
@@ -63,6 +65,7 @@ __all__ = [
     "JaxProblem",
     "Limits",
     "Loop",
+    "Ray",
     "Schedule",
     "Study",
     "TrialSchedule",

@@ -6,6 +6,7 @@ EvolrError
 ├── ConfigError          a setting that is unknown, of the wrong type or out of range
 ├── ProblemError         a problem that cannot serve what is asked of it
 ├── MissingExtraError    a library that an optional part of evolr needs is not installed
+├── ExecutorError        who trains is gone: a cluster that went away, say; the study can go on later
 ├── RunDirectoryError    a run directory that cannot be created, read or written
 └── StudyError           a study that cannot be opened, or not written now, or was told what it cannot take
     └── StudyLockedError a study that another process is writing
@@ -57,6 +58,10 @@ class MissingExtraError(EvolrError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs a library that is not installed: pip install 'evolr[{extra}]'")
+
+
+class ExecutorError(EvolrError):
+    """Who trains is gone, and no fault of what is trained: what has landed is kept, and the study can go on later."""
 
 
 class RunDirectoryError(EvolrError):

@@ -62,7 +62,9 @@ def test_quiet_is_quiet(capsys):
 def test_what_a_contest_will_take_is_said_before_its_first_training(capsys):
     with progress.proving("plain", pace=2.5) as (on_total, _):
         on_total(1200)
-        assert capsys.readouterr().err == "proving: 1,200 trainings at most, about 50 min 00 s at the pace of the search\n"
+        assert (
+            capsys.readouterr().err == "proving: 1,200 trainings at most, about 50 min 00 s at the pace of the search\n"
+        )
     with progress.proving("plain") as (on_total, _):
         on_total(1200)
     assert "proving: 1,200 trainings at most\n" in capsys.readouterr().err

@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from evolr.problems import Pool
+from evolr.execution.training_function import TrainingFunction
+from evolr.problems import Pool, Problem
+from evolr.training.optimizers import Optimizer
 from evolr.training.task import Outcome, Trial
 
 
-class Executor(Protocol):
-    """Trains trials of one problem, and counts them.
+class ExecutorMaker(Protocol):
+    """Where trials are to run, before it is known what is trained: it makes the executor that trains it.
+
+    What an implementation takes beside these arguments, by keyword, are the options that `evolve`, `prove` and the others have
+    with it.
+    """
+
+    def for_problem(self, problem: Problem, optimizer: Optimizer) -> Executor:
+        """What trains on a problem. Starts and writes nothing."""
+        ...
+
+    def for_function(self, train: TrainingFunction, signals: frozenset[str]) -> Executor:
+        """What trains by a function of the user's, which tells its schedule these signals. Starts and writes nothing."""
+        ...
+
+
+class Executor(ExecutorMaker, Protocol):
+    """Trains trials of one problem, and counts them. An executor of one's own is a subclass.
 
     An outcome depends on the schedule, the seed, the epochs and the pool of its trial, and on `context`: not on the other
     trials, their order, or on how many train at once. tests/contracts/executor.py holds every executor to this.
@@ -60,5 +78,13 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """Lets go of what it holds. Closing twice is closing once."""
+        """Lets go of what it holds. Closing twice is closing once; a later run gets ready again."""
         ...
+
+    def for_problem(self, problem: Problem, optimizer: Optimizer) -> Executor:
+        """Itself: it has what it trains, and whoever asks compares the identities."""
+        return self
+
+    def for_function(self, train: TrainingFunction, signals: frozenset[str]) -> Executor:
+        """Itself, as above."""
+        return self

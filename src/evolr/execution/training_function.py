@@ -33,8 +33,10 @@ _MAX_ARGUMENTS: Final = 200  # characters of a partial's arguments in a name
 def name_of(train: TrainingFunction) -> str:
     """`module:function`, the same whether the module is run as a script or imported.
 
-    Of a functools.partial, its arguments belong to it.
+    Of a functools.partial, its arguments belong to it. What travels under another name says so by `training_name`.
     """
+    if (given := getattr(train, "training_name", None)) is not None:
+        return str(given)
     function = getattr(train, "func", train)  # of a functools.partial, what it calls
     if not hasattr(function, "__qualname__"):
         function = type(function)
@@ -70,29 +72,34 @@ def function_named(text: str) -> TrainingFunction:
     return cast("TrainingFunction", found)
 
 
+def require_callable(train: TrainingFunction) -> None:
+    """Raises ConfigError where a function cannot be called with a schedule, a seed and epochs."""
+    name = name_of(train)
+    try:
+        signature = inspect.signature(train)
+    except (TypeError, ValueError):
+        return  # a built-in one, that does not say
+    try:
+        taken = signature.bind(None, 0, 1).arguments
+    except TypeError as error:
+        raise ConfigError(
+            f"the training function is called as train(schedule, seed, epochs), but {name}{signature} does not "
+            f"take these three: {error}"
+        ) from error
+    if any(name in _PLACES and _PLACES[name] != place for place, name in enumerate(taken)):
+        raise ConfigError(
+            f"the training function is called by position as train(schedule, seed, epochs); yours is {name}{signature}: "
+            "name its parameters in this order"
+        )
+
+
 def sendable(train: TrainingFunction) -> bytes:
     """The function as it is sent to a worker.
 
     Raises ConfigError where it cannot be called with a schedule, a seed and epochs, or cannot be sent.
     """
     name = name_of(train)
-    try:
-        signature = inspect.signature(train)
-    except (TypeError, ValueError):
-        signature = None  # a built-in one, that does not say
-    if signature is not None:
-        try:
-            taken = signature.bind(None, 0, 1).arguments
-        except TypeError as error:
-            raise ConfigError(
-                f"the training function is called as train(schedule, seed, epochs), but {name}{signature} does not "
-                f"take these three: {error}"
-            ) from error
-        if any(name in _PLACES and _PLACES[name] != place for place, name in enumerate(taken)):
-            raise ConfigError(
-                f"the training function is called by position as train(schedule, seed, epochs); yours is {name}{signature}: "
-                "name its parameters in this order"
-            )
+    require_callable(train)
     if getattr(getattr(train, "func", train), "__module__", None) == "__main__":
         _require_importable_main(name)
     try:

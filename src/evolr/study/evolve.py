@@ -9,7 +9,7 @@ from typing import Any, Final, cast, overload
 
 from evolr.config import Config, config_of
 from evolr.errors import ConfigError, unknown_name
-from evolr.execution.executor import Executor
+from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.training_function import TrainingFunction
 from evolr.execution.worker import end_where_starting
 from evolr.problems import JaxProblem, given_problem
@@ -32,6 +32,7 @@ def evolve(
     limits: Limits | None = None,
     *,
     device_count: int | None = None,
+    executor: ExecutorMaker | None = None,
     should_stop: Callable[[], str | None] = lambda: None,
     on_trained: Callable[[int], None] | None = None,
     on_generation: Callable[[GenerationReport], None] | None = None,
@@ -54,6 +55,7 @@ def evolve(
     time_limit: float | None = None,
     memory_limit: float | None = None,
     threads: int = 1,
+    executor: ExecutorMaker | None = None,
     should_stop: Callable[[], str | None] = lambda: None,
     on_trained: Callable[[int], None] | None = None,
     on_generation: Callable[[GenerationReport], None] | None = None,
@@ -69,6 +71,7 @@ def evolve(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     device_count: int | None = None,
+    executor: ExecutorMaker | None = None,
     should_stop: Callable[[], str | None] = lambda: None,
     on_trained: Callable[[int], None] | None = None,
     on_generation: Callable[[GenerationReport], None] | None = None,
@@ -107,6 +110,8 @@ def evolve(
     workers: processes that train at once; as many as there are cores (for `threads` each) where None.
     time_limit: seconds, memory_limit: GB, of a trial; None for no limit. threads: of each worker.
 
+    With each: executor, where trials run, this machine where None: `evolr.Ray(address)`, or an Executor of your own.
+
     Raises ConfigError for what cannot be trained so, before anything is written; ProblemError where a worker cannot
     import the function; and what Study and Study.run raise.
     """
@@ -130,15 +135,15 @@ def evolve(
 def study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor]:
     """The configuration of what is to be evolved, and what trains it."""
     if isinstance(what, Config):
-        if given := sorted(options.keys() & {"settings", *own_training.OPTIONS} - {"device_count"}):
+        if given := sorted(options.keys() & {"settings", *own_training.OPTIONS} - {"executor"}):
             raise ConfigError(
                 f"a configuration holds its settings, its seed and its epochs: give them to evolr.resolve, not "
                 f"{', '.join(given)} to evolve"
             )
-        _refuse_unknown("a configuration", options, ("device_count",))
+        _refuse_unknown("a configuration", options, ("device_count", "executor"))
         return what, executor_for(what, options=options)
     if (problem := given_problem(what)) is not None:
-        _refuse_unknown("a JaxProblem", options, ("settings", "seed", "device_count"))
+        _refuse_unknown("a JaxProblem", options, ("settings", "seed", "device_count", "executor"))
         return _study_of_model(problem, **options)
     if callable(what):
         _refuse_unknown("a function", options, own_training.OPTIONS)

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from evolr.config import CONSTANT, Config, changed, dotted, resolve
 from evolr.errors import ConfigError, whole_number
-from evolr.execution.executor import Executor
+from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.training_function import TrainingFunction, name_of
 from evolr.expression import SIGNALS
 from evolr.signals.own import MARK, signal_of, token_of
@@ -43,7 +43,8 @@ def study_of(
     workers: int | None = None,
     time_limit: float | None = None,
     memory_limit: float | None = None,
-    threads: int = 1,
+    threads: int | None = None,
+    executor: ExecutorMaker | None = None,
 ) -> tuple[Config, Executor]:
     """What `evolve` makes of a function: preset `function` with these settings, and what trains.
 
@@ -64,7 +65,7 @@ def study_of(
     }
     config = changed(resolve("function", settings=given), settings)
     limits = {"time_limit": time_limit, "memory_limit": memory_limit}
-    return config, executor_for(config, train, {"workers": workers, "threads": threads, **limits})
+    return config, executor_for(config, train, {"executor": executor, "workers": workers, "threads": threads, **limits})
 
 
 OPTIONS: Final = tuple(signature(study_of).parameters)[1:]

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from evolr.config import Config
 from evolr.errors import EvolrError, StudyError
-from evolr.execution.executor import Executor
+from evolr.execution.executor import ExecutorMaker
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation, Individual
 from evolr.study import ask_tell, running
@@ -66,28 +66,32 @@ class Study:
         self,
         limits: Limits | None = None,
         *,
-        executor: Executor | None = None,
+        executor: ExecutorMaker | None = None,
         should_stop: Callable[[], str | None] = lambda: None,
         on_trained: Callable[[int], None] | None = None,
         on_generation: Callable[[GenerationReport], None] | None = None,
     ) -> SearchResult:
         """Trains and breeds until the last generation, a limit, or until `should_stop` gives a reason to stop.
 
-        executor: what trains; this machine, on all its devices, where None. should_stop: asked whenever trainings have finished.
+        executor: where trials run, or what trains; this machine, on all its devices, where None. should_stop: asked whenever trainings have finished.
         on_trained: called with the number of networks just trained. on_generation: called after each generation.
 
         Raises StudyError where every training of the first generation fails, or each of the first 12.
         """
         self._open.require_open()
-        executor = executor or executor_for(self.config)
-        return running.run(
-            self._open,
-            executor,
-            limits or Limits(),
-            should_stop=should_stop,
-            on_trained=on_trained,
-            on_generation=on_generation,
-        )
+        trainer = executor_for(self.config, options={"executor": executor})
+        try:
+            return running.run(
+                self._open,
+                trainer,
+                limits or Limits(),
+                should_stop=should_stop,
+                on_trained=on_trained,
+                on_generation=on_generation,
+            )
+        finally:
+            if trainer is not executor:
+                trainer.close()
 
     @property
     def is_finished(self) -> bool:

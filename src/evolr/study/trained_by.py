@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from evolr.config import CONSTANT, Config
 from evolr.errors import ConfigError, unknown_name
-from evolr.execution.executor import Executor
-from evolr.execution.local import Local
-from evolr.execution.workers import Workers
+from evolr.execution.executor import Executor, ExecutorMaker
+from evolr.execution.this_machine import ThisMachine
 from evolr.problems import given_problem
 from evolr.signals.own import signal_of
 
-_LOCAL: Final = ("device_count",)
-_WORKERS: Final = ("workers", "time_limit", "memory_limit", "threads")
+_HERE: Final = ThisMachine()
 
 
 def of_run(what: object, directory: Path | str | None) -> tuple[object, Path]:
@@ -35,22 +34,23 @@ def executor_for(config: Config, trained_by: object = None, options: Mapping[str
     """What trains on a configuration's problem.
 
     trained_by: the JaxProblem or the function that trained the study; None where the configuration itself says who does.
-    options: device_count of what evolr trains itself; workers, time_limit, memory_limit, threads of a function; or executor, what trains instead.
+    options: executor, where trials run (`evolr.Ray(…)`) or what trains instead; this machine where there is none. And what
+        that has: here device_count of what evolr trains itself; workers, time_limit, memory_limit, threads of a function.
 
     Raises ConfigError for another one than the study's, and for options that it does not have.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
+    maker: Any = given.pop("executor", _HERE)
+    if not hasattr(maker, "for_problem"):
+        raise ConfigError(f"executor is where trials run, such as evolr.Ray(address), or an Executor, got {maker!r}")
     problem = config.problem if trained_by is None else given_problem(trained_by)
-    if "executor" in given:
-        executor: Executor = given["executor"]
-    elif problem is not None:
-        _refuse_unknown(given, _LOCAL)
-        executor = Local(problem, config.training.optimizer, **given)
+    if problem is not None:
+        _refuse_unknown(given, maker, "for_problem")
+        executor: Executor = maker.for_problem(problem, config.training.optimizer, **given)
     elif callable(trained_by):
-        _refuse_unknown(given, _WORKERS)
-        count = given.pop("workers", None)
+        _refuse_unknown(given, maker, "for_function")
         told = frozenset(signal_of(t) for t in config.search.terminals if t != CONSTANT)
-        executor = Workers(cast("Any", trained_by), count=count, signals=told, **given)
+        executor = maker.for_function(trained_by, told, **given)
     else:
         raise ConfigError(
             f"what trained the study is an evolr.JaxProblem, a function or None, got {trained_by!r}: "
@@ -72,7 +72,19 @@ def require_told(who: str, signals: frozenset[str], executor: Executor) -> None:
         raise ConfigError(f"{who} reads {', '.join(missing)}, which these trainings do not tell")
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def _refuse_unknown(given: Mapping[str, Any], maker: ExecutorMaker, method: str) -> None:
+    """Raises ConfigError for an option that this maker of executors does not have."""
+
+    def options(maker: ExecutorMaker) -> list[str]:
+        parameters = signature(getattr(maker, method)).parameters.values()
+        return [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
+
     for name in given:
-        if name not in known:
-            raise ConfigError(unknown_name("option of what trains this study,", name, known))
+        if name in options(maker):
+            continue
+        if name in options(_HERE):
+            raise ConfigError(
+                f"{name} is an option of training on this machine, and the executor that is given is {type(maker).__name__}: "
+                f"say it there, as evolr.Ray(workers=8) does; leave {name} out here"
+            )
+        raise ConfigError(unknown_name("option of what trains this study,", name, options(maker)))

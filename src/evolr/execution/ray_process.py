@@ -1,0 +1,92 @@
+"""The process that speaks to Ray, as the program that trains sees it: it may end at any time, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import suppress
+from multiprocessing.connection import Pipe
+from typing import Any, Final
+
+from evolr.errors import ExecutorError
+
+_CODE: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from evolr.execution.ray_driver import main; main(int(sys.argv[2]))"
+)
+_LEAVE_SECONDS: Final = 20.0  # to end a cluster that it started
+_MAX_SAID: Final = 4_000  # bytes of its last words
+
+Message = tuple[str, Any]
+"""What it says: ("landed", outcomes by number), ("waiting", text), ("error", (kind, text)); ("done", …) ends a request."""
+
+
+class RayProcess:
+    """A process that is connected to a cluster and does what it is asked, one request after another."""
+
+    def __init__(self, *, shows_output: bool) -> None:
+        self._connection, theirs = Pipe()
+        self._said, path = tempfile.mkstemp()  # what it and Ray print: its last words, if it ends
+        os.unlink(path)
+        environment = {"RAY_USAGE_STATS_ENABLED": "0", **os.environ}
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _CODE, json.dumps(sys.path), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=None if shows_output else self._said,
+                stderr=self._said,
+                env=environment,
+                start_new_session=True,  # the terminal's Ctrl-C is not for it
+            )
+
+    def ask(self, request: str, *arguments: Any) -> Generator[Message]:
+        """What it says to a request, until it is done. Raises ExecutorError where the process ends."""
+        self._send(request, *arguments)
+        while True:
+            try:
+                message: Message = self._connection.recv()
+            except (EOFError, OSError) as error:
+                raise self._gone() from error
+            yield message
+            if message[0] in ("done", "error"):
+                return
+
+    def cancel(self) -> None:
+        """Ends a request that is not done: what is under way is dropped."""
+        self._send("cancel")
+        with suppress(EOFError, OSError):
+            while self._connection.recv()[0] not in ("done", "error"):
+                pass
+
+    def close(self) -> None:
+        """Has it end, and with it the cluster, if it started that."""
+        self._connection.close()
+        try:
+            self._process.wait(_LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._said)
+
+    def _send(self, request: str, *arguments: Any) -> None:
+        try:
+            self._connection.send((request, *arguments))
+        except OSError as error:
+            raise self._gone() from error
+
+    def _gone(self) -> ExecutorError:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LEAVE_SECONDS)
+        size = os.lseek(self._said, 0, os.SEEK_END)
+        os.lseek(self._said, max(0, size - _MAX_SAID), os.SEEK_SET)
+        lines = os.read(self._said, _MAX_SAID).decode("utf-8", "replace").strip().splitlines()
+        said = f"; its last words: {lines[-1].strip()}" if lines else ""
+        return ExecutorError(
+            f"the Ray cluster is gone: the process that spoke to it ended with exit code {self._process.returncode}{said}. "
+            "What has landed is kept; the study goes on with the same call, by this cluster, another, or without Ray"
+        )
