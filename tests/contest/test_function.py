@@ -16,7 +16,7 @@ from evolr.cli.app import app
 from evolr.contest.explanation import typical_curve
 from evolr.contest.prove import prove_schedule
 from evolr.contest.trainings import Trainings, Wanted
-from evolr.contest.verdict import verdict
+from evolr.contest.verdict import UNKNOWN_POOLS, verdict
 from evolr.errors import ConfigError, ProblemError, StudyError
 from evolr.execution.workers import Workers
 from evolr.report.shown import describe
@@ -155,6 +155,28 @@ def test_an_executor_of_one_s_own_trains_instead_if_it_is_of_the_same_function(r
         assert evolr.explain(None, run, seeds=2, executor=executor).champion.diverged == 0
     with closing(Workers(functions.falling, count=1)) as other, pytest.raises(ConfigError, match=r"got .*:falling"):
         evolr.explain(None, run, seeds=2, executor=other)
+
+
+def test_the_final_of_a_function_that_takes_the_pool_is_judged_on_the_test_pool_alone(tmp_path):
+    run = evolved(tmp_path / "mine", functions.judging)
+    result = evolr.prove(functions.judging, run, **QUICK)
+    for entry in result.entries:
+        assert np.nanmax(entry.result.scores) < -50
+        assert all(max(finalist.scores) > -50 for finalist in entry.finalists)
+    page = (run / "contest.md").read_text()
+    assert "judged on the test pool, which nothing else sees" in page
+    assert UNKNOWN_POOLS not in page
+    assert page.startswith("# Contest: tests.execution.training_functions:judging, 3 epochs, 11 seeds, test pool")
+
+
+def test_where_a_function_knows_no_pool_the_page_says_so_and_speaks_of_none(run):
+    result = evolr.prove(functions.descending, run, **QUICK)
+    assert not result.knows_pools
+    assert UNKNOWN_POOLS in verdict(result)
+    page = (run / "contest.md").read_text()
+    assert page.startswith("# Contest: tests.execution.training_functions:descending, 3 epochs, 11 seeds, fresh seeds")
+    assert "pool" not in page.replace(UNKNOWN_POOLS, "").split("## The constants")[0]
+    assert "steps to reach" not in page
 
 
 def test_a_signal_of_ones_own_is_frozen_at_its_median(tmp_path):

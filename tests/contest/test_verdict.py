@@ -97,26 +97,26 @@ def test_the_claim_of_a_contest(others, sentence):
         (
             OWN,
             {"cosine": OWN - 0.03, "linear": BELOW - 0.01},
-            "Its final accuracy is 60.00 %, and that of cosine, the best of the others on this pool, 57.00 %: a difference of "
+            "Its final accuracy is 60.00 %, and that of cosine, the best of the others here, 57.00 %: a difference of "
             "+3 points (+3 … +3).",
         ),
         (
             OWN,
             {"cosine": ABOVE},
-            "Its final accuracy is 60.00 %, and that of cosine, the best of the others on this pool, 63.00 %: a difference of "
+            "Its final accuracy is 60.00 %, and that of cosine, the best of the others here, 63.00 %: a difference of "
             "-3 points (-3.03 … -2.97).",
         ),
         (
             OWN,
             {FROZEN: OWN + 0.1, "cosine": OWN},
-            "Its final accuracy is 60.00 %, and that of cosine, the best of the others on this pool, 60.00 %: a difference of "
+            "Its final accuracy is 60.00 %, and that of cosine, the best of the others here, 60.00 %: a difference of "
             "+0 points (+0 … +0).",
         ),
         (OWN, {"cosine": DIVERGED}, "Its final accuracy is 60.00 %; no run of the others finished."),
         (
             np.where(np.arange(16) < 8, NAN, OWN),
             {"cosine": np.where(np.arange(16) < 9, OWN, NAN)},
-            "Its final accuracy is 60.30 %, and that of cosine, the best of the others on this pool, 59.83 %; fewer than two "
+            "Its final accuracy is 60.30 %, and that of cosine, the best of the others here, 59.83 %; fewer than two "
             "seeds finished under both.",
         ),
         (DIVERGED, {"cosine": OWN}, "None of its runs finished."),

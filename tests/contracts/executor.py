@@ -127,7 +127,7 @@ class ExecutorContract:
             assert each.signals >= SIGNALS_TOLD
             assert all(isinstance(name, str) for name in each.signals)
             assert json.loads(json.dumps(each.context)) == each.context
-        for name in ("identity", "keeps_failures", "signals", "context"):
+        for name in ("identity", "title", "knows_pools", "keeps_failures", "signals", "context"):
             assert getattr(executor, name) == getattr(other, name)
         other.close()
 

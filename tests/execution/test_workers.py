@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from evolr.errors import ConfigError, ProblemError
 from evolr.execution.recording import PLACES
 from evolr.execution.resident_memory import resident_memory
-from evolr.execution.training_function import name_of
+from evolr.execution.training_function import name_of, require_callable, takes_pool
 from evolr.execution.worker_process import WorkerProcess
 from evolr.execution.workers import Workers
 from evolr.standard import constant
@@ -396,3 +397,23 @@ def test_where_memory_cannot_be_known_a_limit_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "psutil", None)
     with pytest.raises(ConfigError, match="pip install psutil"):
         Workers(functions.falling, memory_limit=1.0)
+
+
+def test_a_function_that_takes_the_pool_is_told_it_and_another_is_not():
+    trial = Trial(constant(0.1), 0)
+    with closing(Workers(functions.pooled, count=1)) as told, closing(Workers(functions.first_rate, count=1)) as untold:
+        scores = [told.run([trial], 2, pool)[0].score for pool in ("monitor", "fitness", "selection", "test")]
+        assert scores == [1.0, 2.0, 3.0, 4.0]
+        assert untold.run([trial], 2, "test")[0].failure is None
+        assert (told.knows_pools, untold.knows_pools) == (True, False)
+
+
+def test_a_pool_by_keyword_and_one_that_is_bound_and_any_keywords():
+    def anything(schedule, seed, epochs, **options):
+        return 0.0
+
+    assert takes_pool(functions.judging)
+    assert takes_pool(functools.partial(functions.pooled))
+    assert not takes_pool(anything)
+    require_callable(functions.pooled)
+    require_callable(functions.judging)

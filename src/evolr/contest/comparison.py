@@ -35,13 +35,14 @@ CHAMPION = "evolved"
 
 @dataclass(frozen=True, slots=True)
 class ComparisonResult:
-    """A comparison: the champion first, then the baselines."""
+    """A comparison: the champion first, then the baselines. title: of what trained, see Executor."""
 
     problem: Problem
     optimizer: Optimizer
     settings: Comparison
     seeds: list[int]
     contenders: list[Contender]
+    title: str = ""
 
     @property
     def metric(self) -> Metric:
@@ -52,6 +53,7 @@ class ComparisonResult:
         return {
             "problem": self.problem.name,
             "optimizer": self.optimizer.name,
+            "trained_by": self.title,
             "metric": self.metric.name,
             "higher_is_better": self.metric.higher_is_better,
             "pool": "monitor",
@@ -157,7 +159,7 @@ def compare_schedule(
         contenders.append(contender(name, schedule, own, contenders[0] if contenders else None, metric))
     pairs = corrected([c.pairs for c in contenders if c.pairs is not None])
     contenders[1:] = [replace(c, pairs=own) for c, own in zip(contenders[1:], pairs, strict=True)]
-    return ComparisonResult(config.problem, config.training.optimizer, settings, seeds, contenders)
+    return ComparisonResult(config.problem, config.training.optimizer, settings, seeds, contenders, executor.title)
 
 
 def save(directory: RunDirectory, result: ComparisonResult) -> None:

@@ -101,7 +101,17 @@ def hold(
             entries.append(Entry(sources[result.name], trained, found, finalists, result, believed, steps))
         left_out = [name for name, family in FAMILIES.items() if family not in families]
         return ContestResult(
-            config, settings, evolved, seeds, entries, looks, trainings.trained, trainings.remembered, left_out
+            config,
+            settings,
+            evolved,
+            seeds,
+            entries,
+            looks,
+            trained=trainings.trained,
+            remembered=trainings.remembered,
+            left_out=left_out,
+            title=executor.title,
+            knows_pools=executor.knows_pools,
         )
     finally:
         trainings.close()

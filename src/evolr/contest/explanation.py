@@ -37,7 +37,7 @@ POOL = "selection"
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A champion explained. simplified: its learning rate in short. learning_rates: (seeds, steps). frozen: by signal, its median and the champion without it."""
+    """A champion explained. simplified: its learning rate in short. learning_rates: (seeds, steps). frozen: by signal, its median and the champion without it. knows_pools: of what trained, see Executor."""
 
     config: Config
     schedule: Schedule
@@ -46,6 +46,7 @@ class Explanation:
     champion: Contender
     learning_rates: NDArray[np.float32]
     frozen: dict[str, tuple[float, Contender]]
+    knows_pools: bool = True
 
     def document(self) -> dict[str, Any]:
         """Everything, to the single run, as JSON takes it."""
@@ -53,6 +54,7 @@ class Explanation:
             "simplified": self.simplified,
             "epochs": self.epochs,
             "pool": POOL,
+            "knows_pools": self.knows_pools,
             "champion": self.champion.document(),
             "frozen": [
                 {"signal": name, "median": median, **frozen.document()}
@@ -107,7 +109,9 @@ def explain(
     pairs = corrected([f.pairs for f in found if f.pairs is not None])
     without = {name: (medians[name], replace(f, pairs=p)) for name, f, p in zip(others, found, pairs, strict=True)}
     rates = np.array([o.learning_rates for o in own if o.learning_rates is not None])
-    explanation = Explanation(config, champion, simplified(champion).text, epochs, whole, rates, without)
+    explanation = Explanation(
+        config, champion, simplified(champion).text, epochs, whole, rates, without, executor.knows_pools
+    )
     save(RunDirectory(path), explanation)
     return explanation
 

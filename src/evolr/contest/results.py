@@ -115,7 +115,7 @@ class ContestResult:
 
     looks: how many contests of this champion's study, with different settings, have been judged on the test pool.
     trained, remembered: training runs of this contest, and those that earlier ones had done.
-    left_out: families that read what these trainings do not tell.
+    left_out: families that read what these trainings do not tell. title, knows_pools: of what trained, see Executor.
     """
 
     config: Config
@@ -127,6 +127,8 @@ class ContestResult:
     trained: int = field(default=0, compare=False)
     remembered: int = field(default=0, compare=False)
     left_out: list[str] = field(default_factory=list)
+    title: str = ""
+    knows_pools: bool = True
 
     @property
     def file_name(self) -> str:
@@ -169,7 +171,9 @@ class ContestResult:
             "metric": metric.name,
             "higher_is_better": metric.higher_is_better,
             "settings": msgspec.to_builtins(self.settings),
+            "trained_by": self.title,
             "pool": self.settings.pool,
+            "knows_pools": self.knows_pools,
             "looks_at_the_test_pool": self.looks,
             "seeds": self.seeds,
             "left_out": self.left_out,

@@ -14,6 +14,11 @@ LEVELS: Final = (0.001, 0.01, SIGNIFICANCE)
 LEAST_CANDIDATES: Final = 20
 """Candidates of each family below which it cannot be called tuned: the sampler draws its first ten at random."""
 
+UNKNOWN_POOLS: Final = (
+    "The training function judges every trial by the same examples, so that the final is fresh in its seeds alone; let it take "
+    "`pool`, and it can keep some for the final."
+)
+
 
 def verdict(result: ContestResult) -> list[str]:
     """The sentences of the verdict, the claim first."""
@@ -39,13 +44,16 @@ def verdict(result: ContestResult) -> list[str]:
         )
     if result.looks > 1:
         sentences.append(
-            f"The test pool has been looked at by {result.looks} different contests of this directory: the more of them, the "
+            f"The {'test pool' if result.knows_pools else 'final'} has been looked at by {result.looks} different contests of this directory: the more of them, the "
             "less a p-value means."
         )
     if result.left_out:
         sentences.append(f"Left out, since the trainings do not tell what they read: {listed(result.left_out)}.")
+    if not result.knows_pools:
+        sentences.append(UNKNOWN_POOLS)
     if result.settings.is_quick:
-        sentences.append("This is a rehearsal (--quick), judged on the selection pool: it proves nothing.")
+        judged = ", judged on the selection pool" if result.knows_pools else ""
+        sentences.append(f"This is a rehearsal (--quick){judged}: it proves nothing.")
     return sentences
 
 
@@ -118,7 +126,7 @@ def _best(result: ContestResult) -> str:
     best = next((e.result for e in result.others if e.name != FROZEN), None)
     if best is None or best.diverged == len(best.scores):
         return f"{own}; no run of the others finished."
-    others = f"{own}, and that of {best.name}, the best of the others on this pool, {metric.text(best.mean)}"
+    others = f"{own}, and that of {best.name}, the best of the others here, {metric.text(best.mean)}"
     pairs = best.pairs
     if pairs is None or pairs.difference is None or pairs.low is None or pairs.high is None:
         return f"{others}; fewer than two seeds finished under both."

@@ -36,6 +36,8 @@ class Executor(ExecutorMaker, Protocol):
     seconds: spent in training and in getting ready to. trainings: trials that it has had an outcome of.
     identity: who trains, as a study records it; empty where the configuration says all, so that studies may share what
         they remember of trainings. signals: those that its trainings tell a schedule.
+    title: who trains what, in words, for the head of a page. knows_pools: whether a trial is judged on the examples of its pool;
+        otherwise all pools are one to it, and a champion that fits their examples by chance is not found out.
     keeps_failures: whether a trial that fails has failed for good, and counts as the worst; otherwise it is a fault to be
         mended, and tried again.
     """
@@ -45,6 +47,12 @@ class Executor(ExecutorMaker, Protocol):
 
     @property
     def identity(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def knows_pools(self) -> bool: ...
 
     @property
     def signals(self) -> frozenset[str]: ...

@@ -38,6 +38,14 @@ class Local(Executor):
         return self._problem.identity
 
     @property
+    def title(self) -> str:
+        return f"{self._problem.name}, {self._optimizer.name}"
+
+    @property
+    def knows_pools(self) -> bool:
+        return True
+
+    @property
     def signals(self) -> frozenset[str]:
         return frozenset(self._problem.signals)
 

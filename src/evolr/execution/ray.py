@@ -130,6 +130,14 @@ class RayExecutor(Executor):
         return self._alike.identity
 
     @property
+    def title(self) -> str:
+        return self._alike.title
+
+    @property
+    def knows_pools(self) -> bool:
+        return self._alike.knows_pools
+
+    @property
     def signals(self) -> frozenset[str]:
         return self._alike.signals
 

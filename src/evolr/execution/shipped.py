@@ -7,7 +7,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from evolr.errors import ConfigError
-from evolr.execution.training_function import TrainingFunction, name_of, require_callable
+from evolr.execution.training_function import TrainingFunction, name_of, require_callable, takes_pool
 from evolr.execution.trial_schedule import TrialSchedule
 
 
@@ -31,10 +31,11 @@ class Shipped:
     def __init__(self, train: TrainingFunction) -> None:
         require_callable(train)
         self.training_name = name_of(train)
+        self.takes_pool = takes_pool(train)
         self.content = packed(train, f"the training function {self.training_name}")
 
-    def __call__(self, schedule: TrialSchedule, seed: int, epochs: int) -> Any:
-        return unpacked(self.content)(schedule, seed, epochs)
+    def __call__(self, schedule: TrialSchedule, seed: int, epochs: int, **beside: str) -> Any:
+        return unpacked(self.content)(schedule, seed, epochs, **beside)
 
 
 def unpacked(content: bytes) -> Any:

@@ -80,7 +80,7 @@ def require_callable(train: TrainingFunction) -> None:
     except (TypeError, ValueError):
         return  # a built-in one, that does not say
     try:
-        taken = signature.bind(None, 0, 1).arguments
+        taken = signature.bind(None, 0, 1, **({"pool": "fitness"} if takes_pool(train) else {})).arguments
     except TypeError as error:
         raise ConfigError(
             f"the training function is called as train(schedule, seed, epochs), but {name}{signature} does not "
@@ -91,6 +91,19 @@ def require_callable(train: TrainingFunction) -> None:
             f"the training function is called by position as train(schedule, seed, epochs); yours is {name}{signature}: "
             "name its parameters in this order"
         )
+
+
+def takes_pool(train: TrainingFunction) -> bool:
+    """Whether a function has a parameter `pool`: on whose examples it is to judge.
+
+    What travels under another name says so by `takes_pool`.
+    """
+    if (given := getattr(train, "takes_pool", None)) is not None:
+        return bool(given)
+    try:
+        return "pool" in inspect.signature(train).parameters
+    except (TypeError, ValueError):
+        return False  # a built-in one, that does not say
 
 
 def sendable(train: TrainingFunction) -> bytes:

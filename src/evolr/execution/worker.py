@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -26,8 +27,8 @@ _LEAVE_SECONDS: Final = 2.0  # for an idle worker that nobody needs any more to 
 UNGUARDED: Final = 97
 """The exit code of a worker in which importing the user's script began a search."""
 
-Job = tuple[TrialSchedule, int, int]
-"""What the training function is called with: schedule, seed, epochs."""
+Job = tuple[TrialSchedule, int, int, Mapping[str, str]]
+"""What the training function is called with: schedule, seed, epochs, and what it takes by name."""
 
 Message = tuple[str, Any]
 """What a worker says: ("ready", None), ("refused", reason), ("score", (float, Recording)) or ("failed", reason).
@@ -87,7 +88,7 @@ def _listen(connection: Connection, jobs: SimpleQueue[Job | None], idle: Event) 
 def _outcome(train: Any, job: Job) -> Message:
     own = os.getpid()
     try:
-        score = train(*job)
+        score = train(*job[:3], **job[3])
     except BaseException as error:  # sys.exit() too: it ends the trial, not the worker
         if os.getpid() != own:
             _end_child(error)

@@ -23,7 +23,7 @@ from evolr.errors import ConfigError, ProblemError, whole_number
 from evolr.execution.executor import Executor
 from evolr.execution.recording import Calls, Recording
 from evolr.execution.resident_memory import resident_memory
-from evolr.execution.training_function import TrainingFunction, name_of, sendable
+from evolr.execution.training_function import TrainingFunction, name_of, sendable, takes_pool
 from evolr.execution.trial_schedule import TrialSchedule
 from evolr.execution.worker import UNGUARDED, Message
 from evolr.execution.worker_process import WorkerProcess, reason_of_end
@@ -50,7 +50,8 @@ _THREAD_VARIABLES: Final = (
 class Workers(Executor):
     """Trains by a function of the user's, on several workers at once.
 
-    train: called as train(schedule, seed, epochs) in a worker; returns the score. count: of workers; the cores that this
+    train: called as train(schedule, seed, epochs) in a worker, and with pool=… if it has a parameter of that name; returns the
+    score. count: of workers; the cores that this
     process may use, by `threads`, where None. time_limit: seconds a trial. memory_limit: GB (10⁹ bytes) of a worker's
     resident set. threads: of each worker, whatever the number of workers, for OpenMP, BLAS, XLA and TensorFlow; it is in
     the worker's environment before the user's module is imported. signals: that the function must pass to its schedule.
@@ -81,6 +82,7 @@ class Workers(Executor):
             resident_memory(os.getpid())  # raises where it cannot be known
         self._name = name_of(train)
         self._function = sendable(train)
+        self._takes_pool = takes_pool(train)
         self._count = count or max(1, _cores() // threads)
         self._time_limit = time_limit
         self._memory_limit = memory_limit
@@ -97,6 +99,14 @@ class Workers(Executor):
     @property
     def identity(self) -> str:
         return self._name
+
+    @property
+    def title(self) -> str:
+        return self._name
+
+    @property
+    def knows_pools(self) -> bool:
+        return self._takes_pool
 
     @property
     def signals(self) -> frozenset[str]:
@@ -128,7 +138,7 @@ class Workers(Executor):
         keep_steps: bool = False,
         on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
     ) -> list[Outcome]:
-        """As of Executor. Every pool is the same here: the function alone knows what it judges on.
+        """As of Executor. The function is told the pool if it takes one; otherwise it alone knows what it judges on.
 
         keep_steps: keeps the learning rates and signals of its schedule's calls, at PLACES places of the training.
 
@@ -144,7 +154,8 @@ class Workers(Executor):
                         trial = trials[number]
                         calls = Calls(keep_steps=keep_steps)
                         schedule = TrialSchedule(trial.schedule, epochs, self._signals, calls)
-                        worker.give(number, (schedule, trial.seed, epochs))
+                        beside = {"pool": pool} if self._takes_pool else {}
+                        worker.give(number, (schedule, trial.seed, epochs, beside))
                     landed: dict[int, Outcome] = {}
                     ended, fault = self._listen()
                     for number, message in ended.items():

@@ -31,7 +31,6 @@ def contest_table(result: ContestResult) -> TerminalTable:
 def page(result: ContestResult) -> str:
     """The contest on one page of Markdown, fit for an appendix."""
     settings, metric = result.settings, result.config.problem.metric
-    (many, few), (first, second) = settings.finalists, settings.race_seeds
     header = [name.format(metric=f"{metric.name} ({CONFIDENCE:.0%} interval)") for name in _COLUMNS]
     rows = [
         [
@@ -58,13 +57,7 @@ def page(result: ContestResult) -> str:
         "|" + "---|" * len(header),
         *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows),
         "",
-        f"**How.** {_search_text(result)} Families found their candidates by Optuna's multivariate TPE sampler and random search "
-        f"by drawing formulas of the same language, with {settings.budget} training runs each at "
-        f"{count(settings.epochs, 'epoch')} ({result.config.search.seeds} a candidate), on the fitness pool. The {many} best "
-        f"of each contender ran from {first} fresh seeds on the selection pool, the {few} best of these from {second} more, "
-        f"and one went forward. The final: {count(len(result.seeds), 'fresh seed')}, the same initial weights and batch "
-        f"order for all, judged on the {settings.pool} pool"
-        + (", which nothing else sees." if settings.pool == "test" else "."),
+        f"**How.** {_search_text(result)} {_how(result)}",
         "",
         "**Columns.** Intervals are bootstrap percentiles of the mean; differences are paired by seed, evolved minus "
         "contender. p: Wilcoxon's signed-rank test, two-sided, Holm-corrected over all contenders. P(better): the share of "
@@ -112,10 +105,29 @@ def _search_text(result: ContestResult) -> str:
     )
 
 
+def _how(result: ContestResult) -> str:
+    """How the contenders were tuned, raced and judged, in sentences."""
+    settings = result.settings
+    (many, few), (first, second) = settings.finalists, settings.race_seeds
+    if result.knows_pools:
+        fitness, selection = ", on the fitness pool", " on the selection pool"
+        unseen = ", which nothing else sees" if settings.pool == "test" else ""
+        judged = f"the same initial weights and batch order for all, judged on the {settings.pool} pool{unseen}"
+    else:
+        fitness, selection, judged = "", "", "the same for all, and none that was trained from before"
+    return (
+        "Families found their candidates by Optuna's multivariate TPE sampler and random search by drawing formulas of the same "
+        f"language, with {settings.budget} training runs each at {count(settings.epochs, 'epoch')} "
+        f"({result.config.search.seeds} a candidate){fitness}. The {many} best of each contender ran from {first} fresh "
+        f"seeds{selection}, the {few} best of these from {second} more, and one went forward. The final: "
+        f"{count(len(result.seeds), 'fresh seed')}, {judged}."
+    )
+
+
 def _title(result: ContestResult) -> str:
-    config, settings = result.config, result.settings
-    problem = f"{config.problem.name}, {config.training.optimizer.name}"
-    return f"{problem}, {count(settings.epochs, 'epoch')}, {count(len(result.seeds), 'seed')}, {settings.pool} pool"
+    settings = result.settings
+    judged = f"{settings.pool} pool" if result.knows_pools else "fresh seeds"
+    return f"{result.title}, {count(settings.epochs, 'epoch')}, {count(len(result.seeds), 'seed')}, {judged}"
 
 
 def _cells(entry: Entry, result: ContestResult) -> list[str]:

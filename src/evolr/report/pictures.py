@@ -55,7 +55,7 @@ def comparison_picture(result: ComparisonResult) -> bytes:
     log_if_positive(rate)
     seeds = len(result.seeds)
     band = f", bands: {_QUANTILES[0]}–{_QUANTILES[1]} % of them" if seeds > 1 else ""
-    title = f"{result.problem.name}, {result.optimizer.name}, {result.settings.epochs} epochs"
+    title = f"{result.title}, {result.settings.epochs} epochs"
     figure.suptitle(f"{title}; lines: mean of {seeds} seed{'s' if seeds > 1 else ''}{band}", fontsize=12)
     handles, labels = loss.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)

@@ -67,8 +67,9 @@ def _claim(result: ComparisonResult) -> str:
 def explanation_table(explanation: Explanation) -> TerminalTable:
     """One row a signal: its median, and what freezing it there changes."""
     metric, champion = explanation.config.problem.metric, explanation.champion
+    judged = "selection pool" if explanation.knows_pools else "fresh seeds"
     table = TerminalTable(
-        f"{explanation.epochs} epochs, {count(len(champion.scores), 'seed')}, selection pool: "
+        f"{explanation.epochs} epochs, {count(len(champion.scores), 'seed')}, {judged}: "
         f"{score_text(metric, champion.mean, champion.low, champion.high)}"
     )
     for column in ("signal", "frozen at", f"final {metric.name}", MINUS, "p (Holm)"):
@@ -110,7 +111,7 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
     if best is not None:
         is_whole = bool(result.history) or config.search.seeds == 1
         runs = count(config.search.seeds, "run") if is_whole else f"at most {count(config.search.seeds, 'run')}"
-        judged = "won the race on the selection pool" if result.is_raced else runs
+        judged = "won the race on fresh seeds" if result.is_raced else runs
         fitness = f"{metric.name} {metric.text(best.score)} ({count(config.training.epochs, 'epoch')}, {judged})"
         found = [f"champion: {ordinary_text(best.individual.expression)}", f"fitness: {fitness}"]
         if standing := standing_text(config, is_raced=result.is_raced, is_done=result.stopped_by is None):

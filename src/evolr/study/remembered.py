@@ -42,6 +42,14 @@ class Remembered(Executor):
         return self._executor.identity
 
     @property
+    def title(self) -> str:
+        return self._executor.title
+
+    @property
+    def knows_pools(self) -> bool:
+        return self._executor.knows_pools
+
+    @property
     def signals(self) -> frozenset[str]:
         return self._executor.signals
 
