@@ -206,10 +206,9 @@ def test_too_few_seeds(seeds, contenders, sentence):
 
 
 def comparison(scores):
-    problem = CONFIG.problem
     settings = Comparison(epochs=30, seeds=16)
     seeds = list(range(len(next(iter(scores.values())))))
-    return ComparisonResult(problem, CONFIG.training.optimizer, settings, seeds, contenders(scores, problem.metric))
+    return ComparisonResult(CONFIG, settings, seeds, contenders(scores, CONFIG.problem.metric))
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,8 @@ def test_the_trainer_computes_it():
     worst_seen = outcomes[0].learning_rates
     assert (np.diff(worst_seen) >= 0).all()
     assert worst_seen[0] == outcomes[1].learning_rates[0]
-    assert outcomes[0].signals.shape == (2, len(SIGNALS))
+    assert outcomes[0].signals.keys() == SIGNALS.keys()
+    assert outcomes[0].signals[WORST.name].shape == (2,)
 
 
 NORMS = [2.0, 3.0, 1.0, 4.0]

@@ -17,6 +17,7 @@ import msgspec
 
 from evolr.config import Comparison, Config
 from evolr.contest.contender import Contender, contender
+from evolr.contest.record import encoded
 from evolr.contest.statistics import CONFIDENCE, corrected
 from evolr.errors import StudyError
 from evolr.problems import Metric, Problem
@@ -26,7 +27,6 @@ from evolr.standard import PUBLISHED_BASELINES
 from evolr.study.evolve import stored_config
 from evolr.study.run_directory import RunDirectory
 from evolr.study.trained_by import executor_for, of_run, require_told
-from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 
 CHAMPION = "evolved"
@@ -37,12 +37,15 @@ CHAMPION = "evolved"
 class ComparisonResult:
     """A comparison: the champion first, then the baselines. title: of what trained, see Executor."""
 
-    problem: Problem
-    optimizer: Optimizer
+    config: Config
     settings: Comparison
     seeds: list[int]
     contenders: list[Contender]
     title: str = ""
+
+    @property
+    def problem(self) -> Problem:
+        return self.config.problem
 
     @property
     def metric(self) -> Metric:
@@ -52,11 +55,13 @@ class ComparisonResult:
         """Everything, to the single run, as JSON takes it."""
         return {
             "problem": self.problem.name,
-            "optimizer": self.optimizer.name,
+            "optimizer": self.config.training.optimizer.name,
             "trained_by": self.title,
             "metric": self.metric.name,
             "higher_is_better": self.metric.higher_is_better,
             "pool": "monitor",
+            "study": msgspec.to_builtins(self.config),
+            "settings": msgspec.to_builtins(self.settings),
             "epochs": self.settings.epochs,
             "base_lr": self.settings.base_lr,
             "seeds": self.seeds,
@@ -159,7 +164,7 @@ def compare_schedule(
         contenders.append(contender(name, schedule, own, contenders[0] if contenders else None, metric))
     pairs = corrected([c.pairs for c in contenders if c.pairs is not None])
     contenders[1:] = [replace(c, pairs=own) for c, own in zip(contenders[1:], pairs, strict=True)]
-    return ComparisonResult(config.problem, config.training.optimizer, settings, seeds, contenders, executor.title)
+    return ComparisonResult(config, settings, seeds, contenders, executor.title)
 
 
 def save(directory: RunDirectory, result: ComparisonResult) -> None:
@@ -167,8 +172,7 @@ def save(directory: RunDirectory, result: ComparisonResult) -> None:
     from evolr.report.pictures import comparison_picture
 
     rows = result.rows()
-    document = msgspec.json.format(msgspec.json.encode(result.document()), indent=1)
-    directory.write("comparison.json", document + b"\n")
+    directory.write("comparison.json", encoded("comparison", result.document()))
     directory.write_csv("comparison.csv", list(rows[0]), rows)
     directory.write("comparison.png", comparison_picture(result))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evolr.contest.record import number, schedule_document
 from evolr.contest.statistics import Pairs, mean_interval, paired
 from evolr.expression import ordinary_text
 from evolr.problems import Metric
@@ -50,13 +51,18 @@ class Contender:
         return {
             "name": self.name,
             "expression": ordinary_text(self.schedule.expression),
-            "transform": self.schedule.transform,
+            "schedule": schedule_document(self.schedule),
             "mean": number(self.mean),
             "interval": [number(self.low), number(self.high)],
             "pairs": None if self.pairs is None else self.pairs.document(),
             "diverged": self.diverged,
             "scores": [number(float(score)) for score in self.scores],
-            **{name: _rows(self.curves(name)) for name in ("train_loss", "val_loss", "val_score", "learning_rate")},
+            "diverged_at": [outcome.diverged_at for outcome in self.outcomes],
+            "failures": [outcome.failure for outcome in self.outcomes],
+            **{
+                name: rows_document(self.curves(name))
+                for name in ("train_loss", "val_loss", "val_score", "learning_rate")
+            },
         }
 
 
@@ -69,10 +75,6 @@ def contender(
     return Contender(name, schedule, outcomes, scores, *mean_interval(scores), pairs)
 
 
-def number(value: float | None) -> float | None:
-    """What JSON has for a number that is not finite: null."""
-    return None if value is None or not np.isfinite(value) else float(value)
-
-
-def _rows(values: NDArray[np.float64]) -> list[list[float | None]]:
+def rows_document(values: NDArray[np.floating]) -> list[list[float | None]]:
+    """Rows of numbers, in JSON's terms."""
     return [[number(v) for v in row] for row in values.tolist()]

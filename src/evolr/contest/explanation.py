@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.config import Config
-from evolr.contest.contender import Contender, contender
+from evolr.contest.contender import Contender, contender, rows_document
+from evolr.contest.record import encoded
 from evolr.contest.statistics import corrected
 from evolr.contest.trainings import Trainings, Wanted
 from evolr.errors import StudyError
@@ -55,7 +56,9 @@ class Explanation:
             "epochs": self.epochs,
             "pool": POOL,
             "knows_pools": self.knows_pools,
+            "study": msgspec.to_builtins(self.config),
             "champion": self.champion.document(),
+            "learning_rates": rows_document(self.learning_rates),
             "frozen": [
                 {"signal": name, "median": median, **frozen.document()}
                 for name, (median, frozen) in self.frozen.items()
@@ -130,8 +133,7 @@ def save(directory: RunDirectory, explanation: Explanation) -> None:
     """Writes the explanation's files: everything to the single run, and the picture."""
     from evolr.report.pictures import explanation_picture
 
-    document = msgspec.json.format(msgspec.json.encode(explanation.document()), indent=1)
-    directory.write("explanation.json", document + b"\n")
+    directory.write("explanation.json", encoded("explanation", explanation.document()))
     directory.write("explanation.png", explanation_picture(explanation))
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from evolr.config import Config
 from evolr.contest.contest import hold
+from evolr.contest.record import encoded
 from evolr.contest.results import ContestResult, Evolved, Settings, quick
 from evolr.contest.trainings import LEDGER
 from evolr.contest.tuning import Candidate
@@ -115,8 +116,7 @@ def save(directory: RunDirectory, result: ContestResult) -> None:
     from evolr.report.contest_picture import contest_picture
 
     rows, name, said = result.rows(), result.file_name, verdict(result)
-    document = msgspec.json.encode(result.document(said))
-    directory.write(f"{name}.json", msgspec.json.format(document, indent=1) + b"\n")
+    directory.write(f"{name}.json", encoded("contest", result.document(said)))
     directory.write("proven.json", result.champion.result.schedule.to_json({"contest": said}))
     directory.write_csv(f"{name}.csv", list(rows[0]), rows)
     directory.write(f"{name}.md", page(result).encode())

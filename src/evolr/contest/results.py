@@ -12,12 +12,12 @@ import numpy as np
 
 import evolr
 from evolr.config import Config
-from evolr.contest.contender import Contender, number
+from evolr.contest.contender import Contender
+from evolr.contest.record import number, schedule_document
 from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.tuning import Candidate
 from evolr.errors import ConfigError
 from evolr.problems import Pool
-from evolr.schedule import Schedule
 
 EVOLVED: Final = "evolved"
 FROZEN: Final = "evolved (frozen)"  # no comma: it stands in lists of names
@@ -168,6 +168,8 @@ class ContestResult:
             "problem": msgspec.to_builtins(config.problem),
             "optimizer": msgspec.to_builtins(config.training.optimizer),
             "study_seed": config.seed,
+            "study": msgspec.to_builtins(config),
+            "search_epochs": self.evolved.epochs,
             "metric": metric.name,
             "higher_is_better": metric.higher_is_better,
             "settings": msgspec.to_builtins(self.settings),
@@ -193,7 +195,6 @@ class ContestResult:
     def _entry_document(self, entry: Entry) -> dict[str, Any]:
         return {
             **entry.result.document(),
-            "schedule": schedule_document(entry.result.schedule),
             "source": entry.source,
             "constants": dict(entry.constants),
             "training_runs": entry.trained,
@@ -210,10 +211,12 @@ class ContestResult:
                 }
                 for f in entry.finalists
             ],
-            "candidates": [{"constants": c.constants, "fitness": number(c.score)} for c in entry.candidates],
+            "candidates": [
+                {
+                    "constants": c.constants,
+                    "fitness": number(c.score),
+                    **({} if c.constants else {"schedule": schedule_document(c.schedule)}),
+                }
+                for c in entry.candidates
+            ],
         }
-
-
-def schedule_document(schedule: Schedule) -> Any:
-    """The schedule as its document, in JSON's terms."""
-    return msgspec.json.decode(schedule.to_json())

@@ -1,0 +1,252 @@
+"""The records of a run directory, read again: a contest, a comparison, an explanation, as they were when they were written.
+
+A view takes such a record, whether it was just made or has been read. What is read is checked by its types alone, and never
+evaluated.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evolr.config import Comparison, from_data
+from evolr.contest.comparison import ComparisonResult
+from evolr.contest.contender import Contender
+from evolr.contest.explanation import Explanation
+from evolr.contest.record import VERSION
+from evolr.contest.results import ContestResult, Entry, Evolved, Finalist, Settings
+from evolr.contest.statistics import Pairs
+from evolr.contest.tuning import Candidate
+from evolr.errors import EvolrError, RunDirectoryError, StudyError
+from evolr.schedule import Schedule
+from evolr.standard import FAMILIES
+from evolr.training.task import Outcome
+
+_Document = TypeVar("_Document")
+_Number = float | None
+_NOTHING: Final = np.empty(0, np.float32)
+
+
+def read_contest(directory: Path | str, *, is_quick: bool = False) -> ContestResult:
+    """The contest of a run directory, or its rehearsal. Errors: see `_read`."""
+    path = Path(directory) / ("rehearsal.json" if is_quick else "contest.json")
+    return _made(path, lambda: _read(path, "contest", _Contest).result())
+
+
+def read_comparison(directory: Path | str) -> ComparisonResult:
+    """The comparison of a run directory. Errors: see `_read`."""
+    path = Path(directory) / "comparison.json"
+    return _made(path, lambda: _read(path, "comparison", _Comparison).result())
+
+
+def read_explanation(directory: Path | str) -> Explanation:
+    """The explanation of a run directory. Errors: see `_read`."""
+    path = Path(directory) / "explanation.json"
+    return _made(path, lambda: _read(path, "explanation", _Explanation).result())
+
+
+def _read(path: Path, record: str, kind: type[_Document]) -> _Document:
+    """A document of a kind. Raises RunDirectoryError where the file cannot be read, StudyError where it is none of these."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
+    head = msgspec.json.decode(content, type=_Head)
+    if head.record != record:
+        raise StudyError(f"{path} is no record of a {record}, or one of an older evolr: make it again")
+    if head.version != VERSION:
+        raise StudyError(f"{path} is of version {head.version} of a {record}'s record, and this evolr reads {VERSION}")
+    return msgspec.json.decode(content, type=kind)
+
+
+def _made(path: Path, make: Any) -> Any:
+    """What is made of a document; StudyError where it is damaged."""
+    try:
+        return make()
+    except (RunDirectoryError, StudyError):
+        raise
+    except (msgspec.MsgspecError, EvolrError, ValueError) as error:
+        raise StudyError(f"{path} is damaged: {error}. Make it again") from error
+
+
+class _Head(msgspec.Struct):
+    record: str = ""
+    version: int = 0
+
+
+class _Pairs(msgspec.Struct):
+    champion_minus_contender: _Number
+    interval: tuple[_Number, _Number]
+    direction: int
+    improvement: float
+    effect_size: _Number
+    p_value: _Number
+
+    def pairs(self) -> Pairs:
+        return Pairs(
+            self.champion_minus_contender,
+            *self.interval,
+            direction=self.direction,
+            improvement=self.improvement,
+            effect_size=self.effect_size,
+            p_value=self.p_value,
+        )
+
+
+class _Contender(msgspec.Struct):
+    name: str
+    schedule: dict[str, Any]
+    mean: _Number
+    interval: tuple[_Number, _Number]
+    pairs: _Pairs | None
+    scores: list[_Number]
+    diverged_at: list[int | None]
+    failures: list[str | None]
+    train_loss: list[list[_Number]]
+    val_loss: list[list[_Number]]
+    val_score: list[list[_Number]]
+    learning_rate: list[list[_Number]]
+
+    def contender(self) -> Contender:
+        curves = zip(self.train_loss, self.val_loss, self.val_score, self.learning_rate, strict=True)
+        ends = zip(self.scores, self.diverged_at, self.failures, strict=True)
+        outcomes = [
+            Outcome(_number(score), diverged_at, _row(train), _row(val), _row(val_score), _row(rate), failure=failure)
+            for (score, diverged_at, failure), (train, val, val_score, rate) in zip(ends, curves, strict=True)
+        ]
+        scores = np.array([outcome.score for outcome in outcomes])
+        pairs = None if self.pairs is None else self.pairs.pairs()
+        return Contender(
+            self.name, _schedule(self.schedule), outcomes, scores, _number(self.mean), *self.interval, pairs
+        )
+
+
+class _Comparison(msgspec.Struct):
+    study: dict[str, Any]
+    settings: Comparison
+    trained_by: str
+    seeds: list[int]
+    contenders: list[_Contender]
+
+    def result(self) -> ComparisonResult:
+        config = from_data(self.study)
+        contenders = [each.contender() for each in self.contenders]
+        return ComparisonResult(config, self.settings, self.seeds, contenders, self.trained_by)
+
+
+class _Frozen(_Contender):
+    signal: str
+    median: float
+
+
+class _Explanation(msgspec.Struct):
+    study: dict[str, Any]
+    simplified: str
+    epochs: int
+    knows_pools: bool
+    champion: _Contender
+    learning_rates: list[list[_Number]]
+    frozen: list[_Frozen]
+
+    def result(self) -> Explanation:
+        champion = self.champion.contender()
+        return Explanation(
+            from_data(self.study),
+            champion.schedule,
+            self.simplified,
+            self.epochs,
+            champion,
+            np.array([_row(row) for row in self.learning_rates]),
+            {each.signal: (each.median, each.contender()) for each in self.frozen},
+            self.knows_pools,
+        )
+
+
+class _Candidate(msgspec.Struct):
+    fitness: _Number
+    constants: dict[str, float]
+    schedule: dict[str, Any] | None = None
+
+    def candidate(self, contender: str) -> Candidate:
+        """What it is; a family's schedule is made of its constants."""
+        if self.schedule is not None:
+            schedule = _schedule(self.schedule)
+        elif contender in FAMILIES:
+            schedule = FAMILIES[contender].schedule(**self.constants)
+        else:
+            raise StudyError(f"a candidate of {contender!r} has no schedule, and that is no family of this evolr")
+        return Candidate(schedule, _number(self.fitness), self.constants)
+
+
+class _Finalist(_Candidate, kw_only=True):
+    selection: _Number
+    scores: list[_Number]
+
+    def finalist(self, contender: str) -> Finalist:
+        return Finalist(self.candidate(contender), _number(self.selection), list(map(_number, self.scores)))
+
+
+class _Entry(_Contender):
+    source: str
+    training_runs: int | None
+    fitness: _Number
+    steps_to_reach: int | None
+    finalists: list[_Finalist]
+    candidates: list[_Candidate]
+
+    def entry(self) -> Entry:
+        return Entry(
+            self.source,
+            self.training_runs,
+            [each.candidate(self.name) for each in self.candidates],
+            [each.finalist(self.name) for each in self.finalists],
+            self.contender(),
+            _number(self.fitness),
+            self.steps_to_reach,
+        )
+
+
+class _Contest(msgspec.Struct):
+    study: dict[str, Any]
+    settings: Settings
+    search_epochs: int | None
+    trained_by: str
+    knows_pools: bool
+    looks_at_the_test_pool: int
+    seeds: list[int]
+    left_out: list[str]
+    contenders: list[_Entry]
+
+    def result(self) -> ContestResult:
+        entries = [each.entry() for each in self.contenders]
+        if not entries:
+            raise StudyError("it has no contenders")
+        champion = entries[0]
+        return ContestResult(
+            from_data(self.study),
+            self.settings,
+            Evolved(champion.candidates, champion.source, champion.trained, self.search_epochs),
+            self.seeds,
+            entries,
+            self.looks_at_the_test_pool,
+            left_out=self.left_out,
+            title=self.trained_by,
+            knows_pools=self.knows_pools,
+        )
+
+
+def _schedule(document: dict[str, Any]) -> Schedule:
+    return Schedule.from_json(msgspec.json.encode(document))
+
+
+def _number(value: _Number) -> float:
+    """What JSON's null stands for: no finite number."""
+    return float("nan") if value is None else value
+
+
+def _row(values: list[_Number]) -> NDArray[np.float32]:
+    return np.array([_number(value) for value in values], np.float32) if values else _NOTHING

@@ -1,0 +1,105 @@
+"""A record that is read again is the one that was written: every view of it is the same. What is no record is refused."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import evolr
+from evolr.contest.reading import read_comparison, read_contest, read_explanation
+from evolr.contest.verdict import verdict
+from evolr.errors import RunDirectoryError, StudyError
+from evolr.report.contest import contest_table, page
+from evolr.report.contest_picture import contest_picture
+from evolr.report.pictures import comparison_picture, explanation_picture
+from evolr.report.tables import comparison_table, explanation_table
+from tests.execution import training_functions as functions
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"search.generations": 3, "search.population": 3, "search.youth": 2, "search.seeds": 1}
+READERS = {"contest": read_contest, "comparison": read_comparison, "explanation": read_explanation}
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A run directory, and what was written into it, by name."""
+    sys.path.insert(0, str(ROOT))
+    run = tmp_path_factory.mktemp("reading") / "mine"
+    signals = ("progress", "loss")
+    evolr.evolve(functions.falling, run, epochs=3, workers=2, settings=SMALL, signals=signals)
+    return run, {
+        "contest": evolr.prove(functions.falling, run, budget=4, seeds=12, workers=2),
+        "comparison": evolr.compare(functions.falling, run, seeds=6, workers=2),
+        "explanation": evolr.explain(functions.falling, run, seeds=6, workers=2),
+    }
+
+
+def test_a_contest_is_read_as_it_was(judged):
+    run, made = judged
+    read, written = read_contest(run), made["contest"]
+    assert read.document(verdict(read)) == written.document(verdict(written))
+    assert page(read) == page(written) == (run / "contest.md").read_text()
+    assert contest_table(read).rows == contest_table(written).rows
+    assert contest_picture(read) == (run / "contest.png").read_bytes()
+    assert read.evolved.candidates[0].schedule == written.evolved.candidates[0].schedule
+
+
+def test_a_comparison_is_read_as_it_was(judged):
+    run, made = judged
+    read, written = read_comparison(run), made["comparison"]
+    assert read.document() == written.document()
+    assert read.rows() == written.rows()
+    assert comparison_table(read).rows == comparison_table(written).rows
+    assert comparison_picture(read) == (run / "comparison.png").read_bytes()
+
+
+def test_an_explanation_is_read_as_it_was(judged):
+    run, made = judged
+    read, written = read_explanation(run), made["explanation"]
+    assert read.document() == written.document()
+    assert explanation_table(read).rows == explanation_table(written).rows
+    assert explanation_picture(read) == (run / "explanation.png").read_bytes()
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_what_is_no_such_record_is_refused_with_what_to_do(judged, kind, tmp_path):
+    run, _ = judged
+    path = tmp_path / f"{kind}.json"
+    with pytest.raises(RunDirectoryError, match="cannot read"):
+        READERS[kind](tmp_path)
+    whole = json.loads((run / f"{kind}.json").read_bytes())
+    for wrong, problem in (
+        (b"", "damaged"),
+        (b"[]", "damaged"),
+        (b"\xff\xfe", "damaged"),
+        (b"{}", "no record of"),
+        (json.dumps({**whole, "version": 2}).encode(), "of version 2"),
+        (json.dumps({**whole, "record": "another"}).encode(), "no record of"),
+        (json.dumps({**whole, "study": {"search": {"population": "many"}}}).encode(), "damaged"),
+        ((run / f"{kind}.json").read_bytes()[:-100], "damaged"),
+    ):
+        path.write_bytes(wrong)
+        with pytest.raises(StudyError, match=problem):
+            READERS[kind](tmp_path)
+
+
+@pytest.mark.parametrize("place", ["scores", "diverged_at", "train_loss", "schedule", "pairs", "name"])
+def test_a_contender_that_is_damaged_anywhere_is_refused(judged, place, tmp_path):
+    run, _ = judged
+    document = json.loads((run / "contest.json").read_bytes())
+    entry = document["contenders"][1]
+    entry[place] = {"scores": entry["scores"][:-1], "schedule": {"expression": "0.1 +"}}.get(place, 7)
+    (tmp_path / "contest.json").write_text(json.dumps(document))
+    with pytest.raises(StudyError, match="damaged"):
+        read_contest(tmp_path)
+
+
+def test_a_rehearsal_is_read_by_itself(judged, tmp_path):
+    run, _ = judged
+    again = tmp_path / "again"
+    shutil.copytree(run, again)
+    rehearsed = evolr.prove(functions.falling, again, budget=4, seeds=12, workers=2, is_quick=True)
+    assert read_contest(again, is_quick=True).document([]) == rehearsed.document([])
+    assert not read_contest(again).settings.is_quick
