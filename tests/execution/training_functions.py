@@ -205,3 +205,32 @@ def descending_or_failing(schedule, seed, epochs):
     if seed % 5 == 0:
         raise ValueError("an unlucky seed")
     return descending(schedule, seed, epochs)
+
+
+def on_a_machine(folder, schedule, seed, epochs):
+    """`contracted`, and a note of the process that its worker belongs to, which is an actor of Ray's."""
+    with open(os.path.join(folder, str(os.getppid())), "a") as file:
+        file.write(".")
+    return contracted(schedule, seed, epochs)
+
+
+def on_two_machines(folder, schedule, seed, epochs):
+    """As above, begun when two of Ray's actors train."""
+    score = on_a_machine(folder, schedule, seed, epochs)
+    end = time.monotonic() + 60
+    while len(os.listdir(folder)) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    return score
+
+
+def ending_its_actor(schedule, seed, epochs):
+    """Kills the process that its worker belongs to, with an odd seed."""
+    if seed % 2:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    return contracted(schedule, seed, epochs)
+
+
+def ending_by_seed(schedule, seed, epochs):
+    """Exits, crashes, hangs or eats memory."""
+    return (exiting, segfaulting, hanging, eating)[seed](schedule, seed, epochs)

@@ -211,8 +211,8 @@ class RayExecutor(Executor):
             self.close()  # with what is gone, so that a later run connects anew
             raise
         finally:
-            if not is_over:
-                self._process.cancel()
+            if not is_over and not self._process.cancel():
+                self.close()
 
     @contextmanager
     def _timed(self) -> Generator[None]:

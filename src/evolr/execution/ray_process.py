@@ -56,12 +56,17 @@ class RayProcess:
             if message[0] in ("done", "error"):
                 return
 
-    def cancel(self) -> None:
-        """Ends a request that is not done: what is under way is dropped."""
-        self._send("cancel")
-        with suppress(EOFError, OSError):
-            while self._connection.recv()[0] not in ("done", "error"):
-                pass
+    def cancel(self) -> bool:
+        """Ends a request that is not done: what is under way is dropped. Whether the process is of use afterwards."""
+        try:
+            self._connection.send(("cancel",))
+            while self._connection.poll(_LEAVE_SECONDS):
+                if self._connection.recv()[0] in ("done", "error"):
+                    return True
+        except (EOFError, OSError):
+            return False
+        self._process.kill()
+        return False
 
     def close(self) -> None:
         """Has it end, and with it the cluster, if it started that."""
