@@ -15,6 +15,7 @@ import evolr
 from evolr.cli.app import app
 from evolr.contest.explanation import typical_curve
 from evolr.contest.prove import prove_schedule
+from evolr.contest.reading import read_comparison
 from evolr.contest.trainings import Trainings, Wanted
 from evolr.contest.verdict import UNKNOWN_POOLS, verdict
 from evolr.errors import ConfigError, ProblemError, StudyError
@@ -240,6 +241,31 @@ def test_the_command_line_imports_the_function_by_its_name(run, monkeypatch):
         refused = CliRunner().invoke(app, ["prove", str(run), "--train", name, "-q"])
         assert isinstance(refused.exception, ConfigError), refused
         assert problem in str(refused.exception)
+
+
+def test_compare_and_a_frozen_export_take_the_function_on_the_command_line(run, monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    compare = ["compare", str(run), "--train", NAME, "--seeds", "2", "--workers", "2", "-q", "--json"]
+    done = CliRunner().invoke(app, compare)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["trained_by"] == NAME
+    assert read_comparison(run).title == NAME
+    path = tmp_path / "frozen.py"
+    frozen = ["export", str(run), "--to", "python", "--frozen", "-o", str(path)]
+    done = CliRunner().invoke(app, [*frozen, "--train", NAME, "--workers", "2"])
+    champion = evolr.load(run)
+    if champion.expression.is_open_loop:
+        assert "is its own curve" in str(done.exception)
+    else:
+        assert "def learning_rate(*, progress: float)" in path.read_text()
+    for arguments, problem in (
+        (frozen, "give it, as in" if not champion.expression.is_open_loop else "is its own curve"),
+        (["export", str(run), "--to", "python", "--train", NAME], "--train belongs to --frozen"),
+        (["compare", "--expression", "0.1", "--train", NAME], "--train belongs to a run"),
+        (["compare", str(run), "-q"], "give it, as in"),
+    ):
+        refused = CliRunner().invoke(app, arguments)
+        assert problem in str(refused.exception), refused
 
 
 def test_it_is_compared_with_the_published_baselines(run):
