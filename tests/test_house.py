@@ -240,6 +240,11 @@ def test_a_worker_imports_nothing_heavy():
     assert not modules_after("import evolr.execution.worker, evolr.execution.workers").intersection(HEAVY)
 
 
+def test_naming_a_cluster_imports_no_ray():
+    """It would change logging and warnings: a process of its own speaks to the cluster."""
+    assert not modules_after("import evolr; evolr.Ray(workers=1)").intersection(("ray", "jax"))
+
+
 def test_the_help_imports_nothing_heavy():
     used = modules_after("import evolr.cli")
     assert not used.intersection(("jax", "matplotlib", "sympy", "scipy", "optax", "numpy"))

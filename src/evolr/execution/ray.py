@@ -42,7 +42,7 @@ class Ray:
 
         evolr.evolve(train, "runs/mine", epochs=10, executor=evolr.Ray("auto", gpus_per_worker=1))
 
-    address: of the cluster, as `ray.init` takes it: "auto", "host:6379", "ray://host:10001". Where None, the cluster to which
+    address: of the cluster, as `ray.init` takes it: "auto", "host:6379". Where None, the cluster to which
         this program is connected, or one that is found, or else one on this machine, which ends with the executor.
     workers: trainings, or parts of a population, at once; as many as the cluster has room for where None.
     cpus_per_worker, gpus_per_worker: what Ray reserves for each; fractions are fine. Without GPUs, a worker sees none.
