@@ -304,9 +304,13 @@ def test_what_the_actors_cannot_load_is_told_with_its_reason(cluster, tmp_path, 
 
 
 def test_an_address_where_no_cluster_is_ends_in_words():
-    executor = Ray("127.0.0.1:1").for_function(functions.falling, SIGNALS_TOLD)
-    with closing(executor), pytest.raises(ExecutorError, match="cluster"):
-        executor.prepare("fitness")
+    for address, problem in (("127.0.0.1:1", "ConnectionRefusedError"), ("nowhere", "Invalid address")):
+        executor = Ray(address).for_function(functions.falling, SIGNALS_TOLD)
+        with (
+            closing(executor),
+            pytest.raises(ExecutorError, match=f"cannot reach the Ray cluster '{address}': .*{problem}"),
+        ):
+            executor.prepare("fitness")
 
 
 @pytest.mark.parametrize(

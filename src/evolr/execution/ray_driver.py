@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from evolr.execution.ray_batch import Batch
 from evolr.problems import Pool
 from evolr.training.task import Outcome, Trial
 
+_CONNECT_SECONDS: Final = 10.0  # for the head of a cluster to answer at all
 _LOOK_SECONDS: Final = 0.1  # between two looks at what the program says; what lands is told at once
 _TELL_SECONDS: Final = 10.0  # without any worker, after which that is told
 _START_SECONDS: Final = 600.0  # without any worker, after which there will be none
@@ -72,6 +74,7 @@ class Driver:
     def __init__(self, place: Place, recipe: bytes, requests: SimpleQueue[Any], connection: Connection) -> None:
         self._place, self._requests, self._connection = place, requests, connection
         try:
+            _require_listener(place.address)
             ray.init(
                 address=place.address,
                 runtime_env=None if place.runtime_env is None else dict(place.runtime_env),
@@ -341,6 +344,13 @@ def _listen(connection: Connection, requests: SimpleQueue[Any]) -> None:
     requests.put(None)
     time.sleep(_LEAVE_SECONDS)
     os._exit(1)
+
+
+def _require_listener(address: str | None) -> None:
+    """Raises OSError where nobody listens at host:port, which Ray would try to reach for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
 
 
 def _require_loss(error: Exception) -> str:

@@ -18,6 +18,7 @@ _CODE: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from evolr.execution.ray_driver import main; main(int(sys.argv[2]))"
 )
+_BEGIN_SECONDS: Final = 300.0  # to connect to a cluster, or to start one; files are sent to it meanwhile
 _LEAVE_SECONDS: Final = 20.0  # to end a cluster that it started
 _MAX_SAID: Final = 4_000  # bytes of its last words
 
@@ -47,6 +48,9 @@ class RayProcess:
     def ask(self, request: str, *arguments: Any) -> Generator[Message]:
         """What it says to a request, until it is done. Raises ExecutorError where the process ends."""
         self._send(request, *arguments)
+        if request == "begin" and not self._connection.poll(_BEGIN_SECONDS):
+            self._process.kill()
+            raise ExecutorError(f"the Ray cluster has not taken up this program in {_BEGIN_SECONDS:g} s")
         while True:
             try:
                 message: Message = self._connection.recv()
