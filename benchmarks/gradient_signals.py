@@ -2,7 +2,7 @@
 
     python benchmarks/gradient_signals.py
 
-The tasks are benchmarks/mnist1d_suite.py's: 12 epochs of 31 steps, SGD with momentum 0.9. A method is a formula with one
+The tasks are the problem mnist1d-suite's: 12 epochs of 31 steps, SGD with momentum 0.9. A method is a formula with one
 constant c, the same for all tasks. Each gets the same budget: c on 48 tasks by a grid of 9 values, half a decade
 apart, and 4 more around the best of them, by accuracy on the fitness pool. Then it trains 24 tasks that nothing has seen, judged
 on the test pool; and 96 further ones, since 24 tasks are few. The reference is the shape alone (WSD), as it is and with its peak
@@ -31,10 +31,9 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from benchmarks.mnist1d_suite import Mnist1dSuite
 from evolr.contest.statistics import holm, mean_interval, signed_rank_test
 from evolr.expression import parse
-from evolr.problems import Pool
+from evolr.problems import Mnist1dSuite, Pool
 from evolr.schedule import Schedule
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial

@@ -44,6 +44,33 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "finalists": 24,
             },
         },
+        # One schedule for many tasks: each seed is another network, and formulas read gradients and weights.
+        "suite": {
+            "problem": {"name": "mnist1d-suite"},
+            "training": {"epochs": 12, "optimizer": {"name": "momentum"}},
+            "search": {
+                **_MEMETIC,
+                "generations": 16,
+                "children": 12,
+                "seeds": 6,
+                "terminals": [
+                    *("progress", "loss", "loss_ema", "val_loss", "first_loss", "best_loss"),
+                    *("grad_norm", "grad_norm_ema", "grad_norm_rss", "update_norm", "weight_norm", "distance"),
+                    "constant",
+                ],
+                "max_lr": 10.0,
+                "crossover": 0.1,
+                "subtree_mutation": 0.05,
+                "point_mutation": 0.05,
+                "hoist_mutation": 0.1,
+                "growth_mutation": 0.15,
+                "power_mutation": 0.4,
+                "product_crossover": 0.15,
+                "finalists": 24,
+                "race_seeds": 32,
+            },
+            "comparison": {"epochs": 12, "seeds": 64, "base_lr": 0.1},
+        },
         # The problem with a known optimum.
         "quadratic": {
             "problem": {"name": "quadratic"},

@@ -1,4 +1,4 @@
-"""The suite of benchmarks/mnist1d_suite.py: a task is drawn by its seed, and padding takes no part in it."""
+"""The problem mnist1d-suite: a task is drawn by its seed, and padding takes no part in it."""
 
 import jax
 import jax.numpy as jnp
@@ -7,16 +7,19 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.mnist1d_suite import BATCHES, CLASSES, LENGTH, STEPS, WIDTHS, Mnist1dSuite, drawn, loss, setting
 from evolr.errors import ConfigError
 from evolr.expression import parse
-from evolr.problems.mnist1d_data import published
+from evolr.problems import Mnist1dSuite
+from evolr.problems.mnist1d_data import CLASSES, LENGTH, published
+from evolr.problems.mnist1d_suite import STEPS, loss
 from evolr.schedule import Schedule
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 from evolr.training.trainer import Trainer
 
 SEEDS = range(60)
+setting, drawn = Mnist1dSuite().setting, Mnist1dSuite().drawn
+WIDTHS = BATCHES = (8, 128)
 DEEP = next(seed for seed in SEEDS if len(setting(seed).widths) == 2)
 SHALLOW = next(seed for seed in SEEDS if len(setting(seed).widths) == 1)
 
@@ -75,6 +78,33 @@ def test_padding_stays_zero_in_a_training(task, optimizer, seed):
         parameters = jax.tree.map(lambda p, d: p - 0.01 * d, parameters, directions)
     own = sum(np.count_nonzero(part) for layer in cut(seed, parameters) for part in layer)
     assert sum(np.count_nonzero(leaf) for leaf in jax.tree.leaves(parameters)) == own > 500
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ({"widths": (0, 8)}, "widths must be from 1 to 1024"),
+        ({"widths": (16, 8)}, "the least first"),
+        ({"batch_sizes": (8, 130)}, "batch_sizes must be from 1 to 129"),
+        ({"label_noise": (0.0, 1.5)}, "label_noise must be from 0 to 1"),
+        ({"input_scale": (0.0, 1.0)}, "input_scale must be from 0.001"),
+        ({"weight_scale": (1.0, float("nan"))}, "weight_scale must be"),
+        ({"two_layers": 1.2}, "a share from 0 to 1"),
+    ],
+)
+def test_distributions_that_are_none_are_refused(setting, problem):
+    with pytest.raises(ConfigError, match=problem):
+        Mnist1dSuite(**setting)
+
+
+def test_other_distributions_draw_other_tasks():
+    narrow = Mnist1dSuite(widths=(8, 8), two_layers=0.0, batch_sizes=(16, 16), label_noise=(0.1, 0.1))
+    assert {narrow.setting(seed)[:3] for seed in range(20)} == {((8,), 16, 0.1)}
+    task = narrow.task("monitor")
+    assert jax.tree.map(np.shape, task.initial(3))[0] == ((LENGTH, 8), (8,))
+    assert task.batches(3, 0).inputs.shape == (STEPS, 16, LENGTH)
+    outcome = Trainer(task, Optimizer(name="momentum")).train([Trial(Schedule(expression=parse("0.05")), 1)], 2)[0]
+    assert outcome.score > 0.1
 
 
 def test_a_task_is_its_seeds_and_luck_the_repetitions(task):

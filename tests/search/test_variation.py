@@ -1,9 +1,13 @@
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evolr.expression import PRIMITIVES, SIGNALS, parse
+from evolr.schedule import Schedule
 from evolr.search import variation
 from evolr.search.variation import Vocabulary
 from tests.expression.strategies import expressions
@@ -126,3 +130,48 @@ def test_every_terminal_is_as_likely_as_another(has_constant):
     kinds = len(SIGNALS) + has_constant
     assert set(names) == {*SIGNALS, "constant"} - (set() if has_constant else {"constant"})
     assert all(abs(names.count(n) - 6_000 / kinds) < 5 * np.sqrt(6_000 / kinds) for n in set(names))
+
+
+GRADIENTS = Vocabulary(
+    ("add", "mul", "exp", "log"), ("progress", "alignment", "grad_norm", "weight_norm"), True, (-1.0, 1.0), "log"
+)
+
+
+def made(parent, words, number):
+    return variation.power_mutation(np.random.default_rng(number), parent, words)
+
+
+@pytest.mark.parametrize("transform", ["linear", "log"])
+def test_a_power_mutation_multiplies_the_learning_rate_by_a_power_of_a_live_positive_signal(transform):
+    parent = parse("0.3 - 0.2*progress")
+    words = replace(GRADIENTS, transform=transform)
+    read = set()
+    for number in range(40):
+        child = made(parent, words, number)
+        (signal,) = child.signals - {"progress"}
+        read.add(signal)
+        before, after = (Schedule(expression=tree, transform=transform, max_lr=1e30) for tree in (parent, child))
+        factors = [
+            after.at(progress=0.5, **{signal: value}) / before.at(progress=0.5) for value in (1.0, 2.0, 4.0, 8.0)
+        ]
+        assert factors[0] == pytest.approx(1.0)
+        ratios = [later / earlier for earlier, later in pairwise(factors)]
+        assert ratios == pytest.approx([ratios[0]] * 3)  # a power
+    assert read == {"grad_norm", "weight_norm"}  # no clock, and none that may be negative
+
+
+def test_where_no_signal_serves_or_the_language_lacks_a_word_a_power_mutation_grows():
+    parent = parse("0.3 - 0.2*progress")
+    for words in (replace(GRADIENTS, signals=("progress",)), replace(GRADIENTS, functions=("add", "mul"))):
+        grown = [variation.growth_mutation(np.random.default_rng(n), parent, words) for n in range(20)]
+        assert [made(parent, words, number) for number in range(20)] == grown
+
+
+def test_a_product_crossover_is_about_the_geometric_mean_of_the_parents_learning_rates():
+    mother, father = parse("0.5 + log(1 - progress)"), parse("0.3 - log(grad_norm)")
+    told = {"progress": 0.25, "grad_norm": 3.0}
+    rates = [Schedule(expression=tree, transform="log").at(**told) for tree in (mother, father)]
+    child = Schedule(expression=variation.product_crossover(mother, father, GRADIENTS), transform="log")
+    assert child.at(**told) == pytest.approx((rates[0] * rates[1]) ** 0.5, rel=0.02)
+    linear = variation.product_crossover(mother, father, replace(GRADIENTS, transform="linear"))
+    assert linear(told) == pytest.approx(mother(told) * father(told))

@@ -26,6 +26,8 @@ OPERATORS: Final = (
     "hoist_mutation",
     "constant_mutation",
     "growth_mutation",
+    "power_mutation",
+    "product_crossover",
 )
 """The ways of making a child, in the order in which they are drawn."""
 
@@ -41,8 +43,9 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     transform, reference_lr, min_lr, max_lr: of every schedule; see Schedule.
     seeds: training runs of an individual; its fitness is their mean.
     initial_depth: least and greatest depth of the ramped half-and-half initialisation.
-    crossover, subtree_mutation, point_mutation, hoist_mutation, constant_mutation, growth_mutation: the probability
-        that a child is made so; what they leave of 1 is the probability that it is a copy.
+    crossover, subtree_mutation, point_mutation, hoist_mutation, constant_mutation, growth_mutation, power_mutation,
+        product_crossover: the probability that a child is made so (search/variation.py says how); what they leave of 1 is the
+        probability that it is a copy.
     max_depth, max_size: limits of a formula. An oversize child is discarded, a copy of its first parent takes
         its place, and the history says so.
     finalists, race_seeds: how many of the most promising race at the end, on fresh seeds and the selection pool, and on
@@ -67,6 +70,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     hoist_mutation: float = 0.05
     constant_mutation: float = 0.1
     growth_mutation: float = 0.0
+    power_mutation: float = 0.0
+    product_crossover: float = 0.0
     max_depth: int = 8
     max_size: int = 50
     finalists: int = 0

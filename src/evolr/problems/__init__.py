@@ -3,13 +3,19 @@
 from evolr.problems.external import External
 from evolr.problems.jax_problem import JaxProblem
 from evolr.problems.mnist1d_mlp import Mnist1dMlp
+from evolr.problems.mnist1d_suite import Mnist1dSuite
 from evolr.problems.problem import Metric, Pool, Problem
 from evolr.problems.quadratic import Quadratic
 
-AnyProblem = Mnist1dMlp | Quadratic | External
+AnyProblem = Mnist1dMlp | Mnist1dSuite | Quadratic | External
 """The settings of any problem, told apart by their key `name`."""
 
-PROBLEMS: dict[str, type[AnyProblem]] = {"mnist1d-mlp": Mnist1dMlp, "quadratic": Quadratic, "external": External}
+PROBLEMS: dict[str, type[AnyProblem]] = {
+    "mnist1d-mlp": Mnist1dMlp,
+    "mnist1d-suite": Mnist1dSuite,
+    "quadratic": Quadratic,
+    "external": External,
+}
 
 
 def given_problem(what: object) -> JaxProblem | None:
@@ -24,6 +30,7 @@ __all__ = [
     "JaxProblem",
     "Metric",
     "Mnist1dMlp",
+    "Mnist1dSuite",
     "Pool",
     "Problem",
     "Quadratic",

@@ -84,6 +84,11 @@ class Problem(Protocol):
     def steps_per_epoch(self) -> int: ...
 
     @property
+    def draws_tasks(self) -> bool:
+        """Whether each seed is another task, so that scores of different seeds are not to be compared."""
+        ...
+
+    @property
     def identity(self) -> str:
         """Who trains, as a study records it; empty where the settings say all."""
         ...
@@ -126,6 +131,10 @@ class ProblemDefaults:
 
     @property
     def takes_own_signals(self) -> bool:
+        return False
+
+    @property
+    def draws_tasks(self) -> bool:
         return False
 
     @property

@@ -58,6 +58,7 @@ def vocabulary(search: Search) -> variation.Vocabulary:
         signals=tuple(t for t in search.terminals if t != CONSTANT),
         has_constant=CONSTANT in search.terminals,
         constant_range=search.constant_range,
+        transform=search.transform,
     )
 
 

@@ -238,7 +238,9 @@ class Memetic:
             tree = variation.vary(rng, operator, mother.centre(), father.centre, self._words, depth=_CHILD_DEPTH)
             fits = not is_oversize(self._search, _tunable(tree)) and len(_constants(tree)) <= _MOST_CONSTANTS
             if tree.signals and fits and self._values(tree) not in living:
-                parents = (mother.birth, father.birth) if operator == "crossover" else (mother.birth,)
+                parents = (
+                    (mother.birth, father.birth) if operator in ("crossover", "product_crossover") else (mother.birth,)
+                )
                 return Individual(place, tree, operator, parents)
         mother = parent()
         return Individual(place, mother.centre(), "copy", (mother.birth,))

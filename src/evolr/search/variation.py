@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evolr.expression import PRIMITIVES, Expression, Token, arity
+from evolr.expression import PRIMITIVES, SIGNALS, Expression, Token, arity
 from evolr.expression.text import MAX_NODES
+from evolr.schedule import Transform
+from evolr.signals.own import is_own
 
 _CONSTANT_SPREAD = 0.25  # of a mutated constant: relative, and against the width of the constants' range
 _CROSSOVER_INNER = 0.9  # the probability that crossover cuts at a function (Koza)
@@ -20,12 +22,16 @@ _CROSSOVER_INNER = 0.9  # the probability that crossover cuts at a function (Koz
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What formulas are made of. has_constant: whether a leaf may be a constant, uniform in constant_range."""
+    """What formulas are made of, and what is made of their values (see Schedule.transform).
+
+    has_constant: whether a leaf may be a constant, uniform in constant_range.
+    """
 
     functions: tuple[str, ...]
     signals: tuple[str, ...]
     has_constant: bool
     constant_range: tuple[float, float]
+    transform: Transform = "linear"
 
     def leaf(self, rng: np.random.Generator) -> Token:
         choice = rng.integers(len(self.signals) + self.has_constant)
@@ -36,6 +42,12 @@ class Vocabulary:
 
     def function(self, rng: np.random.Generator) -> str:
         return self.functions[rng.integers(len(self.functions))]
+
+    @property
+    def factors(self) -> list[str]:
+        """The signals whose powers a learning rate may be multiplied by: live ones that are nowhere below 0."""
+        own = [name for name in self.signals if not is_own(name)]
+        return [name for name in own if SIGNALS[name].live and SIGNALS[name].low >= 0]
 
     def others(self, rng: np.random.Generator, token: Token) -> list[Token]:
         """What may take the place of a token: the others of its arity, among leaves one new constant."""
@@ -135,6 +147,28 @@ def growth_mutation(rng: np.random.Generator, parent: Expression, vocabulary: Vo
     return parent.replace(place, Expression(("add", parent.tokens[place], *term)))
 
 
+def power_mutation(rng: np.random.Generator, parent: Expression, vocabulary: Vocabulary) -> Expression:
+    """The parent with its learning rate multiplied by a power of a signal, such as 1/√grad_norm; grown where none can be.
+
+    The power is small at first, so that a tuned formula stays nearly what it is, and tuned from there.
+    """
+    factors = vocabulary.factors
+    needed = {"add", "mul", "log"} if vocabulary.transform == "log" else {"mul", "exp", "log"}
+    if not factors or not needed.issubset(vocabulary.functions):
+        return growth_mutation(rng, parent, vocabulary)
+    signal, power = factors[rng.integers(len(factors))], float(rng.normal(0.0, 0.5))
+    if vocabulary.transform == "log":
+        return Expression(("add", *parent.tokens, "mul", power, "log", signal))
+    return Expression(("mul", *parent.tokens, "exp", "mul", power, "log", signal))
+
+
+def product_crossover(mother: Expression, father: Expression, vocabulary: Vocabulary) -> Expression:
+    """The geometric mean of the parents' learning rates in log output, their product otherwise; the weights are tuned."""
+    if vocabulary.transform == "log":
+        return Expression(("add", "mul", 0.51, *mother.tokens, "mul", 0.49, *father.tokens))
+    return Expression(("mul", *mother.tokens, *father.tokens))
+
+
 def vary(
     rng: np.random.Generator,
     operator: str,
@@ -145,21 +179,17 @@ def vary(
     depth: int,
 ) -> Expression:
     """The child that a named operator makes; the mother herself for any other name. depth: of new subtrees, at most."""
-    match operator:
-        case "crossover":
-            return crossover(rng, mother, father())
-        case "subtree_mutation":
-            return subtree_mutation(rng, mother, vocabulary, depth)
-        case "point_mutation":
-            return point_mutation(rng, mother, vocabulary)
-        case "hoist_mutation":
-            return hoist_mutation(rng, mother)
-        case "constant_mutation":
-            return constant_mutation(rng, mother, vocabulary)
-        case "growth_mutation":
-            return growth_mutation(rng, mother, vocabulary)
-        case _:
-            return mother
+    children: dict[str, Callable[[], Expression]] = {
+        "crossover": lambda: crossover(rng, mother, father()),
+        "subtree_mutation": lambda: subtree_mutation(rng, mother, vocabulary, depth),
+        "point_mutation": lambda: point_mutation(rng, mother, vocabulary),
+        "hoist_mutation": lambda: hoist_mutation(rng, mother),
+        "constant_mutation": lambda: constant_mutation(rng, mother, vocabulary),
+        "growth_mutation": lambda: growth_mutation(rng, mother, vocabulary),
+        "power_mutation": lambda: power_mutation(rng, mother, vocabulary),
+        "product_crossover": lambda: product_crossover(mother, father(), vocabulary),
+    }
+    return children[operator]() if operator in children else mother
 
 
 def _cut(rng: np.random.Generator, tree: Expression) -> int:

@@ -1,10 +1,10 @@
-"""A suite of small networks on mnist1d: the seed of a trial draws its task, and one compiled program trains them all.
+"""The problem `mnist1d-suite`: the seed of a trial draws its task, and one compiled program trains them all.
 
 Tasks differ in depth, widths, batch size, label noise, and in the scales of inputs and initial weights. All have the same
 shapes: a narrow layer is padded with zeros, a small batch with examples that do not count. Padding takes no part: its
 gradient is 0, so weights that begin at 0 stay there under any optimiser, and no norm counts them.
 
-Written as a problem of evolr/problems, where it may move.
+Seeds of different purposes (search, race, contest) never meet, so neither do their tasks.
 """
 
 from __future__ import annotations
@@ -18,20 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.errors import ConfigError
-from evolr.problems.mnist1d_data import CLASSES, LENGTH, Samples, fresh, published
+from evolr.problems.mnist1d_data import CLASSES, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
 from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
 from evolr.training.task import Task
 
-WIDTHS: Final = (8, 128)  # of a hidden layer, log-uniform
-BATCHES: Final = (8, 128)  # examples of a batch, log-uniform
-TWO_LAYERS: Final = 0.7  # the share of tasks with a second hidden layer
-LABEL_NOISE: Final = (0.0, 0.4)  # the share of training labels that are wrong, uniform
-INPUT_SCALES: Final = (0.3, 3.0)  # log-uniform
-WEIGHT_SCALES: Final = (0.5, 2.0)  # of initial weights and biases by torch.nn.Linear's, log-uniform
-STEPS: Final = 31  # of an epoch, whatever the batch size
+STEPS: Final = 31
+"""Of an epoch, whatever the batch size."""
 
-_WIDEST: Final = (LENGTH, WIDTHS[1], WIDTHS[1], CLASSES)
+_WIDEST: Final = 1_024  # that a layer may have
+_LARGEST: Final = PUBLISHED_TRAIN // STEPS  # that a batch may be
 _FRESH_POOLS: Final = {"fitness": (10_000, 1_001), "selection": (4_000, 1_002), "test": (10_000, 1_003)}
 """The size and the generator's seed of each pool, those of mnist1d-mlp. None has label noise."""
 
@@ -49,22 +45,9 @@ class Setting(NamedTuple):
 class Drawn(NamedTuple):
     """What the compiled functions take of a task: scalars."""
 
-    batch_size: NDArray[np.int32]
-    input_scale: NDArray[np.float32]
-    has_two_layers: NDArray[np.bool_]
-
-
-def setting(seed: int) -> Setting:
-    """The task of a seed."""
-    rng = generator(seed, "mnist1d-suite", "task")
-    widths = tuple(_whole(rng, WIDTHS) for _ in range(2))
-    return Setting(
-        widths=widths if rng.random() < TWO_LAYERS else widths[:1],
-        batch_size=_whole(rng, BATCHES),
-        label_noise=rng.uniform(*LABEL_NOISE),
-        input_scale=_log_uniform(rng, INPUT_SCALES),
-        weight_scale=_log_uniform(rng, WEIGHT_SCALES),
-    )
+    batch_size: np.int32
+    input_scale: np.float32
+    has_two_layers: np.bool_
 
 
 class Mnist1dSuite(
@@ -76,15 +59,39 @@ class Mnist1dSuite(
     tag_field="name",
     tag="mnist1d-suite",
 ):
-    """Settings of the problem.
+    """Settings of the problem: what its tasks are drawn from. A pair is the least and the greatest value.
 
+    widths: of a hidden layer, log-uniform. two_layers: the share of tasks with a second hidden layer. batch_sizes: log-uniform.
+    label_noise: the share of training labels that are wrong, uniform. input_scale: of the inputs, log-uniform.
+    weight_scale: of initial weights and biases, in torch.nn.Linear's, log-uniform.
     repetition: the number of the luck that a seed's task is trained with: its initial weights, the order of its batches and
         which labels are wrong. The task itself is the seed's alone.
     """
 
+    widths: tuple[int, int] = (8, 128)
+    two_layers: float = 0.7
+    batch_sizes: tuple[int, int] = (8, 128)
+    label_noise: tuple[float, float] = (0.0, 0.4)
+    input_scale: tuple[float, float] = (0.3, 3.0)
+    weight_scale: tuple[float, float] = (0.5, 2.0)
     repetition: int = 0
 
     def __post_init__(self) -> None:
+        bounds = {
+            "widths": (1, _WIDEST),
+            "batch_sizes": (1, _LARGEST),
+            "label_noise": (0.0, 1.0),
+            "input_scale": (1e-3, 1e3),
+            "weight_scale": (1e-3, 1e3),
+        }
+        for name, (least, most) in bounds.items():
+            low, high = getattr(self, name)
+            if not least <= low <= high <= most:
+                raise ConfigError(
+                    f"problem.{name} must be from {least:g} to {most:g}, the least first, got {low}, {high}"
+                )
+        if not 0 <= self.two_layers <= 1:
+            raise ConfigError(f"problem.two_layers must be a share from 0 to 1, got {self.two_layers}")
         if self.repetition < 0:
             raise ConfigError(f"problem.repetition must not be negative, got {self.repetition}")
 
@@ -100,6 +107,27 @@ class Mnist1dSuite(
     def notes(self) -> tuple[str, ...]:
         return ("each seed is another task",)
 
+    @property
+    def draws_tasks(self) -> bool:
+        return True
+
+    def setting(self, seed: int) -> Setting:
+        """The task of a seed."""
+        rng = generator(seed, "mnist1d-suite", "task")
+        widths = tuple(_whole(rng, self.widths) for _ in range(2))
+        return Setting(
+            widths=widths if rng.random() < self.two_layers else widths[:1],
+            batch_size=_whole(rng, self.batch_sizes),
+            label_noise=rng.uniform(*self.label_noise),
+            input_scale=_log_uniform(rng, self.input_scale),
+            weight_scale=_log_uniform(rng, self.weight_scale),
+        )
+
+    def drawn(self, seed: int) -> tuple[Drawn]:
+        """What the loss of a seed's task takes beside weights and batch."""
+        task = self.setting(seed)
+        return (Drawn(np.int32(task.batch_size), np.float32(task.input_scale), np.bool_(len(task.widths) == 2)),)
+
     def task(self, pool: Pool) -> Task:
         from evolr.training.devices import prepare
 
@@ -108,7 +136,7 @@ class Mnist1dSuite(
         noisy = cache(lambda seed: self._noisy_labels(seed, train.labels))
 
         def batches(seed: int, epoch: int) -> Samples:
-            size = BATCHES[1]
+            size = self.batch_sizes[1]
             order = self._luck(seed, "batch order", epoch).permutation(len(train.labels))[: STEPS * size]
             return Samples(train.inputs[order].reshape(STEPS, size, LENGTH), noisy(seed)[order].reshape(STEPS, size))
 
@@ -120,7 +148,7 @@ class Mnist1dSuite(
             evaluate=evaluate,
             monitor=monitor,
             judge=None if pool == "monitor" else fresh(*_FRESH_POOLS[pool]),
-            drawn=drawn,
+            drawn=self.drawn,
         )
 
     def _luck(self, seed: int, purpose: str, epoch: int = 0) -> np.random.Generator:
@@ -131,11 +159,12 @@ class Mnist1dSuite(
 
         A task with one hidden layer has zeros for the second.
         """
-        task, rng = setting(seed), self._luck(seed, "initial weights")
+        task, rng = self.setting(seed), self._luck(seed, "initial weights")
+        widest = (LENGTH, self.widths[1], self.widths[1], CLASSES)
         inputs = [LENGTH, *task.widths]
         outputs = [*task.widths, CLASSES]
         places = [0, 1, 2] if len(task.widths) == 2 else [0, 2]
-        layers = [(np.zeros(shape, np.float32), np.zeros(shape[1], np.float32)) for shape in pairwise(_WIDEST)]
+        layers = [(np.zeros(shape, np.float32), np.zeros(shape[1], np.float32)) for shape in pairwise(widest)]
         for place, of, to in zip(places, inputs, outputs, strict=True):
             bound = task.weight_scale * of**-0.5
             weights, biases = layers[place]
@@ -146,15 +175,9 @@ class Mnist1dSuite(
     def _noisy_labels(self, seed: int, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         """The training labels, a share of them wrong: each any other class. They are the same in every epoch."""
         rng = self._luck(seed, "label noise")
-        is_wrong = rng.random(len(labels)) < setting(seed).label_noise
+        is_wrong = rng.random(len(labels)) < self.setting(seed).label_noise
         other = (labels + rng.integers(1, CLASSES, len(labels))) % CLASSES
         return np.where(is_wrong, other, labels).astype(np.int32)
-
-
-def drawn(seed: int) -> tuple[Drawn]:
-    """What the loss of a seed's task takes besides weights and batch."""
-    task = setting(seed)
-    return (Drawn(np.int32(task.batch_size), np.float32(task.input_scale), np.bool_(len(task.widths) == 2)),)
 
 
 def logits(parameters: list[tuple[Any, Any]], inputs: Any, task: Drawn) -> Any:
