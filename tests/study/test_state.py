@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from evolr.config import resolve
 from evolr.study.database import DATABASE, Database
 from evolr.study.derived_files import DerivedFiles
 from evolr.study.records import Records
@@ -103,3 +104,38 @@ def test_a_later_sitting_writes_the_files_anew(tmp_path):
     (tmp_path / "history.csv").write_text("lost")
     DerivedFiles(RunDirectory(tmp_path), state).write()
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == kept
+
+
+SUITE = resolve(
+    "suite",
+    settings={"search.generations": 4, "search.finalists": 0, "search.seeds": 2, "search.seed_families": False},
+)
+
+
+def test_the_champion_among_tasks_is_not_the_one_that_met_the_easiest():
+    """The first generation meets tasks of which every formula is right; the later ones do not."""
+    state = SearchState(SUITE)
+    for ease in (0.9, 0.1, 0.3):
+        told(state, lambda individual, ease=ease: ease + 0.01 / individual.expression.size)
+        assert {e.individual.place.generation for e in [state.best, *state.front]} == {state.generation - 1}
+        assert state.best.score <= ease + 0.01
+    easy = SearchState(SUITE)
+    told(easy, by_size)
+    told(easy, lambda individual: math.nan)
+    assert easy.winner.individual.place.generation == 0  # nobody finished since
+
+
+def test_structures_of_different_ages_are_judged_by_the_tasks_that_they_met_together():
+    state = SearchState(SUITE)
+    for ease in (0.9, 0.1, 0.9, 0.1):
+        told(state, lambda individual, ease=ease: ease + 0.001 * (individual.place.slot % 3))
+    levels = [niche.history for niche in state._method._niches]
+    assert max(abs(value) for history in levels for value in history) < 0.01
+
+
+def test_a_known_formula_keeps_no_score_of_other_tasks():
+    config = resolve("suite", settings={"search": {"method": "generational", "generations": 3, "finalists": 0}})
+    state = SearchState(config)
+    for _ in range(3):
+        told(state, by_size)
+        assert all(e.individual.place.generation == e.known_from.generation for e in state.latest if e.known_from)

@@ -46,7 +46,8 @@ class _Niche:
 
     strategy: a cmaes.CMA over the constants divided by their scales; restarts: how often it has begun again. birth: the
     individual that it began with.
-    history: of each generation, the mean fitness of the better half of its points.
+    history: of each generation, the mean fitness of the better half of its points; where each generation meets other tasks,
+    above the middle niche's.
     """
 
     structure: Expression
@@ -96,9 +97,10 @@ class Memetic:
 
     reuses_scores = False  # an old score of a structure's point would be luck that is kept for good
 
-    def __init__(self, search: MemeticSearch, seed: int) -> None:
+    def __init__(self, search: MemeticSearch, seed: int, *, draws_tasks: bool = False) -> None:
         self._search = search
         self._seed = seed
+        self._draws_tasks = draws_tasks
         self._words = vocabulary(search)
         self._generation = 0
         self._niches: list[_Niche] = []
@@ -132,6 +134,8 @@ class Memetic:
                 niche.strategy = self._strategy(niche.strategy.mean, _CHILD_SIGMA, niche.birth, niche.restarts)
             if self._generation == 0:
                 niche.birth = evaluations[max(slots, key=lambda slot: evaluations[slot].fitness)].individual.place
+        if self._draws_tasks:
+            self._level_tasks()
         self._niches.sort(key=lambda niche: -niche.fitness)
         born = [evaluations[slot] for slot in self._children]
         if born:
@@ -150,6 +154,16 @@ class Memetic:
             if worst.age >= _MEMORY:
                 self._past.append(worst)
         self._generation += 1
+
+    def _level_tasks(self) -> None:
+        """Judges each niche by how far it is above the middle one of its generation.
+
+        Niches of different ages have met different tasks, and a young one's could have been the easy ones.
+        """
+        latest = [niche.history[-1] for niche in self._niches if math.isfinite(niche.history[-1])]
+        middle = float(np.median(latest)) if latest else 0.0
+        for niche in self._niches:
+            niche.history[-1] -= middle
 
     def recall(self, population: Sequence[Individual]) -> None:
         made = self.population()

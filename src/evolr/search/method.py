@@ -41,12 +41,12 @@ class Method(Protocol):
         ...
 
 
-def method_of(search: AnySearch, seed: int) -> Method:
-    """The method that a configuration names."""
+def method_of(search: AnySearch, seed: int, *, draws_tasks: bool = False) -> Method:
+    """The method that a configuration names. draws_tasks: whether each generation meets other tasks; see Problem."""
     if isinstance(search, MemeticSearch):
         from evolr.search.memetic import Memetic
 
-        return Memetic(search, seed)
+        return Memetic(search, seed, draws_tasks=draws_tasks)
     from evolr.search.evolution import Generational
 
     return Generational(search, seed)

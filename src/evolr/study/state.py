@@ -32,7 +32,7 @@ class SearchState:
         self.latest: list[Evaluation] = []
         self._best: Evaluation | None = None
         self._front: list[Evaluation] = []
-        self._method: Method = method_of(config.search, config.seed)
+        self._method: Method = method_of(config.search, config.seed, draws_tasks=config.problem.draws_tasks)
         self._trained = KnownEvaluations(config.search.own_signals)
 
     @property
@@ -61,18 +61,18 @@ class SearchState:
 
     def begin(self, population: Sequence[Individual], scores: Scores) -> None:
         """Makes a population the current generation. scores: of its trials so far, by place, pool and seed."""
-        known = self._trained if self._method.reuses_scores else KnownEvaluations(self.config.search.own_signals)
+        known = self._trained if self._reuses_scores else KnownEvaluations(self.config.search.own_signals)
         self.current = CurrentGeneration(self.config, self.generation, population, known, scores)
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
         """Takes up the evaluations of a generation, which is finished by that."""
-        if self.is_race:
-            if any(math.isfinite(e.fitness) for e in evaluations):
-                # Race scores replace earlier ones: they are of another pool, and of more runs.
-                self._best, self._front = None, []
-        else:
+        if (self.is_race or self.config.problem.draws_tasks) and any(math.isfinite(e.fitness) for e in evaluations):
+            # These scores replace earlier ones, and are not compared with them: those of a race are of another pool and of more
+            # runs, and those of other tasks would be the better the easier these were.
+            self._best, self._front = None, []
+        if not self.is_race:
             self._method.learn(evaluations)
-            if self._method.reuses_scores:
+            if self._reuses_scores:
                 for evaluation in evaluations:
                     if evaluation.source == "trained":
                         self._trained.add(evaluation)
@@ -84,8 +84,16 @@ class SearchState:
         self.current = None
 
     @property
+    def _reuses_scores(self) -> bool:
+        """Whether a formula that is known keeps its score; never where that was of other tasks."""
+        return self._method.reuses_scores and not self.config.problem.draws_tasks
+
+    @property
     def best(self) -> Evaluation | None:
-        """The fittest individual of the finished generations, diverged or not; None while none is finished."""
+        """The fittest individual of the finished generations, diverged or not; None while none is finished.
+
+        Where each seed is another task, of the latest generation alone: all of its individuals have met the same tasks.
+        """
         return self._best
 
     @property

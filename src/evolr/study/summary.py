@@ -189,7 +189,7 @@ def recorded_trainings(directory: Path) -> RecordedTrainings | None:
 def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
     """The study's fittest schedules that differ by their values, with their scores, the fittest first.
 
-    Where its finalists have raced, theirs are the scores; while no generation is finished, those of the trials there are.
+    Where its finalists have raced, theirs are the scores; where each seed is another task, those of the latest generation; while no generation is finished, those of the trials there are.
     Errors as of `summarise`.
     """
     database = Database.open(directory / DATABASE, write=False)
@@ -197,13 +197,12 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
         records = Records(database)
         config = records.config()
         search = config.search
-        finished = database.rows(
-            "SELECT 1 FROM generation WHERE number = ? AND finished_at IS NOT NULL", (search.generations,)
-        )
-        race = search.generations if search.finalists and finished else None
+        latest = database.rows("SELECT max(number) FROM generation WHERE finished_at IS NOT NULL")[0][0]
+        is_raced = search.finalists > 0 and latest == search.generations
+        only = latest if is_raced or config.problem.draws_tasks else None
         values = partial(fingerprint, own=search.own_signals)
         found: dict[bytes, tuple[Schedule, float]] = {}
-        for formula, score in records.best_trained(_ALIKE * count, race):
+        for formula, score in records.best_trained(_ALIKE * count, only):
             expression = records.expression(formula)
             found.setdefault(values(expression), (search.schedule(expression), score))
         if not found:
