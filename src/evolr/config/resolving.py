@@ -52,6 +52,7 @@ def config_of(problem: Problem, settings: Mapping[str, Any] | None = None, seed:
         metric_name=problem.metric.name,
         higher_is_better=problem.metric.higher_is_better,
         steps_per_epoch=problem.steps_per_epoch,
+        draws_tasks=problem.draws_tasks,
         trainer=problem.identity,
     )
     given = {"seed": seed, **settings, "problem": msgspec.to_builtins(external)}

@@ -42,7 +42,7 @@ class External(
     """Settings of the problem.
 
     metric_name: of what is told; `accuracy` is shown in per cent. higher_is_better: which way it is good.
-    steps_per_epoch: of your trainings; for curves that are drawn.
+    steps_per_epoch: of your trainings; for curves that are drawn. draws_tasks: whether each seed is another task.
     trainer: who trains it, a function as `module:function` or a JaxProblem by its name; empty where the study is asked
         and told. It is here to be read, and so that a study goes on with the same alone: nothing is imported by it.
     """
@@ -50,6 +50,7 @@ class External(
     metric_name: str = "score"
     higher_is_better: bool = True
     steps_per_epoch: int = 1
+    draws_tasks: bool = False
     trainer: str = ""
 
     def __post_init__(self) -> None:

@@ -27,11 +27,33 @@ def checked_parameters(parameters: Tree, call: str) -> Tree:
     return jax.tree.unflatten(structure, [_parameter(f"{call}{jax.tree_util.keystr(p)}", leaf) for p, leaf in named])
 
 
-def require_alike(parameters: Tree, call: str, first: Tree, first_call: str) -> None:
-    """Raises ProblemError where two checked parameters differ in structure or shapes."""
+def checked_context(context: Tree, call: str) -> Tree:
+    """What else a seed's task is, as NumPy arrays of numbers. call: what gave it. Raises ProblemError where it is none."""
     import jax
 
-    wanted = "init must give parameters of one structure and the same shapes for every seed"
+    named, structure = jax.tree_util.tree_flatten_with_path(context)
+    if not named:
+        raise ProblemError(f"{call} gave no array at all; wanted a pytree of arrays or numbers, or no context")
+    arrays = [np.asarray(leaf) for _, leaf in named]
+    for (path, leaf), array in zip(named, arrays, strict=True):
+        if array.dtype.kind not in "biuf":
+            place = f"{call}{jax.tree_util.keystr(path)}"
+            raise ProblemError(f"{place} is a {type(leaf).__name__}; wanted an array of real numbers or truth values")
+    return jax.tree.unflatten(structure, [array.astype(_narrow(array.dtype)) for array in arrays])
+
+
+def _narrow(kind: Any) -> Any:
+    """The type of numbers as JAX has it."""
+    import jax
+
+    return jax.dtypes.canonicalize_dtype(kind)
+
+
+def require_alike(parameters: Tree, call: str, first: Tree, first_call: str, what: str = "parameters") -> None:
+    """Raises ProblemError where two checked trees differ in structure or shapes. what: they are."""
+    import jax
+
+    wanted = f"{call.partition('(')[0]} must give {what} of one structure and the same shapes for every seed"
     if jax.tree.structure(first) != jax.tree.structure(parameters):
         one, other = described(first), described(parameters)
         differ = "; their static parts differ" if one == other else ""
@@ -43,43 +65,54 @@ def require_alike(parameters: Tree, call: str, first: Tree, first_call: str) -> 
             raise ProblemError(f"{wanted}: {first_call}{place} is of {one.shape}, {call}{place} of {other.shape}")
 
 
-def require_gradient(loss: Callable[[Tree, Tree], Any], parameters: Tree, batch: Tree) -> None:
+def require_gradient(loss: Callable[..., Any], parameters: Tree, batch: Tree, beside: tuple[Tree, ...] = ()) -> None:
     """Raises ProblemError where the loss of a batch is not what `require_loss` wants, or has no gradient."""
     import jax
 
-    require_loss(loss, parameters, batch, "batch")
-    traced("the gradient of loss(parameters, batch)", jax.grad(loss), parameters, batch)
+    require_loss(loss, parameters, batch, "batch", beside)
+    traced(f"the gradient of {_call('loss', 'batch', beside)}", jax.grad(loss), parameters, batch, beside)
 
 
-def require_loss(loss: Callable[[Tree, Tree], Any], parameters: Tree, examples: Tree, what: str) -> None:
-    """Raises ProblemError where the loss is no scalar float. what: names the examples."""
+def require_loss(
+    loss: Callable[..., Any], parameters: Tree, examples: Tree, what: str, beside: tuple[Tree, ...] = ()
+) -> None:
+    """Raises ProblemError where the loss is no scalar float. what: names the examples. beside: the context, if there is one."""
     import jax.numpy as jnp
 
-    call = f"loss(parameters, {what})"
-    found = _scalar(call, traced(call, loss, parameters, examples))
+    call = _call("loss", what, beside)
+    found = _scalar(call, traced(call, loss, parameters, examples, beside))
     if not jnp.issubdtype(found.dtype, np.floating):
         raise ProblemError(f"{call} must be a float, so that it has a gradient; it is {found.dtype}")
 
 
-def require_metric(metric: Callable[[Tree, Tree], Any], parameters: Tree, examples: Tree, what: str) -> None:
-    """Raises ProblemError where the metric is no real scalar. what: names the examples."""
+def require_metric(
+    metric: Callable[..., Any], parameters: Tree, examples: Tree, what: str, beside: tuple[Tree, ...] = ()
+) -> None:
+    """Raises ProblemError where the metric is no real scalar. what: names the examples. beside: as of `require_loss`."""
     import jax.numpy as jnp
 
-    call = f"metric(parameters, {what})"
-    found = _scalar(call, traced(call, metric, parameters, examples))
+    call = _call("metric", what, beside)
+    found = _scalar(call, traced(call, metric, parameters, examples, beside))
     if jnp.issubdtype(found.dtype, np.complexfloating):
         raise ProblemError(f"{call} must be a real number; it is {found.dtype}")
 
 
-def traced(call: str, function: Callable[[Tree, Tree], Any], parameters: Tree, examples: Tree) -> Any:
+def _call(name: str, what: str, beside: tuple[Tree, ...]) -> str:
+    return f"{name}(parameters, {what}{', context' if beside else ''})"
+
+
+def traced(
+    call: str, function: Callable[..., Any], parameters: Tree, examples: Tree, beside: tuple[Tree, ...] = ()
+) -> Any:
     """The shapes and types of what a function gives. Raises ProblemError, from the function's own error, where it raises."""
     import jax
 
     try:
-        return jax.eval_shape(function, parameters, examples)
+        return jax.eval_shape(function, parameters, examples, *beside)
     except Exception as error:
+        context = f", context {described(beside[0])}" if beside else ""
         raise ProblemError(
-            f"{call} raised {_first_line(error)}, with parameters {described(parameters)} and examples {described(examples)}"
+            f"{call} raised {_first_line(error)}, with parameters {described(parameters)}, examples {described(examples)}{context}"
         ) from error
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from evolr.errors import ConfigError, ProblemError, whole_number
 from evolr.problems.jax_functions import (
     called,
+    checked_context,
     checked_parameters,
     require_alike,
     require_gradient,
@@ -42,6 +43,9 @@ class JaxProblem(ProblemDefaults):
     batch_size: examples of a batch; those that do not fill a batch are left out of their epoch.
     metric_name: `score` where None; `accuracy` is shown in per cent. higher_is_better: True where None. Where there is no
         metric, they are `loss` and False.
+    context: seed → what the seed's task is beside its weights, a pytree of arrays or numbers of the same shapes for every seed (a batch
+        size, the scale of the inputs, which layers there are), for a suite: each seed is another task then, and one compiled program
+        trains them all. loss and metric take it as a third argument; nothing trains it, and no norm counts it.
     name: the problem's, in tables; it keys the batch order.
 
     64-bit data and parameters become 32-bit, as JAX has it. The seed decides the initial weights and the batch order, so
@@ -66,16 +70,17 @@ class JaxProblem(ProblemDefaults):
         self,
         *,
         init: Callable[[int], Tree],
-        loss: Callable[[Tree, Tree], Any],
-        metric: Callable[[Tree, Tree], Any] | None = None,
+        loss: Callable[..., Any],
+        metric: Callable[..., Any] | None = None,
         data: Mapping[str, Tree],
         batch_size: int,
         metric_name: str | None = None,
         higher_is_better: bool | None = None,
+        context: Callable[[int], Tree] | None = None,
         name: str = "jax",
     ) -> None:
-        for what, function in {"init": init, "loss": loss, **({} if metric is None else {"metric": metric})}.items():
-            if not callable(cast("Any", function)):
+        for what, function in {"init": init, "loss": loss, "metric": metric, "context": context}.items():
+            if not (callable(cast("Any", function)) or (function is None and what in ("metric", "context"))):
                 raise ConfigError(f"{what} must be a function, got a {type(function).__name__}")
         if metric is None and (metric_name is not None or higher_is_better):
             raise ConfigError(
@@ -88,6 +93,7 @@ class JaxProblem(ProblemDefaults):
         self._init = init
         self._loss = loss
         self._score = metric
+        self._context = context
         if metric is None:
             self._metric = Metric("loss", higher_is_better=False)
         else:
@@ -130,6 +136,10 @@ class JaxProblem(ProblemDefaults):
         """What a study writes down of who trains it."""
         return f"JaxProblem {self.name!r}, SHA-256 {self.digest[:16]}"
 
+    @property
+    def draws_tasks(self) -> bool:
+        return self._context is not None
+
     def task(self, pool: Pool) -> Task:
         """The task for the trainer. Traces the functions on the data's shapes.
 
@@ -151,13 +161,22 @@ class JaxProblem(ProblemDefaults):
             require_alike(parameters, f"init({seed})", first, "init(0)")
             return parameters
 
+        beside = self._drawn(0)
+
+        def drawn(seed: int) -> tuple[Tree, ...]:
+            found = self._drawn(seed)
+            if found:
+                require_alike(found[0], f"context({seed})", beside[0], "context(0)", "arrays")
+            return found
+
         initial(1)  # so that what differs between seeds is refused before anything trains
-        require_gradient(self._loss, first, self._first_batch())
+        drawn(1)
+        require_gradient(self._loss, first, self._first_batch(), beside)
         for name in dict.fromkeys(("monitor", pool)):
             examples = f"data[{name!r}]"
-            require_loss(self._loss, first, self._data[name], examples)
+            require_loss(self._loss, first, self._data[name], examples, beside)
             if self._score is not None:
-                require_metric(self._score, first, self._data[name], examples)
+                require_metric(self._score, first, self._data[name], examples, beside)
         return Task(
             steps_per_epoch=self.steps_per_epoch,
             initial=lru_cache(_INITIAL_KEPT)(initial),
@@ -166,7 +185,15 @@ class JaxProblem(ProblemDefaults):
             evaluate=self._evaluate,
             monitor=monitor,
             judge=None if pool == "monitor" else judge,
+            drawn=drawn,
         )
+
+    def _drawn(self, seed: int) -> tuple[Tree, ...]:
+        """What a seed's task is beside its weights: the context, or nothing."""
+        if self._context is None:
+            return ()
+        call = f"context({seed})"
+        return (checked_context(called(call, self._context, seed), call),)
 
     def _parameters(self, seed: int) -> Tree:
         call = f"init({seed})"
@@ -186,7 +213,7 @@ class JaxProblem(ProblemDefaults):
 
         return jax.tree.map(lambda array: array[: self._batch_size], self._data["train"])
 
-    def _evaluate(self, parameters: Tree, examples: Tree) -> tuple[Any, Any]:
+    def _evaluate(self, parameters: Tree, examples: Tree, *drawn: Tree) -> tuple[Any, Any]:
         """Loss and score. What both compute of the same examples, XLA computes once."""
-        loss = self._loss(parameters, examples)
-        return loss, loss if self._score is None else self._score(parameters, examples)
+        loss = self._loss(parameters, examples, *drawn)
+        return loss, loss if self._score is None else self._score(parameters, examples, *drawn)

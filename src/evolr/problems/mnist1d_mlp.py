@@ -65,6 +65,10 @@ class Mnist1dMlp(
             "selected on the samples whose loss they see",
         )
 
+    @property
+    def draws_tasks(self) -> bool:
+        return False
+
     def task(self, pool: Pool) -> Task:
         train, monitor = published()
         judge = self._judge(pool)

@@ -134,10 +134,6 @@ class ProblemDefaults:
         return False
 
     @property
-    def draws_tasks(self) -> bool:
-        return False
-
-    @property
     def identity(self) -> str:
         return ""
 

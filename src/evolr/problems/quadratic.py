@@ -72,6 +72,10 @@ class Quadratic(
         """(dimension,), from 1 down to 1/condition_number."""
         return np.geomspace(1.0, 1.0 / self.condition_number, self.dimension)
 
+    @property
+    def draws_tasks(self) -> bool:
+        return False
+
     def task(self, pool: Pool) -> Task:
         """The task. A run is judged by its loss, free of noise, so all pools are one."""
         eigenvalues = self.eigenvalues.astype(np.float32)

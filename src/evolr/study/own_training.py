@@ -30,6 +30,8 @@ _ARGUMENTS: Final = {
 }
 """The settings that are arguments of `evolve`, and their names there."""
 
+_OF_PROBLEM: Final = ("problem.steps_per_epoch", "problem.draws_tasks")  # that may be set of a function
+
 
 def study_of(
     train: TrainingFunction,
@@ -116,8 +118,8 @@ def _refuse_arguments(settings: Mapping[str, Any]) -> None:
     for name in settings:
         if name in _ARGUMENTS:
             raise ConfigError(f"{name} is no setting here, but an argument: evolve(…, {_ARGUMENTS[name]}=…)")
-        if name.split(".")[0] == "problem" and name != "problem.steps_per_epoch":
+        if name.split(".")[0] == "problem" and name not in _OF_PROBLEM:
             raise ConfigError(
-                f"{name} cannot be set: the problem is your function; of it, metric=…, higher_is_better=… and the setting "
-                "problem.steps_per_epoch can be given"
+                f"{name} cannot be set: the problem is your function; of it, metric=…, higher_is_better=… and the settings "
+                f"{' and '.join(_OF_PROBLEM)} can be given"
             )
