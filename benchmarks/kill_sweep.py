@@ -174,8 +174,8 @@ def judgements(command: str, function: str, count: int, folder: Path, rng: rando
                 lost += max(0, acknowledged - in_ledger(path))
             if killed:
                 kills += 1
-                done = acknowledged if command != "compare" else told
-                moments["among trainings" if told else "after the last" if done >= needed else "before any"] += 1
+                is_trained = told >= needed if command == "compare" else in_ledger(path) == in_ledger(whole)
+                moments["after the last" if is_trained else "among trainings" if told else "before any"] += 1
             say(f"{command} by {function}: {kills} kills, {runs} runs, {identical} identical, {lost} trainings lost")
         runs += 1
         identical += documents(path, study) == expected
