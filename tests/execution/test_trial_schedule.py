@@ -127,6 +127,21 @@ def test_who_tells_the_losses_that_the_study_reads_is_not_warned():
         loop.step()
 
 
+def test_an_adapter_that_sees_gradients_does_not_miss_those_that_other_formulas_read():
+    rule = TrialSchedule(Schedule(expression=parse("0.1*(1 - progress)")), 8, frozenset({"progress", "grad_norm"}))
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    scheduler = ExpressionLR(optimizer, rule, total_steps=40, steps_per_epoch=5)
+    for _ in range(40):
+        weight.grad = torch.ones(1)
+        optimizer.step()
+        scheduler.step()
+    loop = Loop(rule, total_steps=2)
+    loop.step()
+    with pytest.warns(UserWarning, match="other schedules of this study read the gradient"):
+        loop.step()
+
+
 def test_the_number_of_epochs_is_known():
     schedule = trial("0.1*(1 - epoch/total_epochs)")
     assert schedule(epoch=4) == pytest.approx(0.05)

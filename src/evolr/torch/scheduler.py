@@ -70,8 +70,11 @@ class ExpressionLR(LRScheduler):
         self._shared = read - measured if across_ranks == "mean" else frozenset[str]()
         self._network = Network(measured, optimizer)
         first = self._over_ranks(first, optimizer) | self._network.at_first()
+        # What only other formulas of its study read is not looked at, and yet not missed.
+        study = observed(getattr(schedule, "study", frozenset[str]()))
+        measures = measured | {name for name in study if observation_named(name).is_measured}
         self._loop = Loop(
-            schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, measures=measured, **first
+            schedule, total_steps=total_steps, steps_per_epoch=steps_per_epoch, measures=measures, **first
         )
         self.horizon = {"total_steps": total_steps, "steps_per_epoch": self._loop.steps_per_epoch}
         self._stride = self._loop.steps_per_epoch if interval == "epoch" else 1
