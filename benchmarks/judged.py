@@ -20,7 +20,7 @@ from evolr.study.evolve import stored_config
 from evolr.study.run_directory import RunDirectory
 from tests.execution.training_functions import descending
 
-SECONDS = 0.01  # a training, so that kills meet trainings under way
+SECONDS = 0.05  # a training, so that kills meet trainings under way
 SEARCH = {"search.generations": 3, "search.population": 3, "search.youth": 2}
 
 
