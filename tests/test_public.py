@@ -11,18 +11,16 @@ import pytest
 import evolr
 from evolr.errors import ConfigError, EvolrError, ScheduleError
 
-CALLS = ["compare", "evolve", "explain", "export", "families", "freeze", "load", "prove", "tune"]
-
 
 @pytest.mark.parametrize("name", evolr.__all__)
 def test_a_public_name_is_there_and_is_documented(name):
     assert inspect.getdoc(getattr(evolr, name))
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_a_public_call_has_an_example(name):
+@pytest.mark.parametrize("name", [name for name in evolr.__all__ if name not in ("Config", "EvolrError")])
+def test_a_public_name_has_an_example(name):
     doc = inspect.getdoc(getattr(evolr, name))
-    assert f"evolr.{name}(" in doc or f">>> {name}(" in doc or f'>>> "one-cycle" in {name}' in doc
+    assert f"evolr.{name}(" in doc or (">>>" in doc and f"{name}(" in doc)
 
 
 def test_load_takes_a_formula_a_family_and_a_file(tmp_path):

@@ -35,6 +35,11 @@ _TOO_LONG: Final = f"a schedule document has {_MAX_DOCUMENT:,} bytes at most"
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """A learning-rate schedule.
 
+    >>> from evolr.expression import parse
+    >>> schedule = Schedule(expression=parse("0.1*(1 - progress)"), min_lr=0.01)
+    >>> schedule.at(progress=0.5), schedule.at(progress=1.0)
+    (0.05, 0.01)
+
     expression: what is computed of the signals.
     transform: `linear`, the value is the learning rate (the first experiment); `log`, the learning rate is
         reference_lr · exp(value), so that the value shapes and the reference scales.

@@ -43,7 +43,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration of a study. seed: the study's; every draw is keyed by it."""
+    """The whole configuration of a study, such as `evolr.resolve("memetic")`. seed: the study's; every draw is keyed by it."""
 
     seed: int = 0
     problem: AnyProblem = msgspec.field(default_factory=Mnist1dMlp)

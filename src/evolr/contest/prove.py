@@ -95,6 +95,8 @@ def prove_schedule(
 ) -> ContestResult:
     """Holds the contest of any schedule, on the problem of a configuration; see `prove` for the arguments.
 
+        evolr.prove_schedule(evolr.load("0.1*(1 - progress)"), evolr.resolve("memetic"), "runs/line", budget=300)
+
     directory: a new one, or that of the same schedule's contest, to go on with it. Raises RunDirectoryError where it is
     another's, or a study's.
     """

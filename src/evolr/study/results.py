@@ -12,6 +12,8 @@ from evolr.search.individual import Evaluation
 class Limits:
     """What ends a search before its last generation, cleanly. seconds: of this call. trainings: of the study in all.
     target: a score, in the problem's metric, that the champion reaches.
+
+        evolr.evolve(train, "runs/mine", evolr.Limits(trainings=200), epochs=10)
     """
 
     seconds: float | None = None
