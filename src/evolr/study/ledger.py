@@ -44,12 +44,12 @@ CREATE TABLE IF NOT EXISTS note (            -- what a contest has to know of th
 
 
 _CHANGES: Final = (
-    "ALTER TABLE training ADD COLUMN signals BLOB",
-    "ALTER TABLE training ADD COLUMN failure TEXT",
+    ("ALTER TABLE training ADD COLUMN signals BLOB",),
+    ("ALTER TABLE training ADD COLUMN failure TEXT",),
     # Rows of signals had no names; what has them is trained again.
-    "ALTER TABLE training ADD COLUMN signal_names TEXT; DELETE FROM training WHERE signals IS NOT NULL",
+    ("ALTER TABLE training ADD COLUMN signal_names TEXT", "DELETE FROM training WHERE signals IS NOT NULL"),
 )
-"""From each schema to the next, the first one's first."""
+"""The statements that lead from each schema to the next, the first one's first."""
 
 _FIND: Final = (
     "SELECT score, diverged_at, curves, learning_rates, signals, failure, signal_names FROM training WHERE key = ?"
@@ -99,9 +99,13 @@ class Ledger:
         is_empty = not connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
         if not is_empty and pragma("application_id") != APPLICATION_ID:
             raise StudyError(f"{self.path} is no ledger of evolr's; it was left as it is. Move it away")
-        for older, change in enumerate(_CHANGES, start=1):
-            if not is_empty and pragma("user_version") == older:
-                connection.executescript(f"BEGIN IMMEDIATE; {change}; PRAGMA user_version = {older + 1}; COMMIT;")
+        if not is_empty and 1 <= pragma("user_version") < _SCHEMA_VERSION:
+            connection.execute("BEGIN IMMEDIATE")  # another process may bring it up to date at the same moment
+            for change in _CHANGES[pragma("user_version") - 1 :]:
+                for statement in change:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+            connection.execute("COMMIT")
         if not is_empty and pragma("user_version") != _SCHEMA_VERSION:
             raise StudyError(f"{self.path} is of another version of evolr. Delete it: it is filled again")
         connection.execute("PRAGMA journal_mode = WAL")

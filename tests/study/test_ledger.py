@@ -1,0 +1,74 @@
+"""The ledger's file: those of older schemas, and what several processes do to it at once."""
+
+import sqlite3
+from threading import Barrier, Thread
+
+import numpy as np
+import pytest
+
+from evolr.study.curves import packed
+from evolr.study.ledger import APPLICATION_ID, Ledger
+from evolr.training.task import Outcome
+
+SCHEMA_1 = """
+CREATE TABLE training (key BLOB PRIMARY KEY, score REAL, diverged_at INTEGER, curves BLOB NOT NULL, learning_rates BLOB)
+STRICT, WITHOUT ROWID;
+CREATE TABLE note (kind TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (kind, content)) STRICT, WITHOUT ROWID;
+"""
+CHANGES = ("ALTER TABLE training ADD COLUMN signals BLOB", "ALTER TABLE training ADD COLUMN failure TEXT")
+KNOWN = Outcome(0.5, None, *np.full((4, 3), 2.0, np.float32))
+RATES = np.full(3, 9.0, np.float32)
+
+
+def older(path, version):
+    """A ledger as an evolr of an older schema left it, with a training, and one with its steps and their signals."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(SCHEMA_1 + ";".join(CHANGES[: version - 1]))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {version}")
+    row = (b"known", 0.5, None, packed(KNOWN), None, None, "it failed")[: 4 + version]
+    steps = (b"steps", 0.5, None, packed(KNOWN), RATES.tobytes(), RATES.tobytes(), None)[: 4 + version]
+    for each in (row, steps):
+        connection.execute(f"INSERT INTO training VALUES ({', '.join('?' * len(each))})", each)
+    connection.execute("INSERT INTO note VALUES ('look', ?)", (b"settings",))
+    connection.commit()
+    connection.close()
+    return path
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_ledger_of_an_older_schema_is_brought_up_to_date_with_what_it_knows(tmp_path, version):
+    ledger = Ledger(older(tmp_path / "contest.db", version))
+    found = ledger.find([b"known", b"steps"])
+    assert np.array_equal(found[b"known"].train_loss, KNOWN.train_loss)
+    assert found[b"known"].failure == ("it failed" if version == 3 else None)
+    assert (b"steps" in found) == (version == 1)  # signals without names are trained again
+    assert ledger.note("look", b"others") == 2
+    ledger.add([(b"new", KNOWN)])
+    ledger.close()
+    again = Ledger(tmp_path / "contest.db")
+    assert set(again.find([b"known", b"new"])) == {b"known", b"new"}
+    again.close()
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_several_that_bring_a_ledger_up_to_date_at_once_all_can_use_it(tmp_path, version):
+    path = older(tmp_path / "contest.db", version)
+    barrier, opened, failed = Barrier(4), [], []
+
+    def open_it():
+        barrier.wait()
+        try:
+            ledger = Ledger(path)
+            opened.append(set(ledger.find([b"known"])))
+            ledger.close()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [Thread(target=open_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (failed, opened) == ([], [{b"known"}] * 4)
