@@ -172,6 +172,34 @@ def test_failures_are_kept_if_the_executor_keeps_them_and_not_everything_failed(
     executor.close()
 
 
+def test_failures_that_alone_are_missing_are_kept_if_a_known_success_still_succeeds(tmp_path):
+    """So after a kill in a run of which all but the failures had landed, and in a last round of one candidate."""
+    made = Made(failing=(2,))
+    executor = remembered(made, tmp_path)
+    executor.run(trials(1, 3), 1, "fitness")
+    again = Remembered(made, executor._own)
+    assert again.run(trials(1, 2, 3), 1, "fitness")[1].failure == "not 2"
+    assert again.unkept == []
+    assert made.trained == [1, 3, 2, 1]  # the last to know whether anything succeeds
+    again.run(trials(2), 1, "fitness")
+    assert made.trained == [1, 3, 2, 1]
+    assert (again.trained, again.remembered) == (1, 3)
+    executor.close()
+    again.close()
+
+
+def test_failures_are_not_kept_if_what_succeeded_fails_now(tmp_path):
+    made = Made()
+    executor = remembered(made, tmp_path)
+    executor.run(trials(1), 1, "fitness")
+    made.failing = (1, 2, 3)  # its data are gone, say
+    executor.run(trials(2, 3), 1, "fitness")
+    assert [outcome.failure for outcome in executor.unkept] == ["not 2", "not 3"]
+    made.failing = ()
+    assert [outcome.failure for outcome in executor.run(trials(1, 2, 3), 1, "fitness")] == [None] * 3
+    executor.close()
+
+
 def test_failures_that_the_executor_does_not_keep_are_tried_again(tmp_path):
     made = Made(failing=(1,), keeps_failures=False)
     executor = remembered(made, tmp_path)

@@ -90,9 +90,11 @@ class Trainings:
             is_shared=[each.is_shared for each in wanted],
         )
         if failed := self._executor.unkept:
+            trained_now = self.trained - start[0]
+            kept = "The others are" if len(failed) < trained_now else "What was trained before is"
             raise StudyError(
-                f"{len(failed)} of {self.trained - start[0]} trainings failed, the first by: {failed[0].failure}. "
-                "The others are kept; the same command goes on"
+                f"{len(failed)} of {trained_now} trainings failed, the first by: {failed[0].failure}. {kept} kept; the same "
+                "command goes on"
             )
         return found
 

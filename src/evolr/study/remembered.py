@@ -21,7 +21,8 @@ class Remembered(Executor):
     trained, remembered: trials that the executor trained and those that were known; `trainings` is their sum. Of several
         trials of a run that are the same, one is trained.
     unkept: the outcomes of the latest run that failed and are not remembered, so that they are tried again: all failures,
-        if the executor does not keep its own; otherwise those of a run in which everything failed, which is no formula's fault.
+        if the executor does not keep its own; otherwise those of a run in which everything failed, if it is not known that
+        trainings succeed at all, or if one that is known to succeed, trained once more, fails too.
     """
 
     def __init__(self, executor: Executor, ledger: Ledger, *, shared: Ledger | None = None) -> None:
@@ -32,6 +33,7 @@ class Remembered(Executor):
         self.trainings = 0
         self.trained = 0
         self.unkept: list[Outcome] = []
+        self._success: tuple[Trial, int, Pool] | None = None  # the latest that is known
 
     @property
     def remembered(self) -> int:
@@ -98,6 +100,8 @@ class Remembered(Executor):
         def tell(outcomes: Mapping[bytes, Outcome]) -> None:
             named = {number: outcome for key, outcome in outcomes.items() for number in numbers[key]}
             self.trainings += len(named)
+            if good := [number for number, outcome in named.items() if outcome.failure is None]:
+                self._success = trials[good[0]], epochs, pool
             if named and on_outcomes:
                 on_outcomes(named)
 
@@ -117,11 +121,18 @@ class Remembered(Executor):
             finally:
                 self.seconds = self._executor.seconds
             failed = {key: known[key] for key in missing if known[key].failure is not None}
-            if self.keeps_failures and len(failed) < len(missing):
+            if self.keeps_failures and failed and (len(failed) < len(missing) or self._still_succeeds()):
                 keep(failed)
             else:
                 self.unkept = list(failed.values())
         return [known[key] for key in keys]
+
+    def _still_succeeds(self) -> bool:
+        """Whether a training that is known to succeed does so now; it is trained once more. False where none is known."""
+        if self._success is None:
+            return False
+        trial, epochs, pool = self._success
+        return self._executor.run([trial], epochs, pool)[0].failure is None
 
     def close(self) -> None:
         """Closes the executor and the ledgers; a later run opens them again."""
