@@ -96,6 +96,76 @@ def test_a_contender_that_is_damaged_anywhere_is_refused(judged, place, tmp_path
         read_contest(tmp_path)
 
 
+def changed(document, path, change):
+    """The document, with what stands at a path of keys changed in place."""
+    *keys, last = path
+    at = document
+    for key in keys:
+        at = at[key]
+    at[last] = change(at[last])
+    return document
+
+
+def without_first(values):
+    return values[1:]
+
+
+def twice(values):
+    return [*values, values[-1]]
+
+
+INCONSISTENT = {
+    "no champion": (("contenders",), without_first),
+    "no contender": (("contenders",), lambda _: []),
+    "a contender twice": (("contenders",), twice),
+    "the champion under another name": (("contenders", 0, "name"), lambda _: "other"),
+    "a contender without pairs": (("contenders", 1, "pairs"), lambda _: None),
+    "fewer seeds than scores": (("seeds",), without_first),
+    "more seeds than scores": (("seeds",), twice),
+    "a curve that is too short": (("contenders", 1, "train_loss", 0), without_first),
+    "a curve's number that float32 has not": (("contenders", 1, "train_loss", 0, 0), lambda _: 1e300),
+    "a mean of other scores": (("contenders", 1, "mean"), lambda mean: mean + 1),
+    "a score that the mean is not of": (("contenders", 1, "scores", 0), lambda score: score + 1),
+    "p above 1": (("contenders", 1, "pairs", "p_value"), lambda _: 1.5),
+    "p below 0": (("contenders", 1, "pairs", "p_value"), lambda _: -0.1),
+    "a share above 1": (("contenders", 1, "pairs", "improvement"), lambda _: 2.0),
+    "a direction that is none": (("contenders", 1, "pairs", "direction"), lambda _: 10**30),
+    "another direction of the metric": (("higher_is_better",), lambda is_higher: not is_higher),
+    "a problem without its direction": (("study", "problem"), lambda problem: {"name": problem["name"]}),
+    "a study of defaults": (("study",), lambda _: {}),
+}
+
+
+@pytest.mark.parametrize("fault", INCONSISTENT)
+@pytest.mark.parametrize("kind", ["contest", "comparison"])
+def test_a_record_that_is_not_whole_or_contradicts_itself_is_refused(judged, kind, fault, tmp_path):
+    run, _ = judged
+    document = changed(json.loads((run / f"{kind}.json").read_bytes()), *INCONSISTENT[fault])
+    (tmp_path / f"{kind}.json").write_text(json.dumps(document))
+    with pytest.raises(StudyError, match="damaged"):
+        READERS[kind](tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [("frozen", without_first), ("frozen", twice), ("learning_rates", lambda rows: rows * 2), ("study", lambda _: {})],
+)
+def test_an_explanation_that_is_not_whole_is_refused(judged, fault, tmp_path):
+    run, _ = judged
+    document = json.loads((run / "explanation.json").read_bytes())
+    (tmp_path / "explanation.json").write_text(json.dumps(changed(document, fault[:1], fault[1])))
+    with pytest.raises(StudyError, match="damaged"):
+        read_explanation(tmp_path)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_record_nested_without_end_is_refused(kind, tmp_path):
+    nested = "[" * 100_000 + "]" * 100_000
+    (tmp_path / f"{kind}.json").write_text(f'{{"record": "{kind}", "version": 1, "study": {nested}}}')
+    with pytest.raises(StudyError, match="damaged"):
+        READERS[kind](tmp_path)
+
+
 def test_a_rehearsal_is_read_by_itself(judged, tmp_path):
     run, _ = judged
     again = tmp_path / "again"

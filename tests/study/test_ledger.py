@@ -27,10 +27,13 @@ def older(path, version):
     connection.executescript(SCHEMA_1 + ";".join(CHANGES[: version - 1]))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {version}")
-    row = (b"known", 0.5, None, packed(KNOWN), None, None, "it failed")[: 4 + version]
-    steps = (b"steps", 0.5, None, packed(KNOWN), RATES.tobytes(), RATES.tobytes(), None)[: 4 + version]
-    for each in (row, steps):
-        connection.execute(f"INSERT INTO training VALUES ({', '.join('?' * len(each))})", each)
+    insert = "INSERT INTO training (key, score, curves, learning_rates) VALUES (?, ?, ?, ?)"
+    connection.execute(insert, (b"known", 0.5, packed(KNOWN), None))
+    connection.execute(insert, (b"steps", 0.5, packed(KNOWN), RATES.tobytes()))
+    if version > 1:
+        connection.execute("UPDATE training SET signals = learning_rates")
+    if version > 2:
+        connection.execute("UPDATE training SET failure = 'it failed' WHERE key = ?", (b"known",))
     connection.execute("INSERT INTO note VALUES ('look', ?)", (b"settings",))
     connection.commit()
     connection.close()
