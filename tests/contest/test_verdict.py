@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evolr.cli.judge import print_comparison
 from evolr.config import Comparison, resolve
 from evolr.contest.comparison import CHAMPION, ComparisonResult
 from evolr.contest.contender import contender
@@ -15,6 +16,8 @@ from evolr.contest.tuning import Candidate
 from evolr.contest.verdict import nothing_can_be_told, verdict
 from evolr.expression import parse
 from evolr.problems import Metric
+from evolr.report.contest import page
+from evolr.report.tables import comparison_table
 from evolr.report.tables import verdict as comparison_verdict
 from evolr.schedule import Schedule
 from evolr.training.task import Outcome
@@ -132,7 +135,7 @@ def test_the_best_of_the_others(own, others, sentence):
         ("0.1*loss", {FROZEN: BELOW}, "It reads loss, and is better than its own median curve, frozen: the feedback is worth something."),
         ("0.1*loss", {FROZEN: ABOVE}, "It reads loss, and is worse than its own median curve, frozen: the feedback does harm, so take the frozen curve."),
         ("0.1*loss*val_loss", {FROZEN: LEVEL}, "It reads loss and val_loss, and is not distinguishable from its own median curve, frozen: the feedback is not shown to matter."),
-        ("0.1*loss", {}, "It reads loss; runs of it diverged, so there is no median curve to compare it with."),
+        ("0.1*loss", {}, "It reads loss; runs of it diverged, failed or asked for no learning rate, so there is no median curve to compare it with."),
         ("0.1*progress", {}, None),
     ],
 )  # fmt: skip
@@ -185,6 +188,33 @@ def test_what_diverged():
     assert said[2:] == [
         f"Diverged: {count} of 16 runs of evolved and 1 of 16 runs of cosine; a diverged run counts as the worst, and is in no mean."
     ]
+
+
+@pytest.mark.parametrize(
+    ("failed", "sentence", "lost"),
+    [
+        (2, "Failed: 2 of 16 runs of cosine; a failed run counts as the worst, and is in no mean. The first to fail: ValueError: no [/data].", "2 failed"),
+        (
+            1,
+            "Diverged or failed: 2 of 16 runs of cosine; such a run counts as the worst, and is in no mean. The first to fail: ValueError: no [/data].",
+            "1 diverged, 1 failed",
+        ),
+    ],
+)  # fmt: skip
+def test_what_failed_is_not_said_to_have_diverged(failed, sentence, lost, capsys):
+    result = contest({EVOLVED: OWN, "cosine": np.where(np.arange(16) < 2, NAN, LEVEL)})
+    cosine = result.entries[1].result
+    cosine.outcomes[:failed] = [Outcome.failed("ValueError: no\n[/data]", 0)] * failed
+    assert verdict(result)[-1] == sentence
+    assert cosine.lost == lost
+    assert f"cosine ({lost})" in page(result)
+    compared = ComparisonResult(
+        CONFIG, Comparison(epochs=30, seeds=16), result.seeds, [e.result for e in result.entries]
+    )
+    assert comparison_verdict(compared).endswith(f"{sentence} The baselines are not tuned.")
+    assert comparison_table(compared).headers[-1] == "unfinished"
+    print_comparison(compared, None)
+    assert "no [/data]" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

@@ -415,5 +415,9 @@ def test_a_pool_by_keyword_and_one_that_is_bound_and_any_keywords():
     assert takes_pool(functions.judging)
     assert takes_pool(functools.partial(functions.pooled))
     assert not takes_pool(anything)
+    assert not takes_pool(functools.partial(functions.pooled, pool="max"))  # a kind of pooling, say
+    with closing(Workers(functools.partial(functions.pooled, pool="test"), count=1)) as bound:
+        assert bound.run([Trial(constant(0.1), 0)], 2, "monitor")[0].score == 4.0
+        assert not bound.knows_pools
     require_callable(functions.pooled)
     require_callable(functions.judging)

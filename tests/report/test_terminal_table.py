@@ -166,3 +166,13 @@ def test_without_a_terminal_and_without_columns_a_line_has_120(evolr, monkeypatc
     assert output().width == 120
     monkeypatch.setenv("COLUMNS", "77")
     assert output().width == 77
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_brackets_of_the_users_are_no_markup(width):
+    table = TerminalTable("mine:train(paths=[/data])")
+    table.add_column("[bold] name", "name")
+    table.add_column("[/red]")
+    table.add_row("[/i]", "[u]1")
+    text = re.sub(r"\s", "", printed(table, width))
+    assert all(part in text for part in ("mine:train(paths=[/data])", "[bold]", "[/red]", "[/i]", "[u]1"))

@@ -218,7 +218,7 @@ def print_comparison(result: ComparisonResult, path: Path | None) -> None:
     out = progress.output()
     out.print()
     out.print(tables.comparison_table(result))
-    out.print(tables.verdict(result), highlight=False)
+    out.print(tables.verdict(result), highlight=False, markup=False)
     for note in result.problem.notes:
         out.print(f"note: {note}", highlight=False)
     if path is not None:

@@ -37,6 +37,13 @@ class Contender:
     def diverged(self) -> int:
         return int(np.isnan(self.scores).sum())
 
+    @property
+    def lost(self) -> str:
+        """How many of its runs did not finish, and why: `3 diverged`, `2 failed`; empty if all finished."""
+        failed = sum(outcome.failure is not None for outcome in self.outcomes)
+        numbers = {"diverged": self.diverged - failed, "failed": failed}
+        return ", ".join(f"{number} {how}" for how, number in numbers.items() if number)
+
     def curves(self, name: str) -> NDArray[np.float64]:
         """(s, e): the curves `train_loss`, `val_score` or `learning_rate` of the outcomes; NaN where one has none.
 

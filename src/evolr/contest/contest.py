@@ -120,7 +120,7 @@ def hold(
 def _frozen(champion: Schedule, settings: Settings, trainings: Trainings) -> dict[str, Schedule]:
     """For a champion that reads a live signal: the median of its learning rates over the seeds of a heat, as a curve.
 
-    There is none where a run of it diverged: the median of those that did not would not be its own.
+    There is none where a run of it diverged, failed or asked for no learning rate: the median of those that did not would not be its own.
     """
     if champion.expression.is_open_loop:
         return {}

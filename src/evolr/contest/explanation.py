@@ -140,7 +140,7 @@ def save(directory: RunDirectory, explanation: Explanation) -> None:
 def typical_curve(schedule: Schedule, seeds: Sequence[int], trainings: Trainings) -> Schedule | None:
     """A schedule frozen: the median of its learning rates over trainings from these seeds, as a curve of its own.
 
-    None where a training diverged: the median of those that did not would not be the schedule's.
+    None where a training diverged, failed or asked for no learning rate: the median of those that did not would not be the schedule's.
     """
     outcomes = trainings.outcomes(_wanted(schedule, seeds), POOL, keep_steps=True)
     rates = [outcome.learning_rates for outcome in outcomes if outcome.learning_rates is not None]
@@ -162,7 +162,8 @@ def freeze(
         evolr.export(curve, "keras", "champion.py")
 
     seeds: trainings of the champion; they are drawn from the study's. what, directory, options: as of `prove`.
-    Raises StudyError where there is no champion, where it reads no live signal, and where a training of it diverges;
+    Raises StudyError where there is no champion, where it reads no live signal, and where it has no typical curve, since a
+    training of it diverges, fails or asks for no learning rate;
     ConfigError for another problem than the study's.
     """
     trained_by, path, config, champion = _champion(what, directory)
@@ -174,7 +175,10 @@ def freeze(
         with closing(Trainings(executor, config.training.epochs, path)) as trainings:
             curve = typical_curve(champion, drawn, trainings)
     if curve is None:
-        raise StudyError(f"a training under the champion of {path} diverges: it has no typical curve")
+        raise StudyError(
+            f"a training under the champion of {path} diverges, fails or asks its schedule for no learning rate: it has no "
+            "typical curve"
+        )
     return curve
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from evolr.contest.contender import Contender
 from evolr.contest.results import EVOLVED, FROZEN, ContestResult, Entry
 from evolr.contest.statistics import SIGNIFICANCE, Relation
+from evolr.errors import printable, shortened
 
 LEVELS: Final = (0.001, 0.01, SIGNIFICANCE)
 """A claim names the strictest of these that all its p-values are below."""
@@ -20,6 +22,9 @@ UNKNOWN_POOLS: Final = (
 )
 
 
+_MESSAGE: Final = 120  # characters of a failure
+
+
 def verdict(result: ContestResult) -> list[str]:
     """The sentences of the verdict, the claim first."""
     seeds, spent = len(result.seeds), result.settings.budget
@@ -28,8 +33,8 @@ def verdict(result: ContestResult) -> list[str]:
     sentences = [_claim(result), _best(result)]
     if feedback := _feedback(result):
         sentences.append(feedback)
-    if diverged := diverged_text({e.name: (e.result.diverged, seeds) for e in result.entries}):
-        sentences.append(diverged)
+    if lost := lost_text([entry.result for entry in result.entries]):
+        sentences.append(lost)
     if (
         result.evolved.trained is not None
         and spent < result.evolved.trained // result.config.search.seeds * result.config.search.seeds
@@ -83,10 +88,17 @@ def nothing_can_be_told(seeds: int, contenders: int) -> str | None:
     )
 
 
-def diverged_text(runs: Mapping[str, tuple[int, int]]) -> str | None:
-    """The sentence about runs that diverged, by name how many of how many; None where there is none."""
-    diverged = [f"{number} of {count(seeds, 'run')} of {name}" for name, (number, seeds) in runs.items() if number]
-    return f"Diverged: {listed(diverged)}; a diverged run counts as the worst, and is in no mean." if diverged else None
+def lost_text(contenders: Sequence[Contender]) -> str | None:
+    """The sentence about runs that diverged or failed, of each contender how many of how many; None where there is none."""
+    lost = [f"{c.diverged} of {count(len(c.scores), 'run')} of {c.name}" for c in contenders if c.diverged]
+    if not lost:
+        return None
+    failures = [outcome.failure for c in contenders for outcome in c.outcomes if outcome.failure is not None]
+    has_diverged = len(failures) < sum(c.diverged for c in contenders)
+    how = "Diverged" if not failures else "Diverged or failed" if has_diverged else "Failed"
+    which = {"Diverged": "a diverged run", "Failed": "a failed run"}.get(how, "such a run")
+    reason = f" The first to fail: {shortened(printable(failures[0]), _MESSAGE)}." if failures else ""
+    return f"{how}: {listed(lost)}; {which} counts as the worst, and is in no mean.{reason}"
 
 
 def _claim(result: ContestResult) -> str:
@@ -144,7 +156,8 @@ def _feedback(result: ContestResult) -> str | None:
     signals = listed(expression.live_signals)
     own = next((e.result.pairs for e in result.entries if e.name == FROZEN), None)
     if own is None:
-        return f"It reads {signals}; runs of it diverged, so there is no median curve to compare it with."
+        why = "runs of it diverged, failed or asked for no learning rate"
+        return f"It reads {signals}; {why}, so there is no median curve to compare it with."
     said = {
         "better than": "is better than its own median curve, frozen: the feedback is worth something",
         "worse than": "is worse than its own median curve, frozen: the feedback does harm, so take the frozen curve",

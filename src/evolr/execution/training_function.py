@@ -74,17 +74,17 @@ def function_named(text: str) -> TrainingFunction:
 
 def require_callable(train: TrainingFunction) -> None:
     """Raises ConfigError where a function cannot be called with a schedule, a seed and epochs."""
-    name = name_of(train)
+    name, is_told = name_of(train), takes_pool(train)
     try:
         signature = inspect.signature(train)
     except (TypeError, ValueError):
         return  # a built-in one, that does not say
     try:
-        taken = signature.bind(None, 0, 1, **({"pool": "fitness"} if takes_pool(train) else {})).arguments
+        taken = signature.bind(None, 0, 1, **({"pool": "fitness"} if is_told else {})).arguments
     except TypeError as error:
         raise ConfigError(
-            f"the training function is called as train(schedule, seed, epochs), but {name}{signature} does not "
-            f"take these three: {error}"
+            f"the training function is called as train(schedule, seed, epochs{', pool=…' if is_told else ''}), but "
+            f"{name}{signature} does not take these: {error}"
         ) from error
     if any(name in _PLACES and _PLACES[name] != place for place, name in enumerate(taken)):
         raise ConfigError(
@@ -96,10 +96,13 @@ def require_callable(train: TrainingFunction) -> None:
 def takes_pool(train: TrainingFunction) -> bool:
     """Whether a function has a parameter `pool`: on whose examples it is to judge.
 
+    A functools.partial that binds it has said which one, or means something else by it: it is called as it is bound.
     What travels under another name says so by `takes_pool`.
     """
     if (given := getattr(train, "takes_pool", None)) is not None:
         return bool(given)
+    if isinstance(train, functools.partial) and "pool" in train.keywords:
+        return False
     try:
         return "pool" in inspect.signature(train).parameters
     except (TypeError, ValueError):

@@ -134,7 +134,7 @@ def _cells(entry: Entry, result: ContestResult) -> list[str]:
     metric, own, pairs = result.config.problem.metric, entry.result, entry.result.pairs
     optimism = result.optimism(entry)
     curse = "" if math.isnan(optimism) else f"{metric.scale * optimism:+.3g}"
-    name = entry.name + (f" ({own.diverged} diverged)" if own.diverged else "")
+    name = entry.name + (f" ({own.lost})" if own.lost else "")
     if pairs is None:
         return [name, score_text(metric, own.mean, own.low, own.high), "", "", curse, "", ""]
     return [

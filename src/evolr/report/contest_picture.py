@@ -20,7 +20,8 @@ def contest_picture(result: ContestResult) -> bytes:
     has_rates = any(np.isfinite(entry.result.curves("learning_rate")).any() for entry in ranked)
     scores, differences, *rates = figure.subplots(1, 2 + has_rates, width_ratios=(1.25, 0.9, 1.2)[: 2 + has_rates])
     _scores(scores, ranked, result, metric.scale)
-    finish(scores, f"Final {metric.name}, {result.settings.pool} pool", "", xlabel=metric.unit)
+    judged = f"{result.settings.pool} pool" if result.knows_pools else "fresh seeds"
+    finish(scores, f"Final {metric.name}, {judged}", "", xlabel=metric.unit)
     _differences(differences, ranked, metric.scale)
     finish(differences, "Evolved minus contender", "", xlabel=metric.unit_of_differences or metric.name)
     for axes in rates:  # none where no function's training has asked its schedule
@@ -28,8 +29,8 @@ def contest_picture(result: ContestResult) -> bytes:
         finish(axes, "Learning rate", "median over the seeds of the epoch's mean, log scale")
         axes.legend(frameon=False, fontsize=9)
         log_if_positive(axes)
-    config, seeds = result.config, len(result.seeds)
-    title = f"{config.problem.name}, {config.training.optimizer.name}, {result.settings.epochs} epochs"
+    seeds = len(result.seeds)
+    title = f"{result.title}, {result.settings.epochs} epochs"
     rehearsal = "   (a rehearsal, no proof)" if result.settings.is_quick else ""
     figure.suptitle(f"{title}; {seeds} seeds; bars: 95 % bootstrap intervals{rehearsal}", fontsize=12)
     return png(figure)

@@ -38,8 +38,8 @@ def comparison_picture(result: ComparisonResult) -> bytes:
         look: dict[str, Any] = {"color": COLOURS[number], "linestyle": _STYLES[number]}
         look |= {"linewidth": 2.4 if number == 0 else 1.8, "zorder": 4 if number == 0 else 3}
         label = contender.name
-        if contender.diverged:
-            label += f" ({contender.diverged} of {len(contender.scores)} diverged)"
+        if contender.lost:
+            label += f" (of {len(contender.scores)}: {contender.lost})"
         for axes, name, scale in (
             (loss, "train_loss", 1.0),
             (score, "val_score", result.metric.scale),

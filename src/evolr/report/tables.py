@@ -10,7 +10,7 @@ from evolr.config import Config
 from evolr.contest.comparison import CHAMPION, ComparisonResult
 from evolr.contest.explanation import Explanation
 from evolr.contest.statistics import CONFIDENCE, Pairs, Relation
-from evolr.contest.verdict import count, diverged_text, listed, nothing_can_be_told
+from evolr.contest.verdict import count, listed, lost_text, nothing_can_be_told
 from evolr.errors import EvolrError
 from evolr.expression import Expression, ordinary_text
 from evolr.problems import Metric
@@ -35,7 +35,8 @@ def comparison_table(result: ComparisonResult) -> TerminalTable:
     for header in (f"final {metric.name}", MINUS, "p (Holm)"):
         table.add_column(header)
     if any(c.diverged for c in result.contenders):
-        table.add_column("diverged")
+        has_failures = any(outcome.failure for c in result.contenders for outcome in c.outcomes)
+        table.add_column("unfinished" if has_failures else "diverged")
     for contender in result.contenders:
         pairs = contender.pairs
         score = score_text(metric, contender.mean, contender.low, contender.high)
@@ -50,8 +51,8 @@ def comparison_table(result: ComparisonResult) -> TerminalTable:
 def verdict(result: ComparisonResult) -> str:
     """The comparison in a few sentences, by rule: a schedule is better or worse where Holm's p is below 0.05."""
     seeds, baselines = len(result.seeds), result.contenders[1:]
-    diverged = diverged_text({c.name: (c.diverged, seeds) for c in result.contenders})
-    sentences = [nothing_can_be_told(seeds, len(baselines)) or _claim(result), diverged, "The baselines are not tuned."]
+    lost = lost_text(result.contenders)
+    sentences = [nothing_can_be_told(seeds, len(baselines)) or _claim(result), lost, "The baselines are not tuned."]
     return " ".join(sentence for sentence in sentences if sentence)
 
 

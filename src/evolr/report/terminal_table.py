@@ -63,10 +63,11 @@ class TerminalTable:
 
     def _table(self, split: Callable[[str], str], *, is_folded: bool = False) -> Table:
         """The table with each cell split over lines; is_folded: with names and formulas as narrow as they may be."""
-        table = Table(title=self.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+        title = Text(self.title, style="bold")  # a text of the user's, like the headers: no markup
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for header, kind, is_left in zip(self.headers, self._kinds, self._left, strict=True):
             table.add_column(
-                header if split is str else header.replace(" ", "\n"),
+                Text(header if split is str else header.replace(" ", "\n")),
                 justify="left" if is_left else "right",
                 overflow="fold",
                 no_wrap=kind == "figure",
