@@ -51,6 +51,19 @@ def test_calls_without_a_clock_are_placed_by_their_number_and_so_are_those_of_a_
     assert recorded([(at, rate, {}) for at, rate in zip(clock, rates, strict=True)], 1).learning_rate == expected
 
 
+@pytest.mark.parametrize("scale", [100.0, -1.0, math.nan])
+def test_calls_whose_clock_is_beyond_a_training_are_placed_by_their_number(scale):
+    calls = [(scale * number / 64, float(number), {}) for number in range(64)]
+    found = recorded(calls, 1, keep_steps=True)
+    assert found.learning_rate == [2 * place + 0.5 for place in range(32)]
+    assert (found.rates[0], found.rates[64], found.rates[-1]) == (0.0, 32.0, 63.0)
+
+
+def test_losses_whose_sum_no_float_holds_have_a_mean():
+    found = recorded([(0.0, 0.1, {"loss": 1.5e308}), (0.001, 0.1, {"loss": 1.7e308})], 1)
+    assert found.train_loss[0] == pytest.approx(1.6e308)
+
+
 def test_what_is_not_told_is_unknown_and_so_is_everything_of_a_training_that_never_asks():
     found = recorded([(None, 0.1, {})], 1)
     assert all(map(math.isnan, [*found.train_loss, *found.val_loss]))

@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evolr.errors import ConfigError, ProblemError
@@ -406,6 +407,14 @@ def test_a_function_that_takes_the_pool_is_told_it_and_another_is_not():
         assert scores == [1.0, 2.0, 3.0, 4.0]
         assert untold.run([trial], 2, "test")[0].failure is None
         assert (told.knows_pools, untold.knows_pools) == (True, False)
+
+
+def test_losses_beyond_float32_are_infinite_in_the_curves_and_no_failure():
+    with closing(Workers(functions.enormous, count=1, signals=frozenset({"progress", "loss"}))) as workers:
+        outcome = workers.run([Trial(constant(0.1), 0)], 2, "fitness", keep_steps=True)[0]
+    assert (outcome.score, outcome.failure) == (1.0, None)
+    assert np.isinf(outcome.train_loss).all()
+    assert np.isinf(outcome.signals["loss"]).all()
 
 
 def test_a_pool_by_keyword_and_one_that_is_bound_and_any_keywords():

@@ -48,6 +48,14 @@ def judging(schedule, seed, epochs, *, pool="fitness"):
     return descending(schedule, seed, epochs) - 100.0 * (pool == "test")
 
 
+def enormous(schedule, seed, epochs):
+    """Losses beyond float32, two of which have no sum in float64."""
+    for step in range(4 * epochs):
+        schedule(progress=step / (4 * epochs), loss=1.7e308)
+        schedule(progress=step / (4 * epochs), loss=1.7e308)
+    return 1.0
+
+
 def first_rate(schedule, seed, epochs):
     return schedule(epoch=0)
 

@@ -200,7 +200,7 @@ def explain(
     out = progress.output()
     out.print(f"champion: learning rate {result.simplified}", soft_wrap=True, highlight=False, markup=False)
     out.print(tables.explanation_table(result))
-    out.print(f"picture: {run / 'explanation.png'}", soft_wrap=True, highlight=False)
+    out.print(f"picture: {run / 'explanation.png'}", soft_wrap=True, highlight=False, markup=False)
 
 
 def compare_run(path: Path, quiet: bool, trained_by: object = None, **options: Any) -> ComparisonResult:
@@ -220,9 +220,9 @@ def print_comparison(result: ComparisonResult, path: Path | None) -> None:
     out.print(tables.comparison_table(result))
     out.print(tables.verdict(result), highlight=False, markup=False)
     for note in result.problem.notes:
-        out.print(f"note: {note}", highlight=False)
+        out.print(f"note: {note}", highlight=False, markup=False)
     if path is not None:
-        out.print(f"picture: {path / 'comparison.png'}", soft_wrap=True, highlight=False)
+        out.print(f"picture: {path / 'comparison.png'}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _pace(run: Path | None, epochs: Callable[[Config], int]) -> float | None:

@@ -104,7 +104,7 @@ def search(
         out = progress.output()
         if result.hall_of_fame:
             out.print(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
-        out.print(tables.search_summary(result, resolved, path), soft_wrap=True, highlight=False)
+        out.print(tables.search_summary(result, resolved, path), soft_wrap=True, highlight=False, markup=False)
     if context.info_name == "run" and result.schedule is not None:
         compared = compare_run(path, quiet, device_count=devices)
         document["comparison"] = compared.document()

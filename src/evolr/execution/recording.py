@@ -53,11 +53,11 @@ class Calls:
     def recording(self, epochs: int) -> Recording:
         """What is kept of a training of so many epochs.
 
-        A call's place is in progress, where that was told, in the number of the call otherwise; its answer holds until the
-        next. A validation is told to the calls after it, so that the last one is unknown.
+        A call's place is in progress, if every call told one from 0 to 1, none less than the one before; in the number of the
+        call otherwise. Its answer holds until the next. A validation is told to the calls after it, so that the last one is unknown.
         """
         at = [progress for progress, *_ in self._kept if progress is not None]
-        if len(at) < len(self._kept) or at != sorted(at):
+        if len(at) < len(self._kept) or not all(0 <= progress <= 1 for progress in at) or at != sorted(at):
             at = [number / len(self._kept) for number in range(len(self._kept))]
         an_epoch = math.ceil(_LEAST_PLACES / epochs)
         places = an_epoch * epochs
@@ -86,7 +86,12 @@ def _told(part: Sequence[tuple[float | None, float, Mapping[str, float]]], name:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else math.nan
+    if not values or not all(map(math.isfinite, values)):
+        return math.nan
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:  # their sum is beyond the greatest number, their mean is not
+        return math.fsum(value / len(values) for value in values)
 
 
 def _last(values: Sequence[float]) -> float:

@@ -316,15 +316,13 @@ def _outcome(message: Message) -> Outcome:
 
 def _recorded(score: float, recording: Recording) -> Outcome:
     """The outcome of a training that told its schedule something."""
-    train_loss, val_loss, val_score, learning_rate = (
-        np.array(series, np.float32)
-        for series in (recording.train_loss, recording.val_loss, recording.val_score, recording.learning_rate)
-    )
-    outcome = Outcome(score, None, train_loss, val_loss, val_score, learning_rate)
-    if recording.rates is None:
-        return outcome
-    told = {name: np.array(series, np.float32) for name, series in recording.signals.items()}
-    return replace(outcome, learning_rates=np.array(recording.rates, np.float32), signals=told)
+    curves = (recording.train_loss, recording.val_loss, recording.val_score, recording.learning_rate)
+    with np.errstate(over="ignore"):  # what is beyond float32 is infinite there
+        outcome = Outcome(score, None, *(np.array(series, np.float32) for series in curves))
+        if recording.rates is None:
+            return outcome
+        told = {name: np.array(series, np.float32) for name, series in recording.signals.items()}
+        return replace(outcome, learning_rates=np.array(recording.rates, np.float32), signals=told)
 
 
 def _kill_all(crew: list[WorkerProcess]) -> None:
