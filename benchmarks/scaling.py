@@ -14,7 +14,8 @@ sleep:
 Dispatch: trainings that take no time on as many workers: the parent's processor time for a trial, which is what bounds the
 number of workers. `limits`: with a limit of time and memory.
 
-Database: a memetic search whose trainings take no time and land one by one, as those of workers do.
+Database: a memetic search whose trainings take no time and land one by one, as those of workers do. What it stores, how long
+each transaction of a trial takes (what makes its row included), and how long opening the study again takes, which replays it.
 
 A part that is not run keeps its figures in benchmarks/results/scaling.json.
 """
@@ -25,12 +26,13 @@ import argparse
 import functools
 import heapq
 import json
+import math
 import os
 import platform
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -41,12 +43,20 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.simulated import GATHERING, instant, seconds_of, sleeping
+from benchmarks.storage import RECORDING, Stopwatch
 from evolr.execution.executor import Executor
 from evolr.execution.ray import Ray
+from evolr.execution.training_function import name_of
 from evolr.execution.workers import Workers
 from evolr.expression import parse
 from evolr.schedule import Schedule
-from evolr.training.task import Trial
+from evolr.study.database import DATABASE
+from evolr.study.evolve import evolve
+from evolr.study.records import Records
+from evolr.study.results import Limits
+from evolr.study.study import Study
+from evolr.study.summary import summarise
+from evolr.training.task import Outcome, Trial
 
 RESULTS = Path(__file__).parent / "results" / "scaling.json"
 EPOCHS = 10
@@ -54,6 +64,10 @@ SIGNALS = frozenset({"progress", "loss", "val_loss"})
 SCHEDULE = Schedule(expression=parse("0.01*(1 - progress)/(1 + loss)"))
 LIMITS = {"time_limit": 600.0, "memory_limit": 8.0}
 DISPATCHED = 8_000  # trials that take no time
+STORED = 100_000  # trials of the study
+AN_HOUR = 100_000  # of them, at which the database's share is told
+GENERATION = {"search.population": 100, "search.samples": 8, "search.children": 200, "search.random_structures": 100}
+PLACES = 40  # of the curves of a function's training of 10 epochs
 
 
 def load() -> list[float]:
@@ -144,6 +158,106 @@ def dispatch(workers: int, limits: dict[str, float]) -> dict[str, Any]:
     }
 
 
+def untrained(schedule, seed, epochs):
+    """Higher the nearer the learning rate is to a cosine, and a little of the seed's luck."""
+    rates = [schedule.at(progress=epoch / epochs, loss=1.0, val_loss=1.0) for epoch in range(epochs)]
+    wanted = [0.005 * (1 + math.cos(math.pi * epoch / epochs)) for epoch in range(epochs)]
+    return -math.fsum(abs(rate - want) for rate, want in zip(rates, wanted, strict=True)) + seed % 100 * 1e-6
+
+
+class Untrained(Executor):
+    """Has the outcomes of `untrained` at once, and hands them over one by one, with curves."""
+
+    identity = title = name_of(untrained)
+    knows_pools, keeps_failures = False, True
+    signals, context = SIGNALS | {"total_epochs"}, {}
+
+    def __init__(self) -> None:
+        self.seconds, self.trainings = 0.0, 0
+        self._curves = np.random.default_rng(0).random((4, PLACES), np.float32)
+
+    def prepare(self, pool: str) -> None:
+        pass
+
+    def run(
+        self,
+        trials: Sequence[Trial],
+        epochs: int,
+        pool: str,
+        *,
+        keep_steps: bool = False,
+        on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
+    ) -> list[Outcome]:
+        outcomes = []
+        for number, trial in enumerate(trials):
+            start = time.perf_counter()
+            outcomes.append(Outcome(untrained(trial.schedule, trial.seed, epochs), None, *self._curves))
+            self.seconds += time.perf_counter() - start
+            self.trainings += 1
+            if on_outcomes:
+                on_outcomes({number: outcomes[-1]})
+        return outcomes
+
+    def close(self) -> None:
+        pass
+
+
+def timed(function: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+    def measured(*arguments: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*arguments, **options)
+        finally:
+            seconds.append(time.perf_counter() - start)
+
+    return measured
+
+
+def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
+    values = 1e3 * np.array(seconds)
+    return {
+        "median": float(np.median(values)),
+        "p99": float(np.percentile(values, 99)),
+        "most": float(values.max()),
+        "mean": float(values.mean()),
+    }
+
+
+def database(stored: int) -> dict[str, Any]:
+    """A study of so many trials and some, each stored in a transaction of its own."""
+    transactions: list[float] = []
+    stopwatch = Stopwatch()
+    Records.add_outcomes = timed(Records.add_outcomes, transactions)
+    stopwatch.time(Records, *RECORDING)
+    settings = {**GENERATION, "search.generations": 10 * stored // 1_000 + 1}
+    with tempfile.TemporaryDirectory() as folder:
+        path, before, executor = Path(folder) / "study", load(), Untrained()
+        start = time.perf_counter()
+        result = evolve(untrained, path, Limits(trainings=stored), epochs=EPOCHS, executor=executor, settings=settings)
+        seconds, in_database = time.perf_counter() - start, stopwatch.seconds
+        start = time.perf_counter()
+        Study(path).close()
+        opening = time.perf_counter() - start
+        start = time.perf_counter()
+        summarise(path)
+        return {
+            "trials": result.trainings,
+            "seconds": seconds,
+            "of_them_made_up_trainings": executor.seconds,
+            "of_them_database": in_database,
+            "database_ms_a_trial": 1e3 * in_database / result.trainings,
+            "database_share_at_100000_an_hour": in_database / result.trainings * AN_HOUR / 3600,
+            "transaction_ms": milliseconds(transactions),
+            "transaction_ms_of_the_first_10000": milliseconds(transactions[:10_000]),
+            "transaction_ms_of_the_last_10000": milliseconds(transactions[-10_000:]),
+            "bytes_a_trial": (path / DATABASE).stat().st_size / result.trainings,
+            "of_them_curves": 4 * 4 * PLACES,
+            "opening_again_seconds": opening,
+            "summary_seconds": time.perf_counter() - start,
+            "load": [before, load()],
+        }
+
+
 def processor_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -158,6 +272,7 @@ def main() -> None:
     parser.add_argument("--workers", default="1,2,8,32,64")
     parser.add_argument("--ray-workers", default="2,8,32")
     parser.add_argument("--rounds", type=int, default=16)
+    parser.add_argument("--trials", type=int, default=STORED)
     given = parser.parse_args()
     counts, ray_counts = ([int(n) for n in text.split(",")] for text in (given.workers, given.ray_workers))
     document: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -173,6 +288,8 @@ def main() -> None:
             document["dispatch"] = [dispatch(count, limits) for count in counts for limits in ({}, LIMITS)]
         elif part == "ray":
             document["ray"] = [on_ray(count, given.rounds) for count in ray_counts]
+        elif part == "database":
+            document["database"] = database(given.trials)
         else:
             parser.error(f"there is no part {part!r}: workers, dispatch, ray, database")
         RESULTS.write_text(json.dumps(document, indent=2) + "\n")

@@ -100,6 +100,36 @@ def test_the_schedule_of_the_trial_is_what_the_function_is_given():
     assert [o.score for o in outcomes] == rates
 
 
+def test_the_first_worker_trains_while_the_others_start(monkeypatch, tmp_path):
+    started, given = [], []
+
+    class Recorded(WorkerProcess):
+        def __init__(self, *arguments):
+            given.append(sum(worker.trials for worker in started))
+            started.append(self)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr("evolr.execution.workers.WorkerProcess", Recorded)
+    outcomes = run(functools.partial(functions.gathering, tmp_path, 4), trials=4, count=4)
+    assert not any(outcome.failure for outcome in outcomes)
+    assert len(given) == 4
+    assert given[2] > 0
+
+
+def test_a_worker_is_asked_for_its_word_only_if_it_has_one(monkeypatch):
+    said = []
+
+    class Recorded(WorkerProcess):
+        def message(self):
+            said.append(super().message())
+            return said[-1]
+
+    monkeypatch.setattr("evolr.execution.workers.WorkerProcess", Recorded)
+    run(functions.falling, trials=8, memory_limit=4.0)
+    assert len(said) >= 9
+    assert None not in said
+
+
 def test_an_exception_is_the_outcome_of_its_trial():
     assert failures(functions.raising) == ["ValueError: not with seed 0", "ValueError: not with seed 1"]
 

@@ -215,6 +215,14 @@ def descending_or_failing(schedule, seed, epochs):
     return descending(schedule, seed, epochs)
 
 
+def gathering(folder, count, schedule, seed, epochs):
+    """Ends when so many processes train at once."""
+    (folder / str(os.getpid())).touch()
+    while len(os.listdir(folder)) < count:
+        time.sleep(0.01)
+    return 1.0
+
+
 def on_a_machine(folder, schedule, seed, epochs):
     """`contracted`, and a note of the process that its worker belongs to, which is an actor of Ray's."""
     with open(os.path.join(folder, str(os.getppid())), "a") as file:

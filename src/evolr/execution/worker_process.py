@@ -51,6 +51,11 @@ class WorkerProcess:
         assert self._process.pid is not None
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process is no more; what it said before may still be heard."""
+        return self._process.exitcode is not None
+
     def give(self, trial: int, job: Job) -> None:
         """Begins a trial."""
         self.trial, self.since = trial, time.perf_counter()
@@ -62,7 +67,7 @@ class WorkerProcess:
         """What it has to say, None where nothing yet: its own word, or ("ended", exit code) where it is no more."""
         try:
             # By the exit code too: a process that it left behind may hold its end of the pipe open.
-            is_over = self._process.exitcode is not None
+            is_over = self.has_ended
             if self.connection.poll():
                 return self.connection.recv()
             if not is_over:

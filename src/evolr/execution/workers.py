@@ -91,6 +91,8 @@ class Workers(Executor):
         self._crew: list[WorkerProcess] = []
         self._is_proven = False  # whether any worker could import the function
         self._stillborn = 0  # workers in a row that ended while they started
+        self._look_seconds = _LOOK_SECONDS if memory_limit is None else _MEMORY_SECONDS
+        self._next_look = 0.0  # time.perf_counter
         self.seconds = 0.0
         self.trainings = 0
         # multiprocessing waits for living workers when the interpreter ends, after this.
@@ -149,7 +151,7 @@ class Workers(Executor):
         with self._timed():
             try:
                 while len(outcomes) < len(trials):
-                    self._hire(len(trials) - len(outcomes))
+                    is_complete = self._hire(len(trials) - len(outcomes))
                     for number, worker in self._allotted(waiting, again):
                         trial = trials[number]
                         calls = Calls(keep_steps=keep_steps)
@@ -157,7 +159,7 @@ class Workers(Executor):
                         beside = {"pool": pool} if self._takes_pool else {}
                         worker.give(number, (schedule, trial.seed, epochs, beside))
                     landed: dict[int, Outcome] = {}
-                    ended, fault = self._listen()
+                    ended, fault = self._listen(may_wait=is_complete)
                     for number, message in ended.items():
                         if message is None:
                             again.append(number)
@@ -187,11 +189,16 @@ class Workers(Executor):
 
     # --- the parts --------------------------------------------------------------------------------------------------
 
-    def _hire(self, wanted: int) -> None:
-        """Starts workers up to the number wanted; the first alone, so that what is wrong with all is told once."""
+    def _hire(self, wanted: int) -> bool:
+        """Starts a worker if there are fewer than wanted; whether there are as many now.
+
+        One at a time, so that those that are there train while others start: a start takes milliseconds, on a busy machine
+        a fifth of a second. The first alone, so that what is wrong with all is told once.
+        """
         wanted = min(wanted, self._count if self._is_proven else 1)
-        while len(self._crew) < wanted:
+        if len(self._crew) < wanted:
             self._crew.append(WorkerProcess(self._function, self._environment))
+        return len(self._crew) >= wanted
 
     def _allotted(self, waiting: deque[int], again: deque[int]) -> list[tuple[int, WorkerProcess]]:
         """Which idle worker gets which trial; one that is to be tried again gets a worker that has trained nothing.
@@ -214,17 +221,23 @@ class Workers(Executor):
             worker.bury()
         return allotted
 
-    def _listen(self) -> tuple[dict[int, Message | None], ProblemError | None]:
-        """Waits a moment for the workers.
+    def _listen(self, *, may_wait: bool = True) -> tuple[dict[int, Message | None], ProblemError | None]:
+        """Hears the workers that have something to say, if none has and it may, after waiting a moment.
 
         What is known of the trials that ended, None for one to be tried again; and why no worker can be had any more.
+
+        Those that say nothing are looked at now and then only: each look at many takes as long as several trials' words.
         """
         busy = [worker for worker in self._crew if not worker.is_idle]
-        wait([worker.connection for worker in busy], self._patience(busy))
+        heard = set(wait([worker.connection for worker in busy], self._patience(busy) if may_wait else 0.0))
+        is_look = time.perf_counter() >= self._next_look
+        if is_look:
+            self._next_look = time.perf_counter() + self._look_seconds
         ended: dict[int, Message | None] = {}
         fault: ProblemError | None = None
         for worker in busy:
-            message = worker.message()
+            is_heard = worker.connection in heard or (is_look and worker.has_ended)
+            message = worker.message() if is_heard else None
             if not worker.is_ready:
                 fault = self._welcome(worker, message) or fault
                 continue
@@ -232,7 +245,7 @@ class Workers(Executor):
                 continue
             is_lost = message is None or message[0] == "ended"
             if message is None:
-                message = self._excess(worker)
+                message = self._excess(worker, is_look=is_look)
             elif message[0] == "ended":
                 message = ("failed", reason_of_end(message[1]))
             if message is None:
@@ -245,18 +258,17 @@ class Workers(Executor):
         return ended, fault
 
     def _patience(self, busy: Sequence[WorkerProcess]) -> float:
-        """How long to wait for a word, in seconds."""
-        seconds = _LOOK_SECONDS if self._memory_limit is None else _MEMORY_SECONDS
+        """How long to wait for a word, in seconds: until the next look, or until a trial is out of time."""
+        due = self._next_look
         if self._time_limit is not None and busy:
-            due = min(worker.since for worker in busy) + self._time_limit
-            seconds = min(seconds, max(0.001, due - time.perf_counter()))
-        return seconds
+            due = min(due, min(worker.since for worker in busy) + self._time_limit)
+        return max(0.001, due - time.perf_counter())
 
-    def _excess(self, worker: WorkerProcess) -> Message | None:
-        """What limit a trial under way exceeds."""
+    def _excess(self, worker: WorkerProcess, *, is_look: bool) -> Message | None:
+        """What limit a trial under way exceeds; of its memory, if this is a look."""
         if self._time_limit is not None and time.perf_counter() - worker.since > self._time_limit:
             return "failed", f"took longer than {self._time_limit} s"
-        if self._memory_limit is not None and (resident_memory(worker.pid) or 0) > self._memory_limit * 1e9:
+        if is_look and self._memory_limit is not None and (resident_memory(worker.pid) or 0) > self._memory_limit * 1e9:
             return "excess", f"used more than {self._memory_limit} GB"
         return None
 
