@@ -183,10 +183,10 @@ class Untrained(Executor):
         self,
         trials: Sequence[Trial],
         epochs: int,
-        pool: str,
+        _pool: str,
         *,
-        keep_steps: bool = False,
         on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
+        **_: bool,
     ) -> list[Outcome]:
         outcomes = []
         for number, trial in enumerate(trials):

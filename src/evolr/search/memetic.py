@@ -12,7 +12,7 @@ the tuned constants of its parents, is safe for some generations, and then the w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -122,7 +122,8 @@ class Memetic:
             self._asked.append((niche, range(start, len(individuals))))
         start = len(individuals)
         if self._generation > 0:
-            individuals += [self._child(self._place(start + k)) for k in range(self._search.children)]
+            living = {self._values(niche.centre()) for niche in self._niches}
+            individuals += [self._child(self._place(start + k), living) for k in range(self._search.children)]
         self._children = range(start, len(individuals))
         return individuals
 
@@ -237,11 +238,13 @@ class Memetic:
         key = seed_from(self._seed, *birth, restarts, "strategy")
         return CMA(mean=np.array(mean), sigma=sigma, population_size=self._search.samples, seed=key)
 
-    def _child(self, place: Place) -> Individual:
-        """A child of good niches that is no living one's twin; a copy of its parent where none comes about."""
+    def _child(self, place: Place, living: Collection[bytes]) -> Individual:
+        """A child of good niches that is no living one's twin; a copy of its parent if none comes about.
+
+        living: the values of the niches' centres.
+        """
         rng = generator(self._seed, *place, "child")
         grown = [niche for niche in self._niches if niche.age >= 2] or self._niches
-        living = {self._values(niche.centre()) for niche in self._niches}
 
         def parent() -> _Niche:
             return grown[min(rng.integers(len(grown), size=2))]  # they are sorted: a tournament of two
