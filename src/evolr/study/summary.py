@@ -37,7 +37,7 @@ class Summary:
     state: `running`, `done`, or `stopped`: it can go on. front: size, score and formula of the fittest of each size, by
     size; the last one is the champion: of the finished generations, or while there is none, by the trials there are.
     is_raced: whether that champion won the race of the finalists, as of SearchResult. active_at: the latest write, ISO 8601, UTC. pace: seconds that
-    the search took for a training, with all that trained at once; None of less than two generations. failed, last_failure: trainings that
+    the search took for a training, with all that trained at once; None where no generation but the first was trained without an interruption. failed, last_failure: trainings that
     failed, and what was said of the latest.
     """
 
@@ -120,14 +120,19 @@ def summarise(directory: Path) -> Summary:
 
 
 def _pace(database: Database) -> float | None:
-    """Seconds a training: the median over generations, so that a night between two of them does not count."""
+    """Seconds a training: the median over generations. One in which a session began is left out: it may have a night in it."""
     rows = database.rows(
         "SELECT finished_at, count(trial.id) FROM generation "
         "LEFT JOIN individual ON individual.generation = generation.number LEFT JOIN trial ON trial.individual = individual.id "
         "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number"
     )
     ends = [(datetime.fromisoformat(end), trainings) for end, trainings in rows]
-    paces = [(end - begin).total_seconds() / count for (begin, _), (end, count) in pairwise(ends) if count]
+    sessions = [datetime.fromisoformat(start) for (start,) in database.rows("SELECT started_at FROM session")]
+    paces = [
+        (end - begin).total_seconds() / count
+        for (begin, _), (end, count) in pairwise(ends)
+        if count and begin < end and not any(begin < start < end for start in sessions)
+    ]
     return median(paces) if paces else None
 
 
