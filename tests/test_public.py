@@ -1,6 +1,7 @@
 """The public names: each is there, says what it does with an example, and load and export take what people name."""
 
 import inspect
+import os
 import runpy
 import subprocess
 import sys
@@ -37,7 +38,9 @@ def test_load_refuses_what_is_nothing_and_options_of_what_has_its_own(tmp_path):
     saved.write_bytes(evolr.load("0.2").to_json())
     with pytest.raises(ConfigError, match="belong to a formula"):
         evolr.load(saved, max_lr=1.0)
-    for wrong in (tmp_path, "nothing/here", "0.1 +", tmp_path / "none.json"):
+    os.mkfifo(tmp_path / "pipe.json")
+    things = (None, 5, b"cosine", evolr.load("cosine"), "a\0b", "a\0b.json")
+    for wrong in (tmp_path, "nothing/here", "0.1 +", tmp_path / "none.json", tmp_path / "pipe.json", *things):
         with pytest.raises(EvolrError):
             evolr.load(wrong)
 
@@ -55,11 +58,38 @@ def test_export_answers_the_text_and_saves_it_once(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["schedule.py"]
 
 
+def test_export_takes_the_place_of_no_pipe_and_writes_through_a_link(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for wrong in (tmp_path / "pipe", os.devnull, tmp_path, "a\0b", tmp_path / ("n" * 300), tmp_path / "none" / "a.py"):
+        with pytest.raises(ConfigError):
+            evolr.export("0.2", "python", wrong, force=True)
+    (tmp_path / "real.py").write_text("old")
+    (tmp_path / "link.py").symlink_to("real.py")
+    with pytest.raises(ConfigError, match="exists already"):
+        evolr.export("0.2", "python", tmp_path / "link.py")
+    text = evolr.export("0.2", "python", tmp_path / "link.py", force=True)
+    assert (tmp_path / "link.py").is_symlink()
+    assert (tmp_path / "real.py").read_text() == text
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.py", "pipe", "real.py"]
+
+
+def test_what_is_interrupted_leaves_nothing_half_written(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evolr.export("0.2", "python", tmp_path / "mine.py")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_export_takes_a_schedule_and_what_is_known_of_it():
     text = evolr.export(evolr.load("cosine"), "torch", provenance={"found by": "somebody"})
     assert "found by: somebody" in text
     with pytest.raises(ScheduleError, match="unknown target"):
         evolr.export("cosine", "fortran")
+    with pytest.raises(ScheduleError, match="unknown target"):
+        evolr.export("cosine", None)
 
 
 def test_a_function_and_a_package_of_one_name_do_not_get_in_each_other_s_way():

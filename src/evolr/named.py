@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from evolr.advice import advice, made_up_trace
 from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, shortened
@@ -81,6 +81,8 @@ def named(what: Path | str, options: FormulaOptions | None = None) -> Named:
     A directory is a run, a file is a schedule document, anything else is a formula or a family's name, with options that
     a saved schedule may not have. Raises EvolrError where it is none of these.
     """
+    if not isinstance(cast("Any", what), str | Path) or "\0" in str(what):
+        raise ConfigError(f"expected a path, a formula or a family's name, got {shortened(repr(what), 200)}")
     found = _found(os.fspath(what), options or NO_OPTIONS)
     if options is not None and not found.is_formula:
         raise ConfigError("transform, min_lr, max_lr and plateau belong to a formula; a saved schedule has its own")
@@ -92,6 +94,8 @@ def _found(what: str, options: FormulaOptions) -> Named:
         return _of_run(what)
     if os.path.isfile(what) or what.endswith(".json"):
         try:
+            if os.path.exists(what) and not os.path.isfile(what):
+                raise RunDirectoryError(f"{what} is no file: a pipe, whose reading may not end, or a device")
             document = Path(what).read_bytes()
         except OSError as error:
             raise RunDirectoryError(f"cannot read {what}: {error.strerror}") from error

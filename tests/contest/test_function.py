@@ -113,6 +113,25 @@ def test_it_is_frozen_to_the_curve_that_its_trainings_took(run, tmp_path):
     )  # in stairs of its calls
 
 
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, "8"])
+@pytest.mark.parametrize("judge", [evolr.freeze, evolr.explain, evolr.compare, evolr.prove])
+def test_a_number_of_seeds_that_is_none_is_refused_before_anything_is_trained(run, judge, number):
+    before = {path.name for path in run.iterdir()}
+    options = {"budget": 4} if judge is evolr.prove else {}
+    with pytest.raises(ConfigError, match="seeds must be"):
+        judge(functions.descending, run, seeds=number, workers=1, **options)
+    assert {path.name for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["epochs", "budget"])
+def test_half_an_epoch_or_training_is_refused(run, name):
+    with pytest.raises(ConfigError, match=f"{name} must be a whole number, got 1.5"):
+        evolr.prove(functions.descending, run, workers=1, **{"budget": 4, name: 1.5})
+    if name == "epochs":
+        with pytest.raises(ConfigError, match="epochs must be a whole number"):
+            evolr.compare(functions.descending, run, epochs=1.5, workers=1)
+
+
 def test_failures_are_outcomes_and_the_worst(tmp_path):
     directory = evolved(tmp_path / "mine", functions.descending_or_failing)
     proven = evolr.prove(functions.descending_or_failing, directory, **QUICK)

@@ -86,7 +86,10 @@ def test_the_command_writes_a_file_and_never_over_another(evolr):
     assert evolr("export", "0.1*(1 - progress)", "--to", "python", "-o", path) == (0, "", "saved: schedule.py\n")
     assert "def learning_rate(*, progress: float)" in path.read_text()
     code, _, err = evolr("export", "0.2", "--to", "python", "-o", path)
-    assert (code, err) == (2, "error: schedule.py exists already; name another file, or --force to write over it\n")
+    assert (code, err) == (
+        2,
+        "error: schedule.py exists already; name another file, or write over it: force=True, --force on the command line\n",
+    )
     assert evolr("export", "0.2", "--to", "python", "-o", path, "--force")[0] == 0
     assert "def learning_rate() -> float:" in path.read_text()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from evolr.errors import ConfigError, unknown_name
+from evolr.errors import ConfigError, unknown_name, whole_number
 
 
 def at_least(name: str, value: int, least: int) -> None:
-    if value < least:
+    if whole_number(name, value) < least:
         raise ConfigError(f"{name} must be at least {least}, got {value}")
 
 

@@ -19,7 +19,7 @@ from evolr.config import Comparison, Config
 from evolr.contest.contender import Contender, contender
 from evolr.contest.record import encoded
 from evolr.contest.statistics import CONFIDENCE, corrected
-from evolr.errors import StudyError
+from evolr.errors import StudyError, whole_number
 from evolr.problems import Metric, Problem
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
@@ -108,7 +108,7 @@ def compare(
     config = stored_config(run.path)
     changes = {"seeds": seeds, "epochs": epochs, "base_lr": base_lr}
     settings = changed_settings(config.comparison, changes)
-    config = config if seed is None else msgspec.structs.replace(config, seed=seed)
+    config = config if seed is None else msgspec.structs.replace(config, seed=whole_number("seed", seed))
     result = compare_schedule(
         run.champion(), config, trained_by, settings=settings, on_total=on_total, on_trained=on_trained, **options
     )
@@ -179,4 +179,6 @@ def save(directory: RunDirectory, result: ComparisonResult) -> None:
 
 def changed_settings(settings: Comparison, changes: Mapping[str, Any]) -> Comparison:
     """The settings of a comparison with these in place of its own; those that are None are left."""
-    return msgspec.structs.replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    given = {name: value for name, value in changes.items() if value is not None}
+    given |= {name: whole_number(name, given[name]) for name in ("seeds", "epochs") if name in given}
+    return msgspec.structs.replace(settings, **given)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.config import Config
+from evolr.config.checks import at_least
 from evolr.contest.contender import Contender, contender, rows_document
 from evolr.contest.record import encoded
 from evolr.contest.statistics import corrected
@@ -87,7 +88,7 @@ def explain(
     """
     trained_by, path, config, champion = _champion(what, directory)
     epochs, names = config.training.epochs, sorted(champion.signals)
-    drawn = [seed_from(config.seed, k, "explanation") for k in range(seeds)]
+    drawn = _seeds(config, seeds)
     with closing(executor_for(config, trained_by, options)) as executor:
         executor.prepare(POOL)
         if on_total:
@@ -167,9 +168,9 @@ def freeze(
     ConfigError for another problem than the study's.
     """
     trained_by, path, config, champion = _champion(what, directory)
+    drawn = _seeds(config, seeds)
     if champion.expression.is_open_loop:
         raise StudyError(f"the champion of {path} reads nothing of the training: it is its own curve, not to be frozen")
-    drawn = [seed_from(config.seed, k, "explanation") for k in range(seeds)]
     with closing(executor_for(config, trained_by, options)) as executor:
         executor.prepare(POOL)
         with closing(Trainings(executor, config.training.epochs, path)) as trainings:
@@ -180,6 +181,12 @@ def freeze(
             "typical curve"
         )
     return curve
+
+
+def _seeds(config: Config, count: int) -> list[int]:
+    """The seeds of the trainings of an explanation. Raises ConfigError for a number of them below 1."""
+    at_least("seeds", count, 1)
+    return [seed_from(config.seed, k, "explanation") for k in range(count)]
 
 
 def _wanted(schedule: Schedule, seeds: Sequence[int]) -> list[Wanted]:

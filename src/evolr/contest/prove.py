@@ -17,7 +17,7 @@ from evolr.contest.results import ContestResult, Evolved, Settings, quick
 from evolr.contest.trainings import LEDGER
 from evolr.contest.tuning import Candidate
 from evolr.contest.verdict import verdict
-from evolr.errors import RunDirectoryError, StudyError
+from evolr.errors import RunDirectoryError, StudyError, whole_number
 from evolr.execution.executor import Executor
 from evolr.schedule import Schedule
 from evolr.study.database import DATABASE
@@ -129,7 +129,8 @@ def _settings(
     config: Config, executor: Executor, budget: int, seeds: int | None, epochs: int | None, *, is_quick: bool
 ) -> Settings:
     """The settings of a contest. Gets the executor ready, so that what cannot be trained here is refused first."""
-    epochs = config.comparison.epochs if epochs is None else epochs
+    epochs = config.comparison.epochs if epochs is None else whole_number("epochs", epochs)
+    budget, seeds = whole_number("budget", budget), None if seeds is None else whole_number("seeds", seeds)
     settings = Settings(epochs=epochs, budget=budget)
     if is_quick:
         settings = quick(epochs, budget, config.search.seeds)

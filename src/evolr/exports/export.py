@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,18 +49,24 @@ def export(
 
 
 def require_free(path: Path, *, force: bool = False) -> None:
-    """Raises ConfigError where no file may be written: a directory, one that is there, a place in none."""
-    if path.is_dir() or not path.name:
+    """Raises ConfigError where no file may be written: a directory, one that is there, a pipe or a device, a place in none."""
+    if "\0" in str(path):
+        raise ConfigError(f"no file can be called {str(path)!r}")
+    if os.path.isdir(path) or not path.name:
         raise ConfigError(f"{path} is a directory; name a file")
-    if path.exists() and not force:
-        raise ConfigError(f"{path} exists already; name another file, or --force to write over it")
-    if not path.parent.is_dir():
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ConfigError(f"{path} is a pipe or a device, which a file would take the place of; name a file")
+    if os.path.exists(path) and not force:
+        raise ConfigError(
+            f"{path} exists already; name another file, or write over it: force=True, --force on the command line"
+        )
+    if not os.path.isdir(path.parent):
         raise ConfigError(f"there is no directory {path.parent} to write {path.name} in")
 
 
 def save(text: str, path: Path) -> None:
-    """Saves an exported file. Raises ConfigError where that fails."""
+    """Saves an exported file; through a link, which stays. Raises ConfigError where that fails."""
     try:
-        write(path, text.encode())
+        write(Path(os.path.realpath(path)), text.encode())
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error

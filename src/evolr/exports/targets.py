@@ -52,7 +52,7 @@ def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None
     Raises ScheduleError for an unknown target, and where the schedule reads a signal that the target cannot supply.
     """
     if target not in TARGETS:
-        raise ScheduleError(unknown_name("target", target, TARGETS))
+        raise ScheduleError(unknown_name("target", str(target), TARGETS))
     chosen = TARGETS[target]
     if missing := chosen.lacks(schedule.signals):
         able = [t.name for t in TARGETS.values() if not t.lacks(schedule.signals)]
