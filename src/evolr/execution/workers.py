@@ -328,9 +328,12 @@ def _outcome(message: Message) -> Outcome:
 
 def _recorded(score: float, recording: Recording) -> Outcome:
     """The outcome of a training that told its schedule something."""
-    curves = (recording.train_loss, recording.val_loss, recording.val_score, recording.learning_rate)
     with np.errstate(over="ignore"):  # what is beyond float32 is infinite there
-        outcome = Outcome(score, None, *(np.array(series, np.float32) for series in curves))
+        train_loss, val_loss, val_score, learning_rate = (
+            np.array(series, np.float32)
+            for series in (recording.train_loss, recording.val_loss, recording.val_score, recording.learning_rate)
+        )
+        outcome = Outcome(score, None, train_loss, val_loss, val_score, learning_rate)
         if recording.rates is None:
             return outcome
         told = {name: np.array(series, np.float32) for name, series in recording.signals.items()}
