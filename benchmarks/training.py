@@ -217,7 +217,18 @@ print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 def overhead() -> dict[str, float]:
     """Of an `evolve` with preset `original`: seconds in all, in training, and the shares outside it."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "evolr", "evolve", "--json", "--quiet", "--run", f"{folder}/run"]
+        command = [
+            sys.executable,
+            "-m",
+            "evolr",
+            "evolve",
+            "--preset",
+            "original",
+            "--json",
+            "--quiet",
+            "--run",
+            f"{folder}/run",
+        ]
         start = time.perf_counter()
         result = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
         wall = time.perf_counter() - start
