@@ -11,6 +11,8 @@ sleep:
 - `whole_run`: the time of the whole run in the ideal, by that which it took; in both, whoever is free first takes the next
   trial, so that the ideal has the tail of the last trainings too.
 
+`parent_core_share` is the processor time of the program that searches; on Ray, other processes do most of the work.
+
 Dispatch: trainings that take no time, on the fewest and on the most workers: the parent's processor time for a trial, which is what bounds the
 number of workers. `limits`: with a limit of time and memory.
 
