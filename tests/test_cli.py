@@ -436,7 +436,8 @@ def test_explain_says_which_signals_matter(evolr, monkeypatch, tmp_path):
     document = json.loads(evolr("explain", "mine", "--seeds", "6", "--json", "-q")[1])
     signals = sorted(parse((Path("mine") / "champion.txt").read_text().strip()).signals)
     assert [frozen["signal"] for frozen in document["frozen"]] == signals
-    assert document == json.loads(Path("mine/explanation.json").read_bytes())
+    saved = json.loads(Path("mine/explanation.json").read_bytes())
+    assert {"record": "explanation", "version": 1, **document} == saved
     code, _, err = evolr("explain", "nothing")
     assert (code, "not a run directory" in err) == (2, True)
 
