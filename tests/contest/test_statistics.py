@@ -66,6 +66,7 @@ def test_the_effect_size_and_the_probability_of_improvement_speak_for_the_champi
     assert lower.effect_size == pytest.approx(-pairs.effect_size)
     assert lower.improvement == 1.5 / 4
     assert paired(champion, champion, ACCURACY).effect_size is None
+    assert paired(champion, champion - 0.1, ACCURACY).effect_size is None  # alike, but for rounding
 
 
 @pytest.mark.parametrize(

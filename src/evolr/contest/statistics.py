@@ -21,6 +21,7 @@ CONFIDENCE: Final = 0.95
 SIGNIFICANCE: Final = 0.05
 LEAST_PAIRS: Final = 6  # below it, the two-sided test could not reach 0.05 whatever the scores
 _RESAMPLES = 10_000
+_ROUNDING: Final = 1e-9  # relative: a spread below it is none
 
 Relation = Literal["better than", "worse than", "not distinguishable from", "untested against"]
 """What a champion is to a contender."""
@@ -77,6 +78,8 @@ def paired(champion: NDArray[np.float64], contender: NDArray[np.float64], metric
     won = gains(champion, contender, metric)
     finite = differences[np.isfinite(differences)]
     spread = float(finite.std(ddof=1)) if len(finite) > 1 else 0.0
+    if spread <= _ROUNDING * np.abs(finite).max(initial=0.0):
+        spread = 0.0  # differences that are alike up to rounding have none
     toward = 1.0 if metric.higher_is_better else -1.0
     return Pairs(
         difference=None if np.isnan(mean) else mean,
