@@ -11,13 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-import msgspec
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import evolr
-from evolr.study.evolve import stored_config
-from evolr.study.run_directory import RunDirectory
 from tests.execution.training_functions import descending
 
 SECONDS = 0.05  # a training, so that kills meet trainings under way
@@ -50,10 +46,7 @@ def main() -> None:
     elif command == "explain":
         evolr.explain(function, directory, seeds=100, workers=2, on_done=acknowledge)
     else:
-        config, champion = stored_config(directory), evolr.Schedule.load(directory / "champion.json")
-        settings = msgspec.structs.replace(config.comparison, seeds=100, base_lr=0.1)
-        compared = evolr.compare(champion, config, function, settings=settings, workers=2, on_trained=acknowledge)
-        RunDirectory(directory).write("comparison.json", msgspec.json.encode(compared.document()))
+        evolr.compare(function, directory, seeds=100, base_lr=0.1, workers=2, on_trained=acknowledge)
 
 
 if __name__ == "__main__":

@@ -195,6 +195,12 @@ def say(text: str) -> None:
     print(f"\r{text}", end="", file=sys.stderr)
 
 
+def write(document: dict[str, object]) -> dict[str, object]:
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(document, indent=2) + "\n")
+    return document
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--studies", type=int, default=200)
@@ -206,14 +212,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if arguments.studies:
-            document = studies(arguments.studies, folder, rng)
+            document = write({**studies(arguments.studies, folder, rng), "judgements": judged})
         for command, function in JUDGEMENTS if arguments.kills else ():
-            judged[f"{command} by {function}"] = judgements(
-                command, function, arguments.kills, folder / command / function, rng
-            )
-    document["judgements"] = judged
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(document, indent=2) + "\n")
+            place = folder / command / function
+            judged[f"{command} by {function}"] = judgements(command, function, arguments.kills, place, rng)
+            document = write({**document, "judgements": judged})
     print(f"\n{json.dumps(document, indent=2)}")
 
 
