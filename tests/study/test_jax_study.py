@@ -127,7 +127,7 @@ def test_a_champion_is_proven_and_explained_by_the_problem_that_trained_it(run, 
     proven = evolr.prove(regression(), directory, budget=4, is_quick=True, seeds=2)
     assert proven.trained > 50
     assert len(proven.entries) > 20
-    assert "external" in page(proven)
+    assert page(proven).startswith("# Rehearsal: regression, adam, 2 epochs, 2 seeds, selection pool")
     assert json.dumps(proven.document([]))
     again = evolr.prove(regression(), directory, budget=4, is_quick=True, seeds=2)
     assert again.trained == 0

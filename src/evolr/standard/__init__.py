@@ -40,7 +40,7 @@ def families() -> Mapping[str, Family]:
 
     >>> "one-cycle" in families()
     True
-    >>> families()["cosine"].schedule(peak=0.1).at(progress=0.5)
+    >>> families()["cosine"].schedule(base=0.1).at(progress=0.5)
     0.05
     """
     return FAMILIES
