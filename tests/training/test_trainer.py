@@ -299,7 +299,9 @@ def test_an_accelerators_way_gives_the_same_outcomes_up_to_rounding(monkeypatch)
     trainer = Trainer(MLP, Optimizer())
     monkeypatch.setattr(trainer, "_batched", True)
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("runs",))
-    monkeypatch.setattr(trainer, "_programs", lambda _level: programs.build(MLP, Optimizer(), mesh, batched=True))
+    monkeypatch.setattr(
+        trainer, "_programs", lambda _optimizer, _level: programs.build(MLP, Optimizer(), mesh, batched=True)
+    )
     outcomes = trainer.train(trials, 2)
     for one, two in zip(outcomes, expected, strict=True):
         assert one.diverged_at == two.diverged_at
@@ -408,7 +410,7 @@ def test_what_a_seed_draws_is_seen_by_loss_and_score_and_neither_trained_nor_cou
         monkeypatch.setattr(trainer, "_batched", True)
         mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("runs",))
         build = partial(programs.build, DRAWN, Optimizer(), mesh, batched=True)
-        monkeypatch.setattr(trainer, "_programs", lambda level: build(level=level))
+        monkeypatch.setattr(trainer, "_programs", lambda _optimizer, level: build(level=level))
     text = "0*(grad_norm + weight_norm)"
     outcomes = trainer.train([Trial(schedule(text), seed) for seed in (2, 5)], 3, keep_steps=True)
     for outcome, target in zip(outcomes, (20, 50), strict=True):

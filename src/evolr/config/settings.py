@@ -60,6 +60,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 f"the problem {self.problem.name!r} trains by {', '.join(given)}, "
                 f"got the optimizer {self.training.optimizer.name!r}"
             )
+        read = {t for t in self.search.terminals if t != CONSTANT}
+        if untold := sorted(read & self.training.optimizer.untold):
+            raise ConfigError(
+                f"the signal {', '.join(untold)} is not defined under the optimizer {self.training.optimizer.name!r}, whose step is "
+                "not in proportion to the learning rate: leave it out of search.terminals"
+            )
         require_signals(self.problem, (t for t in self.search.terminals if t != CONSTANT))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from evolr.errors import ConfigError
 from evolr.execution.training_function import TrainingFunction
 from evolr.problems import Pool, Problem
 from evolr.training.optimizers import Optimizer
@@ -38,6 +39,7 @@ class Executor(ExecutorMaker, Protocol):
         they remember of trainings. signals: those that its trainings tell a schedule.
     title: who trains what, in words, for the head of a page. knows_pools: whether a trial is judged on the examples of its pool;
         otherwise all pools are one to it, and a champion that fits their examples by chance is not found out.
+    takes_optimizers: whether a trial may name another optimiser than its own; otherwise `run` raises ConfigError for one that does.
     keeps_failures: whether a trial that fails has failed for good, and counts as the worst; otherwise it is a fault to be
         mended, and tried again.
     """
@@ -61,8 +63,14 @@ class Executor(ExecutorMaker, Protocol):
     def keeps_failures(self) -> bool: ...
 
     @property
+    def takes_optimizers(self) -> bool:
+        return False
+
+    @property
     def context(self) -> Mapping[str, Any]:
-        """What decides an outcome beside trial, epochs and pool, as JSON takes it."""
+        """What decides an outcome beside trial, epochs and pool, as JSON takes it; under `optimizer`, if it takes them, that of a
+        trial that names none.
+        """
         ...
 
     def prepare(self, pool: Pool) -> object:
@@ -96,3 +104,10 @@ class Executor(ExecutorMaker, Protocol):
     def for_function(self, train: TrainingFunction, signals: frozenset[str]) -> Executor:
         """Itself, as above."""
         return self
+
+
+def refuse_optimizers(trials: Sequence[Trial]) -> None:
+    """Raises ConfigError where a trial names an optimiser, for an executor that takes none."""
+    named = next((trial.optimizer.name for trial in trials if trial.optimizer is not None), None)
+    if named is not None:
+        raise ConfigError(f"a training function has an optimiser of its own, got a trial that names {named!r}")

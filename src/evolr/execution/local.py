@@ -47,11 +47,15 @@ class Local(Executor):
 
     @property
     def signals(self) -> frozenset[str]:
-        return frozenset(self._problem.signals)
+        return frozenset(self._problem.signals) - self._optimizer.untold
 
     @property
     def keeps_failures(self) -> bool:
         return False
+
+    @property
+    def takes_optimizers(self) -> bool:
+        return True
 
     @property
     def context(self) -> Mapping[str, Any]:

@@ -146,6 +146,10 @@ class RayExecutor(Executor):
         return self._alike.keeps_failures
 
     @property
+    def takes_optimizers(self) -> bool:
+        return self._alike.takes_optimizers
+
+    @property
     def context(self) -> Mapping[str, Any]:
         return self._alike.context
 

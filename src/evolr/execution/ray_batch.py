@@ -20,7 +20,7 @@ LOST_MACHINES: Final = 16
 class Batch:
     """The trials of a run that are still to be trained, and what they have lost.
 
-    missing: how many have not landed. size: the trials of a part, of a population; those of a seed train together.
+    missing: how many have not landed. size: the trials of a part, of a population; those of an optimiser and a seed train together.
     """
 
     def __init__(self, trials: Sequence[Trial], epochs: int, parts: int | None, workers: int) -> None:
@@ -28,7 +28,7 @@ class Batch:
         self.missing = len(trials)
         self.size = 1 if parts is None else math.ceil(len(trials) / (parts * max(1, workers)))
         self._epochs = 0 if parts is None else epochs
-        self.waiting = deque(numbers if parts is None else sorted(numbers, key=lambda number: trials[number].seed))
+        self.waiting = deque(numbers if parts is None else sorted(numbers, key=lambda number: _company(trials[number])))
         self._again = deque[int]()  # each is trained alone, so that one that ends its actor does not end others
         self._lost, self._lost_machines = Counter[int](), Counter[int]()
 
@@ -63,3 +63,8 @@ class Batch:
             self._again.extend(back)
         why = f"its worker was lost {LOST_ACTORS} times, the last by: {reason}"
         return {number: Outcome.failed(why, self._epochs) for number in given_up}
+
+
+def _company(trial: Trial) -> tuple[str, int]:
+    """Trials train best with those of the same: by one program, and of one seed on the same batches."""
+    return "" if trial.optimizer is None else repr(trial.optimizer), trial.seed

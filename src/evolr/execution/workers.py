@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from evolr.errors import ConfigError, ProblemError, whole_number
-from evolr.execution.executor import Executor
+from evolr.execution.executor import Executor, refuse_optimizers
 from evolr.execution.recording import Calls, Recording
 from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import TrainingFunction, name_of, sendable, takes_pool
@@ -146,6 +146,7 @@ class Workers(Executor):
 
         Raises ProblemError where a worker cannot import the function any more; what has landed is handed over first.
         """
+        refuse_optimizers(trials)
         outcomes: dict[int, Outcome] = {}
         waiting, again = deque(range(len(trials))), deque[int]()  # again: in a new worker
         with self._timed():

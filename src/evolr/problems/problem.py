@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, cast
 import msgspec
 
 from evolr.expression import SIGNALS
-from evolr.training.optimizers import OptimizerName
+from evolr.training.optimizers import OPTIMIZERS, OptimizerName
 from evolr.training.task import Task
 
 Pool = Literal["monitor", "fitness", "selection", "test"]
@@ -143,7 +143,7 @@ class ProblemDefaults:
 
     @property
     def optimizers(self) -> tuple[OptimizerName, ...]:
-        return ("sgd", "momentum", "adam", "adamw")
+        return OPTIMIZERS
 
     @property
     def notes(self) -> tuple[str, ...]:

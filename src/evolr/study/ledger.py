@@ -166,7 +166,11 @@ class Ledger:
 
 
 def training_key(context: Mapping[str, Any], trial: Trial, epochs: int, pool: str, *, keep_steps: bool) -> bytes:
-    """The key of a training. context: whatever else decides its outcome, as JSON takes it."""
+    """The key of a training. context: whatever else decides its outcome, as JSON takes it; the trial's own optimiser stands in
+    the place of its `optimizer`.
+    """
+    if trial.optimizer is not None:
+        context = {**context, "optimizer": msgspec.to_builtins(trial.optimizer)}
     schedule = trial.schedule.to_json().decode()
     whole = [context, schedule, trial.seed, epochs, pool, list(SIGNALS) if keep_steps else False]
     return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).digest()

@@ -60,6 +60,10 @@ class Remembered(Executor):
         return self._executor.keeps_failures
 
     @property
+    def takes_optimizers(self) -> bool:
+        return self._executor.takes_optimizers
+
+    @property
     def context(self) -> Mapping[str, Any]:
         return self._executor.context
 

@@ -1,25 +1,95 @@
-"""The optimisers, as settings; optax does the work.
+"""The optimisers, as settings; optax does the work (moves.py).
 
-A schedule gives the learning rate of each step, so what is built here is the direction alone: the trainer
-subtracts learning rate × direction.
+Of a scheduled optimiser the schedule gives the learning rate of each step: the trainer subtracts learning rate × direction.
+One that finds its own step size takes the schedule's value as its `learning_rate`, a factor of that step size or a bound.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
 
 from evolr.errors import ConfigError
+from evolr.signals import SIGNALS, observation_named
 
-OptimizerName = Literal["sgd", "momentum", "adam", "adamw"]
+OptimizerName = Literal[
+    "sgd",
+    "momentum",
+    "adam",
+    "adamw",
+    "dog",
+    "dadapt_adam",
+    "dadapt_adamw",
+    "prodigy_adam",
+    "prodigy_adamw",
+    "mechanic_sgd",
+    "mechanic_momentum",
+    "mechanic_adam",
+    "mechanic_adamw",
+    "momo",
+    "momo_adam",
+    "momo_adamw",
+    "schedule_free_sgd",
+    "schedule_free_adam",
+    "schedule_free_adamw",
+]
+OPTIMIZERS: Final[tuple[OptimizerName, ...]] = get_args(OptimizerName)
+
+Method = Literal["schedule", "dog", "dadapt", "prodigy", "mechanic", "momo", "schedule_free"]
+Base = Literal["sgd", "momentum", "adam", "adamw"]
+
+
+class Kind(NamedTuple):
+    """What an optimiser is.
+
+    method: what finds the size of its steps. base: what it makes of gradients, or is made for in its place.
+    """
+
+    method: Method
+    base: Base
+
+
+_KINDS: Final[dict[OptimizerName, Kind]] = {
+    "sgd": Kind("schedule", "sgd"),
+    "momentum": Kind("schedule", "momentum"),
+    "adam": Kind("schedule", "adam"),
+    "adamw": Kind("schedule", "adamw"),
+    "dog": Kind("dog", "sgd"),
+    "dadapt_adam": Kind("dadapt", "adam"),
+    "dadapt_adamw": Kind("dadapt", "adamw"),
+    "prodigy_adam": Kind("prodigy", "adam"),
+    "prodigy_adamw": Kind("prodigy", "adamw"),
+    "mechanic_sgd": Kind("mechanic", "sgd"),
+    "mechanic_momentum": Kind("mechanic", "momentum"),
+    "mechanic_adam": Kind("mechanic", "adam"),
+    "mechanic_adamw": Kind("mechanic", "adamw"),
+    "momo": Kind("momo", "momentum"),
+    "momo_adam": Kind("momo", "adam"),
+    "momo_adamw": Kind("momo", "adamw"),
+    "schedule_free_sgd": Kind("schedule_free", "momentum"),
+    "schedule_free_adam": Kind("schedule_free", "adam"),
+    "schedule_free_adamw": Kind("schedule_free", "adamw"),
+}
+
+PROPORTIONAL: Final[frozenset[Method]] = frozenset(("schedule", "dog", "prodigy"))
+"""The methods whose step is the learning rate × something that does not depend on it."""
+
+_OF_THE_UPDATE: Final = frozenset(s.name for s in SIGNALS.values() if observation_named(s.of).source == "update")
 
 
 class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An optimiser's settings. Each optimiser reads those that it has; the defaults are optax's.
 
-    momentum: of `momentum`, in [0, 1). beta1, beta2, epsilon: of `adam` and `adamw`.
-    weight_decay: of `adamw`, decoupled: scaled by the learning rate, as in optax and PyTorch.
+    name: `sgd`, `momentum`, `adam`, `adamw`; or one that finds its own step size, those of optax.contrib with optax's defaults
+        for what has no setting here: `dog`, `dadapt_…`, `prodigy_…`, `mechanic_…`, `momo`, `momo_…`, `schedule_free_…`, in the
+        forms of SGD, momentum, Adam and AdamW that they have. `dog` is judged, as its authors advise, by the polynomial-decay
+        average of its iterates (Ivgi, Hinder and Carmon 2023; their γ = 8), `schedule_free_…` by its own average.
+    momentum: of `momentum`, `mechanic_momentum`, `momo`, in [0, 1); of `schedule_free_sgd` what stands for it, above 0.
+    beta1, beta2, epsilon: of those with Adam in their name; beta1 of `schedule_free_adam` and `…_adamw` above 0.
+    weight_decay: of those with `adamw` in their name, decoupled: scaled by the learning rate, as in optax and PyTorch.
+
+    Raises ConfigError for a number out of range.
     """
 
     name: OptimizerName = "adam"
@@ -37,13 +107,36 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ConfigError(f"training.optimizer.epsilon must be positive, got {self.epsilon}")
         if not self.weight_decay >= 0:
             raise ConfigError(f"training.optimizer.weight_decay must not be negative, got {self.weight_decay}")
+        if self.kind.method == "schedule_free":  # optax divides by it
+            name = "momentum" if self.kind.base == "momentum" else "beta1"
+            if not getattr(self, name) > 0:
+                raise ConfigError(
+                    f"training.optimizer.{name} must be in (0, 1) for {self.name}, whose average it makes, got "
+                    f"{getattr(self, name)}"
+                )
+
+    @property
+    def kind(self) -> Kind:
+        return _KINDS[self.name]
+
+    @property
+    def decay(self) -> float:
+        """The weight decay that it has: 0 for one without."""
+        return self.weight_decay if self.kind.base == "adamw" else 0.0
+
+    @property
+    def untold(self) -> frozenset[str]:
+        """The signals that are not defined under it: those of the update, which is the parameters' change ÷ learning rate, where
+        the one is not in proportion to the other.
+        """
+        return frozenset(() if self.kind.method in PROPORTIONAL else _OF_THE_UPDATE)
 
     def direction(self) -> Any:
-        """The optax transformation from gradients to directions."""
+        """The optax transformation from gradients to the directions of its base."""
         import optax
 
         adam = optax.scale_by_adam(b1=self.beta1, b2=self.beta2, eps=self.epsilon)
-        match self.name:
+        match self.kind.base:
             case "sgd":
                 return optax.identity()
             case "momentum":

@@ -20,6 +20,7 @@ from evolr.training.measures import (
     signals_at,
     unless_still,
 )
+from evolr.training.moves import Moves, moves_of
 from evolr.training.optimizers import Optimizer
 from evolr.training.primitives import unfolded
 from evolr.training.task import Task, Tree
@@ -88,7 +89,7 @@ def build(
     """The functions of a task; compiled on first use. batched: a device trains its runs all at once. level: what of a
     network is measured.
     """
-    single = _SingleRun(task, optimizer.direction(), level)
+    single = _SingleRun(task, moves_of(optimizer), optimizer.untold, level)
 
     def each(function: Callable[..., Any], *per_run: Any) -> Any:
         return jax.vmap(function)(*per_run) if batched else jax.lax.map(lambda a: function(*a), per_run)
@@ -118,8 +119,8 @@ class _SingleRun:
     """What happens to one run."""
 
     task: Task
-    direction: Any  # optax.GradientTransformation
-
+    moves: Moves
+    untold: frozenset[str]  # signals that are not defined under the optimiser
     level: frozenset[str]  # the observations that are measured
 
     def untrained(self, parameters: Tree, drawn: tuple[Tree, ...], batches: Tree, monitor: Tree) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class _SingleRun:
             epoch=jnp.int32(0),
             epochs=start.epochs,
             parameters=parameters,
-            optimizer=self.direction.init(parameters),
+            optimizer=self.moves.init(parameters),
             loss=jnp.where(start.is_active, told["loss"], _NAN),
             memory=jax.tree.map(_float32, memory),
             kept=(parameters, jax.tree.map(jnp.zeros_like, parameters)) if is_kept else (),
@@ -183,12 +184,11 @@ class _SingleRun:
 
     def step(self, run: Run, batch: Tree, rate: Any) -> Run:
         loss, gradients = jax.value_and_grad(self.task.loss)(run.parameters, batch, *run.drawn)
-        directions, optimizer = self.direction.update(gradients, run.optimizer, run.parameters)
-        parameters = jax.tree.map(lambda p, d: p - rate * d, run.parameters, directions)
+        parameters, directions, optimizer = self.moves.move(gradients, run.optimizer, run.parameters, rate, loss)
         loss = _float32(loss)
         initial, before = run.kept or (None, None)
         network = Network(gradients, directions, parameters, initial, before)
-        told = {"loss": loss, "lr": rate, **unless_still(measured(self.level, network), rate)}
+        told = {"loss": loss, "lr": rate, **unless_still(measured(self.level - self.untold, network), rate)}
         kept = (initial, directions) if run.kept else ()
         memory = _remembered(run.memory, told, Moment())
         return run._replace(parameters=parameters, optimizer=optimizer, loss=loss, memory=memory, kept=kept)
@@ -197,7 +197,8 @@ class _SingleRun:
         """Loss and score on examples; NaN for a run that is over, which costs no time."""
 
         def value(parameters: Tree) -> tuple[Any, Any]:
-            loss, score = self.task.evaluate(parameters, examples, *run.drawn)
+            judged = self.moves.judged(run.optimizer, parameters)
+            loss, score = self.task.evaluate(judged, examples, *run.drawn)
             return _float32(loss), _float32(score)
 
         nothing = (jnp.float32(_NAN), jnp.float32(_NAN))

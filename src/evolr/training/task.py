@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.schedule import Schedule
+from evolr.training.optimizers import Optimizer
 
 _MAX_MESSAGE = 2_000  # characters of a failure
 
@@ -44,10 +45,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One training run: a schedule and the seed of its initial weights and batch order."""
+    """One training run: a schedule and the seed of its initial weights and batch order.
+
+    optimizer: that it trains by; the executor's own where None.
+    """
 
     schedule: Schedule
     seed: int
+    optimizer: Optimizer | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from evolr.errors import ConfigError
+from evolr.errors import ConfigError, ScheduleError
 from evolr.signals import SIGNALS
 from evolr.training.devices import devices, mended_cache
 from evolr.training.interpreter import pack_schedules
@@ -31,6 +31,8 @@ from evolr.training.programs import Record, Start, build
 from evolr.training.task import Outcome, Task, Tree, Trial
 
 _Result = TypeVar("_Result")
+_Kind = tuple[Optimizer, frozenset[str]]
+"""Of a trial: its optimiser, and the level at which it is measured."""
 
 _CPU_RUNS: Final = 10  # runs of a chunk on each device of a CPU: enough to hide the call, few enough to pad
 _ACCELERATOR_RUNS: Final = 1024  # and on an accelerator at most: enough to fill it
@@ -79,7 +81,7 @@ class _Order:
 class Trainer:
     """Trains trials of a task.
 
-    task, optimizer: what is trained, and how.
+    task, optimizer: what is trained, and how, if its trial names no other optimizer.
     device_count: how many devices to use; all where None.
     runs_per_device: the part of a chunk that one device trains; chosen by the kind of device where None.
 
@@ -97,7 +99,7 @@ class Trainer:
         if runs_per_device is not None and runs_per_device < 1:
             raise ConfigError(f"runs_per_device must be at least 1, got {runs_per_device}")
         found = devices(device_count)
-        self._task = task
+        self._task, self._optimizer = task, optimizer
         self._device_count = len(found)
         self._runs_per_device = runs_per_device
         self._batched = found[0].platform != "cpu"
@@ -106,7 +108,7 @@ class Trainer:
         self._copied = NamedSharding(mesh, PartitionSpec())
         self._monitor = jax.device_put(task.monitor, self._copied)
         self._judge = None if task.judge is None else jax.device_put(task.judge, self._copied)
-        self._programs = cache(lambda level: build(task, optimizer, mesh, batched=self._batched, level=level))
+        self._programs = cache(lambda by, level: build(task, by, mesh, batched=self._batched, level=level))
         self._batches = lru_cache(maxsize=64)(self._load_batches)
 
     def train(
@@ -172,24 +174,24 @@ class Trainer:
             order.land(landed)
 
     def _chunks(self, trials: Sequence[Trial]) -> Iterator[_Chunk]:
-        """Splits trials into chunks, each dealt out to the devices in turn; a chunk measures at one level.
+        """Splits trials into chunks, each dealt out to the devices in turn; a chunk has one optimiser and measures at one level.
 
         On a CPU a chunk has one seed, so that all its runs read the same batches; padding costs nothing there.
         An accelerator pays for padding and gains by width, so there a chunk mixes seeds.
         """
         count, seeds = self._device_count, [trial.seed for trial in trials]
-        by_level: dict[frozenset[str], list[int]] = {}
+        by_kind: dict[_Kind, list[int]] = {}
         for number, trial in enumerate(trials):
-            by_level.setdefault(level_of(trial.schedule.signals), []).append(number)
+            by_kind.setdefault(self._kind(trial), []).append(number)
         if self._batched:
             per_device = self._runs_per_device or min(_ACCELERATOR_RUNS, _power_of_two(-(-len(seeds) // count)))
-            groups = [sorted(of_level, key=seeds.__getitem__) for of_level in by_level.values()]
+            groups = [sorted(members, key=seeds.__getitem__) for members in by_kind.values()]
         else:
             per_device = self._runs_per_device or _CPU_RUNS
-            by_seed: dict[tuple[frozenset[str], int], list[int]] = {}
-            for level, of_level in by_level.items():
-                for number in of_level:
-                    by_seed.setdefault((level, seeds[number]), []).append(number)
+            by_seed: dict[tuple[_Kind, int], list[int]] = {}
+            for kind, members in by_kind.items():
+                for number in members:
+                    by_seed.setdefault((kind, seeds[number]), []).append(number)
             groups = list(by_seed.values())
         width = per_device * count
         turn = 0  # the device that the next trial goes to
@@ -199,6 +201,16 @@ class Trainer:
                 slots = [(turn + k) % count * per_device + k // count for k in range(len(members))]
                 turn = (turn + len(members)) % count
                 yield _Chunk(width, members, slots, [seeds[i] for i in members])
+
+    def _kind(self, trial: Trial) -> _Kind:
+        """What decides the program that trains a trial. Raises ScheduleError for a signal that is not defined there."""
+        optimizer = trial.optimizer or self._optimizer
+        if untold := sorted(trial.schedule.signals & optimizer.untold):
+            raise ScheduleError(
+                f"the schedule reads {', '.join(untold)}, which is not defined under {optimizer.name}: its step is not in "
+                "proportion to the learning rate"
+            )
+        return optimizer, level_of(trial.schedule.signals)
 
     def _launch(self, chunk: _Chunk, order: _Order) -> _Flight:
         """Hands a chunk's whole training to the devices; returns at once."""
@@ -218,7 +230,7 @@ class Trainer:
         starts = jax.device_put(starts, self._spread)
         made = [(self._task.initial(seed), self._task.drawn(seed)) for seed in seeds]
         initial, drawn = jax.device_put(_stack(made), self._copied)
-        programs = self._programs(level_of(trials[chunk.trials[0]].schedule.signals))
+        programs = self._programs(*self._kind(trials[chunk.trials[0]]))
         runs = programs.begin(starts, initial, drawn, self._batches(seeds, 0), self._monitor)
         records: list[Record] = []
         for epoch in range(epochs):
