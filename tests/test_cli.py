@@ -384,6 +384,7 @@ def test_prove_writes_the_contest_and_says_the_verdict(evolr, monkeypatch, tmp_p
     assert "The evolved schedule beats" in out
     assert "proven: " in out
     assert "This is a rehearsal (--quick)" in out
+    assert "Prodigy (tuned) by prodigy_adam" in out
     assert "of at most" in err
     assert {"contest.db", "proven.json", "rehearsal.csv", "rehearsal.json", "rehearsal.md", "rehearsal.png"} < set(
         names("mine")
@@ -396,8 +397,11 @@ def test_prove_writes_the_contest_and_says_the_verdict(evolr, monkeypatch, tmp_p
 def test_any_formula_is_proven_in_a_directory_of_its_own(evolr, monkeypatch, tmp_path):
     monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: tmp_path / "shared")
     command = ("prove", "--expression", "0.3*(1 - progress)", "--preset", "quadratic", "--epochs", "1", "--quick")
+    command += ("--no-rivals",)
     assert evolr(*command, "--budget", "16", "-o", "mine")[0] == 0
-    assert evolr(*command, "--budget", "16", "-o", "mine", "-q")[1].count("0 training runs") == 1
+    again = evolr(*command, "--budget", "16", "-o", "mine", "-q")[1]
+    assert again.count("0 training runs") == 1
+    assert "were left out, as asked" in again
     assert "page" not in evolr("runs", ".")[1]
 
 
@@ -457,9 +461,9 @@ def test_a_run_is_drawn_with_its_front_and_its_knee_is_proposed(evolr):
 def test_a_rehearsal_does_not_touch_the_files_of_a_contest(evolr, monkeypatch, tmp_path):
     monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: tmp_path / "shared")
     evolr("evolve", "--preset", "quadratic", *QUICK, "--run", "mine", "-q")
-    assert evolr("prove", "mine", "--epochs", "1", "--budget", "16", "--seeds", "11", "-q")[0] == 0
+    assert evolr("prove", "mine", "--epochs", "1", "--budget", "16", "--seeds", "11", "--no-rivals", "-q")[0] == 0
     before = Path("mine/contest.json").read_bytes()
-    evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "16", "-q")
+    evolr("prove", "mine", "--quick", "--epochs", "1", "--budget", "16", "--no-rivals", "-q")
     assert Path("mine/contest.json").read_bytes() == before
     assert json.loads(before)["verdict"][0].startswith("The evolved schedule")
 

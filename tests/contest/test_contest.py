@@ -32,7 +32,7 @@ from evolr.training.task import Trial
 from tests.study.small import small
 
 CONFIG = small()
-TINY = {"budget": 12, "seeds": 12, "epochs": 3}
+TINY = {"budget": 12, "seeds": 12, "epochs": 3, "rivals": False}
 
 
 def schedule(text, **settings):
@@ -80,7 +80,7 @@ def test_a_study_is_proven_against_every_family(study):
 
 def test_the_default_budget_is_the_studys_own(study):
     totals = []
-    result = prove(study, seeds=12, epochs=1, on_total=totals.append)
+    result = prove(study, seeds=12, epochs=1, rivals=False, on_total=totals.append)
     spent = sum(
         1 for _ in (line for line in Path(study, "history.csv").read_text().splitlines()[1:] if ",trained," in line)
     )
@@ -119,7 +119,7 @@ def test_a_contest_that_was_killed_goes_on_and_ends_the_same(study, tmp_path, mo
     code = (
         "import evolr.contest.prove as p, evolr.contest.trainings as t, pathlib;"
         f"t.shared_directory = lambda: pathlib.Path({str(killed)!r});"
-        f"p.prove({str(study)!r}, budget=12, seeds=12, epochs=3, on_done=lambda t, r: print(t, flush=True))"
+        f"p.prove({str(study)!r}, budget=12, seeds=12, epochs=3, rivals=False, on_done=lambda t, r: print(t, flush=True))"
     )
     trained, kills = 0, 0
     for patience in (40, 120, 200, 100_000):
@@ -209,7 +209,7 @@ def test_unequal_budgets_and_untuned_families_are_said(study):
     flattered = verdict(prove(study, **{**TINY, "budget": 6}))
     assert any("The budgets are not equal" in sentence for sentence in flattered)
     assert any("hardly tuned: take 60 at least" in sentence for sentence in flattered)
-    fair = verdict(prove(study, seeds=12, epochs=1))
+    fair = verdict(prove(study, seeds=12, epochs=1, rivals=False))
     assert not any("budgets" in sentence for sentence in fair)
 
 
@@ -240,7 +240,7 @@ def test_a_rehearsal_says_that_it_is_one_and_leaves_the_test_pool_unseen(study, 
         return kept(self, wanted, pool, **options)
 
     monkeypatch.setattr(Trainings, "outcomes", watched)
-    result = prove(study, is_quick=True, epochs=2)
+    result = prove(study, is_quick=True, epochs=2, rivals=False)
     assert set(pools) == {"fitness", "selection"}
     assert "a rehearsal" in verdict(result)[-1]
     pools.clear()

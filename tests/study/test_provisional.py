@@ -204,7 +204,7 @@ def test_what_was_told_of_an_unfinished_generation_counts():
 def test_a_provisional_champion_can_be_proven_and_compared(monkeypatch, tmp_path):
     monkeypatch.setattr("evolr.contest.trainings.shared_directory", lambda: tmp_path / "shared")
     result = stopped(Path("run"), 5)
-    proven = prove("run", budget=12, seeds=12, epochs=1)
+    proven = prove("run", budget=12, seeds=12, epochs=1, rivals=False)
     assert result.schedule in [candidate.schedule for candidate in proven.evolved.candidates]
 
 

@@ -116,6 +116,12 @@ def prove(
     seeds: Annotated[int | None, typer.Option(help="Trainings of each contender in the final; 32.", min=1)] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training; the comparison's.", min=1)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A rehearsal of some minutes, which proves nothing.")] = False,
+    rivals: Annotated[
+        bool,
+        typer.Option(
+            help="Optimisers that find their own step size, as Prodigy does, take part; left out, it is faster."
+        ),
+    ] = True,
     setting: Settings = None,
     devices: Devices = None,
     train: Train = None,
@@ -134,7 +140,7 @@ def prove(
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
     of_formula = formula_options(transform, min_lr, max_lr, plateau)
-    options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "is_quick": quick}
+    options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "is_quick": quick, "rivals": rivals}
     options |= {"device_count": devices, "workers": workers}
     runs = _budget(budget)
     if run is not None and (setting or (of_formula, output, preset) != (None, None, None)):

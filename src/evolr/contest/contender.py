@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +14,7 @@ from evolr.contest.statistics import Pairs, mean_interval, paired
 from evolr.expression import ordinary_text
 from evolr.problems import Metric
 from evolr.schedule import Schedule
+from evolr.training.optimizers import Optimizer
 from evolr.training.task import Outcome
 
 
@@ -22,6 +24,7 @@ class Contender:
 
     scores: (s,) final scores, NaN where diverged. mean, low, high: of the runs that finished, with the bootstrap
     interval, None of fewer than two. pairs: the champion against it, None for the champion itself; Holm-corrected over the contenders.
+    optimizer: that it trained by, of a rival that finds its own step size; None for the study's.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Contender:
     low: float | None
     high: float | None
     pairs: Pairs | None = None
+    optimizer: Optimizer | None = None
 
     @property
     def diverged(self) -> int:
@@ -57,6 +61,7 @@ class Contender:
         """Everything, to the single run, as JSON takes it."""
         return {
             "name": self.name,
+            **({} if self.optimizer is None else {"optimizer": msgspec.to_builtins(self.optimizer)}),
             "expression": ordinary_text(self.schedule.expression),
             "schedule": schedule_document(self.schedule),
             "mean": number(self.mean),
@@ -74,12 +79,18 @@ class Contender:
 
 
 def contender(
-    name: str, schedule: Schedule, outcomes: list[Outcome], champion: Contender | None, metric: Metric
+    name: str,
+    schedule: Schedule,
+    outcomes: list[Outcome],
+    champion: Contender | None,
+    metric: Metric,
+    *,
+    optimizer: Optimizer | None = None,
 ) -> Contender:
     """The contender of some outcomes, its pairs not corrected yet; champion: None for the champion itself."""
     scores = np.array([outcome.score for outcome in outcomes])
     pairs = None if champion is None else paired(champion.scores, scores, metric)
-    return Contender(name, schedule, outcomes, scores, *mean_interval(scores), pairs)
+    return Contender(name, schedule, outcomes, scores, *mean_interval(scores), pairs, optimizer)
 
 
 def rows_document(values: NDArray[np.floating]) -> list[list[float | None]]:

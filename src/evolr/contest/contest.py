@@ -1,8 +1,10 @@
-"""The contest: an evolved schedule against every standard family, tuned at equal budget.
+"""The contest: an evolved schedule against every standard family, tuned at equal budget, and against its rivals, the
+optimisers that find their own step size.
 
 In four stages, each contender treated alike, the evolved one included:
 
-1. every family is tuned on the fitness pool, with the same number of training runs as the study had;
+1. every family is tuned on the fitness pool, with the same number of training runs as the study had, and so is the one constant of
+   each rival (rivals.py), which enters as its authors advise too;
 2. the best candidates of each contender race on fresh seeds, judged on the selection pool; one goes forward;
 3. where the evolved schedule reads a live signal, the median of its realised learning rates becomes a contender;
 4. those who went forward train from fresh seeds again, judged on the test pool, which nothing else ever sees.
@@ -24,7 +26,18 @@ import numpy as np
 from evolr.config import Config
 from evolr.contest.contender import Contender, contender
 from evolr.contest.explanation import typical_curve
-from evolr.contest.results import EVOLVED, FROZEN, ContestResult, Entry, Evolved, Finalist, Settings
+from evolr.contest.results import (
+    EVOLVED,
+    FROZEN,
+    NO_OPTIMIZERS,
+    NOT_ASKED,
+    ContestResult,
+    Entry,
+    Evolved,
+    Finalist,
+    Settings,
+)
+from evolr.contest.rivals import TUNED, rivals_of
 from evolr.contest.statistics import corrected
 from evolr.contest.trainings import Trainings, Wanted
 from evolr.contest.tuning import Candidate, FamilyTuner, RandomSearch, best_of, tune
@@ -36,6 +49,7 @@ from evolr.standard import FAMILIES
 from evolr.training.task import Trial
 
 RANDOM_SEARCH: Final = RandomSearch.name
+_UNKNOWN: Final = float("nan")  # the score of what no search has trained
 _SOURCES: Final = {
     FROZEN: "the median learning rates of the evolved schedule",
     RANDOM_SEARCH: "random formulas of the study's language",
@@ -68,24 +82,32 @@ def hold(
         if evolved.trained is None:
             trainings.claim(evolved.candidates[0].schedule.to_json())
         families = [f for f in FAMILIES.values() if f.schedule().signals <= executor.signals]
-        proposers = [*map(FamilyTuner, families), RandomSearch(config.search, config.seed)]
+        own_optimizer = config.training.optimizer
+        rivals = rivals_of(own_optimizer) if settings.has_rivals else []
+        advised = {r.name: [Candidate(r.schedule, _UNKNOWN, r.constants, r.optimizer(own_optimizer))] for r in rivals}
+        proposers = [
+            *map(FamilyTuner, families),
+            *(FamilyTuner(r.family, name=r.name + TUNED, optimizer=r.optimizer(own_optimizer)) for r in rivals),
+            RandomSearch(config.search, config.seed),
+        ]
         if on_total:
-            on_total(_total(len(proposers), config, settings))
+            on_total(_total(len(proposers), len(advised), config, settings))
         metric = config.problem.metric
-        candidates = {EVOLVED: evolved.candidates, **tune(proposers, config, settings.budget, trainings)}
+        candidates = {EVOLVED: evolved.candidates, **advised, **tune(proposers, config, settings.budget, trainings)}
         raced = _race(
             {name: best_of(found, settings.finalists[0], metric) for name, found in candidates.items()},
-            {proposer.name: proposer.is_shared for proposer in proposers},
+            {proposer.name: proposer.is_shared for proposer in proposers} | dict.fromkeys(advised, True),
             settings,
             config,
             trainings,
         )
-        forward = {name: finalists[0].candidate.schedule for name, finalists in raced.items()}
-        forward |= _frozen(forward[EVOLVED], settings, trainings)
-        looks = trainings.look(settings) if settings.pool == "test" else 0
+        forward = {name: finalists[0].candidate for name, finalists in raced.items()}
+        forward |= _frozen(forward[EVOLVED].schedule, settings, trainings)
+        looks = trainings.look(settings.told_apart) if settings.pool == "test" else 0
         seeds = [seed_from(config.seed, k, "contest final") for k in range(settings.seeds)]
         results = _final(forward, seeds, settings, config, trainings)
         sources = {EVOLVED: evolved.source, **_SOURCES, **{name: family.source for name, family in FAMILIES.items()}}
+        sources |= {name: r.family.source for r in rivals for name in (r.name, r.name + TUNED)}
         entries: list[Entry] = []
         for result in results:
             found, finalists = candidates.get(result.name, []), raced.get(result.name, [])
@@ -95,7 +117,7 @@ def hold(
                 trained = evolved.trained
                 if evolved.epochs != settings.epochs:
                     believed = float("nan")
-            elif result.name == FROZEN:
+            elif result.name == FROZEN or result.name in advised:
                 trained = None
             steps = _steps_to_reach(results[0], result, config)
             entries.append(Entry(sources[result.name], trained, found, finalists, result, believed, steps))
@@ -112,12 +134,13 @@ def hold(
             left_out=left_out,
             title=executor.title,
             knows_pools=executor.knows_pools,
+            no_rivals="" if rivals else NOT_ASKED if executor.takes_optimizers else NO_OPTIMIZERS,
         )
     finally:
         trainings.close()
 
 
-def _frozen(champion: Schedule, settings: Settings, trainings: Trainings) -> dict[str, Schedule]:
+def _frozen(champion: Schedule, settings: Settings, trainings: Trainings) -> dict[str, Candidate]:
     """For a champion that reads a live signal: the median of its learning rates over the seeds of a heat, as a curve.
 
     There is none where a run of it diverged, failed or asked for no learning rate: the median of those that did not would not be its own.
@@ -125,30 +148,31 @@ def _frozen(champion: Schedule, settings: Settings, trainings: Trainings) -> dic
     if champion.expression.is_open_loop:
         return {}
     typical = typical_curve(champion, _race_seeds(settings)[1], trainings)
-    return {} if typical is None else {FROZEN: typical}
+    return {} if typical is None else {FROZEN: Candidate(typical, _UNKNOWN)}
 
 
 def _final(
-    forward: Mapping[str, Schedule], seeds: Sequence[int], settings: Settings, config: Config, trainings: Trainings
+    forward: Mapping[str, Candidate], seeds: Sequence[int], settings: Settings, config: Config, trainings: Trainings
 ) -> list[Contender]:
     """The results of the final, the champion's first."""
-    wanted = [Wanted(Trial(schedule, seed), is_shared=False) for seed in seeds for schedule in forward.values()]
+    wanted = [Wanted(Trial(c.schedule, seed, c.optimizer), is_shared=False) for seed in seeds for c in forward.values()]
     outcomes = trainings.outcomes(wanted, settings.pool)
     results: list[Contender] = []
-    for place, (name, schedule) in enumerate(forward.items()):
+    for place, (name, candidate) in enumerate(forward.items()):
         champion = results[0] if results else None
         own = outcomes[place :: len(forward)]
-        results.append(contender(name, schedule, own, champion, config.problem.metric))
+        metric = config.problem.metric
+        results.append(contender(name, candidate.schedule, own, champion, metric, optimizer=candidate.optimizer))
     pairs = corrected([result.pairs for result in results if result.pairs is not None])
     return [results[0], *(replace(result, pairs=own) for result, own in zip(results[1:], pairs, strict=True))]
 
 
-def _total(proposers: int, config: Config, settings: Settings) -> int:
-    """The training runs of a contest, at most."""
+def _total(proposers: int, advised: int, config: Config, settings: Settings) -> int:
+    """The training runs of a contest, at most. advised: contenders of one schedule, which is not searched for."""
     (many, few), (first, second) = settings.finalists, settings.race_seeds
     tuning = proposers * max(1, settings.budget // config.search.seeds) * config.search.seeds
     race = (proposers + 1) * (many * first + few * second)
-    return tuning + race + second + (proposers + 2) * settings.seeds
+    return tuning + race + advised * (first + second) + second + (proposers + advised + 2) * settings.seeds
 
 
 def _race_seeds(settings: Settings) -> tuple[list[int], list[int]]:
@@ -172,7 +196,7 @@ def _race(
     for seeds in _race_seeds(settings):
         lanes = [(name, runner) for name, runners in running.items() for runner in runners]
         wanted = [
-            Wanted(Trial(runner.candidate.schedule, seed), is_shared.get(name, False))
+            Wanted(Trial(runner.candidate.schedule, seed, runner.candidate.optimizer), is_shared.get(name, False))
             for seed in seeds
             for name, runner in lanes
         ]

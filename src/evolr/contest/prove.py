@@ -34,6 +34,7 @@ def prove(
     seeds: int | None = None,
     epochs: int | None = None,
     is_quick: bool = False,
+    rivals: bool = True,
     on_total: Callable[[int], None] | None = None,
     on_done: Callable[[int, int], None] | None = None,
     **options: Any,
@@ -49,6 +50,8 @@ def prove(
     seeds: trainings of each contender in the final; 32 where None, 16 in a rehearsal.
     epochs: of each training; those of the study's comparison where None.
     is_quick: a rehearsal of some minutes on smaller numbers that leaves the test pool unseen.
+    rivals: whether optimisers that find their own step size take part too: D-Adaptation, Prodigy, schedule-free and others, as
+        their authors advise and tuned; a contest has about a quarter more trainings with them. A function has its own optimiser, and none.
     on_total, on_done: called with the training runs there will be at most, once, and with those just done and those
         just looked up.
     options: device_count of what evolr trains itself; workers, time_limit, memory_limit, threads of a function, as for
@@ -71,7 +74,7 @@ def prove(
     config = summary.config
     with closing(executor_for(config, trained_by, options)) as executor:
         budget = summary.trainings if budget is None else budget
-        settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick)
+        settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick, rivals=rivals)
         candidates = [Candidate(schedule, score) for schedule, score in best_schedules(path, settings.finalists[0])]
         evolved = Evolved(candidates, "the study's search", summary.trainings, config.training.epochs)
         result = hold(evolved, config, settings, path, executor, on_total=on_total, on_done=on_done)
@@ -89,6 +92,7 @@ def prove_schedule(
     seeds: int | None = None,
     epochs: int | None = None,
     is_quick: bool = False,
+    rivals: bool = True,
     on_total: Callable[[int], None] | None = None,
     on_done: Callable[[int, int], None] | None = None,
     **options: Any,
@@ -103,7 +107,7 @@ def prove_schedule(
     path = Path(directory)
     with closing(executor_for(config, trained_by, options)) as executor:
         require_told("the schedule", schedule.signals, executor)
-        settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick)
+        settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick, rivals=rivals)
         if path.exists() and (os.path.isfile(path / DATABASE) or not os.path.isfile(path / LEDGER)):
             raise RunDirectoryError(f"{path} exists already and holds no contest of a schedule; name another directory")
         evolved = Evolved([Candidate(schedule, float("nan"))], "given as a formula")
@@ -126,7 +130,14 @@ def save(directory: RunDirectory, result: ContestResult) -> None:
 
 
 def _settings(
-    config: Config, executor: Executor, budget: int, seeds: int | None, epochs: int | None, *, is_quick: bool
+    config: Config,
+    executor: Executor,
+    budget: int,
+    seeds: int | None,
+    epochs: int | None,
+    *,
+    is_quick: bool,
+    rivals: bool,
 ) -> Settings:
     """The settings of a contest. Gets the executor ready, so that what cannot be trained here is refused first."""
     epochs = config.comparison.epochs if epochs is None else whole_number("epochs", epochs)
@@ -135,6 +146,7 @@ def _settings(
     if is_quick:
         settings = quick(epochs, budget, config.search.seeds)
     settings = settings if seeds is None else msgspec.structs.replace(settings, seeds=seeds)
+    settings = msgspec.structs.replace(settings, has_rivals=rivals and executor.takes_optimizers)
     for pool in ("fitness", "selection", settings.pool):
         executor.prepare(pool)
     return settings

@@ -26,6 +26,7 @@ from evolr.contest.tuning import Candidate
 from evolr.errors import EvolrError, RunDirectoryError, StudyError
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
+from evolr.training.optimizers import Optimizer
 from evolr.training.task import Outcome
 
 _Document = TypeVar("_Document")
@@ -121,6 +122,7 @@ class _Contender(msgspec.Struct):
     val_loss: list[list[_Number]]
     val_score: list[list[_Number]]
     learning_rate: list[list[_Number]]
+    optimizer: Optimizer | None = None
 
     def contender(self) -> Contender:
         curves = zip(self.train_loss, self.val_loss, self.val_score, self.learning_rate, strict=True)
@@ -140,7 +142,14 @@ class _Contender(msgspec.Struct):
             raise StudyError(f"the mean of {self.name!r} is not that of its scores")
         pairs = None if self.pairs is None else self.pairs.pairs()
         return Contender(
-            self.name, _schedule(self.schedule), outcomes, scores, _number(self.mean), *self.interval, pairs
+            self.name,
+            _schedule(self.schedule),
+            outcomes,
+            scores,
+            _number(self.mean),
+            *self.interval,
+            pairs,
+            self.optimizer,
         )
 
 
@@ -163,7 +172,7 @@ class _Comparison(msgspec.Struct):
         return ComparisonResult(config, self.settings, self.seeds, contenders, self.trained_by)
 
 
-class _Frozen(_Contender):
+class _Frozen(_Contender, kw_only=True):
     signal: str
     median: float
 
@@ -201,7 +210,7 @@ class _Candidate(msgspec.Struct):
     constants: dict[str, float]
     schedule: dict[str, Any] | None = None
 
-    def candidate(self, contender: str) -> Candidate:
+    def candidate(self, contender: str, optimizer: Optimizer | None) -> Candidate:
         """What it is; a family's schedule is made of its constants."""
         if self.schedule is not None:
             schedule = _schedule(self.schedule)
@@ -209,18 +218,18 @@ class _Candidate(msgspec.Struct):
             schedule = FAMILIES[contender].schedule(**self.constants)
         else:
             raise StudyError(f"a candidate of {contender!r} has no schedule, and that is no family of this evolr")
-        return Candidate(schedule, _number(self.fitness), self.constants)
+        return Candidate(schedule, _number(self.fitness), self.constants, optimizer)
 
 
 class _Finalist(_Candidate, kw_only=True):
     selection: _Number
     scores: list[_Number]
 
-    def finalist(self, contender: str) -> Finalist:
-        return Finalist(self.candidate(contender), _number(self.selection), list(map(_number, self.scores)))
+    def finalist(self, contender: str, optimizer: Optimizer | None) -> Finalist:
+        return Finalist(self.candidate(contender, optimizer), _number(self.selection), list(map(_number, self.scores)))
 
 
-class _Entry(_Contender):
+class _Entry(_Contender, kw_only=True):
     source: str
     training_runs: _Count | None
     fitness: _Number
@@ -232,8 +241,8 @@ class _Entry(_Contender):
         return Entry(
             self.source,
             self.training_runs,
-            [each.candidate(self.name) for each in self.candidates],
-            [each.finalist(self.name) for each in self.finalists],
+            [each.candidate(self.name, self.optimizer) for each in self.candidates],
+            [each.finalist(self.name, self.optimizer) for each in self.finalists],
             self.contender(),
             _number(self.fitness),
             self.steps_to_reach,
@@ -252,6 +261,7 @@ class _Contest(msgspec.Struct):
     seeds: list[int]
     left_out: list[str]
     contenders: list[_Entry]
+    no_rivals: str = ""
 
     def result(self) -> ContestResult:
         entries = [each.entry() for each in self.contenders]
@@ -269,6 +279,7 @@ class _Contest(msgspec.Struct):
             left_out=self.left_out,
             title=self.trained_by,
             knows_pools=self.knows_pools,
+            no_rivals=self.no_rivals,
         )
 
 

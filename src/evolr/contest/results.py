@@ -18,9 +18,13 @@ from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.tuning import Candidate
 from evolr.errors import ConfigError
 from evolr.problems import Pool
+from evolr.training.optimizers import Optimizer
 
 EVOLVED: Final = "evolved"
 FROZEN: Final = "evolved (frozen)"  # no comma: it stands in lists of names
+_THESE: Final = "Optimisers that find their own step size (Prodigy, schedule-free and others)"
+NO_OPTIMIZERS: Final = f"{_THESE} took no part: what trains here has an optimiser of its own."
+NOT_ASKED: Final = f"{_THESE} were left out, as asked."
 _QUICK_RUNS: Final = 32
 _QUICK_CANDIDATES: Final = 12
 _VERSIONS: Final = ("jax", "optax", "optuna", "numpy", "scipy")
@@ -32,7 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     epochs: of each training. budget: training runs that each contender is tuned with. seeds: trainings of each contender
     in the final. finalists, race_seeds: how many candidates of each contender race, and on how many seeds; the first
     number of each in the first heat, the second, of the best, in the second. is_quick: a rehearsal, whose final is
-    judged on the selection pool, so that the test pool stays unseen.
+    judged on the selection pool, so that the test pool stays unseen. has_rivals: whether optimisers that find their own step size
+    take part (rivals.py).
     """
 
     epochs: int
@@ -41,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     finalists: tuple[int, int] = (16, 6)
     race_seeds: tuple[int, int] = (4, 12)
     is_quick: bool = False
+    has_rivals: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "budget", "seeds"):
@@ -51,6 +57,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def pool(self) -> Pool:
         """The pool of the final."""
         return "selection" if self.is_quick else "test"
+
+    @property
+    def told_apart(self) -> dict[str, Any]:
+        """What tells one contest of a study from another; of one without rivals what it was before there were any."""
+        settings = msgspec.to_builtins(self)
+        return settings if self.has_rivals else {name: v for name, v in settings.items() if name != "has_rivals"}
 
 
 def quick(epochs: int, budget: int, runs_per_candidate: int) -> Settings:
@@ -105,6 +117,11 @@ class Entry:
         return self.result.name
 
     @property
+    def optimizer(self) -> Optimizer | None:
+        """That it trained by, if it is a rival; None for the study's."""
+        return self.result.optimizer
+
+    @property
     def constants(self) -> Mapping[str, float]:
         return self.finalists[0].candidate.constants if self.finalists else {}
 
@@ -115,7 +132,8 @@ class ContestResult:
 
     looks: how many contests of this champion's study, with different settings, have been judged on the test pool.
     trained, remembered: training runs of this contest, and those that earlier ones had done.
-    left_out: families that read what these trainings do not tell. title, knows_pools: of what trained, see Executor.
+    left_out: families that read what these trainings do not tell. no_rivals: why no optimiser that finds its own step size took part, as a
+    sentence; empty where they did, and in contests of before there were any. title, knows_pools: of what trained, see Executor.
     """
 
     config: Config
@@ -129,6 +147,7 @@ class ContestResult:
     left_out: list[str] = field(default_factory=list)
     title: str = ""
     knows_pools: bool = True
+    no_rivals: str = ""
 
     @property
     def file_name(self) -> str:
@@ -179,6 +198,7 @@ class ContestResult:
             "looks_at_the_test_pool": self.looks,
             "seeds": self.seeds,
             "left_out": self.left_out,
+            "no_rivals": self.no_rivals,
             "confidence": CONFIDENCE,
             "versions": {"evolr": evolr.__version__, **{name: version(name) for name in _VERSIONS}},
             "contenders": [self._entry_document(entry) for entry in self.entries],
@@ -215,7 +235,7 @@ class ContestResult:
                 {
                     "constants": c.constants,
                     "fitness": number(c.score),
-                    **({} if c.constants else {"schedule": schedule_document(c.schedule)}),
+                    **({} if c.constants and c.optimizer is None else {"schedule": schedule_document(c.schedule)}),
                 }
                 for c in entry.candidates
             ],

@@ -99,7 +99,10 @@ class Trainings:
         return found
 
     def look(self, settings: Any) -> int:
-        """Notes that these settings are judged on the test pool; how many different ones have been, these included."""
+        """Notes that these settings are judged on the test pool; how many different ones have been, these included.
+
+        settings: what tells one contest from another, as JSON takes it.
+        """
         return self._own.note("look", msgspec.json.encode(settings))
 
     def claim(self, subject: bytes) -> None:

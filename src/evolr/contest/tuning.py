@@ -24,6 +24,7 @@ from evolr.search.archive import fingerprint
 from evolr.search.evolution import vocabulary
 from evolr.search.variation import ramped_half_and_half
 from evolr.standard import Family
+from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 
 PER_ROUND: Final = 4  # schedules that a contender proposes at once
@@ -36,12 +37,13 @@ class Candidate:
     """A schedule that a contender found.
 
     constants: of its family; empty for one that is of none. score: mean of its runs on the fitness pool, in the
-    problem's metric, NaN where one diverged.
+    problem's metric, NaN where one diverged. optimizer: that a rival trains by; None for the study's.
     """
 
     schedule: Schedule
     score: float
     constants: dict[str, float] = field(default_factory=dict[str, float])
+    optimizer: Optimizer | None = None
 
 
 class Proposer(Protocol):
@@ -55,6 +57,11 @@ class Proposer(Protocol):
         """Whether its proposals depend on the problem alone."""
         ...
 
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """That its schedules are trained by; None for the study's."""
+        ...
+
     def ask(self, count: int) -> list[tuple[Schedule, dict[str, float]]]:
         """Schedules to be trained, with the constants that they are made of."""
         ...
@@ -65,14 +72,18 @@ class Proposer(Protocol):
 
 
 class FamilyTuner:
-    """Tunes the constants of a family by Optuna's multivariate TPE sampler, from the family's defaults on."""
+    """Tunes the constants of a family by Optuna's multivariate TPE sampler, from the family's defaults on.
+
+    name: of the contender, the family's where None. optimizer: that it trains by; the study's where None.
+    """
 
     is_shared = True
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Family, *, name: str | None = None, optimizer: Optimizer | None = None) -> None:
         import optuna
 
-        self.name = family.name
+        self.name = name or family.name
+        self.optimizer = optimizer
         self._family = family
         self._distributions = {c.name: _distribution(c) for c in family.constants}
         with _optuna_quiet():
@@ -97,6 +108,7 @@ class RandomSearch:
 
     name = "random search"
     is_shared = False
+    optimizer: Optimizer | None = None
 
     def __init__(self, search: Search, seed: int) -> None:
         self._search = search
@@ -138,7 +150,7 @@ def tune(
         asked = [proposer.ask(min(PER_ROUND, number - start)) for proposer in proposers]
         seeds = [seed_from(round_number, k, _PURPOSE) for k in range(runs)]
         wanted = [
-            Wanted(Trial(schedule, seed), proposer.is_shared)
+            Wanted(Trial(schedule, seed, proposer.optimizer), proposer.is_shared)
             for seed in seeds
             for proposer, proposals in zip(proposers, asked, strict=True)
             for schedule, _ in proposals
@@ -146,7 +158,7 @@ def tune(
         scores = np.array([outcome.score for outcome in trainings.outcomes(wanted, "fitness")])
         means = iter(scores.reshape(runs, -1).mean(axis=0).tolist())
         for proposer, proposals in zip(proposers, asked, strict=True):
-            found = [Candidate(schedule, next(means), constants) for schedule, constants in proposals]
+            found = [Candidate(schedule, next(means), own, proposer.optimizer) for schedule, own in proposals]
             candidates[proposer.name] += found
             proposer.tell([metric.fitness(candidate.score) for candidate in found])
     return candidates

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from evolr.contest.contender import Contender
-from evolr.contest.results import EVOLVED, FROZEN, ContestResult, Entry
+from evolr.contest.results import EVOLVED, FROZEN, NOT_ASKED, ContestResult, Entry
 from evolr.contest.statistics import SIGNIFICANCE, Relation
 from evolr.errors import printable, shortened
 
@@ -54,6 +54,8 @@ def verdict(result: ContestResult) -> list[str]:
         )
     if result.left_out:
         sentences.append(f"Left out, since the trainings do not tell what they read: {listed(result.left_out)}.")
+    if result.no_rivals == NOT_ASKED:
+        sentences.append(NOT_ASKED)
     if not result.knows_pools:
         sentences.append(UNKNOWN_POOLS)
     if result.settings.is_quick:

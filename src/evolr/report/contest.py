@@ -75,8 +75,9 @@ def page(result: ContestResult) -> str:
         "",
         "| contender | constants | whose |",
         "|---|---|---|",
-        *(f"| {e.name} | {_constants(e)} | {e.source} |" for e in result.ranked if e.constants),
+        *(f"| {e.name} | {_constants(e)} | {e.source} |" for e in result.ranked if e.constants and e.optimizer is None),
         "",
+        *_rivals(result),
         f"evolr {evolr.__version__}; study seed {result.config.seed}; every run is in {result.file_name}.json.",
         "",
     ]  # fmt: skip
@@ -120,8 +121,30 @@ def _how(result: ContestResult) -> str:
         f"language, with {settings.budget} training runs each at {count(settings.epochs, 'epoch')} "
         f"({result.config.search.seeds} a candidate){fitness}. The {many} best of each contender ran from {first} fresh "
         f"seeds{selection}, the {few} best of these from {second} more, and one went forward. The final: "
-        f"{count(len(result.seeds), 'fresh seed')}, {judged}."
+        f"{count(len(result.seeds), 'fresh seed')}, {judged}." + (f" {result.no_rivals}" if result.no_rivals else "")
     )
+
+
+def _rivals(result: ContestResult) -> list[str]:
+    """The section about the optimisers that find their own step size; none where none took part."""
+    rivals = [entry for entry in result.ranked if entry.optimizer is not None]
+    if not rivals:
+        return []
+    return [
+        "## The rivals",
+        "",
+        "Optimisers that find their own step size: each as its authors advise, and «tuned», with its one constant tuned as a family is. "
+        "The schedule's value is their learning rate, a factor of that step size or a bound of it.",
+        "",
+        "| contender | optimiser | schedule | constants | whose |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {e.name} | {e.optimizer.text} | `{simplified(e.result.schedule).text}` | {_constants(e)} | {e.source} |"
+            for e in rivals
+            if e.optimizer is not None
+        ),
+        "",
+    ]
 
 
 def _title(result: ContestResult) -> str:
@@ -134,7 +157,11 @@ def _cells(entry: Entry, result: ContestResult) -> list[str]:
     metric, own, pairs = result.config.problem.metric, entry.result, entry.result.pairs
     optimism = result.optimism(entry)
     curse = "" if math.isnan(optimism) else f"{metric.scale * optimism:+.3g}"
-    name = entry.name + (f" ({own.lost})" if own.lost else "")
+    name = (
+        entry.name
+        + ("" if own.optimizer is None else f" by {own.optimizer.name}")
+        + (f" ({own.lost})" if own.lost else "")
+    )
     if pairs is None:
         return [name, score_text(metric, own.mean, own.low, own.high), "", "", curse, "", ""]
     return [

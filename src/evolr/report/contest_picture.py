@@ -91,7 +91,8 @@ def _differences(axes: Axes, ranked: list[Entry], scale: float) -> None:
 
 def _rates(axes: Axes, result: ContestResult) -> None:
     styles = ("-", "--", "-.", ":", (0, (5, 1)))
-    drawn = [result.champion, *result.others[:_BEST_CURVES]]
+    others = [entry for entry in result.others if entry.optimizer is None]  # a rival's is a factor of its own step size
+    drawn = [result.champion, *others[:_BEST_CURVES]]
     for number, entry in enumerate(drawn):
         rates = entry.result.curves("learning_rate")
         if not np.isfinite(rates).any():

@@ -120,6 +120,24 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return _KINDS[self.name]
 
     @property
+    def text(self) -> str:
+        """Its name and the settings that it reads: `momo, momentum 0.9`."""
+        return ", ".join([self.name, *(f"{name} {getattr(self, name):g}" for name in self.read)])
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The settings that it reads, by name."""
+        match self.kind:
+            case ("dog", _) | (_, "sgd"):
+                return ()
+            case (_, "momentum"):
+                return ("momentum",)
+            case (_, "adam"):
+                return ("beta1", "beta2", "epsilon")
+            case _:
+                return ("beta1", "beta2", "epsilon", "weight_decay")
+
+    @property
     def decay(self) -> float:
         """The weight decay that it has: 0 for one without."""
         return self.weight_decay if self.kind.base == "adamw" else 0.0
