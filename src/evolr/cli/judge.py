@@ -228,12 +228,13 @@ def print_comparison(result: ComparisonResult, path: Path | None) -> None:
 def _pace(run: Path | None, epochs: Callable[[Config], int]) -> float | None:
     """Seconds that a training of so many epochs will take, by those of a run's search; None where nobody knows."""
     from evolr.study.run_directory import RunDirectory
-    from evolr.study.summary import summarise
+    from evolr.study.summary import pace, summarise
 
-    summary = None if run is None else summarise(RunDirectory.open(run).path)
-    if summary is None or summary.pace is None:
+    if run is None:
         return None
-    return summary.pace * epochs(summary.config) / summary.config.training.epochs
+    path = RunDirectory.open(run).path
+    config, seconds = summarise(path).config, pace(path)
+    return None if seconds is None else seconds * epochs(config) / config.training.epochs
 
 
 def _budget(text: str) -> int | None:

@@ -10,8 +10,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing import util
 from multiprocessing.connection import wait
@@ -308,14 +307,6 @@ class Workers(Executor):
         for worker in workers:
             self._crew.remove(worker)
             worker.kill()
-
-    @contextmanager
-    def _timed(self) -> Generator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += time.perf_counter() - start
 
 
 def _outcome(message: Message) -> Outcome:

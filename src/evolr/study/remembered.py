@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import evolr
-from evolr.execution.executor import Executor
+from evolr.execution.executor import Around, Executor
 from evolr.expression import LANGUAGE_VERSION
 from evolr.problems import Pool
 from evolr.study.ledger import Ledger, training_key
 from evolr.training.task import Outcome, Trial
 
 
-class Remembered(Executor):
+class Remembered(Around):
     """Looks trials up in a ledger, and has another executor train those that are not in it.
 
     executor: trains. ledger: remembers by all that decides an outcome: the executor's context, evolr's version, the trial, its
@@ -26,7 +25,7 @@ class Remembered(Executor):
     """
 
     def __init__(self, executor: Executor, ledger: Ledger, *, shared: Ledger | None = None) -> None:
-        self._executor = executor
+        self.alike = executor
         self._own, self._shared = ledger, shared or ledger
         self._decides = {**executor.context, "language": LANGUAGE_VERSION, "evolr": evolr.__version__}
         self.seconds = executor.seconds
@@ -39,33 +38,9 @@ class Remembered(Executor):
     def remembered(self) -> int:
         return self.trainings - self.trained
 
-    @property
-    def identity(self) -> str:
-        return self._executor.identity
-
-    @property
-    def title(self) -> str:
-        return self._executor.title
-
-    @property
-    def knows_pools(self) -> bool:
-        return self._executor.knows_pools
-
-    @property
-    def signals(self) -> frozenset[str]:
-        return self._executor.signals
-
-    @property
-    def keeps_failures(self) -> bool:
-        return self._executor.keeps_failures
-
-    @property
-    def context(self) -> Mapping[str, Any]:
-        return self._executor.context
-
     def prepare(self, pool: Pool) -> object:
-        prepared = self._executor.prepare(pool)
-        self.seconds = self._executor.seconds
+        prepared = self.alike.prepare(pool)
+        self.seconds = self.alike.seconds
         return prepared
 
     def run(
@@ -117,9 +92,9 @@ class Remembered(Executor):
         if missing:
             first = [trials[numbers[key][0]] for key in missing]
             try:
-                self._executor.run(first, epochs, pool, keep_steps=keep_steps, on_outcomes=landed)
+                self.alike.run(first, epochs, pool, keep_steps=keep_steps, on_outcomes=landed)
             finally:
-                self.seconds = self._executor.seconds
+                self.seconds = self.alike.seconds
             failed = {key: known[key] for key in missing if known[key].failure is not None}
             if self.keeps_failures and failed and (len(failed) < len(missing) or self._still_succeeds()):
                 keep(failed)
@@ -132,10 +107,10 @@ class Remembered(Executor):
         if self._success is None:
             return False
         trial, epochs, pool = self._success
-        return self._executor.run([trial], epochs, pool)[0].failure is None
+        return self.alike.run([trial], epochs, pool)[0].failure is None
 
     def close(self) -> None:
         """Closes the executor and the ledgers; a later run opens them again."""
-        self._executor.close()
+        self.alike.close()
         self._own.close()
         self._shared.close()
