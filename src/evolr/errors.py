@@ -21,6 +21,7 @@ import difflib
 import operator
 from collections.abc import Iterable
 from contextlib import suppress
+from numbers import Real
 from typing import Any
 
 
@@ -90,6 +91,11 @@ def whole_number(name: str, value: Any) -> int:
         with suppress(TypeError):
             return operator.index(value)
     raise ConfigError(f"{name} must be a whole number, got {value!r}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number of Python's or NumPy's; True and False are none."""
+    return not isinstance(value, bool) and isinstance(value, Real)
 
 
 def shortened(text: str, limit: int = 40) -> str:

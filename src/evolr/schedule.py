@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evolr.errors import ExpressionError, ScheduleError, printable, shortened
+from evolr.errors import ExpressionError, ScheduleError, is_number, printable, shortened
 from evolr.expression import LANGUAGE_VERSION, Expression, clock, original_text, parse, scalar
 from evolr.expression.text import MAX_NESTING, MAX_NODES
 from evolr.signals.plateau import Plateau, PlateauRule
@@ -61,6 +61,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.transform not in ("linear", "log"):
             raise ScheduleError(f"the transform is 'linear' or 'log', got {self.transform!r}")
+        for name in ("min_lr", "max_lr", "reference_lr"):
+            if not is_number(getattr(self, name)):
+                raise ScheduleError(f"{name} must be a number, got {getattr(self, name)!r}")
         if not 0 <= self.min_lr <= self.max_lr <= GREATEST_LR:
             raise ScheduleError(
                 f"expected 0 ≤ min_lr ≤ max_lr ≤ {GREATEST_LR:g}, got min_lr {self.min_lr}, max_lr {self.max_lr}"

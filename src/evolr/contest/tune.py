@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolr.config import Config, changed
+from evolr.config import Config, changed, dotted
 from evolr.contest.trainings import Trainings
 from evolr.contest.tuning import Candidate, FamilyTuner, best_of
 from evolr.contest.tuning import tune as tuned
@@ -66,7 +66,7 @@ def tune(
     read = chosen.schedule().signals
     if callable(what):
         options.setdefault("signals", sorted(read) or ["progress"])
-    settings = {**(options.pop("settings", None) or {}), "search.seeds": seeds}
+    settings = {**dotted(options.pop("settings", None) or {}), "search.seeds": seeds}
     if isinstance(what, Config):
         config, executor = study_of(changed(what, settings), options)
     else:

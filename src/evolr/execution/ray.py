@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final
 
-from evolr.errors import ConfigError, EvolrError, ExecutorError, MissingExtraError, whole_number
+from evolr.errors import ConfigError, EvolrError, ExecutorError, MissingExtraError, is_number, whole_number
 from evolr.execution.executor import Around, Executor
 from evolr.execution.local import Local
 from evolr.execution.ray_process import RayProcess
@@ -69,7 +69,7 @@ class Ray:
             raise ConfigError(f"workers must be at least 1, got {self.workers}")
         for name in ("cpus_per_worker", "gpus_per_worker"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            if not (is_number(value) and 0 <= value < math.inf):
                 raise ConfigError(f"{name} must be a number from 0 up, got {value!r}")
         if not (self.cpus_per_worker or self.gpus_per_worker or self.workers):
             raise ConfigError("workers that need neither CPUs nor GPUs have to be counted: evolr.Ray(workers=8, …)")

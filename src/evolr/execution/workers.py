@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from evolr.errors import ConfigError, ProblemError, whole_number
+from evolr.errors import ConfigError, ProblemError, is_number, whole_number
 from evolr.execution.executor import Executor
 from evolr.execution.recording import Calls, Recording
 from evolr.execution.resident_memory import resident_memory
@@ -351,8 +351,7 @@ def _threads(count: int) -> dict[str, str]:
 
 
 def _positive(name: str, value: Any, unit: str) -> None:
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if value is not None and not (is_number and 0 < float(value) < math.inf):
+    if value is not None and not (is_number(value) and 0 < float(value) < math.inf):
         raise ConfigError(f"{name} must be a positive number of {unit}, or None for no limit, got {value!r}")
 
 

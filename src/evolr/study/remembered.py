@@ -11,12 +11,16 @@ from evolr.problems import Pool
 from evolr.study.ledger import Ledger, training_key
 from evolr.training.task import Outcome, Trial
 
+Success = tuple[Trial, int, Pool]
+"""A trial that was trained without a failure, its epochs and its pool."""
+
 
 class Remembered(Around):
     """Looks trials up in a ledger, and has another executor train those that are not in it.
 
     executor: trains. ledger: remembers by all that decides an outcome: the executor's context, evolr's version, the trial, its
         epochs and pool. shared: remembers the trials that `run` is told are shared, in the ledger's place.
+    success: a trial that this executor is known to have trained without a failure.
     trained, remembered: trials that the executor trained and those that were known; `trainings` is their sum. Of several
         trials of a run that are the same, one is trained.
     unkept: the outcomes of the latest run that failed and are not remembered, so that they are tried again: all failures,
@@ -24,7 +28,9 @@ class Remembered(Around):
         trainings succeed at all, or if one that is known to succeed, trained once more, fails too.
     """
 
-    def __init__(self, executor: Executor, ledger: Ledger, *, shared: Ledger | None = None) -> None:
+    def __init__(
+        self, executor: Executor, ledger: Ledger, *, shared: Ledger | None = None, success: Success | None = None
+    ) -> None:
         self.alike = executor
         self._own, self._shared = ledger, shared or ledger
         self._decides = {**executor.context, "language": LANGUAGE_VERSION, "evolr": evolr.__version__}
@@ -32,7 +38,7 @@ class Remembered(Around):
         self.trainings = 0
         self.trained = 0
         self.unkept: list[Outcome] = []
-        self._success: tuple[Trial, int, Pool] | None = None  # the latest that is known
+        self._success = success  # the latest that is known
 
     @property
     def remembered(self) -> int:

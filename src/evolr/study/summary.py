@@ -10,7 +10,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from evolr.config import Config
 from evolr.errors import EvolrError, RunDirectoryError
 from evolr.expression import Expression, original_text
+from evolr.problems import Pool
 from evolr.schedule import Schedule
 from evolr.search.archive import fingerprint, hall_of_fame
 from evolr.search.evaluation import is_race
@@ -26,6 +27,7 @@ from evolr.study.database import DATABASE, Database
 from evolr.study.generation import evaluated_so_far
 from evolr.study.lock import is_held
 from evolr.study.records import Records
+from evolr.training.task import Trial
 
 _ALIKE = 4  # formulas that are looked at for each that is wanted: some have the same values
 
@@ -195,6 +197,22 @@ def recorded_trainings(directory: Path) -> RecordedTrainings | None:
         return None
     train_loss, val_loss, _, learning_rate = np.median(curves, axis=0).astype(np.float64)
     return RecordedTrainings(train_loss, val_loss, learning_rate, len(curves))
+
+
+def success(directory: Path) -> tuple[Trial, int, Pool] | None:
+    """A trial that the study in a directory trained to a score, its epochs and pool; None where there is no such trial, or no study."""
+    if not os.path.isfile(directory / DATABASE):
+        return None
+    database = Database.open(directory / DATABASE, write=False)
+    try:
+        records = Records(database)
+        if (found := records.success()) is None:
+            return None
+        formula, seed, epochs, pool = found
+        schedule = records.config().search.schedule(records.expression(formula))
+        return Trial(schedule, seed), epochs, cast("Pool", pool)
+    finally:
+        database.close()
 
 
 def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
