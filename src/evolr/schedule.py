@@ -93,6 +93,27 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             scaled = self.reference_lr * np.exp(np.clip(value, -LOG_LIMIT, LOG_LIMIT))
         return np.where(np.isfinite(value), scaled, np.nan)
 
+    def scaled(self, factor: float) -> Schedule:
+        """The schedule whose learning rates, and bounds, are these times a positive factor.
+
+        >>> from evolr.expression import parse
+        >>> schedule = Schedule(expression=parse("0.1*(1 - progress)"), min_lr=0.01).scaled(2)
+        >>> schedule.at(progress=0.5), schedule.at(progress=1.0)
+        (0.1, 0.02)
+
+        Of a formula that reads `lr`, its own previous learning rate, it is what the formula says that is multiplied.
+        Raises ScheduleError for a factor that is not positive, and for bounds that would leave their range.
+        """
+        if not (factor > 0 and math.isfinite(factor)):
+            raise ScheduleError(f"expected a positive factor, got {factor}")
+        if factor == 1:
+            return self
+        least, most = self.min_lr * factor, min(self.max_lr * factor, GREATEST_LR)
+        bounds: dict[str, Any] = {"min_lr": least, "max_lr": GREATEST_LR if self.max_lr == GREATEST_LR else most}
+        if self.transform == "log":
+            return msgspec.structs.replace(self, reference_lr=self.reference_lr * factor, **bounds)
+        return msgspec.structs.replace(self, expression=_multiplied(self.expression, factor), **bounds)
+
     @property
     def signals(self) -> frozenset[str]:
         """The signals that the formula reads."""
@@ -218,6 +239,14 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def provenance(document: bytes | str) -> dict[str, Any]:
         """What a document says of where its schedule comes from."""
         return _read(document).provenance
+
+
+def _multiplied(expression: Expression, factor: float) -> Expression:
+    """The expression times a factor, which goes into a constant factor that it has already."""
+    tokens = expression.tokens
+    if tokens[0] == "mul" and isinstance(tokens[1], float):
+        return Expression(("mul", factor * tokens[1], *tokens[2:]))
+    return Expression(("mul", float(factor), *tokens))
 
 
 class _Version(msgspec.Struct):

@@ -7,7 +7,7 @@ trained from the round's seeds, so that contenders meet the same luck and the tr
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -23,7 +23,7 @@ from evolr.schedule import Schedule
 from evolr.search.archive import fingerprint
 from evolr.search.evolution import vocabulary
 from evolr.search.variation import ramped_half_and_half
-from evolr.standard import Family
+from evolr.standard import FreeConstant
 from evolr.training.task import Trial
 
 PER_ROUND: Final = 4  # schedules that a contender proposes at once
@@ -64,12 +64,27 @@ class Proposer(Protocol):
         ...
 
 
+class Tunable(Protocol):
+    """What has named free constants: a family, or an entry of the gallery with its scale."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def constants(self) -> tuple[FreeConstant, ...]: ...
+
+    @property
+    def schedule(self) -> Callable[..., Schedule]:
+        """The schedule with values of the constants, given by name."""
+        ...
+
+
 class FamilyTuner:
     """Tunes the constants of a family by Optuna's multivariate TPE sampler, from the family's defaults on."""
 
     is_shared = True
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Tunable) -> None:
         import optuna
 
         self.name = family.name
