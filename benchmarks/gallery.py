@@ -37,7 +37,6 @@ from evolr.problems import PROBLEMS
 from evolr.randomness import seed_from
 from evolr.report.gallery import with_entries
 from evolr.report.gallery_picture import picture
-from evolr.schedule import Schedule
 from evolr.study.database import DATABASE
 from evolr.study.summary import Summary, summarise
 from evolr.study.trained_by import executor_for
@@ -124,12 +123,13 @@ def entry_of(directory: Path, name: str, said: dict[str, str], before: GalleryEn
     told = known | said
     if missing := [each for each in SAID if each not in told]:
         raise ConfigError(f"{name} is new: say its {', '.join(missing)}, by --{missing[0]} and so on")
-    told.setdefault("command", command(name, summary.config, contest))
+    if "command" not in told:
+        told["command"] = command(name, summary.config, contest)
     is_same = before is not None and before.schedule() == schedule
     return GalleryEntry(
         name=name,
         origin="evolved",
-        document=document(schedule),
+        document=msgspec.Raw(schedule.to_json()),
         scale=ScaleRange() if before is None else before.scale,
         optimizer=summary.config.training.optimizer,
         found_on=found_on(summary),
@@ -137,11 +137,6 @@ def entry_of(directory: Path, name: str, said: dict[str, str], before: GalleryEn
         curve=before.curve if before is not None and is_same else None,
         **told,
     )
-
-
-def document(schedule: Schedule) -> msgspec.Raw:
-    """A schedule's document as a part of an entry's."""
-    return msgspec.Raw(msgspec.json.encode(msgspec.json.decode(schedule.to_json())))
 
 
 def found_on(summary: Summary) -> FoundOn:

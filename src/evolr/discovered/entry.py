@@ -209,6 +209,8 @@ class GalleryEntry(
                 f"a gallery entry cannot be called {self.name!r}: that is a standard schedule or a formula"
             )
         self.schedule()
+        compact = msgspec.Raw(msgspec.json.encode(msgspec.json.decode(self.document)))
+        msgspec.structs.force_setattr(self, "document", compact)  # so that entries are equal however they were written
 
     def schedule(self, *, scale: float = 1.0) -> Schedule:
         """The schedule, its learning rates times the scale. Raises ScheduleError for a scale that is not positive."""
