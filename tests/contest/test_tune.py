@@ -42,6 +42,7 @@ def test_the_scale_of_a_discovered_schedule_is_tuned_from_1_on():
     tuned = evolr.tune(functions.descending, "adam-mnist1d", trainings=8, **OF_FUNCTION)
     assert tuned.family is entry
     assert tuned.candidates[0].constants == {"scale": 1.0}
+    assert [found.constants for found in tuned.candidates[:7]] == list(entry.starts)
     assert tuned.candidates[0].schedule == entry.schedule()
     assert all(entry.scale.low <= found.constants["scale"] <= entry.scale.high for found in tuned.candidates)
     assert len({found.constants["scale"] for found in tuned.candidates}) == len(tuned.candidates) == 8

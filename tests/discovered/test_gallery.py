@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -132,6 +133,10 @@ def test_its_scale_is_a_factor_on_its_learning_rates(name):
     (scale,) = entry.constants
     assert (scale.name, scale.default, scale.scale, scale.is_scale) == ("scale", 1.0, "log", True)
     assert scale.low < 1 < scale.high
+    assert entry.starts[0] == {"scale": 1.0}
+    assert [round(start["scale"], 4) for start in entry.starts] == [1, 0.1, 10, 3.1623, 0.3162, 0.0316, 31.6228]
+    narrow = msgspec.structs.replace(entry, scale=ScaleRange(low=0.5, high=20))
+    assert [round(start["scale"], 4) for start in narrow.starts] == [1, 10, 3.1623]
     with pytest.raises(ScheduleError, match="positive factor"):
         entry.schedule(scale=0)
 
@@ -311,5 +316,9 @@ def test_other_commands_take_its_names(evolr):
     code, out, _ = evolr("compare", "--expression", names[0], *problem, "--epochs", "2", "--seeds", "6", "--json")
     assert code == 0
     assert json.loads(out)["contenders"][0]["expression"] == gallery[names[0]].formula
-    code, _, err = evolr("compare", "--expression", FIRST, "--max-lr", "0.1")
-    assert (code, "belong to a formula" in err) == (2, True)
+    for command in (["compare"], ["prove", "--budget", "4", "-o", "new"]):
+        code, _, err = evolr(*command, "--expression", FIRST, "--max-lr", "0.1")
+        assert (code, "belong to a formula" in err) == (2, True)
+        code, _, err = evolr(*command, "--expression", FIRST[:-1])
+        assert (code, f"did you mean {FIRST!r} of the gallery" in err) == (2, True)
+    assert not Path("new").exists()

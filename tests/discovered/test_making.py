@@ -97,7 +97,10 @@ def test_the_command_names_the_preset_and_what_differs_from_it(run):
     assert of_contest[of_contest.index("--epochs") + 1] == "3"
     assert of_contest[of_contest.index("--budget") + 1] == "4"
     assert of_contest[of_contest.index("--seeds") + 1] == "12"
-    for config, problem in ((resolve("function"), "say how by --command"), (OWN, "no preset has the problem quadratic")):
+    for config, problem in (
+        (resolve("function"), "say how by --command"),
+        (OWN, "no preset has the problem quadratic"),
+    ):
         with pytest.raises(ConfigError, match=problem):
             making.command("a-name", config, None)
 

@@ -74,13 +74,18 @@ class Tunable(Protocol):
     def constants(self) -> tuple[FreeConstant, ...]: ...
 
     @property
+    def starts(self) -> tuple[dict[str, float], ...]:
+        """Values of all its constants that are tried before a tuner proposes others, in this order."""
+        ...
+
+    @property
     def schedule(self) -> Callable[..., Schedule]:
         """The schedule with values of the constants, given by name."""
         ...
 
 
 class FamilyTuner:
-    """Tunes the constants of a family by Optuna's multivariate TPE sampler, from the family's defaults on."""
+    """Tunes the constants of a family by Optuna's multivariate TPE sampler, from the family's starts on."""
 
     is_shared = True
 
@@ -93,7 +98,8 @@ class FamilyTuner:
         with _optuna_quiet():
             sampler = optuna.samplers.TPESampler(seed=seed_from(_PURPOSE, family.name), multivariate=True)
             self._study: Any = optuna.create_study(direction="maximize", sampler=sampler)
-            self._study.enqueue_trial({c.name: c.default for c in family.constants})
+            for start in family.starts:
+                self._study.enqueue_trial(start)
         self._asked: list[Any] = []
 
     def ask(self, count: int) -> list[tuple[Schedule, dict[str, float]]]:
