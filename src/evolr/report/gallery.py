@@ -82,7 +82,7 @@ def _answer(entries: Sequence[GalleryEntry]) -> str:
     """For each optimiser what to use: of its entries that have won, those before the others that met every family, and then
     the one that won by most; a tuned standard schedule where none has won.
     """
-    rows = ["| you have | use | because | scale it by |", "|---|---|---|---|"]
+    rows = ["| you have | use | because | fitted by |", "|---|---|---|---|"]
     for optimizer in dict.fromkeys(entry.optimizer_text for entry in entries):
         own = [entry for entry in entries if entry.optimizer_text == optimizer]
         won = [(entry, entry.contest) for entry in own if entry.contest is not None and entry.contest.has_won]
@@ -96,7 +96,7 @@ def _answer(entries: Sequence[GalleryEntry]) -> str:
         else:
             known = "; ".join(f"`{entry.name}`: {_standing(entry)}" for entry in own)
             because = f"nothing here is shown to be better ({known})"
-            rows.append(f"| {optimizer} | a standard schedule, tuned | {because} | {_tuning('WSD (linear)', 20)} |")
+            rows.append(f"| {optimizer} | a standard schedule, tuned | {because} | {_tuning('WSD (linear)', 100)} |")
     return "\n".join(rows)
 
 
