@@ -5,8 +5,8 @@
     python benchmarks/gallery.py --page
 
 The first makes an entry of what a run directory holds: the champion of its study.db and the figures of its contest.json, the
-one that was proven where there was a contest. What is said in words stays as it is where the entry is there and the option is
-left out. A directory with a contest of an entry's own schedule (`evolr prove --expression NAME …`) has no study: then the
+one that was proven where there was a contest. What is said in words stays as it is where the entry is there, with the same
+formula, and the option is left out. A directory with a contest of an entry's own schedule (`evolr prove --expression NAME …`) has no study: then the
 contest's figures alone take the place of the entry's. `--curve` trains under an entry on what it was found on, 32 trainings judged on the fitness pool,
 and writes the learning rates that it took; `--page` writes what docs/gallery.md says of the entries, and its picture.
 """
@@ -119,13 +119,14 @@ def entry_of(directory: Path, name: str, said: dict[str, str], before: GalleryEn
     schedule = summary.champion if contest is None else contest.champion.result.schedule
     if schedule is None:
         raise ConfigError(f"{directory} {summary.why_no_champion}")
-    known = {} if before is None else {each: getattr(before, each) for each in SAID}
+    is_same = before is not None and before.schedule() == schedule
+    known = {each: getattr(before, each) for each in SAID} if is_same else {}
     told = known | said
     if missing := [each for each in SAID if each not in told]:
-        raise ConfigError(f"{name} is new: say its {', '.join(missing)}, by --{missing[0]} and so on")
+        what = f"{name} is new" if before is None else f"the formula of {name} is another one now"
+        raise ConfigError(f"{what}: say its {', '.join(missing)}, by --{missing[0]} and so on")
     if "command" not in told:
         told["command"] = command(name, summary.config, contest)
-    is_same = before is not None and before.schedule() == schedule
     return GalleryEntry(
         name=name,
         origin="evolved",
@@ -149,6 +150,7 @@ def found_on(summary: Summary) -> FoundOn:
         settings={name: value for name, value in ours.items() if plain.get(name) != value and name != "name"},
         seed=summary.config.seed,
         trainings=summary.trainings,
+        standing=summary.standing,
     )
 
 
@@ -206,9 +208,12 @@ def main(arguments: list[str] | None = None) -> None:
         if given.directory is not None:
             if given.name is None:
                 parser.error("name the entry: RUN_DIR NAME")
-            there = Gallery(ENTRIES)
+            before = Gallery(ENTRIES).get(given.name)
             said = {each: text for each in (*SAID, "command") if (text := getattr(given, each)) is not None}
-            write(entry_of(given.directory, given.name, said, there.get(given.name)))
+            entry = entry_of(given.directory, given.name, said, before)
+            write(entry)
+            if before is not None and before.contest != entry.contest and not {"wins", "loses"} <= said.keys():
+                print("its contest is another one: look at what --wins and --loses said before")
         for name in given.curve:
             entry = Gallery(ENTRIES)[name]
             write(msgspec.structs.replace(entry, curve=curve(entry)))

@@ -44,6 +44,7 @@ def test_an_entry_of_a_run_says_what_its_study_and_its_contest_say(run):
     assert (entry.found_on.problem, entry.found_on.epochs, entry.found_on.seed) == ("quadratic", 2, OWN.seed)
     assert entry.found_on.settings == {"dimension": 3, "steps_per_epoch": 4}
     assert entry.found_on.trainings == contest.evolved.trained
+    assert entry.found_on.standing == ""
     figures = entry.contest
     assert (figures.metric, figures.higher_is_better) == ("loss", False)
     assert (figures.seeds, figures.pool, figures.budget) == (12, "test", 4)
@@ -61,6 +62,15 @@ def test_the_words_of_an_entry_that_is_there_stay(run):
     assert again == msgspec.structs.replace(first, wins="Here.")
     with pytest.raises(ConfigError, match="made-here is new: say its words, loses"):
         making.entry_of(run, "made-here", {"title": "a", "wins": "b"})
+
+
+def test_the_words_of_another_formula_do_not_stay(run):
+    with pytest.raises(
+        ConfigError, match="the formula of adam-mnist1d is another one now: say its title, words, wins, loses"
+    ):
+        making.entry_of(run, "adam-mnist1d", {"command": "evolr …"}, gallery["adam-mnist1d"])
+    entry = making.entry_of(run, "adam-mnist1d", SAID, gallery["adam-mnist1d"])
+    assert (entry.words, entry.curve) == ("Falls.", None)
 
 
 def test_a_contest_of_an_entry_s_own_formula_fills_in_its_figures_alone(run, tmp_path):
@@ -115,6 +125,10 @@ def test_the_script_writes_the_document_and_the_page(run, tmp_path, monkeypatch,
     assert len(entry.curve.median) == 2
     assert all(low <= mid <= high for low, mid, high in zip(*msgspec.structs.astuple(entry.curve)[1:], strict=True))
     assert capsys.readouterr().out == "written: made-here.json\n" * 2
+    (tmp_path / "made-here.json").write_bytes(msgspec.structs.replace(entry, contest=None).to_json())
+    making.main([str(run), "made-here", "--command", "evolr …"])
+    assert Gallery(tmp_path)["made-here"] == entry
+    assert "look at what --wins and --loses said before" in capsys.readouterr().out
     marks = "".join(f"<!-- {name}: -->\nold\n<!-- end of {name} -->\n" for name in ("answer", "entries"))
     (tmp_path / "gallery.md").write_text(marks.replace(": -->", ": here -->"), encoding="utf-8")
     making.main(["--page"])

@@ -44,7 +44,8 @@ class FoundOn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What a schedule was found on.
 
     problem: its name. epochs: of each training. settings: those of the problem that are not its defaults, by name.
-    seed: of the study, None without one. trainings: that the search took.
+    seed: of the study, None without one. trainings: that the search took. standing: what the schedule is if its search has not
+    said its last word on it, not raced, say; empty if it has.
     """
 
     problem: str
@@ -52,6 +53,7 @@ class FoundOn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     settings: dict[str, Any] = {}
     seed: int | None = None
     trainings: _Count | None = None
+    standing: str = ""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -255,6 +257,7 @@ class GalleryEntry(
             "epochs": found.epochs,
             **({} if found.seed is None else {"study seed": found.seed}),
             **({} if found.trainings is None else {"trainings": found.trainings}),
+            **({"standing": found.standing} if found.standing else {}),
             "contest": "not judged on unseen tasks yet" if self.contest is None else self.contest.text,
         }
 

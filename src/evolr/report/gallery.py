@@ -164,7 +164,7 @@ def _found(entry: GalleryEntry) -> str:
     who = "by a search" if entry.origin == "evolved" else "by hand"
     parts = [f"{who}, on {found.problem}{settings}, {found.epochs} epochs, {entry.optimizer_text}"]
     parts.append("" if found.seed is None else f"study seed {found.seed}")
-    parts.append("" if found.trainings is None else f"{found.trainings:,} trainings")
+    parts += ["" if found.trainings is None else f"{found.trainings:,} trainings", found.standing]
     return "; ".join(part for part in parts if part)
 
 
