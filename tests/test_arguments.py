@@ -25,7 +25,7 @@ SMALL = {
         (lambda: evolr.resolve("memetic", "no.toml"), "cannot read the configuration no.toml"),
         (lambda: evolr.load("0.1", min_lr="a"), "min_lr must be a number, got 'a'"),
         (lambda: evolr.load("0.1", max_lr=True), "max_lr must be a number, got True"),
-        (lambda: evolr.load(5), "expected a path, a formula or a family's name, got 5"),
+        (lambda: evolr.load(5), "expected a path, a formula, or a name of the gallery or of a family, got 5"),
         (
             lambda: evolr.tune(functions.descending, "cosine", trainings=4, epochs=3, settings=5),
             "settings must map dotted names to values, got 5",

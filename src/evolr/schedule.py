@@ -104,10 +104,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         Of a formula that reads `lr`, its own previous learning rate, it is what the formula says that is multiplied.
         Raises ScheduleError for a factor that is not positive, and for bounds that would leave their range.
         """
-        if not (factor > 0 and math.isfinite(factor)):
-            raise ScheduleError(f"expected a positive factor, got {factor}")
+        if not (is_number(factor) and factor > 0 and math.isfinite(factor)):
+            raise ScheduleError(f"expected a positive factor, a number, got {shortened(repr(factor))}")
         if factor == 1:
             return self
+        factor = float(factor)
         least, most = self.min_lr * factor, min(self.max_lr * factor, GREATEST_LR)
         bounds: dict[str, Any] = {"min_lr": least, "max_lr": GREATEST_LR if self.max_lr == GREATEST_LR else most}
         if self.transform == "log":
@@ -246,7 +247,7 @@ def _multiplied(expression: Expression, factor: float) -> Expression:
     tokens = expression.tokens
     if tokens[0] == "mul" and isinstance(tokens[1], float):
         return Expression(("mul", factor * tokens[1], *tokens[2:]))
-    return Expression(("mul", float(factor), *tokens))
+    return Expression(("mul", factor, *tokens))
 
 
 class _Version(msgspec.Struct):
