@@ -309,13 +309,19 @@ def test_a_second_signal_ends_a_search_at_once_and_it_goes_on_later(evolr, numbe
 
 def test_help_names_every_command_and_the_version_is_told(evolr):
     _, out, _ = evolr("--help")
-    assert all(command in out for command in ("evolve", "run", "compare", "show", "runs"))
+    assert all(
+        command in out
+        for command in ("evolve", "run", "compare", "prove", "explain", "show", "export", "gallery", "runs")
+    )
     assert evolr("--version")[1].strip() == __version__
 
 
 def test_every_command_is_in_the_readme():
     readme = (Path(__file__).parent.parent / "README.md").read_text()
-    assert all(f"evolr {command}" in readme for command in ("evolve", "run", "compare", "show", "runs"))
+    assert all(
+        f"evolr {command}" in readme
+        for command in ("evolve", "run", "compare", "prove", "explain", "show", "export", "gallery", "runs")
+    )
 
 
 @pytest.mark.parametrize("formula", ["+".join(["epoch"] * 100), "exp(exp(exp(exp(5))))", "log(0)", "epoch/sin(log(0))"])

@@ -1,13 +1,18 @@
 """What the documentation shows can be run."""
 
+import re
 from pathlib import Path
 
 import equinox as eqx
 import numpy as np
 import pytest
 
+import evolr
+from evolr.discovered import gallery
+from evolr.errors import ConfigError
 from evolr.expression import PRIMITIVES, SIGNALS, parse
 from evolr.expression.notation import SUGAR
+from evolr.report.gallery import with_entries
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -24,6 +29,23 @@ def test_the_problem_of_the_documentation_and_its_equinox_model_can_be_trained()
     names["problem"] = None
     exec(problem[problem.index("def loss") :], names)  # noqa: S102
     assert isinstance(names["problem"].task("test").initial(0), eqx.nn.MLP)
+
+
+def test_the_page_of_the_gallery_says_what_its_documents_say():
+    page = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    assert with_entries(page, list(gallery.values())) == page, "run: python benchmarks/gallery.py --page"
+    assert all(f"### {name}\n" in page for name in gallery)
+    assert (DOCS / "gallery.png").stat().st_size > 10_000
+    with pytest.raises(ConfigError, match="no part <!-- answer"):
+        with_entries(page.replace("<!-- answer:", "<!-- question:"), [])
+
+
+def test_the_page_of_the_gallery_names_what_is_there():
+    page = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    named = re.findall(r'evolr (?:gallery|show|export) (\S+)|evolr\.tune\(train, "([^"]+)"', page)
+    assert len(named) > 4
+    for name in ("".join(each) for each in named):
+        assert name == "#" or evolr.load(name)
 
 
 LANGUAGE = (DOCS / "language.md").read_text(encoding="utf-8")

@@ -150,3 +150,31 @@ def test_documents_of_language_1_mean_what_they_meant():
         for number, value in enumerate(one["values"][:8]):
             found = schedule.at(**{name: values[number] for name, values in kept["trace"].items()})
             assert found == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("transform", ["linear", "log"])
+@pytest.mark.parametrize(
+    "text", ["0.3*(1 - progress)", "2*progress - 0.5", "progress + loss", "log(progress)/(loss - loss)"]
+)
+def test_a_scaled_schedule_has_the_learning_rates_and_the_bounds_times_the_factor(text, transform):
+    schedule = Schedule(expression=parse(text), transform=transform, min_lr=1e-3, max_lr=0.4, reference_lr=0.2)
+    for factor in (1e-3, 0.5, 1, 2, 300.0):
+        scaled = schedule.scaled(factor)
+        assert (scaled.min_lr, scaled.max_lr) == pytest.approx((1e-3 * factor, 0.4 * factor))
+        for progress in (0.0, 0.3, 0.9):
+            signals = {"progress": progress, "loss": 1.5}
+            assert scaled.at(**signals) == pytest.approx(factor * schedule.at(**signals), rel=1e-12)
+    assert schedule.scaled(1) is schedule
+    assert schedule.scaled(2).scaled(0.25).expression.size <= schedule.expression.size + 2
+
+
+def test_a_schedule_without_bounds_has_none_when_it_is_scaled():
+    free = Schedule(expression=parse("0.1"))
+    assert (free.scaled(0.01).max_lr, free.scaled(100).max_lr) == (free.max_lr, free.max_lr)
+    assert free.scaled(100).min_lr == 0
+
+
+@pytest.mark.parametrize("factor", [0, -1.0, float("nan"), float("inf"), "2", None, True, [2.0]])
+def test_a_factor_that_is_not_positive_is_refused(factor):
+    with pytest.raises(ScheduleError, match="positive factor"):
+        Schedule(expression=parse("0.1")).scaled(factor)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from evolr.contest.explanation import explain, freeze
     from evolr.contest.prove import prove, prove_schedule
     from evolr.contest.tune import tune
+    from evolr.discovered import gallery
     from evolr.errors import EvolrError
     from evolr.execution.ray import Ray
     from evolr.execution.trial_schedule import TrialSchedule
@@ -49,6 +50,7 @@ _HOMES: Final = {
     "export": "evolr.exports.export",
     "families": "evolr.standard",
     "freeze": "evolr.contest.explanation",
+    "gallery": "evolr.discovered",
     "load": "evolr.named",
     "parse": "evolr.expression",
     "pools": "evolr.problems.pools",
@@ -76,6 +78,7 @@ __all__ = [
     "export",
     "families",
     "freeze",
+    "gallery",
     "load",
     "parse",
     "pools",

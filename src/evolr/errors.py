@@ -4,6 +4,7 @@ EvolrError
 ├── ExpressionError      a formula that cannot be read; carries the text and the column
 ├── ScheduleError        a schedule, or a schedule document, that is not understood
 ├── ConfigError          a setting that is unknown, of the wrong type or out of range
+│   └── UnknownEntryError a name that the gallery has not; a KeyError, too
 ├── ProblemError         a problem that cannot serve what is asked of it
 ├── MissingExtraError    a library that an optional part of evolr needs is not installed
 ├── ExecutorError        who trains is gone: a cluster that went away, say; the study can go on later
@@ -21,6 +22,7 @@ import difflib
 import operator
 from collections.abc import Iterable
 from contextlib import suppress
+from numbers import Real
 from typing import Any
 
 
@@ -47,6 +49,13 @@ class ScheduleError(EvolrError, ValueError):
 
 class ConfigError(EvolrError, ValueError):
     """A setting that is unknown, of the wrong type or out of range."""
+
+
+class UnknownEntryError(ConfigError, KeyError):
+    """A name that the gallery has not."""
+
+    def __str__(self) -> str:  # of a KeyError it would be in quotes
+        return str(self.args[0])
 
 
 class ProblemError(EvolrError, ValueError):
@@ -90,6 +99,11 @@ def whole_number(name: str, value: Any) -> int:
         with suppress(TypeError):
             return operator.index(value)
     raise ConfigError(f"{name} must be a whole number, got {value!r}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number of Python's or NumPy's; True and False are none."""
+    return not isinstance(value, bool) and isinstance(value, Real)
 
 
 def shortened(text: str, limit: int = 40) -> str:

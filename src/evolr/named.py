@@ -1,13 +1,15 @@
-"""What a path or a text names: a run's champion, a schedule's file, a formula or a family."""
+"""What a path or a text names: a run's champion, a schedule's file, an entry of the gallery, a formula or a family."""
 
 from __future__ import annotations
 
+import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
 from evolr.advice import advice, made_up_trace
+from evolr.discovered import GalleryEntry, gallery
 from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, shortened
 from evolr.formula import NO_OPTIONS, FormulaOptions, family_named, read_schedule
 from evolr.schedule import Schedule, Transform
@@ -25,19 +27,21 @@ _MESSAGE: Final = 200  # characters of a failure
 @dataclass(frozen=True, slots=True)
 class Named:
     """A schedule and what is known of it. provenance: where it comes from, in words and numbers. is_formula: whether a person
-    gave it as a formula or a family's name. summary: of the run whose champion it is, None without one.
+    gave it as a formula or a family's name. summary: of the run whose champion it is, None without one. entry: of the gallery,
+    whose schedule it is, None without one.
     """
 
     schedule: Schedule
     provenance: dict[str, Any]
     is_formula: bool = False
     summary: Summary | None = None
+    entry: GalleryEntry | None = None
 
     @property
     def horizon(self) -> tuple[int, int]:
         """The epochs and the steps of an epoch that it is shown over where nobody says others."""
         if self.summary is None:
-            return EPOCHS, STEPS_PER_EPOCH
+            return EPOCHS if self.entry is None else self.entry.found_on.epochs, STEPS_PER_EPOCH
         config = self.summary.config
         return config.comparison.epochs, config.problem.steps_per_epoch
 
@@ -51,22 +55,23 @@ class Named:
 
 
 def load(
-    what: Path | str,
+    what: Path | str | GalleryEntry,
     *,
     transform: Transform | None = None,
     min_lr: float | None = None,
     max_lr: float | None = None,
     plateau: Plateau | None = None,
 ) -> Schedule:
-    """The schedule of a run, of a saved file, of a formula or of a family's name.
+    """The schedule of a run, of a saved file, of an entry of the gallery, of a formula or of a family's name.
 
         evolr.load("runs/mine")                 # its champion
         evolr.load("proven.json")
+        evolr.load("momentum-suite")            # of the gallery
         evolr.load("0.1*(1 - progress)", min_lr=1e-5)
         evolr.load("one-cycle")
 
-    what: a run directory, a schedule's JSON file, a formula, or a name of `evolr.families()`. The others belong to a formula or
-    a family, see Schedule; a saved schedule has its own.
+    what: a run directory, a schedule's JSON file, an entry of `evolr.gallery` or its name, a formula, or a name of
+    `evolr.families()`. The others belong to a formula or a family, see Schedule; a saved schedule has its own.
 
     Raises EvolrError for what is none of these, and for a run without a champion.
     """
@@ -75,15 +80,20 @@ def load(
     return named(what, FormulaOptions(**given) if given else None).schedule
 
 
-def named(what: Path | str, options: FormulaOptions | None = None) -> Named:
+def named(what: Path | str | GalleryEntry, options: FormulaOptions | None = None) -> Named:
     """What a path or a text names; nothing is drawn.
 
-    A directory is a run, a file is a schedule document, anything else is a formula or a family's name, with options that
-    a saved schedule may not have. Raises EvolrError where it is none of these.
+    A directory is a run, a file is a schedule document, a name of the gallery is its entry, anything else is a formula or a
+    family's name, with options that a saved schedule may not have. Raises EvolrError where it is none of these.
     """
-    if not isinstance(cast("Any", what), str | Path) or "\0" in str(what):
-        raise ConfigError(f"expected a path, a formula or a family's name, got {shortened(repr(what), 200)}")
-    found = _found(os.fspath(what), options or NO_OPTIONS)
+    if isinstance(what, GalleryEntry):
+        found = _of_entry(what)
+    elif not isinstance(cast("Any", what), str | Path) or "\0" in str(what):
+        raise ConfigError(
+            f"expected a path, a formula, or a name of the gallery or of a family, got {shortened(repr(what), 200)}"
+        )
+    else:
+        found = _found(os.fspath(what), options or NO_OPTIONS)
     if options is not None and not found.is_formula:
         raise ConfigError("transform, min_lr, max_lr and plateau belong to a formula; a saved schedule has its own")
     return found
@@ -100,10 +110,16 @@ def _found(what: str, options: FormulaOptions) -> Named:
         except OSError as error:
             raise RunDirectoryError(f"cannot read {what}: {error.strerror}") from error
         return Named(Schedule.from_json(document), Schedule.provenance(document))
+    if what in gallery:
+        return _of_entry(gallery[what])
     schedule, provenance = _schedule(what, options), dict[str, Any]()
     if family := family_named(what):
         provenance = {"family": family.name, "source": family.source, "constants": ", ".join(_constants(family))}
     return Named(schedule, provenance, is_formula=True)
+
+
+def _of_entry(entry: GalleryEntry) -> Named:
+    return Named(entry.schedule(), entry.provenance, entry=entry)
 
 
 def _of_run(what: str) -> Named:
@@ -132,13 +148,17 @@ def _of_run(what: str) -> Named:
 
 
 def _schedule(text: str, options: FormulaOptions) -> Schedule:
-    """The schedule of a formula, or, for a text that looks like a path, an error that says so."""
+    """The schedule of a formula, or, for a text that looks like a path or a name of the gallery, an error that says so."""
     try:
         return read_schedule(text, options)
     except ExpressionError as error:
         if "/" in text and " " not in text and "(" not in text:
             raise RunDirectoryError(
                 f"{shortened(text, 200)} is no run directory or file, and no formula either"
+            ) from error
+        if near := difflib.get_close_matches(text[:80], gallery, n=1):
+            raise ExpressionError(
+                f"{error.problem}; did you mean {near[0]!r} of the gallery?", error.text, error.column
             ) from error
         raise
 

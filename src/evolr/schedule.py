@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evolr.errors import ExpressionError, ScheduleError, printable, shortened
+from evolr.errors import ExpressionError, ScheduleError, is_number, printable, shortened
 from evolr.expression import LANGUAGE_VERSION, Expression, clock, original_text, parse, scalar
 from evolr.expression.text import MAX_NESTING, MAX_NODES
 from evolr.signals.plateau import Plateau, PlateauRule
@@ -61,6 +61,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.transform not in ("linear", "log"):
             raise ScheduleError(f"the transform is 'linear' or 'log', got {self.transform!r}")
+        for name in ("min_lr", "max_lr", "reference_lr"):
+            if not is_number(getattr(self, name)):
+                raise ScheduleError(f"{name} must be a number, got {getattr(self, name)!r}")
         if not 0 <= self.min_lr <= self.max_lr <= GREATEST_LR:
             raise ScheduleError(
                 f"expected 0 ≤ min_lr ≤ max_lr ≤ {GREATEST_LR:g}, got min_lr {self.min_lr}, max_lr {self.max_lr}"
@@ -89,6 +92,28 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         with np.errstate(all="ignore"):
             scaled = self.reference_lr * np.exp(np.clip(value, -LOG_LIMIT, LOG_LIMIT))
         return np.where(np.isfinite(value), scaled, np.nan)
+
+    def scaled(self, factor: float) -> Schedule:
+        """The schedule whose learning rates, and bounds, are these times a positive factor.
+
+        >>> from evolr.expression import parse
+        >>> schedule = Schedule(expression=parse("0.1*(1 - progress)"), min_lr=0.01).scaled(2)
+        >>> schedule.at(progress=0.5), schedule.at(progress=1.0)
+        (0.1, 0.02)
+
+        Of a formula that reads `lr`, its own previous learning rate, it is what the formula says that is multiplied.
+        Raises ScheduleError for a factor that is not positive, and for bounds that would leave their range.
+        """
+        if not (is_number(factor) and factor > 0 and math.isfinite(factor)):
+            raise ScheduleError(f"expected a positive factor, a number, got {shortened(repr(factor))}")
+        if factor == 1:
+            return self
+        factor = float(factor)
+        least, most = self.min_lr * factor, min(self.max_lr * factor, GREATEST_LR)
+        bounds: dict[str, Any] = {"min_lr": least, "max_lr": GREATEST_LR if self.max_lr == GREATEST_LR else most}
+        if self.transform == "log":
+            return msgspec.structs.replace(self, reference_lr=self.reference_lr * factor, **bounds)
+        return msgspec.structs.replace(self, expression=_multiplied(self.expression, factor), **bounds)
 
     @property
     def signals(self) -> frozenset[str]:
@@ -215,6 +240,14 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def provenance(document: bytes | str) -> dict[str, Any]:
         """What a document says of where its schedule comes from."""
         return _read(document).provenance
+
+
+def _multiplied(expression: Expression, factor: float) -> Expression:
+    """The expression times a factor, which goes into a constant factor that it has already."""
+    tokens = expression.tokens
+    if tokens[0] == "mul" and isinstance(tokens[1], float):
+        return Expression(("mul", factor * tokens[1], *tokens[2:]))
+    return Expression(("mul", factor, *tokens))
 
 
 class _Version(msgspec.Struct):

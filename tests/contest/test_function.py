@@ -1,6 +1,8 @@
 """A champion that a user's own function trained: proven, explained and frozen by that function, in workers."""
 
+import functools
 import json
+import math
 import subprocess
 import sys
 from contextlib import closing
@@ -20,6 +22,7 @@ from evolr.contest.trainings import Trainings, Wanted
 from evolr.contest.verdict import UNKNOWN_POOLS, verdict
 from evolr.errors import ConfigError, ProblemError, StudyError
 from evolr.execution.workers import Workers
+from evolr.randomness import seed_from
 from evolr.report.shown import describe
 from evolr.schedule import Schedule
 from evolr.study.evolve import stored_config
@@ -141,6 +144,16 @@ def test_failures_are_outcomes_and_the_worst(tmp_path):
     assert again.trained == 0
     assert again.document([]) == proven.document([])
     assert any(outcome.failure for entry in again.entries for outcome in entry.result.outcomes)
+
+
+def test_a_function_that_fails_at_the_one_seed_of_the_first_tuning_round_is_proven(tmp_path):
+    """The search's own trainings show that it can succeed."""
+    unlucky = functools.partial(functions.failing_at, seed_from(0, 0, "contest tuning"))
+    directory = evolved(tmp_path / "mine", unlucky)
+    proven = evolr.prove(unlucky, directory, **QUICK)
+    failed = [candidate for entry in proven.entries for candidate in entry.candidates if math.isnan(candidate.score)]
+    assert failed
+    assert proven.champion.result.diverged == 0
 
 
 def test_where_every_training_fails_the_contest_ends_and_they_are_tried_again(run, tmp_path):

@@ -37,6 +37,21 @@ def test_a_family_that_reads_a_loss_is_tuned_by_a_function_that_tells_it():
     assert tuned.schedule.signals == {"loss"}
 
 
+def test_the_scale_of_a_discovered_schedule_is_tuned_from_1_on():
+    entry = evolr.gallery["adam-mnist1d"]
+    tuned = evolr.tune(functions.descending, "adam-mnist1d", trainings=8, **OF_FUNCTION)
+    assert tuned.family is entry
+    assert tuned.candidates[0].constants == {"scale": 1.0}
+    assert [found.constants for found in tuned.candidates[:7]] == list(entry.starts)
+    assert tuned.candidates[0].schedule == entry.schedule()
+    assert all(entry.scale.low <= found.constants["scale"] <= entry.scale.high for found in tuned.candidates)
+    assert len({found.constants["scale"] for found in tuned.candidates}) == len(tuned.candidates) == 8
+    assert tuned.schedule == entry.schedule(**tuned.constants)
+    assert tuned.score == max(found.score for found in tuned.candidates) > tuned.candidates[0].score
+    again = evolr.tune(functions.descending, entry, trainings=8, **OF_FUNCTION)
+    assert again.candidates == tuned.candidates
+
+
 def test_a_configuration_and_a_model_tune_too():
     assert evolr.tune(small(), "cosine", trainings=8, seeds=2).score < 1e3
     assert evolr.tune(regression(), "OneCycle", trainings=4, settings={"training.epochs": 1}).trained == 4
@@ -45,7 +60,9 @@ def test_a_configuration_and_a_model_tune_too():
 @pytest.mark.parametrize(
     ("family", "options", "problem"),
     [
-        ("one cycel", {"trainings": 4}, "unknown family 'one cycel'; did you mean 'one-cycle'"),
+        ("one cycel", {"trainings": 4}, "unknown family or gallery entry 'one cycel'; did you mean 'one-cycle'"),
+        ("adam-mnist", {"trainings": 4}, "unknown family or gallery entry 'adam-mnist'; did you mean 'adam-mnist1d'"),
+        ("momentum-norm", {"trainings": 4, "signals": ["progress"]}, "momentum-norm reads grad_norm_rss, which these"),
         ("cosine", {"trainings": 1, "seeds": 2}, "at least 1 seed and as many trainings, got 2 and 1"),
         ("cosine", {"trainings": 4, "seeds": 0}, "at least 1 seed"),
         ("DoG", {"trainings": 4, "signals": ["progress"]}, "DoG reads distance, grad_norm_rss, which these trainings"),

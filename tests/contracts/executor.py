@@ -13,10 +13,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from evolr.errors import EvolrError
+from evolr.errors import ConfigError, EvolrError
 from evolr.expression import parse
 from evolr.problems import JaxProblem
 from evolr.schedule import Schedule
+from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 from tests.execution.training_functions import FAILING
 
@@ -127,9 +128,20 @@ class ExecutorContract:
             assert each.signals >= SIGNALS_TOLD
             assert all(isinstance(name, str) for name in each.signals)
             assert json.loads(json.dumps(each.context)) == each.context
-        for name in ("identity", "title", "knows_pools", "keeps_failures", "signals", "context"):
+        for name in ("identity", "title", "knows_pools", "keeps_failures", "takes_optimizers", "signals", "context"):
             assert getattr(executor, name) == getattr(other, name)
         other.close()
+
+    def test_a_trial_that_names_an_optimizer_is_trained_by_it_or_refused(self, executor, outcomes):
+        named = Trial(SCHEDULES[0], 5, Optimizer(name="momo"))
+        if not executor.takes_optimizers:
+            with pytest.raises(ConfigError, match="has an optimiser of its own, got a trial that names 'momo'"):
+                executor.run([named], EPOCHS, "fitness")
+            return
+        own, other = executor.run([TRIALS[0], named], EPOCHS, "fitness")
+        assert content(own) == content(outcomes[0])
+        assert other.failure is None
+        assert other.score != own.score
 
     def test_the_schedule_the_seed_and_the_epochs_make_the_outcome(self, executor, outcomes):
         base, *others = executor.run(

@@ -215,6 +215,13 @@ def descending_or_failing(schedule, seed, epochs):
     return descending(schedule, seed, epochs)
 
 
+def failing_at(unlucky, schedule, seed, epochs):
+    """Fails with one seed, whatever the schedule."""
+    if seed == unlucky:
+        raise ValueError("an unlucky seed")
+    return descending(schedule, seed, epochs)
+
+
 def gathering(folder, count, schedule, seed, epochs):
     """Ends when so many processes train at once."""
     (folder / str(os.getpid())).touch()

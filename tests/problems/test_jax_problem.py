@@ -9,58 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import evolr
-from evolr.config import config_of
 from evolr.errors import ConfigError, ProblemError
-from evolr.expression import parse
 from evolr.problems import JaxProblem, Mnist1dMlp
-from evolr.problems.pools import POOLS, pools
-from evolr.schedule import Schedule
+from evolr.problems.pools import pools
 from evolr.training.optimizers import Optimizer
-from evolr.training.task import Trial
 from evolr.training.trainer import Trainer
-
-RNG = np.random.default_rng(0)
-INPUTS = RNG.standard_normal((200, 3)).astype(np.float32)
-LABELS = (INPUTS @ np.array([1.0, -2.0, 0.5]) > 0).astype(np.int32)
-DATA = pools((INPUTS, LABELS))
-
-
-def init(seed):
-    return {"w": np.random.default_rng(seed).standard_normal((3, 2)) / 10, "b": np.zeros(2)}
-
-
-def logits(parameters, inputs):
-    return inputs @ parameters["w"] + parameters["b"]
-
-
-def loss(parameters, batch):
-    inputs, labels = batch
-    return -jnp.take_along_axis(jax.nn.log_softmax(logits(parameters, inputs)), labels[:, None], axis=1).mean()
-
-
-def accuracy(parameters, examples):
-    inputs, labels = examples
-    return (logits(parameters, inputs).argmax(axis=1) == labels).mean()
-
-
-def problem(**changes):
-    settings = {
-        "init": init,
-        "loss": loss,
-        "metric": accuracy,
-        "data": DATA,
-        "batch_size": 10,
-        "metric_name": "accuracy",
-    }
-    return JaxProblem(**(settings | changes))
-
-
-def trials(*texts, seeds=(0, 1)):
-    return [Trial(Schedule(expression=parse(text)), seed) for seed in seeds for text in texts]
+from tests.problems.linear_model import DATA, INPUTS, LABELS, accuracy, init, logits, loss, problem, trials
 
 
 def train(problem, *texts, pool="fitness", epochs=4, device_count=None):
@@ -370,51 +326,6 @@ def test_a_pool_of_other_shapes_than_the_functions_take_is_refused():
         problem(data=DATA | {"test": (INPUTS[:, :2], LABELS)}).task("test")
 
 
-# --- pools ------------------------------------------------------------------------------------------------------------
-
-
-@given(
-    count=st.integers(20, 200),
-    seed=st.integers(0, 2**32),
-    parts=st.lists(st.floats(0.05, 1.0), min_size=5, max_size=5),
-)
-def test_pools_are_disjoint_and_of_their_size(count, seed, parts):
-    fractions = {name: part / (2 * sum(parts)) + 0.05 for name, part in zip(POOLS, parts, strict=True)}
-    drawn = pools({"row": np.arange(count), "twice": 2 * np.arange(count)}, seed, **fractions)
-    rows = [row for name in POOLS for row in drawn[name]["row"].tolist()]
-    assert len(rows) == len(set(rows)) <= count
-    for name, fraction in fractions.items():
-        assert abs(len(drawn[name]["row"]) - fraction * count) < 1
-        assert np.array_equal(drawn[name]["twice"], 2 * drawn[name]["row"])
-    again = pools(np.arange(count), seed, **fractions)
-    assert all(np.array_equal(again[name], drawn[name]["row"]) for name in POOLS)
-
-
-def test_pools_use_every_example_where_the_fractions_are_all():
-    assert sorted(np.concatenate(list(pools(np.arange(100)).values())).tolist()) == list(range(100))
-
-
-def test_a_pool_of_nothing_is_left_out():
-    assert list(pools(np.arange(10), train=0.5, monitor=0.5, fitness=0, selection=0, test=0)) == ["train", "monitor"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "error", "message"),
-    [
-        ({"train": 0.9}, ConfigError, "must add up to at most 1, got 1.3"),
-        ({"test": -0.1}, ConfigError, "fraction of the pool 'test' must be a number from 0 to 1, got -0.1"),
-        ({"test": "a"}, ConfigError, "fraction of the pool 'test' must be a number from 0 to 1, got 'a'"),
-        ({"seed": -1}, ConfigError, "seed must be at least 0, got -1"),
-        ({"seed": 1.5}, ConfigError, "seed must be a whole number, got 1.5"),
-        ({"monitor": 0.0}, ConfigError, "every problem needs the pool 'monitor'"),
-        ({"test": 0.01}, ProblemError, "the pool 'test' is to have 0.01 of 50 examples, which is less than one"),
-    ],
-)
-def test_fractions_out_of_range_are_refused(settings, error, message):
-    with pytest.raises(error, match=message):
-        pools(np.arange(50), **settings)
-
-
 # --- the door ---------------------------------------------------------------------------------------------------------
 
 
@@ -437,66 +348,3 @@ def test_a_program_that_started_jax_before_is_told_what_it_costs():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "JAX was started before evolr" in done.stderr
     assert "of 64 cores train" in done.stderr
-
-
-# --- suites: a seed's task beside its weights ----------------------------------------------------------------------------
-
-
-def scaled(seed):
-    """The scale of a seed's inputs, and which of them count."""
-    rng = np.random.default_rng(seed)
-    return {"scale": float(rng.uniform(0.5, 2.0)), "is_used": rng.random(3) < 0.7}
-
-
-def seen(batch, context):
-    return context["scale"] * batch[0] * context["is_used"], batch[1]
-
-
-def suite(**changes):
-    settings = {
-        "loss": lambda parameters, batch, context: loss(parameters, seen(batch, context)),
-        "metric": lambda parameters, examples, context: accuracy(parameters, seen(examples, context)),
-        "context": scaled,
-    }
-    return problem(**(settings | changes))
-
-
-def test_each_seed_of_a_suite_is_another_task_and_trains_as_that_task_alone():
-    """As a problem whose data are what the task's loss makes of them."""
-    outcomes = Trainer(suite().task("fitness"), Optimizer(name="momentum")).train(trials("0.1", seeds=(0, 1, 2)), 3)
-    for seed, outcome in enumerate(outcomes):
-        data = {name: seen(examples, scaled(seed)) for name, examples in DATA.items()}
-        alone = Trainer(problem(data=data).task("fitness"), Optimizer(name="momentum"))
-        (expected,) = alone.train(trials("0.1", seeds=(seed,)), 3)
-        assert outcome.score == pytest.approx(expected.score, abs=1e-6)
-        np.testing.assert_allclose(outcome.val_loss, expected.val_loss, rtol=1e-4)
-
-
-def test_a_suite_is_one_and_a_problem_is_none():
-    assert suite().draws_tasks
-    assert not problem().draws_tasks
-    assert config_of(suite()).problem.draws_tasks
-    assert not config_of(problem()).problem.draws_tasks
-
-
-@pytest.mark.parametrize(
-    ("context", "message"),
-    [
-        (lambda seed: 1 / seed, r"context\(0\) raised ZeroDivisionError"),
-        (lambda seed: None, r"context\(0\) gave no array at all"),
-        (lambda seed: {"name": "deep"}, r"context\(0\)\['name'\] is a str; wanted an array of real numbers"),
-        (
-            lambda seed: np.zeros(seed + 1),
-            r"context must give arrays of one structure and the same shapes for every seed",
-        ),
-        (lambda seed: {"other": 1.0}, r"loss\(parameters, batch, context\) raised KeyError"),
-    ],
-)
-def test_a_context_that_is_none_is_refused_before_anything_trains(context, message):
-    with pytest.raises(ProblemError, match=message):
-        suite(context=context).task("fitness")
-
-
-def test_a_context_that_is_no_function_is_refused():
-    with pytest.raises(ConfigError, match="context must be a function, got a dict"):
-        suite(context={"scale": 1.0})

@@ -221,6 +221,6 @@ def test_what_is_shared_is_remembered_in_the_shared_ledger_alone(tmp_path):
         Remembered(made, ledger).run(trials(1, 2, 3), 1, "fitness")
         assert made.trained == expected
     executor.close()
-    assert executor._executor.is_closed
+    assert executor.alike.is_closed
     own.close()
     shared.close()

@@ -10,14 +10,17 @@ from typing import Annotated
 import typer
 
 from evolr.cli.app import Devices, Train, WorkerCount, app, training_function
-from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options
+from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options, warn_of
 from evolr.errors import ConfigError
 
 
 @app.command(cls=FormulaCommand)
 def export(
     what: Annotated[
-        str, typer.Argument(help="A run directory, a schedule's JSON file, a formula, or a family's name.")
+        str,
+        typer.Argument(
+            help="A run directory, a schedule's JSON file, a formula, or a name of the gallery or of a family."
+        ),
     ],
     to: Annotated[str, typer.Option("--to", help="python, torch, optax, keras, lightning or huggingface.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file; stdout by default.")] = None,
@@ -41,8 +44,7 @@ def export(
     if output is not None:
         require_free(output, force=force)
     found = named(what, formula_options(transform, min_lr, max_lr, plateau))
-    for sentence in found.advice(*found.horizon):
-        typer.echo(f"warning: {sentence}", err=True)
+    warn_of(found, *found.horizon)
     schedule, provenance = found.schedule, dict(found.provenance)
     if frozen:
         if found.summary is None:

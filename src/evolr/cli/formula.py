@@ -12,7 +12,7 @@ from evolr.errors import ExpressionError
 
 if TYPE_CHECKING:
     from evolr.formula import FormulaOptions
-    from evolr.schedule import Schedule
+    from evolr.named import Named
 
 Transform = Annotated[
     str | None,
@@ -46,11 +46,9 @@ def formula_options(
     return FormulaOptions(transform=given, min_lr=min_lr, max_lr=max_lr, plateau=settings)
 
 
-def warn_of(schedule: Schedule, epochs: int, steps_per_epoch: int) -> None:
+def warn_of(found: Named, epochs: int, steps_per_epoch: int) -> None:
     """Says on stderr what is likely not meant by a formula in a training of this length."""
-    from evolr.advice import advice, made_up_trace
-
-    for sentence in advice(schedule, made_up_trace(epochs, steps_per_epoch, schedule.signals)):
+    for sentence in found.advice(epochs, steps_per_epoch):
         typer.echo(f"warning: {sentence}", err=True)
 
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 @app.command(cls=FormulaCommand)
 def compare(
     run: Annotated[Path | None, typer.Argument(help="The run directory whose champion to compare.")] = None,
-    expression: Annotated[str | None, typer.Option(help="A formula to compare, in place of a run's champion.")] = None,
+    expression: Annotated[
+        str | None, typer.Option(help="A formula or a name to compare, as of `show`, in place of a run's champion.")
+    ] = None,
     transform: Transform = None,
     min_lr: MinLr = None,
     max_lr: MaxLr = None,
@@ -56,7 +58,7 @@ def compare(
     """Compare a schedule with constant, step decay and cosine: same initial weights, same batches."""
     from evolr.config import require_signals, resolve
     from evolr.contest import comparison
-    from evolr.formula import NO_OPTIONS, read_schedule
+    from evolr.named import named
     from evolr.presets import DEFAULT
     from evolr.report import progress
     from evolr.study.run_directory import RunDirectory
@@ -76,7 +78,8 @@ def compare(
     else:
         if train is not None:
             raise ConfigError("--train belongs to a run: evolr compare RUN --train module:function")
-        schedule = read_schedule(expression or "", of_formula or NO_OPTIONS)
+        found = named(expression or "", of_formula)
+        schedule = found.schedule
         given = {"seed": seed, **read_settings(setting)}
         given |= {f"comparison.{name}": value for name, value in changes.items()}
         resolved = resolve(
@@ -85,7 +88,7 @@ def compare(
         require_signals(resolved.problem, sorted(schedule.signals))
         if output is not None and output.exists():
             raise ConfigError(f"{output} exists already; name another directory for the files")
-        warn_of(schedule, resolved.comparison.epochs, resolved.problem.steps_per_epoch)
+        warn_of(found, resolved.comparison.epochs, resolved.problem.steps_per_epoch)
         with progress.comparing(progress.display(quiet)) as (on_total, on_trained):
             result = comparison.compare_schedule(
                 schedule, resolved, device_count=devices, on_total=on_total, on_trained=on_trained
@@ -101,7 +104,9 @@ def compare(
 @app.command(cls=FormulaCommand)
 def prove(
     run: Annotated[Path | None, typer.Argument(help="The run directory whose champion to prove.")] = None,
-    expression: Annotated[str | None, typer.Option(help="A formula to prove, in place of a run's champion.")] = None,
+    expression: Annotated[
+        str | None, typer.Option(help="A formula or a name to prove, as of `show`, in place of a run's champion.")
+    ] = None,
     transform: Transform = None,
     min_lr: MinLr = None,
     max_lr: MaxLr = None,
@@ -133,7 +138,7 @@ def prove(
     from evolr.config import resolve
     from evolr.contest import prove as contests
     from evolr.contest.verdict import verdict
-    from evolr.formula import NO_OPTIONS, read_schedule
+    from evolr.named import named
     from evolr.presets import DEFAULT
     from evolr.report import contest, progress
 
@@ -158,12 +163,12 @@ def prove(
             raise ConfigError("--train belongs to a run: evolr prove RUN --train module:function")
         if output is None or runs is None:
             raise ConfigError("--expression needs a directory, --output DIR, and a budget, --budget N")
-        schedule = read_schedule(expression or "", of_formula or NO_OPTIONS)
+        found = named(expression or "", of_formula)
         config = resolve(preset or DEFAULT, None, read_settings(setting))
-        warn_of(schedule, epochs or config.comparison.epochs, config.problem.steps_per_epoch)
+        warn_of(found, epochs or config.comparison.epochs, config.problem.steps_per_epoch)
         with progress.proving(progress.display(quiet)) as (on_total, on_done):
             options |= {"on_total": on_total, "on_done": on_done}
-            path, result = output, contests.prove_schedule(schedule, config, output, budget=runs, **options)
+            path, result = output, contests.prove_schedule(found.schedule, config, output, budget=runs, **options)
     if json:
         print_json(result.document(verdict(result)))
         return
@@ -234,12 +239,13 @@ def print_comparison(result: ComparisonResult, path: Path | None) -> None:
 def _pace(run: Path | None, epochs: Callable[[Config], int]) -> float | None:
     """Seconds that a training of so many epochs will take, by those of a run's search; None where nobody knows."""
     from evolr.study.run_directory import RunDirectory
-    from evolr.study.summary import summarise
+    from evolr.study.summary import pace, summarise
 
-    summary = None if run is None else summarise(RunDirectory.open(run).path)
-    if summary is None or summary.pace is None:
+    if run is None:
         return None
-    return summary.pace * epochs(summary.config) / summary.config.training.epochs
+    path = RunDirectory.open(run).path
+    config, seconds = summarise(path).config, pace(path)
+    return None if seconds is None else seconds * epochs(config) / config.training.epochs
 
 
 def _budget(text: str) -> int | None:

@@ -15,7 +15,10 @@ from evolr.errors import ConfigError
 @app.command(cls=FormulaCommand)
 def show(
     what: Annotated[
-        str, typer.Argument(help="A run directory, a schedule's JSON file, a formula, or a family's name.")
+        str,
+        typer.Argument(
+            help="A run directory, a schedule's JSON file, a formula, or a name of the gallery or of a family."
+        ),
     ],
     epochs: Annotated[int | None, typer.Option(help="Epochs of the curve; 30, or the run's.", min=1)] = None,
     steps_per_epoch: Annotated[int | None, typer.Option(help="Steps of an epoch; 40, or the run's.", min=1)] = None,

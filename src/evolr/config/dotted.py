@@ -9,9 +9,16 @@ from evolr.errors import ConfigError
 
 
 def dotted(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Settings as tables in tables, by dotted name alone; names that are dotted already may be among them."""
+    """Settings as tables in tables, by dotted name alone; names that are dotted already may be among them.
+
+    Raises ConfigError for what is no mapping by names.
+    """
+    if not isinstance(cast("Any", table), Mapping):
+        raise ConfigError(f"settings must map dotted names to values, got {table!r}")
     flat: dict[str, Any] = {}
     for key, value in table.items():
+        if not isinstance(cast("Any", key), str):
+            raise ConfigError(f"a setting is named by a text, such as search.population, got {key!r}")
         flat |= dotted(cast("Any", value), f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
     return flat
 

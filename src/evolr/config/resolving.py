@@ -18,7 +18,7 @@ from evolr.presets import DEFAULT, PRESETS, RENAMED
 from evolr.problems import External, Problem
 
 
-def resolve(preset: str = DEFAULT, file: Path | None = None, settings: Mapping[str, Any] | None = None) -> Config:
+def resolve(preset: str = DEFAULT, file: Path | str | None = None, settings: Mapping[str, Any] | None = None) -> Config:
     """The configuration of a preset, a TOML file and single settings by dotted name, the later on top.
 
     preset: `memetic`, the best search that we know, where none is named; `original`, `quadratic` or `function`.
@@ -28,14 +28,16 @@ def resolve(preset: str = DEFAULT, file: Path | None = None, settings: Mapping[s
 
     Raises ConfigError for what is unknown, of another problem or search method, of the wrong type or out of range.
     """
+    if not isinstance(cast("Any", preset), str):
+        raise ConfigError(f"a preset is given by its name, got {preset!r}")
     if preset in RENAMED:
         raise ConfigError(f"the preset {preset!r} is called {RENAMED[preset]!r} now: name it so")
     if preset not in PRESETS:
         raise ConfigError(unknown_name("preset", preset, PRESETS))
     data = _merged({}, PRESETS[preset])
     if file is not None:
-        data = _merged(data, read_given(file))
-    return from_data(_merged(data, nested(settings or {})))
+        data = _merged(data, read_given(Path(file)))
+    return from_data(_merged(data, nested({} if settings is None else settings)))
 
 
 def config_of(problem: Problem, settings: Mapping[str, Any] | None = None, seed: int = 0) -> Config:

@@ -19,6 +19,7 @@ from evolr.execution.executor import Executor
 from evolr.problems import Pool
 from evolr.study.ledger import Ledger
 from evolr.study.remembered import Remembered
+from evolr.study.summary import success
 from evolr.training.task import Outcome, Trial
 
 LEDGER: Final = "contest.db"
@@ -59,8 +60,12 @@ class Trainings:
         self._epochs = epochs
         self._on_done = on_done or (lambda _trained, _remembered: None)
         self._own = Ledger(own / LEDGER)
-        self._shared = self._own if executor.identity else Ledger((shared or shared_directory()) / LEDGER)
-        self._executor = Remembered(executor, self._own, shared=self._shared)
+        try:
+            self._shared = self._own if executor.identity else Ledger((shared or shared_directory()) / LEDGER)
+        except RunDirectoryError as error:
+            advice = "" if shared else "; the user's cache directory is where XDG_CACHE_HOME says"
+            raise RunDirectoryError(f"{error}{advice}") from error
+        self._executor = Remembered(executor, self._own, shared=self._shared, success=success(own))
 
     @property
     def trained(self) -> int:

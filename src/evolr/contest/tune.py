@@ -1,4 +1,4 @@
-"""One call for a standard schedule, tuned: the rival that an evolved one has to beat."""
+"""One call for a schedule with free constants, tuned: a standard family, or a discovered schedule with its scale."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolr.config import Config, changed
+from evolr.config import Config, changed, dotted
 from evolr.contest.trainings import Trainings
 from evolr.contest.tuning import Candidate, FamilyTuner, best_of
 from evolr.contest.tuning import tune as tuned
+from evolr.discovered import GalleryEntry, gallery
 from evolr.errors import ConfigError, unknown_name, whole_number
 from evolr.formula import family_named
 from evolr.schedule import Schedule
@@ -23,11 +24,11 @@ from evolr.study.trained_by import require_told
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """A family, tuned. score: of the best, the mean over its seeds, in the problem's metric, as the tuning saw it, which
+    """A family, or an entry of the gallery, tuned. score: of the best, the mean over its seeds, in the problem's metric, as the tuning saw it, which
     flatters it; NaN where every training diverged. candidates: all, in order. trained: trainings that were run now.
     """
 
-    family: Family
+    family: Family | GalleryEntry
     schedule: Schedule
     constants: Mapping[str, float]
     score: float
@@ -37,7 +38,7 @@ class Tuned:
 
 def tune(
     what: object,
-    family: str | Family,
+    family: str | Family | GalleryEntry,
     directory: Path | str | None = None,
     *,
     trainings: int,
@@ -45,28 +46,28 @@ def tune(
     on_done: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Tuned:
-    """Tunes the constants of a standard family by Optuna, from its defaults on.
+    """Tunes the constants of a standard family, or the scale of a discovered schedule, by Optuna, from its defaults on.
 
         tuned = evolr.tune(train, "one-cycle", trainings=40, epochs=10)
+        tuned = evolr.tune(train, "momentum-suite", trainings=10, epochs=10)
         tuned.schedule, tuned.constants, tuned.score
 
     what: a configuration, a JaxProblem or a training function, as for `evolve`, whose options these are: epochs, metric,
         higher_is_better, workers, … of a function, settings of a JaxProblem, device_count.
-    family: by its name (`evolr.standard.FAMILIES`), or one of your own.
+    family: by its name (`evolr.standard.FAMILIES`), or one of your own; or an entry of `evolr.gallery`, or its name, whose one
+        constant, the scale of its learning rates, has few trainings to spend.
     directory: where trainings are remembered, so that the same call goes on where it was interrupted; nowhere where None.
     trainings: to be run at most. seeds: trainings of each candidate, the same for all of a round of four.
 
-    Raises ConfigError for an unknown family, for numbers below 1, fewer trainings than seeds, and for what `evolve` refuses.
+    Raises ConfigError for an unknown name, for numbers below 1, fewer trainings than seeds, and for what `evolve` refuses.
     """
-    chosen = family if isinstance(family, Family) else family_named(str(family))
-    if chosen is None:
-        raise ConfigError(unknown_name("family", str(family), FAMILIES))
+    chosen = _chosen(family)
     if whole_number("seeds", seeds) < 1 or whole_number("trainings", trainings) < seeds:
         raise ConfigError(f"expected at least 1 seed and as many trainings, got {seeds} and {trainings}")
     read = chosen.schedule().signals
     if callable(what):
         options.setdefault("signals", sorted(read) or ["progress"])
-    settings = {**(options.pop("settings", None) or {}), "search.seeds": seeds}
+    settings = {**dotted(options.pop("settings", None) or {}), "search.seeds": seeds}
     if isinstance(what, Config):
         config, executor = study_of(changed(what, settings), options)
     else:
@@ -82,3 +83,14 @@ def tune(
         found = tuned([FamilyTuner(chosen)], config, trainings, kept)[chosen.name]
         best = best_of(found, 1, config.problem.metric)[0]
         return Tuned(chosen, best.schedule, best.constants, best.score, found, kept.trained)
+
+
+def _chosen(family: str | Family | GalleryEntry) -> Family | GalleryEntry:
+    """What a name names."""
+    if isinstance(family, Family | GalleryEntry):
+        return family
+    if (found := family_named(str(family))) is not None:
+        return found
+    if family in gallery:
+        return gallery[family]
+    raise ConfigError(unknown_name("family or gallery entry", str(family), [*FAMILIES, *gallery]))

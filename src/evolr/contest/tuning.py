@@ -7,7 +7,7 @@ trained from the round's seeds, so that contenders meet the same luck and the tr
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -23,7 +23,7 @@ from evolr.schedule import Schedule
 from evolr.search.archive import fingerprint
 from evolr.search.evolution import vocabulary
 from evolr.search.variation import ramped_half_and_half
-from evolr.standard import Family
+from evolr.standard import FreeConstant
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 
@@ -71,15 +71,35 @@ class Proposer(Protocol):
         ...
 
 
+class Tunable(Protocol):
+    """What has named free constants: a family, or an entry of the gallery with its scale."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def constants(self) -> tuple[FreeConstant, ...]: ...
+
+    @property
+    def starts(self) -> tuple[dict[str, float], ...]:
+        """Values of all its constants that are tried before a tuner proposes others, in this order."""
+        ...
+
+    @property
+    def schedule(self) -> Callable[..., Schedule]:
+        """The schedule with values of the constants, given by name."""
+        ...
+
+
 class FamilyTuner:
-    """Tunes the constants of a family by Optuna's multivariate TPE sampler, from the family's defaults on.
+    """Tunes the constants of a family by Optuna's multivariate TPE sampler, from the family's starts on.
 
     name: of the contender, the family's where None. optimizer: that it trains by; the study's where None.
     """
 
     is_shared = True
 
-    def __init__(self, family: Family, *, name: str | None = None, optimizer: Optimizer | None = None) -> None:
+    def __init__(self, family: Tunable, *, name: str | None = None, optimizer: Optimizer | None = None) -> None:
         import optuna
 
         self.name = name or family.name
@@ -89,7 +109,8 @@ class FamilyTuner:
         with _optuna_quiet():
             sampler = optuna.samplers.TPESampler(seed=seed_from(_PURPOSE, family.name), multivariate=True)
             self._study: Any = optuna.create_study(direction="maximize", sampler=sampler)
-            self._study.enqueue_trial({c.name: c.default for c in family.constants})
+            for start in family.starts:
+                self._study.enqueue_trial(start)
         self._asked: list[Any] = []
 
     def ask(self, count: int) -> list[tuple[Schedule, dict[str, float]]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from evolr.errors import ConfigError
@@ -104,6 +106,49 @@ class Executor(ExecutorMaker, Protocol):
     def for_function(self, train: TrainingFunction, signals: frozenset[str]) -> Executor:
         """Itself, as above."""
         return self
+
+    @contextmanager
+    def _timed(self) -> Generator[None]:
+        """Counts what is done meanwhile into `seconds`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
+class Around(Executor, Protocol):
+    """An executor that says of itself what another says, `alike`, and runs trials in its own way."""
+
+    alike: Executor
+
+    @property
+    def identity(self) -> str:
+        return self.alike.identity
+
+    @property
+    def title(self) -> str:
+        return self.alike.title
+
+    @property
+    def knows_pools(self) -> bool:
+        return self.alike.knows_pools
+
+    @property
+    def signals(self) -> frozenset[str]:
+        return self.alike.signals
+
+    @property
+    def keeps_failures(self) -> bool:
+        return self.alike.keeps_failures
+
+    @property
+    def takes_optimizers(self) -> bool:
+        return self.alike.takes_optimizers
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        return self.alike.context
 
 
 def refuse_optimizers(trials: Sequence[Trial]) -> None:

@@ -11,15 +11,14 @@ import logging
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final
 
-from evolr.errors import ConfigError, EvolrError, ExecutorError, MissingExtraError, whole_number
-from evolr.execution.executor import Executor
+from evolr.errors import ConfigError, EvolrError, ExecutorError, MissingExtraError, is_number, whole_number
+from evolr.execution.executor import Around, Executor, refuse_optimizers
 from evolr.execution.local import Local
 from evolr.execution.ray_process import RayProcess
 from evolr.execution.shipped import Shipped, packed
@@ -70,7 +69,7 @@ class Ray:
             raise ConfigError(f"workers must be at least 1, got {self.workers}")
         for name in ("cpus_per_worker", "gpus_per_worker"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            if not (is_number(value) and 0 <= value < math.inf):
                 raise ConfigError(f"{name} must be a number from 0 up, got {value!r}")
         if not (self.cpus_per_worker or self.gpus_per_worker or self.workers):
             raise ConfigError("workers that need neither CPUs nor GPUs have to be counted: evolr.Ray(workers=8, …)")
@@ -107,7 +106,7 @@ class Ray:
         return RayExecutor(self, recipe, parts=None)
 
 
-class RayExecutor(Executor):
+class RayExecutor(Around):
     """Trains on a Ray cluster, by actors that each have an executor of their own.
 
     recipe: makes that executor, on the cluster's machines and once here, where it says of itself what this one says. parts:
@@ -119,39 +118,11 @@ class RayExecutor(Executor):
 
     def __init__(self, place: Ray, recipe: Callable[[], Executor], *, parts: int | None) -> None:
         self._place, self._parts = place, parts
-        self._alike = recipe()
+        self.alike = recipe()
         self._recipe = packed(recipe, "what is to be trained")
         self._process: RayProcess | None = None
         self.seconds = 0.0
         self.trainings = 0
-
-    @property
-    def identity(self) -> str:
-        return self._alike.identity
-
-    @property
-    def title(self) -> str:
-        return self._alike.title
-
-    @property
-    def knows_pools(self) -> bool:
-        return self._alike.knows_pools
-
-    @property
-    def signals(self) -> frozenset[str]:
-        return self._alike.signals
-
-    @property
-    def keeps_failures(self) -> bool:
-        return self._alike.keeps_failures
-
-    @property
-    def takes_optimizers(self) -> bool:
-        return self._alike.takes_optimizers
-
-    @property
-    def context(self) -> Mapping[str, Any]:
-        return self._alike.context
 
     def prepare(self, pool: Pool) -> None:
         """Connects to the cluster and has one worker get ready. Raises what that one's executor raises."""
@@ -169,6 +140,8 @@ class RayExecutor(Executor):
         on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
     ) -> list[Outcome]:
         """As of Executor."""
+        if not self.takes_optimizers:
+            refuse_optimizers(trials)
         if not trials:
             return []
         outcomes: dict[int, Outcome] = {}
@@ -217,14 +190,6 @@ class RayExecutor(Executor):
         finally:
             if not is_over and not self._process.cancel():
                 self.close()
-
-    @contextmanager
-    def _timed(self) -> Generator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += time.perf_counter() - start
 
 
 def _reached(place: Ray, parts: int | None) -> Mapping[str, Any]:

@@ -7,13 +7,17 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 PLACES: Final = 128
 """Places of a training, evenly spaced, at which its steps are kept where they are asked for."""
 
 _LEAST_PLACES: Final = 32  # of a curve
 _MOST_KEPT: Final = 1 << 14  # calls of a training
+
+
+_Call = tuple[float | None, float, Mapping[str, float]]
+"""How far the training was, where that was told; what was answered; what was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Calls:
 
     def __init__(self, *, keep_steps: bool = False) -> None:
         self._keep_steps = keep_steps
-        self._kept: list[tuple[float | None, float, Mapping[str, float]]] = []
+        self._kept: list[_Call] = []
         self._count, self._stride = 0, 1
 
     def add(self, rate: float, signals: Mapping[str, float], progress: float | None) -> None:
@@ -56,33 +60,61 @@ class Calls:
         A call's place is in progress, if every call told one from 0 to 1, none less than the one before; in the number of the
         call otherwise. Its answer holds until the next. A validation is told to the calls after it, so that the last one is unknown.
         """
+        an_epoch = math.ceil(_LEAST_PLACES / epochs)
+        places = an_epoch * epochs
+        if not self._kept:
+            unknown = [math.nan] * places
+            return Recording(unknown, unknown, unknown, unknown)
         at = [progress for progress, *_ in self._kept if progress is not None]
         if len(at) < len(self._kept) or not all(0 <= progress <= 1 for progress in at) or at != sorted(at):
             at = [number / len(self._kept) for number in range(len(self._kept))]
-        an_epoch = math.ceil(_LEAST_PLACES / epochs)
-        places = an_epoch * epochs
         bounds = [bisect_left(at, place / places) for place in range(places)] + [len(at)]
-        parts = [self._kept[begin:end] for begin, end in pairwise(bounds)]
-        parts = [part or self._kept[max(end - 1, 0) : end] for part, end in zip(parts, bounds[1:], strict=True)]
+        parts = self._parts(bounds)
         later = parts[an_epoch if epochs > 1 else 1 :]
         unknown = [math.nan] * (places - len(later))
         curves = Recording(
-            train_loss=[_mean(_told(part, "loss")) for part in parts],
-            val_loss=[*(_last(_told(part, "val_loss")) for part in later), *unknown],
-            val_score=[*(_last(_told(part, "val_score")) for part in later), *unknown],
-            learning_rate=[_mean([rate for _, rate, _ in part]) for part in parts],
+            train_loss=[part.loss for part in parts],
+            val_loss=[part.val_loss for part in later] + unknown,
+            val_score=[part.val_score for part in later] + unknown,
+            learning_rate=[part.rate for part in parts],
         )
-        if not (self._keep_steps and self._kept):
+        if not self._keep_steps:
             return curves
         names = set.intersection(*(set(signals) for *_, signals in self._kept))
         chosen = [self._kept[max(bisect_right(at, place / PLACES) - 1, 0)] for place in range(PLACES)]
         told = {name: [signals[name] for *_, signals in chosen] for name in sorted(names)}
         return replace(curves, rates=[rate for _, rate, _ in chosen], signals=told)
 
+    def _parts(self, bounds: Sequence[int]) -> list[_Part]:
+        """What the calls between each two bounds say together; where there are none, the last one before them."""
+        parts: list[_Part] = []
+        held: _Part | None = None  # of the call before, as long as no other comes
+        for begin, end in pairwise(bounds):
+            if begin < end:
+                parts.append(_part(self._kept[begin:end]))
+                held = None
+            else:
+                held = held or _part(self._kept[max(end - 1, 0) : end])
+                parts.append(held)
+        return parts
 
-def _told(part: Sequence[tuple[float | None, float, Mapping[str, float]]], name: str) -> list[float]:
-    """What the calls of a part were told of a signal."""
-    return [signals[name] for *_, signals in part if name in signals]
+
+class _Part(NamedTuple):
+    """A part of a training: means of loss and learning rate, the last validation told; NaN for what nobody told."""
+
+    loss: float
+    val_loss: float
+    val_score: float
+    rate: float
+
+
+def _part(calls: Sequence[_Call]) -> _Part:
+    def told(name: str) -> list[float]:
+        return [signals[name] for *_, signals in calls if name in signals]
+
+    return _Part(
+        _mean(told("loss")), _last(told("val_loss")), _last(told("val_score")), _mean([rate for _, rate, _ in calls])
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -74,7 +74,7 @@ class TrialSchedule:
         numbers = {name: _number(name, given[name]) for name in wanted}
         rate = self.schedule.at(**{name: numbers[name] for name in self.signals})
         if self.calls is not None:
-            self.calls.add(rate, numbers, self._progress(given))
+            self.calls.add(rate, numbers, numbers["progress"] if "progress" in numbers else self._progress(given))
         return rate
 
     def _progress(self, given: dict[str, Any]) -> float | None:

@@ -10,8 +10,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing import util
 from multiprocessing.connection import wait
@@ -19,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from evolr.errors import ConfigError, ProblemError, whole_number
+from evolr.errors import ConfigError, ProblemError, is_number, whole_number
 from evolr.execution.executor import Executor, refuse_optimizers
 from evolr.execution.recording import Calls, Recording
 from evolr.execution.resident_memory import resident_memory
@@ -310,14 +309,6 @@ class Workers(Executor):
             self._crew.remove(worker)
             worker.kill()
 
-    @contextmanager
-    def _timed(self) -> Generator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += time.perf_counter() - start
-
 
 def _outcome(message: Message) -> Outcome:
     kind, value = message
@@ -361,8 +352,7 @@ def _threads(count: int) -> dict[str, str]:
 
 
 def _positive(name: str, value: Any, unit: str) -> None:
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if value is not None and not (is_number and 0 < float(value) < math.inf):
+    if value is not None and not (is_number(value) and 0 < float(value) < math.inf):
         raise ConfigError(f"{name} must be a positive number of {unit}, or None for no limit, got {value!r}")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evolr.discovered import GalleryEntry
 from evolr.errors import ConfigError
 from evolr.exports.targets import source
 from evolr.named import named
@@ -15,7 +16,7 @@ from evolr.writing import write
 
 
 def export(
-    what: Schedule | Path | str,
+    what: Schedule | GalleryEntry | Path | str,
     to: str,
     path: Path | str | None = None,
     *,

@@ -118,7 +118,7 @@ class Shown:
             ("size, depth", f"{expression.size}, {expression.depth}"),
             ("signals", ", ".join(sorted(expression.signals)) or "none: a constant"),
             *((name, str(value)) for name, value in self.provenance.items()),
-            ("curve", _sparkline(rates)),
+            ("curve", sparkline(rates)),
             (
                 "",
                 f"from {rates[0]:.3g} to {rates[-1]:.3g}; least {rates.min():.3g}, greatest {rates.max():.3g}; log scale",
@@ -140,6 +140,12 @@ def describe(what: str, options: FormulaOptions | None, epochs: int | None, step
     found = named(what, options)
     horizon = (epochs or found.horizon[0], steps_per_epoch or found.horizon[1])
     summary = found.summary
+    title = f"learning rate: {shortened(simplified(found.schedule).text, 70)}"
+    if found.entry is not None and found.entry.curve is not None and epochs is None:
+        known = found.entry.curve
+        drawn = recorded_curve(np.array(known.median), len(known.median), horizon[1])
+        note = f"as in {known.trainings} trainings on {found.entry.found_on.problem}: the median of the means of each epoch"
+        return Shown(title, found.schedule, drawn, found.provenance, note)
     recorded = (
         None if summary is None or found.schedule.expression.is_open_loop else recorded_trainings(summary.directory)
     )
@@ -150,7 +156,6 @@ def describe(what: str, options: FormulaOptions | None, epochs: int | None, step
         )
     else:
         drawn, note = _curve(found.schedule, recorded, *horizon)
-    title = f"learning rate: {shortened(simplified(found.schedule).text, 70)}"
     return Shown(title, found.schedule, drawn, found.provenance, note, found.advice(*horizon), found.summary)
 
 
@@ -192,8 +197,8 @@ def _bounds(schedule: Schedule) -> str:
     return ", ".join(bound for bound in (least, most) if bound)
 
 
-def _sparkline(curve: NDArray[np.float64]) -> str:
-    """The curve in one line of blocks, on a log scale."""
+def sparkline(curve: NDArray[np.float64]) -> str:
+    """A curve in one line of blocks, at most 60, on a log scale."""
     places = np.linspace(0, len(curve) - 1, min(_COLUMNS, len(curve))).astype(int)
     heights = np.log10(np.maximum(curve[places], 1e-12))
     low, high = heights.min(), heights.max()

@@ -46,6 +46,11 @@ class Family:
     fixed: tuple[tuple[str, float], ...] = ()
     plateau: Callable[[Mapping[str, float]], Plateau] | None = None
 
+    @property
+    def starts(self) -> tuple[dict[str, float], ...]:
+        """Where a tuner begins: at the defaults."""
+        return ({constant.name: constant.default for constant in self.constants},)
+
     def schedule(self, **values: float) -> Schedule:
         """The schedule with these values of the constants; the defaults for those that are not given.
 

@@ -148,9 +148,7 @@ def study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor
     if callable(what):
         _refuse_unknown("a function", options, own_training.OPTIONS)
         if "epochs" not in options:
-            raise ConfigError(
-                "evolve needs the epochs that a function is called with: evolve(train, directory, epochs=10)"
-            )
+            raise ConfigError("a training function needs the epochs that it is called with: epochs=10, say")
         return own_training.study_of(what, **options)
     raise ConfigError(
         "evolve takes a configuration (evolr.resolve), a JaxProblem, or a function train(schedule, seed, epochs), "

@@ -77,10 +77,7 @@ class Ledger:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunDirectoryError(
-                f"cannot create the directory {self.path.parent}: {error.strerror}; the user's cache directory is where "
-                "XDG_CACHE_HOME says"
-            ) from error
+            raise RunDirectoryError(f"cannot create the directory {self.path.parent}: {error.strerror}") from error
         with reported(self.path):
             connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:

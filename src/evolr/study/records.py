@@ -207,6 +207,15 @@ class Records:
         """Whether any trial of the whole study has come to an end that is no failure."""
         return bool(self._database.rows("SELECT 1 FROM trial WHERE status != 'failed' LIMIT 1"))
 
+    def success(self) -> tuple[str, int, int, str] | None:
+        """Formula, seed, epochs and pool of a trial that this study trained to a score; None where there is none."""
+        row = self._database.row(
+            "SELECT expression, seed, epochs, pool FROM trial JOIN individual ON individual.id = trial.individual "
+            "WHERE status = 'finished' AND pool != ? LIMIT 1",
+            (TOLD,),
+        )
+        return None if row is None else (row[0], row[1], row[2], row[3])
+
     def failures(self, generation: int) -> list[str]:
         """The messages of a generation's failed trials, in order."""
         rows = self._database.rows(

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import evolr
-from evolr.execution.executor import Executor
+from evolr.execution.executor import Around, Executor
 from evolr.expression import LANGUAGE_VERSION
 from evolr.problems import Pool
 from evolr.study.ledger import Ledger, training_key
 from evolr.training.task import Outcome, Trial
 
+Success = tuple[Trial, int, Pool]
+"""A trial that was trained without a failure, its epochs and its pool."""
 
-class Remembered(Executor):
+
+class Remembered(Around):
     """Looks trials up in a ledger, and has another executor train those that are not in it.
 
     executor: trains. ledger: remembers by all that decides an outcome: the executor's context, evolr's version, the trial, its
         epochs and pool. shared: remembers the trials that `run` is told are shared, in the ledger's place.
+    success: a trial that this executor is known to have trained without a failure.
     trained, remembered: trials that the executor trained and those that were known; `trainings` is their sum. Of several
         trials of a run that are the same, one is trained.
     unkept: the outcomes of the latest run that failed and are not remembered, so that they are tried again: all failures,
@@ -25,51 +28,25 @@ class Remembered(Executor):
         trainings succeed at all, or if one that is known to succeed, trained once more, fails too.
     """
 
-    def __init__(self, executor: Executor, ledger: Ledger, *, shared: Ledger | None = None) -> None:
-        self._executor = executor
+    def __init__(
+        self, executor: Executor, ledger: Ledger, *, shared: Ledger | None = None, success: Success | None = None
+    ) -> None:
+        self.alike = executor
         self._own, self._shared = ledger, shared or ledger
         self._decides = {**executor.context, "language": LANGUAGE_VERSION, "evolr": evolr.__version__}
         self.seconds = executor.seconds
         self.trainings = 0
         self.trained = 0
         self.unkept: list[Outcome] = []
-        self._success: tuple[Trial, int, Pool] | None = None  # the latest that is known
+        self._success = success  # the latest that is known
 
     @property
     def remembered(self) -> int:
         return self.trainings - self.trained
 
-    @property
-    def identity(self) -> str:
-        return self._executor.identity
-
-    @property
-    def title(self) -> str:
-        return self._executor.title
-
-    @property
-    def knows_pools(self) -> bool:
-        return self._executor.knows_pools
-
-    @property
-    def signals(self) -> frozenset[str]:
-        return self._executor.signals
-
-    @property
-    def keeps_failures(self) -> bool:
-        return self._executor.keeps_failures
-
-    @property
-    def takes_optimizers(self) -> bool:
-        return self._executor.takes_optimizers
-
-    @property
-    def context(self) -> Mapping[str, Any]:
-        return self._executor.context
-
     def prepare(self, pool: Pool) -> object:
-        prepared = self._executor.prepare(pool)
-        self.seconds = self._executor.seconds
+        prepared = self.alike.prepare(pool)
+        self.seconds = self.alike.seconds
         return prepared
 
     def run(
@@ -121,9 +98,9 @@ class Remembered(Executor):
         if missing:
             first = [trials[numbers[key][0]] for key in missing]
             try:
-                self._executor.run(first, epochs, pool, keep_steps=keep_steps, on_outcomes=landed)
+                self.alike.run(first, epochs, pool, keep_steps=keep_steps, on_outcomes=landed)
             finally:
-                self.seconds = self._executor.seconds
+                self.seconds = self.alike.seconds
             failed = {key: known[key] for key in missing if known[key].failure is not None}
             if self.keeps_failures and failed and (len(failed) < len(missing) or self._still_succeeds()):
                 keep(failed)
@@ -136,10 +113,10 @@ class Remembered(Executor):
         if self._success is None:
             return False
         trial, epochs, pool = self._success
-        return self._executor.run([trial], epochs, pool)[0].failure is None
+        return self.alike.run([trial], epochs, pool)[0].failure is None
 
     def close(self) -> None:
         """Closes the executor and the ledgers; a later run opens them again."""
-        self._executor.close()
+        self.alike.close()
         self._own.close()
         self._shared.close()

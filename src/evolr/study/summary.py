@@ -10,7 +10,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from evolr.config import Config
 from evolr.errors import EvolrError, RunDirectoryError
 from evolr.expression import Expression, original_text
+from evolr.problems import Pool
 from evolr.schedule import Schedule
 from evolr.search.archive import fingerprint, hall_of_fame
 from evolr.search.evaluation import is_race
@@ -26,6 +27,7 @@ from evolr.study.database import DATABASE, Database
 from evolr.study.generation import evaluated_so_far
 from evolr.study.lock import is_held
 from evolr.study.records import Records
+from evolr.training.task import Trial
 
 _ALIKE = 4  # formulas that are looked at for each that is wanted: some have the same values
 
@@ -36,9 +38,8 @@ class Summary:
 
     state: `running`, `done`, or `stopped`: it can go on. front: size, score and formula of the fittest of each size, by
     size; the last one is the champion: of the finished generations, or while there is none, by the trials there are.
-    is_raced: whether that champion won the race of the finalists, as of SearchResult. active_at: the latest write, ISO 8601, UTC. pace: seconds that
-    the search took for a training, with all that trained at once; None where no generation but the first was trained without an interruption. failed, last_failure: trainings that
-    failed, and what was said of the latest.
+    is_raced: whether that champion won the race of the finalists, as of SearchResult. active_at: the latest write, ISO 8601,
+        UTC. failed, last_failure: trainings that failed, and what was said of the latest.
     """
 
     directory: Path
@@ -51,7 +52,6 @@ class Summary:
     active_at: str
     failed: int
     last_failure: str | None
-    pace: float | None = None
 
     @property
     def best(self) -> float | None:
@@ -111,7 +111,6 @@ def summarise(directory: Path) -> Summary:
             is_raced=bool(front) and is_race(config, front[-1].generation),
             trainings=records.trainings(),
             active_at=database.rows("SELECT active_at FROM study")[0][0],
-            pace=_pace(database),
             failed=failed,
             last_failure=last_failure,
         )
@@ -119,15 +118,24 @@ def summarise(directory: Path) -> Summary:
         database.close()
 
 
-def _pace(database: Database) -> float | None:
-    """Seconds a training: the median over generations. One in which a session began is left out: it may have a night in it."""
-    rows = database.rows(
-        "SELECT finished_at, count(trial.id) FROM generation "
-        "LEFT JOIN individual ON individual.generation = generation.number LEFT JOIN trial ON trial.individual = individual.id "
-        "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number"
-    )
+def pace(directory: Path) -> float | None:
+    """Seconds that a study's search took for a training, with all that trained at once: the median over its generations.
+
+    The first is left out, and one in which a session began: it may have a night in it. None where no other is finished. Errors
+    as of `summarise`. It counts every training of the study, which takes a tenth of a second for a million.
+    """
+    database = Database.open(directory / DATABASE, write=False)
+    try:
+        rows = database.rows(
+            "SELECT finished_at, count(trial.id) FROM generation "
+            "LEFT JOIN individual ON individual.generation = generation.number "
+            "LEFT JOIN trial ON trial.individual = individual.id "
+            "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number"
+        )
+        sessions = [datetime.fromisoformat(start) for (start,) in database.rows("SELECT started_at FROM session")]
+    finally:
+        database.close()
     ends = [(datetime.fromisoformat(end), trainings) for end, trainings in rows]
-    sessions = [datetime.fromisoformat(start) for (start,) in database.rows("SELECT started_at FROM session")]
     paces = [
         (end - begin).total_seconds() / count
         for (begin, _), (end, count) in pairwise(ends)
@@ -189,6 +197,22 @@ def recorded_trainings(directory: Path) -> RecordedTrainings | None:
         return None
     train_loss, val_loss, _, learning_rate = np.median(curves, axis=0).astype(np.float64)
     return RecordedTrainings(train_loss, val_loss, learning_rate, len(curves))
+
+
+def success(directory: Path) -> tuple[Trial, int, Pool] | None:
+    """A trial that the study in a directory trained to a score, its epochs and pool; None where there is no such trial, or no study."""
+    if not os.path.isfile(directory / DATABASE):
+        return None
+    database = Database.open(directory / DATABASE, write=False)
+    try:
+        records = Records(database)
+        if (found := records.success()) is None:
+            return None
+        formula, seed, epochs, pool = found
+        schedule = records.config().search.schedule(records.expression(formula))
+        return Trial(schedule, seed), epochs, cast("Pool", pool)
+    finally:
+        database.close()
 
 
 def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
