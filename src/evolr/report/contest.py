@@ -34,7 +34,7 @@ def page(result: ContestResult) -> str:
     header = [name.format(metric=f"{metric.name} ({CONFIDENCE:.0%} interval)") for name in _COLUMNS]
     rows = [
         [
-            *_cells(entry, result),
+            *_cells(entry, result, names_optimizers=True),
             *([_steps(entry, result)] if result.knows_steps else []),
             "" if entry.trained is None else str(entry.trained),
         ]
@@ -153,15 +153,13 @@ def _title(result: ContestResult) -> str:
     return f"{result.title}, {count(settings.epochs, 'epoch')}, {count(len(result.seeds), 'seed')}, {judged}"
 
 
-def _cells(entry: Entry, result: ContestResult) -> list[str]:
+def _cells(entry: Entry, result: ContestResult, *, names_optimizers: bool = False) -> list[str]:
+    """names_optimizers: whether a rival is named with its optimiser, for which a terminal is too narrow."""
     metric, own, pairs = result.config.problem.metric, entry.result, entry.result.pairs
     optimism = result.optimism(entry)
     curse = "" if math.isnan(optimism) else f"{metric.scale * optimism:+.3g}"
-    name = (
-        entry.name
-        + ("" if own.optimizer is None else f" by {own.optimizer.name}")
-        + (f" ({own.lost})" if own.lost else "")
-    )
+    by = f" by {own.optimizer.name}" if names_optimizers and own.optimizer is not None else ""
+    name = entry.name + by + (f" ({own.lost})" if own.lost else "")
     if pairs is None:
         return [name, score_text(metric, own.mean, own.low, own.high), "", "", curse, "", ""]
     return [
