@@ -53,6 +53,9 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "generations": 16,
                 "children": 12,
                 "seeds": 6,
+                "last_generations": 6,
+                "last_population": 5,
+                "last_seeds": 24,
                 "terminals": [
                     *("progress", "loss", "loss_ema", "val_loss", "first_loss", "best_loss"),
                     *("grad_norm", "grad_norm_ema", "grad_norm_rss", "update_norm", "weight_norm", "distance"),
