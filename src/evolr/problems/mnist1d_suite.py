@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from evolr.errors import ConfigError
 from evolr.problems.distributions import log_uniform, require_within, whole
-from evolr.problems.mnist1d_data import CLASSES, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
+from evolr.problems.mnist1d_data import CLASSES, FRESH_POOLS, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
 from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
 from evolr.training.task import Task
@@ -29,8 +29,6 @@ STEPS: Final = 31
 
 _WIDEST: Final = 1_024  # that a layer may have
 _LARGEST: Final = PUBLISHED_TRAIN // STEPS  # that a batch may be
-_FRESH_POOLS: Final = {"fitness": (10_000, 1_001), "selection": (4_000, 1_002), "test": (10_000, 1_003)}
-"""The size and the generator's seed of each pool, those of mnist1d-mlp. None has label noise."""
 
 
 class Setting(NamedTuple):
@@ -143,7 +141,7 @@ class Mnist1dSuite(
             loss=loss,
             evaluate=evaluate,
             monitor=monitor,
-            judge=None if pool == "monitor" else fresh(*_FRESH_POOLS[pool]),
+            judge=None if pool == "monitor" else fresh(*FRESH_POOLS[pool]),
             drawn=self.drawn,
         )
 

@@ -187,10 +187,7 @@ class Suite(ProblemDefaults):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        notes = [f"each seed is another task, of {len(self._all)} kinds: {', '.join(self._all)}"]
-        if self._held_out:
-            notes.append(f"held out of search and selection: {', '.join(self._held_out)}")
-        return tuple(notes)
+        return notes_of(list(self._all), self._held_out)
 
     @property
     def key(self) -> Any:
@@ -254,3 +251,9 @@ def checked_held_out(kinds: Sequence[str], held_out: Sequence[str], test_on: str
     if test_on not in get_args(TestKinds):
         raise ConfigError(f"{path}test_on must be 'held out' or 'all', got {test_on!r}")
     return tuple(dict.fromkeys(held_out))
+
+
+def notes_of(kinds: Sequence[str], held_out: Sequence[str]) -> tuple[str, ...]:
+    """What a reader of a suite's results must know."""
+    notes = [f"each seed is another task, of {len(kinds)} kinds: {', '.join(kinds)}"]
+    return (*notes, *([f"held out of search and selection: {', '.join(held_out)}"] if held_out else []))
