@@ -115,7 +115,7 @@ def test_the_preset_where_none_is_named_is_memetic():
 
 
 def test_the_presets_are_named_for_what_they_are():
-    assert set(PRESETS) == {"original", "memetic", "suite", "quadratic", "function"}
+    assert set(PRESETS) == {"original", "memetic", "suite", "mixed", "quadratic", "function"}
     with pytest.raises(ConfigError, match="the preset 'default' is called 'memetic' now: name it so"):
         resolve("default")
 

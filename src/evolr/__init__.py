@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from evolr.expression import Expression, parse
     from evolr.loop import Loop
     from evolr.named import load
-    from evolr.problems import JaxProblem
+    from evolr.problems import JaxProblem, Kind, Suite
     from evolr.problems.pools import pools
     from evolr.schedule import Schedule
     from evolr.standard import families
@@ -37,11 +37,13 @@ _HOMES: Final = {
     "EvolrError": "evolr.errors",
     "Expression": "evolr.expression",
     "JaxProblem": "evolr.problems",
+    "Kind": "evolr.problems",
     "Limits": "evolr.study.results",
     "Loop": "evolr.loop",
     "Ray": "evolr.execution.ray",
     "Schedule": "evolr.schedule",
     "Study": "evolr.study.study",
+    "Suite": "evolr.problems",
     "TrialSchedule": "evolr.execution.trial_schedule",
     "compare": "evolr.contest.comparison",
     "compare_schedule": "evolr.contest.comparison",
@@ -65,11 +67,13 @@ __all__ = [
     "EvolrError",
     "Expression",
     "JaxProblem",
+    "Kind",
     "Limits",
     "Loop",
     "Ray",
     "Schedule",
     "Study",
+    "Suite",
     "TrialSchedule",
     "compare",
     "compare_schedule",

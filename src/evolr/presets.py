@@ -28,6 +28,39 @@ _MEMETIC: Final[Mapping[str, Any]] = MappingProxyType(
 )
 """The memetic search of the presets below."""
 
+_SUITE: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "problem": {"name": "mnist1d-suite"},
+        "training": {"epochs": 12, "optimizer": {"name": "momentum"}},
+        "search": {
+            **_MEMETIC,
+            "generations": 16,
+            "children": 12,
+            "seeds": 6,
+            "last_generations": 6,
+            "last_population": 5,
+            "last_seeds": 24,
+            "terminals": [
+                *("progress", "loss", "loss_ema", "val_loss", "first_loss", "best_loss"),
+                *("grad_norm", "grad_norm_ema", "grad_norm_rss", "update_norm", "weight_norm", "distance"),
+                "constant",
+            ],
+            "max_lr": 10.0,
+            "crossover": 0.1,
+            "subtree_mutation": 0.05,
+            "point_mutation": 0.05,
+            "hoist_mutation": 0.1,
+            "growth_mutation": 0.15,
+            "power_mutation": 0.4,
+            "product_crossover": 0.15,
+            "finalists": 24,
+            "race_seeds": 32,
+        },
+        "comparison": {"epochs": 12, "seeds": 64, "base_lr": 0.1},
+    }
+)
+"""The search for one schedule on many tasks."""
+
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         # The first experiment to the letter; the defaults of config are its settings, and it names the rest.
@@ -45,31 +78,12 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             },
         },
         # One schedule for many tasks: each seed is another network, and formulas read gradients and weights.
-        "suite": {
-            "problem": {"name": "mnist1d-suite"},
-            "training": {"epochs": 12, "optimizer": {"name": "momentum"}},
-            "search": {
-                **_MEMETIC,
-                "generations": 16,
-                "children": 12,
-                "seeds": 6,
-                "terminals": [
-                    *("progress", "loss", "loss_ema", "val_loss", "first_loss", "best_loss"),
-                    *("grad_norm", "grad_norm_ema", "grad_norm_rss", "update_norm", "weight_norm", "distance"),
-                    "constant",
-                ],
-                "max_lr": 10.0,
-                "crossover": 0.1,
-                "subtree_mutation": 0.05,
-                "point_mutation": 0.05,
-                "hoist_mutation": 0.1,
-                "growth_mutation": 0.15,
-                "power_mutation": 0.4,
-                "product_crossover": 0.15,
-                "finalists": 24,
-                "race_seeds": 32,
-            },
-            "comparison": {"epochs": 12, "seeds": 64, "base_lr": 0.1},
+        "suite": _SUITE,
+        # One schedule for many kinds of network. A generation meets more tasks, so that it meets most kinds.
+        "mixed": {
+            **_SUITE,
+            "problem": {"name": "mixed"},
+            "search": {**_SUITE["search"], "seeds": 8, "race_seeds": 48},
         },
         # The problem with a known optimum.
         "quadratic": {

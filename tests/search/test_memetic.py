@@ -10,7 +10,7 @@ from evolr.config import resolve
 from evolr.errors import ConfigError, StudyError
 from evolr.expression import Expression, ordinary_text, parse
 from evolr.search.archive import fingerprint
-from evolr.search.evaluation import evaluate_race, race_population, runs_of_race
+from evolr.search.evaluation import evaluate_race, race_population, runs_of, runs_of_race, seeds_of
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.search.memetic import Memetic, _constants, _tunable, standard_structures
 from evolr.search.method import method_of
@@ -161,6 +161,51 @@ def test_what_diverges_is_the_worst_and_ends_nothing():
     assert max(e.fitness for e in history[-1][1]) > max(e.fitness for e in history[0][1])
 
 
+LAST = resolve(
+    "memetic",
+    settings={
+        "search.population": 5,
+        "search.youth": 2,
+        "search.samples": 6,
+        "search.children": 5,
+        "search.generations": 6,
+        "search.last_generations": 3,
+        "search.last_population": 2,
+        "search.last_seeds": 7,
+        "search.seeds": 2,
+    },
+)
+
+
+def test_in_the_last_generations_the_best_structures_alone_go_on_without_children():
+    _, history = evolved(9, search=LAST.search)
+    assert [i.operator for i in history[5][0][-5:]] != ["cma"] * 5  # children
+    before = evolved(6, search=LAST.search)[0]
+    for population, _ in history[6:]:
+        assert {i.operator for i in population} == {"cma"}
+        assert len(population) == 2 * 6
+    assert len({parent for i in history[6][0] for parent in i.parents}) == 2
+    best = max(e.fitness for e in history[5][1])
+    assert any(e.fitness >= best - 0.05 for e in history[8][1])
+    assert {niche.birth for niche in before._niches} == {parent for i in history[8][0] for parent in i.parents}
+
+
+def test_what_went_on_in_the_last_generations_races_whatever_the_others_had():
+    """Those have met other tasks, which may have been the easier ones."""
+    method, _ = evolved(9, search=LAST.search)
+    for niche in method._niches:
+        niche.history = [-1e6] * 9
+    assert {e.individual.place for e in method.finalists(6)} >= {niche.birth for niche in method._niches}
+
+
+def test_a_point_of_the_last_generations_is_judged_by_more_seeds():
+    assert [len(seeds_of(LAST, generation)) for generation in range(9)] == [2] * 6 + [7] * 3
+    (individual, *_) = evolved(1, search=LAST.search)[1][0][0]
+    assert len(runs_of(LAST, 8, [individual])) == 7
+    assert LAST.search.generations_in_all == 10
+    assert [len(seeds_of(CONFIG, generation)) for generation in (0, 39)] == [CONFIG.search.seeds] * 2
+
+
 def test_finalists_are_different_and_hold_small_formulas_too():
     method, _ = evolved(20)
     finalists = method.finalists(12)
@@ -206,6 +251,9 @@ def test_every_structure_has_two_constants_to_tune_at_least(text):
         ({"search.population": 4}, "search.population must be greater than search.youth, 4"),
         ({"search.functions": ["sub", "div"]}, "search.functions must hold 'add'"),
         ({"search.terminals": ["progress"]}, "search.terminals must hold 'constant'"),
+        ({"search.last_generations": -1}, "search.last_generations must be at least 0, got -1"),
+        ({"search.last_population": 0}, "search.last_population must be at least 1, got 0"),
+        ({"search.last_seeds": 0}, "search.last_seeds must be at least 1, got 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

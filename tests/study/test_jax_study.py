@@ -145,7 +145,9 @@ def test_a_champion_is_not_proven_by_another_problem_or_none(run):
     with pytest.raises(ConfigError, match="give the same, and the same data"):
         explain(regression(name="other"), directory)
     for judge in (evolr.prove, evolr.explain):
-        with pytest.raises(ConfigError, match=r"is an evolr\.JaxProblem, a function or None, got 'mine'"):
+        with pytest.raises(
+            ConfigError, match=r"is an evolr\.JaxProblem, an evolr\.Suite, a function or None, got 'mine'"
+        ):
             judge("mine", directory)
     with pytest.raises(ProblemError, match="is trained by JaxProblem 'regression'"):
         evolr.prove(directory, budget=4)

@@ -68,7 +68,7 @@ def test_the_number_of_devices_changes_nothing(whole, tmp_path):
 
 
 def test_generations_grow_before_the_race_and_not_after(whole, tmp_path):
-    with pytest.raises(StudyError, match="race already"):
+    with pytest.raises(StudyError, match="its generations cannot grow any more"):
         Study(whole, small(**RACING, **{"search.generations": 6}))
     with Study(tmp_path / "young", CONFIG) as study:
         study.run(should_stop=lambda: "enough")

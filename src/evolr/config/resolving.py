@@ -15,7 +15,7 @@ from evolr.config.settings import Config
 from evolr.config.stored import read_given
 from evolr.errors import ConfigError, unknown_name
 from evolr.presets import DEFAULT, PRESETS, RENAMED
-from evolr.problems import External, Problem
+from evolr.problems import External, OwnProblem
 
 
 def resolve(preset: str = DEFAULT, file: Path | str | None = None, settings: Mapping[str, Any] | None = None) -> Config:
@@ -40,16 +40,16 @@ def resolve(preset: str = DEFAULT, file: Path | str | None = None, settings: Map
     return from_data(_merged(data, nested({} if settings is None else settings)))
 
 
-def config_of(problem: Problem, settings: Mapping[str, Any] | None = None, seed: int = 0) -> Config:
-    """The configuration of a study that a JaxProblem trains: preset `memetic`, with single settings by dotted name on top.
+def config_of(problem: OwnProblem, settings: Mapping[str, Any] | None = None, seed: int = 0) -> Config:
+    """The configuration of a study that a JaxProblem or a Suite trains: its preset, with single settings by dotted name on top.
 
     Its problem is `external`: a study remembers the metric and the name of who trains it, and no code. Unless
     `comparison.epochs` is given, champions are compared and proven at the search's epochs. Raises ConfigError as `resolve`
-    does, and for settings of the problem, which are the JaxProblem's own.
+    does, and for settings of the problem, which are the problem's own.
     """
     settings = dotted(settings or {})
     if own := [name for name in settings if name.split(".")[0] == "problem"]:
-        raise ConfigError(f"{own[0]} is what the JaxProblem says; give it there")
+        raise ConfigError(f"{own[0]} is what the {type(problem).__name__} says; give it there")
     external = External(
         metric_name=problem.metric.name,
         higher_is_better=problem.metric.higher_is_better,
@@ -58,7 +58,7 @@ def config_of(problem: Problem, settings: Mapping[str, Any] | None = None, seed:
         trainer=problem.identity,
     )
     given = {"seed": seed, **settings, "problem": msgspec.to_builtins(external)}
-    config = resolve("memetic", settings=given)
+    config = resolve(problem.preset, settings=given)
     if "comparison.epochs" in given:
         return config
     return changed(config, {"comparison.epochs": config.training.epochs})

@@ -130,7 +130,16 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def generations_in_all(self) -> int:
         """The populations that are evaluated, the race's finalists included."""
-        return self.generations + (self.finalists > 0)
+        return self.race_generation + (self.finalists > 0)
+
+    @property
+    def race_generation(self) -> int:
+        """The number that the race has, if there is one: it comes after all others."""
+        return self.generations
+
+    def seeds_at(self, generation: int) -> int:  # noqa: ARG002
+        """The trainings of each individual of a generation, which is not the race."""
+        return self.seeds
 
     def schedule(self, expression: Expression) -> Schedule:
         """The schedule that an expression is in this search."""
@@ -169,6 +178,8 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
     samples: points that each structure tries a generation. children: new structures tried a generation.
     youth: generations for which a new structure is safe. seed_families: whether the first structures are the standard
         families, as far as the language can say them. random_structures: random ones among the first.
+    last_generations: after the `generations`, so many more that breed no children: the best `last_population` structures tune
+        their constants on `last_seeds` trainings a point, where many tasks or much luck make a few say little.
     """
 
     samples: int = 8
@@ -176,6 +187,9 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
     youth: int = 4
     seed_families: bool = False
     random_structures: int = 8
+    last_generations: int = 0
+    last_population: int = 4
+    last_seeds: int = 24
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -183,6 +197,9 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         at_least("search.children", self.children, 0)
         at_least("search.youth", self.youth, 1)
         at_least("search.random_structures", self.random_structures, 0)
+        at_least("search.last_generations", self.last_generations, 0)
+        at_least("search.last_population", self.last_population, 1)
+        at_least("search.last_seeds", self.last_seeds, 1)
         if not (self.seed_families or self.random_structures):
             raise ConfigError("search.random_structures must be at least 1 where search.seed_families is false, got 0")
         if self.population <= self.youth:
@@ -193,6 +210,17 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         for name, needed in (("functions", "add"), ("functions", "mul"), ("terminals", CONSTANT)):
             if needed not in getattr(self, name):
                 raise ConfigError(f"the memetic method tunes constants: search.{name} must hold {needed!r}")
+
+    @property
+    def race_generation(self) -> int:
+        return self.generations + self.last_generations
+
+    def is_last(self, generation: int) -> bool:
+        """Whether a generation is one of the last ones, which breed no children."""
+        return self.generations <= generation < self.race_generation
+
+    def seeds_at(self, generation: int) -> int:
+        return self.last_seeds if self.is_last(generation) else self.seeds
 
 
 AnySearch = GenerationalSearch | MemeticSearch

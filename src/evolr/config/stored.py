@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -17,6 +17,11 @@ from evolr.config.data import from_data
 from evolr.config.search import METHODS, own_settings
 from evolr.config.settings import Config
 from evolr.errors import ConfigError
+
+_EVERYTHING: Final = frozenset(
+    ["method", "tournament", "elites", "samples", "children", "youth", "seed_families", "random_structures"]
+)
+"""What each of the methods had of its own, when all of it was stored."""
 
 
 def load(path: Path) -> Config:
@@ -37,12 +42,11 @@ def to_toml(config: Config) -> bytes:
 def read_given(path: Path) -> dict[str, Any]:
     """The settings of a file that a person gives, as nested tables: the person's own, or what a study stored.
 
-    A file that has every setting of every method was stored by an earlier version: nobody writes that by hand.
+    A file that has every setting that both methods had then was stored by an earlier version: nobody writes that by hand.
     """
     data = _toml(path)
     search = data.get("search")
-    everything = {"method", *(name for method in METHODS for name in own_settings(method))}
-    return _of_today(data) if isinstance(search, dict) and everything <= search.keys() else data
+    return _of_today(data) if isinstance(search, dict) and search.keys() >= _EVERYTHING else data
 
 
 def _of_today(data: Mapping[str, Any]) -> dict[str, Any]:

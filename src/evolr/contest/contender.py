@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from evolr.training.task import Outcome
 class Contender:
     """A schedule's part in a comparison; s seeds, e epochs.
 
-    scores: (s,) final scores, NaN where diverged. mean, low, high: of the runs that finished, with the bootstrap
+    scores: (s,) final scores, NaN where diverged, unless the problem scores that too. mean, low, high: of the runs that have one, with the bootstrap
     interval, None of fewer than two. pairs: the champion against it, None for the champion itself; Holm-corrected over the contenders.
     optimizer: that it trained by, of a rival that finds its own step size; None for the study's.
     """
@@ -38,8 +39,14 @@ class Contender:
     optimizer: Optimizer | None = None
 
     @property
-    def diverged(self) -> int:
+    def unscored(self) -> int:
+        """Runs without a score, which are in no mean: those that failed, and those that diverged unless a suite scored them."""
         return int(np.isnan(self.scores).sum())
+
+    @property
+    def diverged(self) -> int:
+        """Runs that did not finish."""
+        return sum(outcome.diverged or math.isnan(outcome.score) for outcome in self.outcomes)
 
     @property
     def lost(self) -> str:

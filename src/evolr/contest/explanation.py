@@ -112,7 +112,7 @@ def explain(
     ]
     pairs = corrected([f.pairs for f in found if f.pairs is not None])
     without = {name: (medians[name], replace(f, pairs=p)) for name, f, p in zip(others, found, pairs, strict=True)}
-    rates = np.array([o.learning_rates for o in own if o.learning_rates is not None])
+    rates = _by_progress([o.learning_rates for o in own if o.learning_rates is not None])
     explanation = Explanation(
         config, champion, simplified(champion).text, epochs, whole, rates, without, executor.knows_pools
     )
@@ -147,7 +147,15 @@ def typical_curve(schedule: Schedule, seeds: Sequence[int], trainings: Trainings
     rates = [outcome.learning_rates for outcome in outcomes if outcome.learning_rates is not None]
     if len(rates) < len(outcomes) or any(outcome.diverged for outcome in outcomes):
         return None
-    return frozen(np.median(rates, axis=0).tolist())
+    return frozen(np.median(_by_progress(rates), axis=0).tolist())
+
+
+def _by_progress(rates: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """(trainings, steps): the learning rates of each; where kinds of task take different numbers of steps, a shorter training's
+    are drawn out to the longest.
+    """
+    steps = max(map(len, rates))
+    return np.array([own[np.arange(steps) * len(own) // steps] for own in rates])
 
 
 def freeze(

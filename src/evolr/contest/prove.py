@@ -57,7 +57,8 @@ def prove(
     options: device_count of what evolr trains itself; workers, time_limit, memory_limit, threads of a function, as for
         `evolve`. executor: what trains instead.
 
-    Writes contest.md, .json, .csv and .png beside the study, and proven.json, the schedule that went forward.
+    Writes contest.md, .json, .csv and .png beside the study, contest-profile.png if each seed is another task, and proven.json,
+    the schedule that went forward.
     What was interrupted goes on where it was: call again. What a function or a model of yours computes is remembered under
     its name: where its lines have changed since, delete the contest.db of the run directory. A training that fails counts as
     the worst if a function of yours trains, and ends the contest otherwise.
@@ -120,6 +121,7 @@ def save(directory: RunDirectory, result: ContestResult) -> None:
     """Writes the contest's files: the page, the picture, everything to the single run, and the champion as it was proven."""
     from evolr.report.contest import page
     from evolr.report.contest_picture import contest_picture
+    from evolr.report.profile_picture import profile_picture
 
     rows, name, said = result.rows(), result.file_name, verdict(result)
     directory.write(f"{name}.json", encoded("contest", result.document(said)))
@@ -127,6 +129,8 @@ def save(directory: RunDirectory, result: ContestResult) -> None:
     directory.write_csv(f"{name}.csv", list(rows[0]), rows)
     directory.write(f"{name}.md", page(result).encode())
     directory.write(f"{name}.png", contest_picture(result))
+    if result.config.problem.draws_tasks:
+        directory.write(f"{name}-profile.png", profile_picture(result))
 
 
 def _settings(

@@ -160,9 +160,9 @@ class ContestResult:
 
     @property
     def ranked(self) -> list[Entry]:
-        """All entries, the best mean first; after them those of which a run diverged, the fewer the better."""
+        """All entries, the best mean first; after them those of which a run has no score, the fewer the better."""
         metric = self.config.problem.metric
-        return sorted(self.entries, key=lambda e: (e.result.diverged, -metric.fitness(e.result.mean), e.name))
+        return sorted(self.entries, key=lambda e: (e.result.unscored, -metric.fitness(e.result.mean), e.name))
 
     @property
     def others(self) -> list[Entry]:

@@ -100,7 +100,13 @@ def lost_text(contenders: Sequence[Contender]) -> str | None:
     how = "Diverged" if not failures else "Diverged or failed" if has_diverged else "Failed"
     which = {"Diverged": "a diverged run", "Failed": "a failed run"}.get(how, "such a run")
     reason = f" The first to fail: {shortened(printable(failures[0]), _MESSAGE)}." if failures else ""
-    return f"{how}: {listed(lost)}; {which} counts as the worst, and is in no mean.{reason}"
+    is_scored = not any(c.unscored for c in contenders)
+    counts = (
+        "has the worst score that there is, which is in the mean"
+        if is_scored
+        else "counts as the worst, and is in no mean"
+    )
+    return f"{how}: {listed(lost)}; {which} {counts}.{reason}"
 
 
 def _claim(result: ContestResult) -> str:
@@ -134,11 +140,11 @@ def _names(entries: Sequence[Entry]) -> str:
 def _best(result: ContestResult) -> str:
     """The champion against the contender with the best mean."""
     metric, champion = result.config.problem.metric, result.champion.result
-    if champion.diverged == len(champion.scores):
+    if champion.unscored == len(champion.scores):
         return "None of its runs finished."
     own = f"Its final {metric.name} is {metric.text(champion.mean)}"
     best = next((e.result for e in result.others if e.name != FROZEN), None)
-    if best is None or best.diverged == len(best.scores):
+    if best is None or best.unscored == len(best.scores):
         return f"{own}; no run of the others finished."
     others = f"{own}, and that of {best.name}, the best of the others here, {metric.text(best.mean)}"
     pairs = best.pairs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Local(Executor):
-    """Runs the trials of a problem on this machine's devices.
+    """Runs the trials of a problem on this machine's devices: those of each kind of task by a trainer of their own.
 
     `seconds` is the time spent in training, compiling and loading (JAX, the data), `trainings` the number of trials run.
     """
@@ -27,7 +28,7 @@ class Local(Executor):
         self._problem = problem
         self._optimizer = optimizer
         self._device_count = device_count
-        self._trainers: dict[Pool, Trainer] = {}
+        self._trainers: dict[Pool, Mapping[str, Trainer]] = {}
         self.seconds = 0.0
         self.trainings = 0
 
@@ -63,14 +64,16 @@ class Local(Executor):
             "versions": {name: version(name) for name in ("jax", "optax", "numpy", "mnist1d")},
         }
 
-    def prepare(self, pool: Pool) -> Trainer:
+    def prepare(self, pool: Pool) -> Mapping[str, Trainer]:
         """Loads JAX and the data to judge on a pool, once. Raises ConfigError where there are too few devices."""
         if pool not in self._trainers:
             with self._timed():
                 from evolr.training.trainer import Trainer  # here: it imports JAX
 
-                task = self._problem.task(pool)
-                self._trainers[pool] = Trainer(task, self._optimizer, device_count=self._device_count)
+                self._trainers[pool] = {
+                    kind: Trainer(maker.task(pool), self._optimizer, device_count=self._device_count)
+                    for kind, maker in self._problem.kinds(pool).items()
+                }
         return self._trainers[pool]
 
     def run(
@@ -83,15 +86,32 @@ class Local(Executor):
         on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
     ) -> list[Outcome]:
         """The outcome of each trial, in order, judged on a pool; see Trainer.train."""
-        trainer = self.prepare(pool)
+        trainers = self.prepare(pool)
+        numbers, own = self._drawn(trials, pool)
+        outcomes: dict[int, Outcome] = {}
 
-        def landed(outcomes: Mapping[int, Outcome]) -> None:
-            self.trainings += len(outcomes)
+        def land(kind: str, landed: Mapping[int, Outcome]) -> None:
+            found = {numbers[kind][k]: self._problem.scored(kind, outcome) for k, outcome in landed.items()}
+            outcomes.update(found)
+            self.trainings += len(found)
             if on_outcomes:
-                on_outcomes(outcomes)
+                on_outcomes(found)
 
         with self._timed():
-            return trainer.train(trials, epochs, keep_steps=keep_steps, on_outcomes=landed)
+            for kind, of_kind in own.items():
+                trainers[kind].train(of_kind, epochs, keep_steps=keep_steps, on_outcomes=partial(land, kind))
+        return [outcomes[number] for number in range(len(trials))]
+
+    def _drawn(self, trials: Sequence[Trial], pool: Pool) -> tuple[dict[str, list[int]], dict[str, list[Trial]]]:
+        """The trials that drew each kind of task: their numbers, and what its trainer trains."""
+        drawn = {seed: self._problem.draw(seed, pool) for seed in {trial.seed for trial in trials}}
+        numbers: dict[str, list[int]] = {}
+        own: dict[str, list[Trial]] = {}
+        for number, trial in enumerate(trials):
+            kind, seed = drawn[trial.seed]
+            numbers.setdefault(kind, []).append(number)
+            own.setdefault(kind, []).append(trial if seed == trial.seed else Trial(trial.schedule, seed))
+        return numbers, own
 
     def close(self) -> None:
         """Lets go of the trainers and their data."""

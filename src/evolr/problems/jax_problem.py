@@ -66,6 +66,9 @@ class JaxProblem(ProblemDefaults):
     where the functions do not fit them.
     """
 
+    preset: Final = "memetic"
+    """The preset from which its search starts."""
+
     def __init__(
         self,
         *,

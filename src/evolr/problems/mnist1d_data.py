@@ -20,6 +20,8 @@ LENGTH: Final = 40  # values in a sample
 CLASSES: Final = 10
 PUBLISHED_TRAIN: Final = 4_000
 PUBLISHED_TEST: Final = 1_000
+FRESH_POOLS: Final = {"fitness": (10_000, 1_001), "selection": (4_000, 1_002), "test": (10_000, 1_003)}
+"""The size and the generator's seed of each pool that is drawn anew."""
 
 _GENERATOR_VERSION: Final = 1  # of this file's way of building; part of the cache's file names
 _log = logging.getLogger(__name__)

@@ -14,15 +14,12 @@ import numpy as np
 
 from evolr.errors import ConfigError
 from evolr.problems.jax_problem import JaxProblem
-from evolr.problems.mnist1d_data import CLASSES, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
+from evolr.problems.mnist1d_data import CLASSES, FRESH_POOLS, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
 from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
 from evolr.training.task import Task
 
 _WIDTHS: Final = (LENGTH, 100, 100, CLASSES)
-
-_FRESH_POOLS: Final = {"fitness": (10_000, 1_001), "selection": (4_000, 1_002), "test": (10_000, 1_003)}
-"""The size and the generator's seed of each pool that is drawn anew."""
 
 
 class Mnist1dMlp(
@@ -91,7 +88,7 @@ class Mnist1dMlp(
     def _judge(self, pool: Pool) -> Samples | None:
         if pool == "monitor" or (pool == "fitness" and self.pools == "original"):
             return None
-        return fresh(*_FRESH_POOLS[pool])
+        return fresh(*FRESH_POOLS[pool])
 
 
 def _dense_layer(rng: np.random.Generator, inputs: int, outputs: int) -> tuple[Any, Any]:

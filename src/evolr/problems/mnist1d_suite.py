@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.errors import ConfigError
-from evolr.problems.mnist1d_data import CLASSES, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
+from evolr.problems.distributions import log_uniform, require_within, whole
+from evolr.problems.mnist1d_data import CLASSES, FRESH_POOLS, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
 from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
 from evolr.training.task import Task
@@ -28,8 +29,6 @@ STEPS: Final = 31
 
 _WIDEST: Final = 1_024  # that a layer may have
 _LARGEST: Final = PUBLISHED_TRAIN // STEPS  # that a batch may be
-_FRESH_POOLS: Final = {"fitness": (10_000, 1_001), "selection": (4_000, 1_002), "test": (10_000, 1_003)}
-"""The size and the generator's seed of each pool, those of mnist1d-mlp. None has label noise."""
 
 
 class Setting(NamedTuple):
@@ -84,12 +83,7 @@ class Mnist1dSuite(
             "input_scale": (1e-3, 1e3),
             "weight_scale": (1e-3, 1e3),
         }
-        for name, (least, most) in bounds.items():
-            low, high = getattr(self, name)
-            if not least <= low <= high <= most:
-                raise ConfigError(
-                    f"problem.{name} must be from {least:g} to {most:g}, the least first, got {low}, {high}"
-                )
+        require_within(self, bounds)
         if not 0 <= self.two_layers <= 1:
             raise ConfigError(f"problem.two_layers must be a share from 0 to 1, got {self.two_layers}")
         if self.repetition < 0:
@@ -114,13 +108,13 @@ class Mnist1dSuite(
     def setting(self, seed: int) -> Setting:
         """The task of a seed."""
         rng = generator(seed, "mnist1d-suite", "task")
-        widths = tuple(_whole(rng, self.widths) for _ in range(2))
+        widths = tuple(whole(rng, self.widths) for _ in range(2))
         return Setting(
             widths=widths if rng.random() < self.two_layers else widths[:1],
-            batch_size=_whole(rng, self.batch_sizes),
+            batch_size=whole(rng, self.batch_sizes),
             label_noise=rng.uniform(*self.label_noise),
-            input_scale=_log_uniform(rng, self.input_scale),
-            weight_scale=_log_uniform(rng, self.weight_scale),
+            input_scale=log_uniform(rng, self.input_scale),
+            weight_scale=log_uniform(rng, self.weight_scale),
         )
 
     def drawn(self, seed: int) -> tuple[Drawn]:
@@ -147,7 +141,7 @@ class Mnist1dSuite(
             loss=loss,
             evaluate=evaluate,
             monitor=monitor,
-            judge=None if pool == "monitor" else fresh(*_FRESH_POOLS[pool]),
+            judge=None if pool == "monitor" else fresh(*FRESH_POOLS[pool]),
             drawn=self.drawn,
         )
 
@@ -208,11 +202,3 @@ def evaluate(parameters: list[tuple[Any, Any]], samples: Samples, task: Drawn) -
     found = logits(parameters, samples.inputs, task)
     each = optax.softmax_cross_entropy_with_integer_labels(found, samples.labels)
     return each.mean(), (found.argmax(axis=1) == samples.labels).mean()
-
-
-def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
-    return float(np.exp(rng.uniform(*np.log(bounds))))
-
-
-def _whole(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
-    return round(_log_uniform(rng, bounds))

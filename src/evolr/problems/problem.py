@@ -7,6 +7,7 @@ its name, with the members below; `problems/__init__.py` lists it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -14,7 +15,7 @@ import msgspec
 
 from evolr.expression import SIGNALS
 from evolr.training.optimizers import OPTIMIZERS, OptimizerName
-from evolr.training.task import Task
+from evolr.training.task import Outcome, Task
 
 Pool = Literal["monitor", "fitness", "selection", "test"]
 """A disjoint set of examples with one purpose; see the table of words in docs/architecture.md."""
@@ -57,6 +58,14 @@ class Metric:
     def number(self, value: float, sign: str = "") -> str:
         """A score or the difference of two, in its unit, to four digits. sign: "+" to show it always."""
         return f"{self.scale * value + 0.0:{sign}{'.2f' if self.name == 'accuracy' else '.4g'}}"  # + 0.0: never −0
+
+
+class TaskMaker(Protocol):
+    """What makes tasks that one compiled program trains."""
+
+    def task(self, pool: Pool) -> Task:
+        """The task for the trainer, its trials judged on a pool. Loads or builds the data."""
+        ...
 
 
 class Problem(Protocol):
@@ -108,13 +117,22 @@ class Problem(Protocol):
         """What a reader of its results must know; printed with them."""
         ...
 
-    def task(self, pool: Pool) -> Task:
-        """The task for the trainer, its trials judged on a pool. Loads or builds the data."""
+    def kinds(self, pool: Pool) -> Mapping[str, TaskMaker]:
+        """What makes the tasks that seeds draw where trials are judged on a pool, by the name of their kind: a program trains each."""
+        ...
+
+    def draw(self, seed: int, pool: Pool) -> tuple[str, int]:
+        """What a trial's seed draws where it is judged on a pool: a kind of task, and the seed of the task within it."""
+        ...
+
+    def scored(self, kind: str, outcome: Outcome) -> Outcome:
+        """The outcome of a task of a kind, its scores in the problem's own metric, in which kinds are compared."""
         ...
 
 
 class ProblemDefaults:
-    """What most problems say alike, of the members above: all signals, all optimisers, settings that say all.
+    """What most problems say alike, of the members above: all signals, all optimisers, settings that say all, and one
+    kind of task, which they make themselves.
 
     A problem that is no Struct gives its own `name` and `key`.
     """
@@ -148,3 +166,12 @@ class ProblemDefaults:
     @property
     def notes(self) -> tuple[str, ...]:
         return ()
+
+    def kinds(self, pool: Pool) -> Mapping[str, TaskMaker]:
+        return {self.name: cast("TaskMaker", self)}
+
+    def draw(self, seed: int, pool: Pool) -> tuple[str, int]:
+        return self.name, seed
+
+    def scored(self, kind: str, outcome: Outcome) -> Outcome:
+        return outcome

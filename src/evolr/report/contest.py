@@ -16,6 +16,11 @@ from evolr.simplification import simplified
 
 _COLUMNS = ("contender", "{metric}", MINUS, "p (Holm)", "optimism", "P(better)", "d")
 
+_TASKS = (
+    "Each seed is another task: every mean, interval and test is over tasks. {name}-profile.png shows, over τ, the share of tasks on "
+    "which a contender is within τ of the best one."
+)
+
 
 def contest_table(result: ContestResult) -> TerminalTable:
     """One row a contender, the best first: its score, the paired difference, and what search believed of it."""
@@ -71,6 +76,7 @@ def page(result: ContestResult) -> str:
             else ""
         ),
         "",
+        *([f"**Tasks.** {_TASKS.format(name=result.file_name)}", ""] if result.config.problem.draws_tasks else []),
         "## The constants",
         "",
         "| contender | constants | whose |",

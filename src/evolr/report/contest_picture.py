@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -89,22 +91,31 @@ def _differences(axes: Axes, ranked: list[Entry], scale: float) -> None:
     axes.legend(frameon=False, fontsize=9, loc="best")
 
 
-def _rates(axes: Axes, result: ContestResult) -> None:
+def looks(result: ContestResult) -> dict[str, dict[str, Any]]:
+    """How the lines of the champion and of the best others look, by name; told apart by colour and by style."""
     styles = ("-", "--", "-.", ":", (0, (5, 1)))
-    others = [entry for entry in result.others if entry.optimizer is None]  # a rival's is a factor of its own step size
-    drawn = [result.champion, *others[:_BEST_CURVES]]
-    for number, entry in enumerate(drawn):
+    others = [colour for colour in COLOURS if colour != COLOURS[1]]
+    found: dict[str, dict[str, Any]] = {
+        result.champion.name: {"color": COLOURS[1], "linestyle": "-", "linewidth": 2.6, "zorder": 4}
+    }
+    for number, entry in enumerate(result.others[:_BEST_CURVES]):
+        look = {"color": others[number % 5], "linestyle": styles[number % 5], "linewidth": 1.5, "zorder": 3}
+        found[entry.name] = look
+    return found
+
+
+def _rates(axes: Axes, result: ContestResult) -> None:
+    look = looks(result)
+    for entry in [result.champion, *result.others[:_BEST_CURVES]]:
+        if entry.optimizer is not None:  # a rival's is a factor of its own step size
+            continue
         rates = entry.result.curves("learning_rate")
         if not np.isfinite(rates).any():
             continue
         seen = np.ma.masked_invalid(rates)
         epochs = ends(rates, result.settings.epochs)
-        is_champion = number == 0
-        colour = COLOURS[1] if is_champion else [c for c in COLOURS if c != COLOURS[1]][(number - 1) % 5]
-        style = "-" if is_champion else styles[(number - 1) % 5]
-        axes.plot(epochs, np.ma.median(seen, axis=0), label=entry.name, color=colour, linestyle=style,
-                  linewidth=2.6 if is_champion else 1.5, zorder=4 if is_champion else 3)  # fmt: skip
-        if is_champion and len(rates) > 1:
+        axes.plot(epochs, np.ma.median(seen, axis=0), label=entry.name, **look[entry.name])
+        if entry is result.champion and len(rates) > 1:
             reached = np.isfinite(rates).any(axis=0)  # epochs that a run finished
             low, high = np.nanpercentile(np.where(np.isfinite(rates), rates, np.nan)[:, reached], (10, 90), axis=0)
-            axes.fill_between(epochs[reached], low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(epochs[reached], low, high, color=COLOURS[1], alpha=0.15, linewidth=0)

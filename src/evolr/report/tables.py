@@ -110,8 +110,8 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
     """What a search found and what it took, in a few lines."""
     metric, best = config.problem.metric, result.champion
     if best is not None:
-        is_whole = bool(result.history) or config.search.seeds == 1
-        runs = count(config.search.seeds, "run") if is_whole else f"at most {count(config.search.seeds, 'run')}"
+        seeds = config.search.seeds_at(best.individual.place.generation)
+        runs = count(seeds, "run") if result.history or seeds == 1 else f"at most {count(seeds, 'run')}"
         judged = "won the race on fresh seeds" if result.is_raced else runs
         fitness = f"{metric.name} {metric.text(best.score)} ({count(config.training.epochs, 'epoch')}, {judged})"
         found = [f"champion: {ordinary_text(best.individual.expression)}", f"fitness: {fitness}"]

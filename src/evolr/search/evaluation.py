@@ -20,7 +20,7 @@ _LAST_HEAT: Final = 3  # finalists at most that end the race
 
 def seeds_of(config: Config, generation: int) -> list[int]:
     """The seeds of the trials of a generation: they are its own, so that all its individuals meet the same luck."""
-    return [seed_from(config.seed, generation, k, "trial") for k in range(config.search.seeds)]
+    return [seed_from(config.seed, generation, k, "trial") for k in range(config.search.seeds_at(generation))]
 
 
 def to_train(population: Sequence[Individual], known: KnownEvaluations) -> list[Individual]:
@@ -67,7 +67,7 @@ Scores = Mapping[tuple[Place, str, int], float]
 
 def is_race(config: Config, generation: int) -> bool:
     """Whether a generation is the race of the finalists, which comes after the last one that is bred."""
-    return generation >= config.search.generations
+    return generation >= config.search.race_generation
 
 
 def race_population(finalists: Sequence[Evaluation], generation: int) -> list[Individual]:

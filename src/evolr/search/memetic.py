@@ -6,7 +6,8 @@ with a CMA-ES of its own over its constants (Hansen 2016). Every generation each
 trained from the same seeds, and is judged by the better half of them over some generations, so that no single lucky
 training decides. Each generation, children of good niches are tried once and the best one becomes a niche; it inherits
 the tuned constants of its parents, is safe for some generations, and then the worst niche that is not young makes room
-(age-layered, Hornby 2006).
+(age-layered, Hornby 2006). In the last generations, where there are such, the best niches alone go on, on more trainings a
+point and without children (successive halving, Jamieson and Talwalkar 2016).
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Memetic:
                 individuals.append(Individual(self._place(len(individuals)), expression, operator, parents))
             self._asked.append((niche, range(start, len(individuals))))
         start = len(individuals)
-        if self._generation > 0:
+        if self._generation > 0 and not self._search.is_last(self._generation):
             living = {self._values(niche.centre()) for niche in self._niches}
             individuals += [self._child(self._place(start + k), living) for k in range(self._search.children)]
         self._children = range(start, len(individuals))
@@ -155,6 +156,15 @@ class Memetic:
             if worst.age >= _MEMORY:
                 self._past.append(worst)
         self._generation += 1
+        if self._search.is_last(self._generation):
+            self._retire_all_but_the_best()
+
+    def _retire_all_but_the_best(self) -> None:
+        """Of those that were judged by as many generations as judge a niche, if there are any."""
+        judged = [niche for niche in self._niches if niche.age >= _MEMORY] or self._niches
+        best = sorted(judged, key=lambda niche: -niche.fitness)[: self._search.last_population]
+        self._past += [niche for niche in judged if niche not in best and niche.age >= _MEMORY]
+        self._niches = best
 
     def _level_tasks(self) -> None:
         """Judges each niche by how far it is above the middle one of its generation.
@@ -186,6 +196,8 @@ class Memetic:
         everyone = [niche for niche in [*self._niches, *self._past] if niche.age > 0]
         judged = [niche for niche in everyone if niche.age >= _MEMORY] or everyone
         ranked = sorted(judged, key=lambda niche: -niche.fitness)
+        if self._search.is_last(self._generation - 1):  # they were the best already, and have met other tasks since
+            ranked.sort(key=lambda niche: niche not in self._niches)
         smallest_first = sorted(ranked, key=lambda niche: niche.structure.size)
         front: list[_Niche] = []
         for niche in smallest_first:

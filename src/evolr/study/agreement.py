@@ -28,7 +28,9 @@ def agreed(records: Records, given: Config | None, directory: Path) -> Config:
         raise StudyError(f"{directory} was begun with other settings: {shown}. Begin another study for these")
     if grown and given.search.generations < stored.search.generations:
         raise StudyError(f"{directory} is to have {grown[0]} generations; they may grow, not shrink to {grown[1]}")
-    if grown and stored.search.finalists and len(records.generations()) > stored.search.generations:
-        raise StudyError(f"the finalists of {directory} race already: its generations cannot grow any more")
+    if grown and len(records.generations()) > stored.search.generations < stored.search.generations_in_all:
+        raise StudyError(
+            f"{directory} breeds no more: its best structures are tuned, or race, already, and its generations cannot grow any more"
+        )
     records.replace_config(given)
     return given

@@ -12,7 +12,7 @@ from evolr.errors import ConfigError, unknown_name
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.training_function import TrainingFunction
 from evolr.execution.worker import end_where_starting
-from evolr.problems import JaxProblem, given_problem
+from evolr.problems import OwnProblem, given_problem
 from evolr.study import own_training
 from evolr.study.database import DATABASE, Database
 from evolr.study.records import Records
@@ -64,7 +64,7 @@ def evolve(
 
 @overload
 def evolve(
-    what: JaxProblem,
+    what: OwnProblem,
     directory: Path | str,
     limits: Limits | None = None,
     *,
@@ -79,7 +79,7 @@ def evolve(
 
 
 def evolve(
-    what: Config | JaxProblem | TrainingFunction,
+    what: Config | OwnProblem | TrainingFunction,
     directory: Path | str,
     limits: Limits | None = None,
     *,
@@ -93,13 +93,14 @@ def evolve(
         evolr.evolve(evolr.resolve("memetic"), "runs/mine")
         evolr.evolve(train, "runs/mine", epochs=20, metric="accuracy", limits=evolr.Limits(trainings=200))
 
-    what: the configuration of a study whose problem evolr trains itself; a JaxProblem, your own JAX model; or a training
-        function of your own, train(schedule, seed, epochs) → score; docs/your-own-training.md says how to write one.
+    what: the configuration of a study whose problem evolr trains itself; a JaxProblem, your own JAX model, or a Suite of several;
+        or a training function of your own, train(schedule, seed, epochs) → score; docs/your-own-training.md says how to write one.
     limits, should_stop, on_trained, on_generation: see Study.run.
 
     With a configuration: device_count, devices to train on; all where None.
 
-    With a JaxProblem: settings, by dotted name, on top of the preset `memetic`; seed, the study's; device_count.
+    With a JaxProblem: settings, by dotted name, on top of the preset `memetic`, with a Suite of `suite`; seed, the study's;
+    device_count.
 
     With a function:
     epochs: what it is called with. metric: the name of its score. higher_is_better: which way the score is good.
@@ -143,7 +144,7 @@ def study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor
         _refuse_unknown("a configuration", options, ("device_count", "executor"))
         return what, executor_for(what, options=options)
     if (problem := given_problem(what)) is not None:
-        _refuse_unknown("a JaxProblem", options, ("settings", "seed", "device_count", "executor"))
+        _refuse_unknown(f"a {type(problem).__name__}", options, ("settings", "seed", "device_count", "executor"))
         return _study_of_model(problem, **options)
     if callable(what):
         _refuse_unknown("a function", options, own_training.OPTIONS)
@@ -151,7 +152,7 @@ def study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor
             raise ConfigError("a training function needs the epochs that it is called with: epochs=10, say")
         return own_training.study_of(what, **options)
     raise ConfigError(
-        "evolve takes a configuration (evolr.resolve), a JaxProblem, or a function train(schedule, seed, epochs), "
+        "evolve takes a configuration (evolr.resolve), a JaxProblem, a Suite, or a function train(schedule, seed, epochs), "
         f"got {what!r}"
     )
 
@@ -168,11 +169,12 @@ def _refuse_unknown(what: str, options: Mapping[str, Any], known: Sequence[str])
 
 
 def _study_of_model(
-    problem: JaxProblem, *, settings: Mapping[str, Any] | None = None, seed: int = 0, **options: Any
+    problem: OwnProblem, *, settings: Mapping[str, Any] | None = None, seed: int = 0, **options: Any
 ) -> tuple[Config, Executor]:
     config = config_of(problem, settings, seed)
     if config.search.finalists:
-        problem.task("selection")  # so that the race at the end has its pool
+        for maker in problem.kinds("selection").values():  # so that the race at the end has its pool
+            maker.task("selection")
     return config, executor_for(config, problem, options)
 
 

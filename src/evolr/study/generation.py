@@ -23,7 +23,7 @@ def evaluated_so_far(config: Config, population: Sequence[Individual], scores: S
     found: dict[Place, list[float]] = {}
     for (place, pool, _), score in sorted(scores.items(), key=lambda item: (item[0][0], item[0][2])):
         if pool == TOLD:
-            found[place] = [score] * config.search.seeds
+            found[place] = [score] * config.search.seeds_at(place.generation)
         elif (place, TOLD, 0) not in scores:
             found.setdefault(place, []).append(score)
     finished = {place: own for place, own in found.items() if all(map(math.isfinite, own))}

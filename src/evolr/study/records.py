@@ -342,7 +342,7 @@ def holder(directory: Path) -> str:
 
 
 def _status(outcome: Outcome) -> str:
-    return "failed" if outcome.failure else "diverged" if np.isnan(outcome.score) else "finished"
+    return "failed" if outcome.failure else "diverged" if outcome.diverged or np.isnan(outcome.score) else "finished"
 
 
 def _jax_version() -> str:

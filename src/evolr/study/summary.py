@@ -227,7 +227,7 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
         config = records.config()
         search = config.search
         latest = database.rows("SELECT max(number) FROM generation WHERE finished_at IS NOT NULL")[0][0]
-        is_raced = search.finalists > 0 and latest == search.generations
+        is_raced = search.finalists > 0 and latest == search.race_generation
         only = latest if is_raced or config.problem.draws_tasks else None
         values = partial(fingerprint, own=search.own_signals)
         found: dict[bytes, tuple[Schedule, float]] = {}

@@ -33,7 +33,7 @@ def of_run(what: object, directory: Path | str | None) -> tuple[object, Path]:
 def executor_for(config: Config, trained_by: object = None, options: Mapping[str, Any] | None = None) -> Executor:
     """What trains on a configuration's problem.
 
-    trained_by: the JaxProblem or the function that trained the study; None where the configuration itself says who does.
+    trained_by: the JaxProblem, the Suite or the function that trained the study; None where the configuration itself says who does.
     options: executor, where trials run (`evolr.Ray(…)`) or what trains instead; this machine where there is none. And what
         that has: here device_count of what evolr trains itself; workers, time_limit, memory_limit, threads of a function.
 
@@ -53,7 +53,7 @@ def executor_for(config: Config, trained_by: object = None, options: Mapping[str
         executor = maker.for_function(trained_by, told, **given)
     else:
         raise ConfigError(
-            f"what trained the study is an evolr.JaxProblem, a function or None, got {trained_by!r}: "
+            f"what trained the study is an evolr.JaxProblem, an evolr.Suite, a function or None, got {trained_by!r}: "
             "evolr.prove(trained_by, directory)"
         )
     if executor.identity != config.problem.identity:

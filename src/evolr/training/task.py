@@ -59,7 +59,8 @@ class Trial:
 class Outcome:
     """What came of a trial; e epochs. An epoch that a diverged run did not finish holds NaN.
 
-    score: on the judging examples after the last epoch; NaN where the run diverged or failed.
+    score: on the judging examples after the last epoch; NaN where the run failed, and where it diverged, unless its problem
+        scores that too, as a suite does.
     diverged_at: the epoch in which the loss was first not finite, None where it never was.
     train_loss: (e,) mean over the epoch's batches. val_loss, val_score: (e,) on the monitor's examples.
     learning_rate: (e,) mean over the epoch's steps.

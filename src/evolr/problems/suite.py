@@ -1,0 +1,259 @@
+"""A suite of several problems: the seed of a trial draws a kind of task, and a task of that kind.
+
+Scores of different kinds are not comparable: an accuracy, a loss in nats, a loss that falls by orders of magnitude. So the
+score of every trial is put on one scale, by two constants of its kind:
+
+    normalised score = (score − floor) / (reference − floor),    within −1 … 3
+
+floor is what an untrained network scores, reference what a schedule scores that was tuned for this kind alone. The constants
+are the kind's, not the task's: they are units. Where the reference were trained on each task, a hard task, on which it
+gains next to nothing, would have a unit next to 0, and its noise would outweigh every other task.
+
+A training that diverges has no score, and a suite has tasks on which a good schedule may: it gets −1, as far below the
+floor as the reference is above it, so that it is the worst there is and yet one of many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final, Literal, cast, get_args
+
+import msgspec
+import numpy as np
+
+from evolr.errors import ConfigError, ProblemError, unknown_name
+from evolr.problems.problem import Metric, Pool, Problem, ProblemDefaults, TaskMaker
+from evolr.randomness import generator
+from evolr.training.optimizers import OptimizerName
+from evolr.training.task import Outcome, Task
+
+WORST: Final = -1.0
+"""The normalised score of a training that diverged; none is below it."""
+
+BEST: Final = 3.0
+"""The normalised score above which none counts: a loss that vanishes must not outweigh every other task."""
+
+METRIC: Final = Metric("normalised score", higher_is_better=True)
+
+TestKinds = Literal["held out", "all"]
+"""The kinds that the test pool draws, if some are held out."""
+
+_STAGES: Final[tuple[Pool, ...]] = get_args(Pool)
+_TASKS: Final = 2**29  # of a kind at each stage; four stages make 2³¹, all that a seed may be
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of task of a suite, and the scale of its scores.
+
+    problem: makes its tasks: a JaxProblem, or one of evolr's own that one program trains. floor: the score, in its metric,
+    of an untrained network. reference: that of a schedule tuned for this kind alone. `Suite.measured` finds both.
+
+    Raises ConfigError for constants that make no scale.
+    """
+
+    problem: Problem
+    floor: float
+    reference: float
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.problem, "metric"):
+            raise ConfigError(f"the problem of a kind is a JaxProblem or one of evolr's, got {self.problem!r}")
+        metric, given = self.problem.metric, (self.floor, self.reference)
+        is_number = [isinstance(cast("Any", value), int | float) and math.isfinite(value) for value in given]
+        if not (all(is_number) and metric.fitness(self.reference) > metric.fitness(self.floor)):
+            better = "higher" if metric.higher_is_better else "lower"
+            raise ConfigError(
+                f"reference must be a better {metric.name} than floor, which is {better}, and both finite; got floor "
+                f"{given[0]!r} and reference {given[1]!r}"
+            )
+
+    def normalised(self, score: Any) -> Any:
+        """Scores of its metric on the common scale; WORST for NaN. A number or an array, as it is given."""
+        share = (np.asarray(score, np.float64) - self.floor) / (self.reference - self.floor)
+        return np.where(np.isnan(share), WORST, np.clip(share, WORST, BEST))
+
+
+class Suite(ProblemDefaults):
+    """A problem of several kinds of task, each trained by its own program.
+
+    kinds: by name. A seed draws one of them, each with the same chance, and a task within it.
+    held_out: names of kinds that no search and no selection meets. test_on: what the test pool draws then: the kinds that are
+        `held out` alone, or `all`.
+    name: the suite's, in tables.
+
+    Tasks of different pools are disjoint: the four pools draw from four sets of tasks, whatever their seeds are. The score of a
+    trial is normalised (see Kind), so that means over tasks have a meaning.
+
+    Raises ConfigError for kinds that are none, and for held-out ones that are unknown or all there are.
+    """
+
+    preset: Final = "suite"
+    """The preset from which its search starts."""
+
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        *,
+        held_out: Sequence[str] = (),
+        test_on: TestKinds = "held out",
+        name: str = "suite",
+    ) -> None:
+        if not isinstance(cast("Any", kinds), Mapping) or not kinds:
+            raise ConfigError(
+                "kinds must map names to evolr.Kind(problem, floor=…, reference=…), and hold one at least"
+            )
+        for key, kind in kinds.items():
+            if not (isinstance(cast("Any", key), str) and key):
+                raise ConfigError(f"the name of a kind must be a text that is not empty, got {key!r}")
+            if not isinstance(cast("Any", kind), Kind):
+                raise ConfigError(
+                    f"kinds[{key!r}] must be evolr.Kind(problem, floor=…, reference=…), got a {type(kind).__name__}; "
+                    "evolr.Suite.measured takes problems, and finds floor and reference"
+                )
+        if not (isinstance(cast("Any", name), str) and name):
+            raise ConfigError(f"name must be a text that is not empty, got {name!r}")
+        self._name = name
+        self._all = dict(kinds)
+        self._held_out = checked_held_out(list(kinds), held_out, test_on)
+        self._test_on = test_on
+        searched = [name for name in kinds if name not in self._held_out]
+        tested = list(self._held_out) if self._held_out and test_on == "held out" else list(kinds)
+        self._drawn = {pool: tested if pool == "test" else searched for pool in _STAGES}
+
+    @classmethod
+    def measured(
+        cls,
+        problems: Mapping[str, Problem],
+        *,
+        epochs: int,
+        optimizer: OptimizerName = "momentum",
+        tasks: int = 8,
+        held_out: Sequence[str] = (),
+        test_on: TestKinds = "held out",
+        name: str = "suite",
+    ) -> Suite:
+        """The suite of these problems, the scales of their scores measured; see `problems/reference.py`.
+
+        epochs, optimizer: of the reference's trainings: those of the search that is to come. tasks: of each kind.
+        What is found is the suite's `scales`: write it down, and give each as Kind(problem, floor, reference), since it costs
+        some 80 trainings a kind.
+        """
+        from evolr.problems.reference import scale_of
+
+        kinds = {
+            key: Kind(problem, *scale_of(key, problem, epochs=epochs, optimizer=optimizer, tasks=tasks))
+            for key, problem in problems.items()
+        }
+        return cls(kinds, held_out=held_out, test_on=test_on, name=name)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def metric(self) -> Metric:
+        return METRIC
+
+    @property
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """Of each kind, floor and reference."""
+        return {name: (kind.floor, kind.reference) for name, kind in self._all.items()}
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Those that all kinds show."""
+        shown = [set(kind.problem.signals) for kind in self._all.values()]
+        return tuple(name for name in super().signals if all(name in own for own in shown))
+
+    @property
+    def optimizers(self) -> tuple[OptimizerName, ...]:
+        """Those that make sense on all kinds."""
+        given = [kind.problem.optimizers for kind in self._all.values()]
+        return tuple(name for name in super().optimizers if all(name in own for own in given))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The mean over the kinds; each trains by its own."""
+        return round(float(np.mean([kind.problem.steps_per_epoch for kind in self._all.values()])))
+
+    @property
+    def draws_tasks(self) -> bool:
+        return True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return notes_of(list(self._all), self._held_out)
+
+    @property
+    def key(self) -> Any:
+        kinds = {name: [kind.problem.key, kind.floor, kind.reference] for name, kind in self._all.items()}
+        return [self._name, kinds, list(self._held_out), self._test_on]
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256, in hexadecimal, of its settings and its kinds' data; what their functions compute is not in it."""
+        return hashlib.sha256(msgspec.json.encode(self.key)).hexdigest()
+
+    @property
+    def identity(self) -> str:
+        """What a study writes down of who trains it."""
+        return f"Suite {self.name!r}, SHA-256 {self.digest[:16]}"
+
+    def kinds(self, pool: Pool) -> dict[str, TaskMaker]:
+        """The kinds that a pool draws."""
+        return {name: _OfKind(name, self._all[name].problem) for name in self._drawn[pool]}
+
+    def draw(self, seed: int, pool: Pool) -> tuple[str, int]:
+        """The kind of a seed's task, and the seed that its problem makes it of, which no other pool draws."""
+        rng, drawn = generator(seed, "suite", "task"), self._drawn[pool]
+        kind, task = drawn[int(rng.integers(len(drawn)))], int(rng.integers(_TASKS))
+        return kind, len(_STAGES) * task + _STAGES.index(pool)
+
+    def scored(self, kind: str, outcome: Outcome) -> Outcome:
+        """The outcome on the common scale; a training that diverged has WORST from that epoch on, one that failed no score."""
+        if outcome.failure is not None:
+            return outcome
+        scale = self._all[kind]
+        val_score = scale.normalised(outcome.val_score).astype(np.float32)
+        score = WORST if outcome.diverged else float(scale.normalised(outcome.score))
+        return replace(outcome, score=score, val_score=val_score)
+
+
+@dataclass(frozen=True, slots=True)
+class _OfKind:
+    """Makes the tasks of a kind, and names it where they cannot be made."""
+
+    name: str
+    problem: Problem
+
+    def task(self, pool: Pool) -> Task:
+        ((_, maker),) = self.problem.kinds(pool).items()
+        try:
+            return maker.task(pool)
+        except ProblemError as error:
+            raise ProblemError(f"the kind {self.name!r}: {error}") from error
+
+
+def checked_held_out(kinds: Sequence[str], held_out: Sequence[str], test_on: str, path: str = "") -> tuple[str, ...]:
+    """The kinds that are held out, in order. Raises ConfigError for unknown ones, for all of them, and for another test_on."""
+    if isinstance(held_out, str):
+        raise ConfigError(f"{path}held_out is a list of kinds, such as ({held_out!r},), got the text {held_out!r}")
+    for name in held_out:
+        if name not in kinds:
+            raise ConfigError(unknown_name(f"kind in {path}held_out,", str(name), kinds))
+    if len(set(held_out)) >= len(kinds):
+        raise ConfigError(f"{path}held_out leaves no kind to search on: keep one of {', '.join(kinds)}")
+    if test_on not in get_args(TestKinds):
+        raise ConfigError(f"{path}test_on must be 'held out' or 'all', got {test_on!r}")
+    return tuple(dict.fromkeys(held_out))
+
+
+def notes_of(kinds: Sequence[str], held_out: Sequence[str]) -> tuple[str, ...]:
+    """What a reader of a suite's results must know."""
+    notes = [f"each seed is another task, of {len(kinds)} kinds: {', '.join(kinds)}"]
+    return (*notes, *([f"held out of search and selection: {', '.join(held_out)}"] if held_out else []))
