@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from evolr.discovered import gallery
 from evolr.errors import ConfigError
 from evolr.expression import PRIMITIVES, SIGNALS, parse
 from evolr.expression.notation import SUGAR
+from evolr.problems.mixed import KINDS
 from evolr.report.gallery import with_entries
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -46,6 +48,26 @@ def test_the_page_of_the_gallery_names_what_is_there():
     assert len(named) > 4
     for name in ("".join(each) for each in named):
         assert name == "#" or evolr.load(name)
+
+
+def test_the_suite_of_the_documentation_is_that_of_its_example_and_of_twenty_lines():
+    text, example = (DOCS / "suites.md").read_text(encoding="utf-8"), DOCS.parent / "examples" / "own_suite.py"
+    own, written_down = (block.split("```")[0] for block in text.split("```python\n")[1:3])
+    assert own.strip() in example.read_text(encoding="utf-8")
+    assert len([line for line in own.splitlines() if line.strip()]) <= 20
+    names = {"np": np, "jnp": jnp, "evolr": evolr}
+    exec(own[: own.index("suite = ")], names)  # noqa: S102
+    exec(written_down, names)  # noqa: S102
+    assert set(names["suite"].kinds("test")) == {"degree 1", "degree 3"}
+
+
+def test_the_kinds_of_mixed_are_documented():
+    rows = [
+        line.split("`")[1]
+        for line in (DOCS / "suites.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `")
+    ]
+    assert [name for name in rows if name in KINDS] == list(KINDS)
 
 
 LANGUAGE = (DOCS / "language.md").read_text(encoding="utf-8")

@@ -64,6 +64,15 @@ def test_a_jax_model_of_ones_own(name, tmp_path):
     assert evolr.Schedule.load(tmp_path / "run" / "champion.json")
 
 
+def test_a_suite_of_ones_own_is_searched_and_its_champion_meets_the_kind_held_out():
+    said = output_of("own_suite.py", "--quick").splitlines()
+    assert said[0].startswith("scales: {'degree 1': (")
+    assert said[1].startswith("champion: ")
+    reached = {line.split()[0]: float(line.split()[-1]) for line in said[2:]}
+    assert reached.keys() == {"champion", "constant"}
+    assert 0.3 < reached["constant"] < 1.5
+
+
 @pytest.mark.parametrize("name", ["digits_cnn.py", "char_gru.py"])
 def test_a_pytorch_function_is_searched_and_proven_on_a_part_of_the_data_of_its_own(name, tmp_path):
     said = output_of(name, "--quick", "--output", str(tmp_path / "run")).splitlines()

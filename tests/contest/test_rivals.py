@@ -272,3 +272,10 @@ def test_a_function_refuses_a_trial_that_names_an_optimizer():
     with pytest.raises(ConfigError, match="has an optimiser of its own, got a trial that names 'momo'"):
         workers.run([Trial(schedule("0.1"), 1, Optimizer(name="momo"))], 1, "fitness")
     assert not workers.takes_optimizers
+
+
+def test_a_seed_that_is_another_one_in_its_kind_of_task_keeps_the_trials_optimizer():
+    executor = executor_for(CONFIG)
+    executor._problem = type("Drawing", (), {"draw": lambda _self, seed, _pool: ("kind", seed + 100)})()
+    trial = Trial(schedule("0.1"), 3, Optimizer(name="momo"))
+    assert executor._drawn([trial], "fitness")[1] == {"kind": [replace(trial, seed=103)]}

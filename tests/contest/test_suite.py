@@ -9,6 +9,7 @@ import pytest
 import evolr
 from evolr.config import config_of, resolve
 from evolr.contest.contest import RANDOM_SEARCH
+from evolr.contest.explanation import _by_progress
 from evolr.contest.profile import share_within, shortfalls
 from evolr.contest.reading import read_contest
 from evolr.contest.results import EVOLVED, FROZEN, Settings
@@ -115,3 +116,9 @@ def test_a_run_that_diverges_is_in_the_mean_as_the_worst_and_is_said_to_have_div
     (lost,) = (sentence for sentence in verdict(result) if "Diverged" in sentence)
     assert "8 of 8 runs of evolved" in lost
     assert "a diverged run has the worst score that there is, which is in the mean" in lost
+
+
+def test_learning_rates_of_different_numbers_of_steps_are_laid_on_one_another_by_progress():
+    rates = [np.array(own, np.float32) for own in ([1, 2], [1, 2, 3, 4], [5, 6, 7])]
+    assert _by_progress(rates).tolist() == [[1, 1, 2, 2], [1, 2, 3, 4], [5, 5, 6, 7]]
+    assert _by_progress(rates[:1]).tolist() == [[1, 2]]

@@ -1,19 +1,23 @@
 """A suite on this machine: by the contract of executors, and what is its own."""
 
 import math
+from dataclasses import replace
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from evolr.execution.local import Local
+from evolr.execution.shipped import packed, unpacked
 from evolr.expression import parse
 from evolr.problems import JaxProblem, Kind, Suite
 from evolr.problems.suite import WORST
 from evolr.schedule import Schedule
+from evolr.study.records import _status
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
-from tests.contracts.executor import EPOCHS, SCHEDULES, STEPS_PER_EPOCH, ExecutorContract, content, quadratic
+from tests.contracts.executor import EPOCHS, SCHEDULES, STEPS_PER_EPOCH, ExecutorContract, content, contents, quadratic
 from tests.execution.training_functions import FAILING
 
 SGD = Optimizer(name="sgd")
@@ -113,3 +117,21 @@ def test_kinds_may_take_different_numbers_of_steps():
     trials = [trials_of(problem, SCHEDULES[0], kind, 1)[0] for kind in ("square", "absolute")]
     found = Local(problem, SGD).run(trials, EPOCHS, "fitness", keep_steps=True)
     assert [len(outcome.learning_rates) for outcome in found] == [EPOCHS * 4, EPOCHS * 8]
+
+
+def test_a_suite_is_sent_to_other_machines_and_is_the_same_there():
+    pytest.importorskip("cloudpickle")
+    here = Local(suite(Suite), SGD)
+    there = unpacked(packed(partial(Local, suite(Suite), SGD), "the suite"))()
+    assert there.identity == here.identity
+    assert there.context == here.context
+    trials = [Trial(SCHEDULES[1], seed) for seed in range(4)]
+    assert contents(there.run(trials, 1, "fitness")) == contents(here.run(trials, 1, "fitness"))
+
+
+def test_a_study_records_that_a_training_with_the_worst_score_diverged():
+    problem = suite()
+    wild = Schedule(expression=parse("1e6"))
+    (outcome,) = Local(problem, SGD).run(trials_of(problem, wild, "square", 1), EPOCHS, "fitness")
+    assert _status(outcome) == "diverged"
+    assert _status(replace(outcome, diverged_at=None)) == "finished"

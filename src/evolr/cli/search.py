@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def search(
     context: typer.Context,
     preset: Annotated[
-        str | None, typer.Option(help="The preset to start from: memetic (the default), original, quadratic.")
+        str | None,
+        typer.Option(help="The preset to start from: memetic (the default), suite, mixed, original, quadratic."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings, on top of the preset.")] = None,
     run: Annotated[

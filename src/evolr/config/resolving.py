@@ -21,7 +21,7 @@ from evolr.problems import External, OwnProblem
 def resolve(preset: str = DEFAULT, file: Path | str | None = None, settings: Mapping[str, Any] | None = None) -> Config:
     """The configuration of a preset, a TOML file and single settings by dotted name, the later on top.
 
-    preset: `memetic`, the best search that we know, where none is named; `original`, `quadratic` or `function`.
+    preset: `memetic`, the best search that we know, where none is named; `suite`, `mixed`, `original`, `quadratic` or `function`.
 
     >>> resolve("original", settings={"search.population": 50}).search.population
     50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,7 @@ class Local(Executor):
         for number, trial in enumerate(trials):
             kind, seed = drawn[trial.seed]
             numbers.setdefault(kind, []).append(number)
-            own.setdefault(kind, []).append(trial if seed == trial.seed else Trial(trial.schedule, seed))
+            own.setdefault(kind, []).append(replace(trial, seed=seed))
         return numbers, own
 
     def close(self) -> None:

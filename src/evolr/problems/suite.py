@@ -50,6 +50,8 @@ _TASKS: Final = 2**29  # of a kind at each stage; four stages make 2³¹, all th
 class Kind:
     """A kind of task of a suite, and the scale of its scores.
 
+        evolr.Kind(problem, floor=0.1, reference=0.62)
+
     problem: makes its tasks: a JaxProblem, or one of evolr's own that one program trains. floor: the score, in its metric,
     of an untrained network. reference: that of a schedule tuned for this kind alone. `Suite.measured` finds both.
 
@@ -80,6 +82,9 @@ class Kind:
 
 class Suite(ProblemDefaults):
     """A problem of several kinds of task, each trained by its own program.
+
+        suite = evolr.Suite({"mlp": evolr.Kind(mlp, floor=0.1, reference=0.62), "rnn": evolr.Kind(rnn, floor=2.1, reference=1.4)})
+        evolr.evolve(suite, "runs/mine")
 
     kinds: by name. A seed draws one of them, each with the same chance, and a task within it.
     held_out: names of kinds that no search and no selection meets. test_on: what the test pool draws then: the kinds that are

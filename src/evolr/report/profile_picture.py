@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -28,10 +30,14 @@ def profile_picture(result: ContestResult) -> bytes:
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.add_subplot()
     look = looks(result)
-    for entry, own in zip(result.entries, behind, strict=True):
-        style = look.get(entry.name, {"color": "lightgrey", "linewidth": 0.8, "zorder": 1})
-        label = entry.name if entry.name in look else None
-        axes.plot(metric.scale * distances, share_within(own, distances), drawstyle="steps-post", label=label, **style)
+    own = {entry.name: row for entry, row in zip(result.entries, behind, strict=True)}
+    grey: dict[str, Any] = {"color": "lightgrey", "linewidth": 0.8, "zorder": 1}
+    for name in (
+        *look,
+        *(name for name in own if name not in look),
+    ):  # so that the legend's order is that of their means
+        style: dict[str, Any] = {**look[name], "label": name} if name in look else grey
+        axes.plot(metric.scale * distances, share_within(own[name], distances), drawstyle="steps-post", **style)
     axes.set_ylim(0.0, 1.02)
     axes.set_xlim(0.0, metric.scale * distances[-1])
     title = f"{result.title}, {result.settings.epochs} epochs; {len(result.seeds)} tasks"
