@@ -13,7 +13,7 @@ import msgspec
 from evolr.config import Config
 from evolr.contest.contest import hold
 from evolr.contest.record import encoded
-from evolr.contest.results import ContestResult, Evolved, Settings, quick
+from evolr.contest.results import RACE_TASKS, ContestResult, Evolved, Settings, quick
 from evolr.contest.trainings import LEDGER
 from evolr.contest.tuning import Candidate
 from evolr.contest.verdict import verdict
@@ -147,6 +147,8 @@ def _settings(
     epochs = config.comparison.epochs if epochs is None else whole_number("epochs", epochs)
     budget, seeds = whole_number("budget", budget), None if seeds is None else whole_number("seeds", seeds)
     settings = Settings(epochs=epochs, budget=budget)
+    if config.problem.draws_tasks:
+        settings = msgspec.structs.replace(settings, race_seeds=RACE_TASKS)
     if is_quick:
         settings = quick(epochs, budget, config.search.seeds)
     settings = settings if seeds is None else msgspec.structs.replace(settings, seeds=seeds)

@@ -30,6 +30,10 @@ _QUICK_CANDIDATES: Final = 12
 _VERSIONS: Final = ("jax", "optax", "optuna", "numpy", "scipy")
 
 
+RACE_TASKS: Final = (8, 48)
+"""The race's seeds where each is another task: tasks differ by more than luck, and a dozen put the wrong candidate forward."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How strict a contest is.
 
