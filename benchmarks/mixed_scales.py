@@ -1,7 +1,7 @@
 """The scales of the problem `mixed`: of each kind, what an untrained network scores and what a tuned linear decay does.
 
     python benchmarks/mixed_scales.py                 # all kinds, some minutes on two cores
-    python benchmarks/mixed_scales.py --kinds cnn gru --tasks 16
+    python benchmarks/mixed_scales.py --kinds cnn gru --tasks 8
 
 The reference is that of the better of momentum and Adam, at the epochs of the preset. What it prints stands in
 `src/evolr/problems/mixed/__init__.py`; a change of a kind's distributions or functions is a reason to run it again.
@@ -23,7 +23,7 @@ def main() -> None:
     prepare()
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    arguments.add_argument("--tasks", type=int, default=8)
+    arguments.add_argument("--tasks", type=int, default=24)
     arguments.add_argument("--epochs", type=int, default=resolve("suite").training.epochs)
     given = arguments.parse_args()
     print(f"{'kind':12} {'floor':>8} {'momentum':>9} {'adam':>8} {'seconds':>8}", flush=True)
