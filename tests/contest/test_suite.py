@@ -89,7 +89,7 @@ def test_a_contest_is_held_on_kinds_that_nobody_was_tuned_on(few_families):
     )
     config = config_of(suite, {"training.epochs": 2, "training.optimizer.name": "sgd", "search.seeds": 2})
     rule = Schedule(expression=parse("1/(0.3 + grad_norm)"), max_lr=10.0)
-    arguments = {"budget": 8, "seeds": 8, "epochs": 2}
+    arguments = {"budget": 8, "seeds": 8, "epochs": 2, "rivals": False}
     result = evolr.prove_schedule(rule, config, "run", trained_by=suite, **arguments)
     assert {entry.name for entry in result.entries} >= {EVOLVED, RANDOM_SEARCH, *few_families}
     assert result.settings == Settings(epochs=2, budget=8, seeds=8, race_seeds=(8, 48), has_rivals=True)
@@ -109,7 +109,7 @@ def test_a_run_that_diverges_is_in_the_mean_as_the_worst_and_is_said_to_have_div
     suite = Suite({"line": Kind(line(2.5, ("fitness", "selection", "test")), 2.0, 0.1)})
     config = config_of(suite, {"training.optimizer.name": "sgd", "search.seeds": 2})
     wild = Schedule(expression=parse("1e30"))
-    result = evolr.prove_schedule(wild, config, "run", trained_by=suite, budget=4, seeds=8, epochs=2)
+    result = evolr.prove_schedule(wild, config, "run", trained_by=suite, budget=4, seeds=8, epochs=2, rivals=False)
     own = result.champion.result
     assert (own.mean, own.diverged, own.unscored) == (WORST, 8, 0)
     assert result.ranked[-1] is result.champion
