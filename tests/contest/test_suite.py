@@ -92,7 +92,7 @@ def test_a_contest_is_held_on_kinds_that_nobody_was_tuned_on(few_families):
     arguments = {"budget": 8, "seeds": 8, "epochs": 2, "rivals": False}
     result = evolr.prove_schedule(rule, config, "run", trained_by=suite, **arguments)
     assert {entry.name for entry in result.entries} >= {EVOLVED, RANDOM_SEARCH, *few_families}
-    assert result.settings == Settings(epochs=2, budget=8, seeds=8, race_seeds=(8, 48), has_rivals=True)
+    assert result.settings == Settings(epochs=2, budget=8, seeds=8, race_seeds=(8, 48))
     assert {suite.draw(seed, "test")[0] for seed in result.seeds} == {"unseen"}
     scores = np.array([entry.result.scores for entry in result.entries])
     assert np.isfinite(scores).all()
