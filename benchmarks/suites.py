@@ -16,18 +16,26 @@ import os
 import platform
 import shutil
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import evolr
 from evolr.config import Config
-from evolr.contest.results import Entry
+from evolr.contest.results import ContestResult, Entry
+from evolr.contest.statistics import paired
 from evolr.contest.verdict import verdict
 from evolr.simplification import simplified
+from evolr.study.trained_by import executor_for
+from evolr.training.task import Trial
 
 SEEDS = (1, 2, 3)
+WSD = "{}*min(1, progress/0.2, (1 - progress)/0.3)"
+PEAKS = tuple(float(f"{10 ** (k / 4):.2g}") for k in range(-12, 4))  # from 0.001 to 5.6
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -59,6 +67,31 @@ def entry_row(entry: Entry) -> dict[str, Any]:
     return row
 
 
+def tuned_by_task(config: Config, result: ContestResult) -> dict[str, Any]:
+    """WSD whose peak is tuned for each task of the final by itself: what no schedule that serves all tasks is given.
+
+    Each task tries every peak; the one that is best on the examples of the selection pool is judged on those of the test pool.
+    """
+    metric, epochs = config.problem.metric, result.settings.epochs
+    with closing(executor_for(config)) as executor:
+        schedules = [evolr.load(WSD.format(peak)) for peak in PEAKS]
+        trials = [Trial(schedule, seed) for seed in result.seeds for schedule in schedules]
+        scores = np.array([outcome.score for outcome in executor.run(trials, epochs, "selection")])
+        fitness = np.nan_to_num(metric.fitness(1.0) * scores.reshape(len(result.seeds), -1), nan=-np.inf)
+        chosen = fitness.argmax(axis=1)
+        best = [Trial(schedules[place], seed) for place, seed in zip(chosen, result.seeds, strict=True)]
+        own = np.array([outcome.score for outcome in executor.run(best, epochs, "test")])
+    pairs = paired(result.champion.result.scores, own, metric)
+    return {
+        "name": "WSD, its peak tuned for each task by itself",
+        "score": float(np.nanmean(own)),
+        "peaks": [PEAKS[place] for place in chosen],
+        "evolved_minus_it": pairs.difference,
+        "difference_interval": [pairs.low, pairs.high],
+        "p": pairs.p_value,
+    }
+
+
 def study(config: Config, run: Path, budget: int, tasks: int) -> dict[str, Any]:
     evolr.evolve(config, run)
     result = evolr.prove(run, budget=budget, seeds=tasks)
@@ -71,6 +104,7 @@ def study(config: Config, run: Path, budget: int, tasks: int) -> dict[str, Any]:
         "learning_rate": simplified(champion).text,
         "verdict": verdict(result),
         "contenders": [entry_row(entry) for entry in result.ranked],
+        "tuned_by_task": tuned_by_task(config, result),
     }
 
 
@@ -97,6 +131,10 @@ def main() -> None:
         for row in document["contenders"]:
             against = "" if "p_holm" not in row else f"  {row['evolved_minus_it']:+8.4f}  p {row['p_holm']:.1e}"
             print(f"  {row['name']:24} {row['score']:8.4f}{against}")
+        by_task = document["tuned_by_task"]
+        print(
+            f"  {by_task['name']:44} {by_task['score']:8.4f}  {by_task['evolved_minus_it']:+8.4f}  p {by_task['p']:.1e}"
+        )
         (RESULTS / f"suites-{name}.json").write_text(
             json.dumps(
                 {
