@@ -198,7 +198,7 @@ BAD = [
     (("compare", "--expression", "epoch + los"), "did you mean 'loss'"),
     (("compare", "--expression", "1", "--epochs", "0"), "at least 1"),
     (("compare", "--expression", "1", "--seeds", "0"), "at least 1"),
-    (("compare", "--expression", "1", "--base-lr", "-1"), "must be positive"),
+    (("compare", "--expression", "1", "--base-lr", "-1"), "must be a positive number"),
     (("show", "sinn(epoch)"), "did you mean 'sin'"),
     (("show", "none.json"), "cannot read"),
     (("show", "bad.json"), "not a schedule document"),

@@ -76,11 +76,26 @@ def test_it_is_gone_on_with_by_the_settings_that_began_it(old):
         Study(old, resolve("quadratic", settings=fewer))
 
 
+def require_the_same(found, expected):
+    """But for the last digits of constants: an evolution strategy's are those of the processor's linear algebra."""
+
+    def parts(schedule):
+        tokens = schedule.expression.tokens
+        words = [None if isinstance(token, float) else token for token in tokens]
+        return words, [token for token in tokens if isinstance(token, float)]
+
+    words, constants = parts(found)
+    assert words == parts(expected)[0]
+    assert constants == pytest.approx(parts(expected)[1], rel=1e-9)
+    assert msgspec.structs.replace(found, expression=expected.expression) == expected
+
+
 def test_it_goes_on_to_the_champion_that_its_own_evolr_came_to(old):
+    expected = Schedule.load(KEPT / "v1-champion.json")
     with Study(old) as study:
         study.run()
-        assert study.champion == Schedule.load(KEPT / "v1-champion.json")
-    assert best_schedules(old, 1)[0][0] == Schedule.load(KEPT / "v1-champion.json")
+        require_the_same(study.champion, expected)
+    require_the_same(best_schedules(old, 1)[0][0], expected)
     with Study(old) as again:  # a session of this language has written by now
         assert again.config.search.functions == summarise(old).config.search.functions
-        assert again.champion == Schedule.load(KEPT / "v1-champion.json")
+        require_the_same(again.champion, expected)
