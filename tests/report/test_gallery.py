@@ -35,6 +35,7 @@ def test_an_entry_that_won_against_every_family_goes_before_one_that_won_by_more
     )
     rows = answer(entry("more-won", by_more), entry("beat-all", of_all), entry("more-adam", WON, "adam"))
     assert [row[0] for row in rows.values()] == ["`beat-all`", "`more-adam`"]
+    assert " points against cosine, the best of 26 contenders, on 64 unseen tasks" in rows["SGD with momentum 0.9"][1]
 
 
 @pytest.mark.parametrize(

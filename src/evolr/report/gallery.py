@@ -88,8 +88,10 @@ def _answer(entries: Sequence[GalleryEntry]) -> str:
         won = [(entry, entry.contest) for entry in own if entry.contest is not None and entry.contest.has_won]
         if won:
             best, contest = max(won, key=lambda each: (each[1].beaten is not None, abs(each[1].difference or 0.0)))
+            others = (contest.beaten or 0) + (contest.level or 0) + (contest.worse or 0)
+            rival = f"{contest.rival}, {f'the best of {others} contenders' if others else 'tuned'}"
             because = (
-                f"{contest.difference_text} {contest.unit_of_differences} against {contest.rival}, tuned, on "
+                f"{contest.difference_text} {contest.unit_of_differences} against {rival}, on "
                 f"{contest.seeds} {_seeds(best)} of {best.found_on.problem}"
             )
             rows.append(f"| {optimizer} | `{best.name}` | {because} | {_tuning(best.name, 10)} |")
