@@ -84,7 +84,7 @@ def test_a_configuration_is_frozen():
         ({"search.min_lr": 2.0}, "min_lr"),
         ({"search.transform": "square"}, "search.transform"),
         ({"training.epochs": 0}, "training.epochs must be at least 1, got 0"),
-        ({"training.optimizer.name": "adan"}, "adan"),
+        ({"training.optimizer.name": "adan"}, "training.optimizer.name: unknown optimizer 'adan'; did you mean 'adam'"),
         ({"training.optimizer.beta1": 1.0}, "beta1"),
         ({"training.optimizer.epsilon": 0.0}, "epsilon"),
         ({"problem.name": "mnist"}, "unknown problem 'mnist'"),

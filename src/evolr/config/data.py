@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -11,7 +11,7 @@ from evolr.config.search import METHODS, own_settings
 from evolr.config.settings import Comparison, Config, Training
 from evolr.errors import ConfigError, EvolrError, unknown_name
 from evolr.problems import PROBLEMS
-from evolr.training.optimizers import Optimizer
+from evolr.training.optimizers import OPTIMIZERS, Optimizer
 
 
 def from_data(data: Mapping[str, Any]) -> Config:
@@ -28,6 +28,8 @@ def from_data(data: Mapping[str, Any]) -> Config:
         _refuse_others(method, search)
         every = (name for struct in METHODS.values() for name in struct.__struct_fields__)
         _refuse_unknown("search.", search, ("method", *dict.fromkeys(every)))
+    if (optimizer := _table(_table(data.get("training")).get("optimizer"))).get("name") is not None:
+        _known("optimizer", "training.optimizer.name", optimizer["name"], OPTIMIZERS)
     try:
         return msgspec.convert(data, Config)
     except msgspec.ValidationError as error:
@@ -41,8 +43,8 @@ def _table(value: Any) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
-def _known(kind: str, setting: str, name: Any, known: Mapping[str, Any]) -> str:
-    """The name of a problem or method that there is."""
+def _known(kind: str, setting: str, name: Any, known: Collection[str]) -> str:
+    """The name of a problem, method or optimizer that there is."""
     if name is None:
         raise ConfigError(f"{setting} is not given; it is one of {', '.join(known)}")
     if not isinstance(name, str) or name not in known:
