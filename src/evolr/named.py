@@ -130,7 +130,11 @@ def _of_run(what: str) -> Named:
         raise StudyError(f"{what} is {summary.state}, {done} generations are done: it {summary.why_no_champion}")
     provenance: dict[str, Any] = {
         "problem": config.problem.name,
-        **({"trained by": config.problem.identity} if config.problem.identity else {}),
+        **(
+            {"trained by": config.problem.identity}
+            if config.problem.identity
+            else {"optimiser": config.training.optimizer.text}
+        ),
         "seed": config.seed,
         config.problem.metric.name: summary.best,
         **({"standing": summary.standing} if summary.standing else {}),

@@ -97,6 +97,7 @@ def test_an_entry_is_exported_to_every_target_and_the_file_gives_its_rates(name,
                 package.export(name, target.name)
         else:
             text = package.export(entry, target.name)
+            assert f"Example (the schedule was found with {entry.optimizer_text}: take that optimiser):" in text
             compile(text, name, "exec")
             assert f"gallery: {name}: {entry.title}"[:60] in text
     assert {target.name for target in TARGETS.values() if not target.lacks(schedule.signals)} >= {"torch", "optax"}

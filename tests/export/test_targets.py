@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import evolr
 from evolr.errors import ScheduleError
 from evolr.exports.document import reads_plateaus
 from evolr.exports.targets import TARGETS, source
@@ -12,6 +13,7 @@ from evolr.expression import SIGNALS, parse
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES, frozen
 from tests.contracts.traces import FEEDBACK, OPEN_LOOP
+from tests.study.small import small
 
 EVERYTHING = Schedule(expression=parse(" + ".join(SIGNALS)), transform="log")
 SCHEDULES = {
@@ -125,3 +127,10 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(module, libr
     assert done.stdout == (
         f"MissingExtraError evolr.{module} needs a library that is not installed: pip install 'evolr[{extra}]'\n"
     )
+
+
+def test_the_example_names_the_optimiser_that_a_run_was_found_with(tmp_path):
+    evolr.evolve(small(**{"search.generations": 1}), tmp_path / "run")
+    text = evolr.export(tmp_path / "run", "python")
+    assert "Example (the schedule was found with sgd: take that optimiser):" in text
+    assert "\nExample:\n" in evolr.export("0.1", "python")

@@ -113,6 +113,8 @@ def _docstring(schedule: Schedule, provenance: Mapping[str, Any], usage: str) ->
     written = [f"evolr {__version__}, language {LANGUAGE_VERSION}"]
     said = {name: " ".join(map(str, v)) if isinstance(v, list) else v for name, v in provenance.items()}
     origin = [f"{name}: {value}" for name, value in said.items()] + written
+    optimizer = provenance.get("optimiser")
+    found_with = f" (the schedule was found with {optimizer}: take that optimiser)" if optimizer else ""
     lines = [
         "A learning-rate schedule that was evolved by evolr; this file needs no evolr.",
         "",
@@ -123,7 +125,7 @@ def _docstring(schedule: Schedule, provenance: Mapping[str, Any], usage: str) ->
         *([f"A plateau: {plateau.text}.", ""] if reads_plateaus(schedule) else []),
         *(line for text in origin for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")),
         "",
-        "Example:",
+        *textwrap.wrap(f"Example{found_with}:", WIDTH),
         "",
         *(f"    {line}".rstrip() for line in usage.strip().splitlines()),
         "",
