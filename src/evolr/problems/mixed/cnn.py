@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -16,14 +16,6 @@ from evolr.randomness import generator
 
 _WINDOW: Final = 5  # samples that a convolution sees, every other place of them
 _PLACES: Final = 10  # of 40, after two convolutions
-
-
-class Task(NamedTuple):
-    """What the compiled functions take of a task: scalars."""
-
-    batch_size: np.int32
-    label_noise: np.float32
-    input_scale: np.float32
 
 
 class Cnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,11 +36,9 @@ class Cnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         bounds |= {"input_scale": (1e-3, 1e3), "weight_scale": (1e-3, 1e3)}
         require_within(self, bounds, "problem.cnn.")
 
-    def context(self, seed: int) -> Task:
+    def context(self, seed: int) -> mnist1d.Task:
         """The task of a seed."""
-        rng = generator(seed, "mixed", "cnn", "task")
-        size, noise = whole(rng, self.batch_sizes), rng.uniform(*self.label_noise)
-        return Task(np.int32(size), np.float32(noise), np.float32(log_uniform(rng, self.input_scale)))
+        return mnist1d.task("cnn", seed, self)
 
     def init(self, seed: int) -> Any:
         """Two convolutions, each (window · inputs, outputs), and the last layer."""
@@ -69,23 +59,10 @@ class Cnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def problem(self) -> JaxProblem:
         """The problem that makes its tasks."""
-        return JaxProblem(
-            init=self.init,
-            loss=_loss,
-            metric=lambda parameters, examples, task: mnist1d.accuracy(_logits(parameters, examples, task), examples),
-            metric_name="accuracy",
-            data=mnist1d.by_pool(),
-            batch_size=LARGEST,
-            context=self.context,
-            name="cnn",
-        )
+        return mnist1d.problem("cnn", self.init, self.context, _logits)
 
 
-def _loss(parameters: Any, batch: mnist1d.Labelled, task: Task) -> Any:
-    return mnist1d.cross_entropy(_logits(parameters, batch, task), batch, task.label_noise, task.batch_size)
-
-
-def _logits(parameters: Any, batch: mnist1d.Labelled, task: Task) -> Any:
+def _logits(parameters: Any, batch: mnist1d.Labelled, task: mnist1d.Task) -> Any:
     """(samples, classes)."""
     import jax.numpy as jnp
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
-import numpy as np
 
 from evolr.problems.distributions import log_uniform, require_within, whole
 from evolr.problems.jax_problem import JaxProblem
@@ -16,14 +15,6 @@ from evolr.problems.mnist1d_data import CLASSES
 from evolr.randomness import generator
 
 _AT_ONCE: Final = 8  # values of the 40 that it reads in a step
-
-
-class Task(NamedTuple):
-    """What the compiled functions take of a task: scalars."""
-
-    batch_size: np.int32
-    label_noise: np.float32
-    input_scale: np.float32
 
 
 class Gru(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,11 +35,9 @@ class Gru(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         bounds |= {"input_scale": (1e-3, 1e3), "weight_scale": (1e-3, 1e3)}
         require_within(self, bounds, "problem.gru.")
 
-    def context(self, seed: int) -> Task:
+    def context(self, seed: int) -> mnist1d.Task:
         """The task of a seed."""
-        rng = generator(seed, "mixed", "gru", "task")
-        size, noise = whole(rng, self.batch_sizes), rng.uniform(*self.label_noise)
-        return Task(np.int32(size), np.float32(noise), np.float32(log_uniform(rng, self.input_scale)))
+        return mnist1d.task("gru", seed, self)
 
     def init(self, seed: int) -> Any:
         """Its gates, and the last layer."""
@@ -59,23 +48,10 @@ class Gru(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def problem(self) -> JaxProblem:
         """The problem that makes its tasks."""
-        return JaxProblem(
-            init=self.init,
-            loss=_loss,
-            metric=lambda parameters, examples, task: mnist1d.accuracy(_logits(parameters, examples, task), examples),
-            metric_name="accuracy",
-            data=mnist1d.by_pool(),
-            batch_size=LARGEST,
-            context=self.context,
-            name="gru",
-        )
+        return mnist1d.problem("gru", self.init, self.context, _logits)
 
 
-def _loss(parameters: Any, batch: mnist1d.Labelled, task: Task) -> Any:
-    return mnist1d.cross_entropy(_logits(parameters, batch, task), batch, task.label_noise, task.batch_size)
-
-
-def _logits(parameters: Any, batch: mnist1d.Labelled, task: Task) -> Any:
+def _logits(parameters: Any, batch: mnist1d.Labelled, task: mnist1d.Task) -> Any:
     """(samples, classes), of the state after the last step."""
     import jax
     import jax.numpy as jnp

@@ -1,13 +1,18 @@
-"""mnist1d for the kinds of `mixed` that learn it: a part of the published samples, with labels that a task may take for wrong."""
+"""mnist1d for the kinds of `mixed` that learn it: a part of the published samples, with labels that a task may take for wrong;
+what such a task draws, and the problem that makes it of a network.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from evolr.problems.mixed.batches import JUDGED, TRAINED, mean
+from evolr.problems.distributions import log_uniform, whole
+from evolr.problems.jax_problem import JaxProblem
+from evolr.problems.mixed.batches import JUDGED, LARGEST, TRAINED, mean
 from evolr.problems.mnist1d_data import CLASSES, FRESH_POOLS, Samples, fresh, published
 from evolr.randomness import generator
 
@@ -37,6 +42,54 @@ def _labelled(pool: str, samples: Samples) -> Labelled:
     wrong = (labels + rng.integers(1, CLASSES, count).astype(np.int32)) % CLASSES
     luck = rng.random(count).astype(np.float32) if pool == "train" else np.ones(count, np.float32)
     return Labelled(inputs, labels, wrong, luck)
+
+
+class Task(NamedTuple):
+    """What the compiled functions take of a task: scalars."""
+
+    batch_size: np.int32
+    label_noise: np.float32
+    input_scale: np.float32
+
+
+class Drawn(Protocol):
+    """The settings that its tasks are drawn from; pairs, the least value and the greatest."""
+
+    @property
+    def batch_sizes(self) -> tuple[int, int]: ...
+
+    @property
+    def label_noise(self) -> tuple[float, float]: ...
+
+    @property
+    def input_scale(self) -> tuple[float, float]: ...
+
+
+def task(kind: str, seed: int, settings: Drawn) -> Task:
+    """The task of a seed; label_noise uniform, the rest log-uniform."""
+    rng = generator(seed, "mixed", kind, "task")
+    size, noise = whole(rng, settings.batch_sizes), rng.uniform(*settings.label_noise)
+    return Task(np.int32(size), np.float32(noise), np.float32(log_uniform(rng, settings.input_scale)))
+
+
+def problem(
+    kind: str, init: Callable[[int], Any], context: Callable[[int], Task], logits: Callable[..., Any]
+) -> JaxProblem:
+    """The problem that makes the tasks of a kind. logits: (parameters, samples, task) → (samples, classes)."""
+
+    def loss(parameters: Any, batch: Labelled, drawn: Task) -> Any:
+        return cross_entropy(logits(parameters, batch, drawn), batch, drawn.label_noise, drawn.batch_size)
+
+    return JaxProblem(
+        init=init,
+        loss=loss,
+        metric=lambda parameters, examples, drawn: accuracy(logits(parameters, examples, drawn), examples),
+        metric_name="accuracy",
+        data=by_pool(),
+        batch_size=LARGEST,
+        context=context,
+        name=kind,
+    )
 
 
 def cross_entropy(logits: Any, batch: Labelled, label_noise: Any, batch_size: Any) -> Any:
