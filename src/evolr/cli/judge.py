@@ -238,13 +238,14 @@ def print_comparison(result: ComparisonResult, path: Path | None) -> None:
 
 def _pace(run: Path | None, epochs: Callable[[Config], int]) -> float | None:
     """Seconds that a training of so many epochs will take, by those of a run's search; None where nobody knows."""
+    from evolr.study.evolve import stored_config
     from evolr.study.run_directory import RunDirectory
-    from evolr.study.summary import pace, summarise
+    from evolr.study.summary import pace
 
     if run is None:
         return None
     path = RunDirectory.open(run).path
-    config, seconds = summarise(path).config, pace(path)
+    config, seconds = stored_config(path), pace(path)
     return None if seconds is None else seconds * epochs(config) / config.training.epochs
 
 

@@ -137,8 +137,9 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The number that the race has, if there is one: it comes after all others."""
         return self.generations
 
-    def seeds_at(self, generation: int) -> int:  # noqa: ARG002
+    def seeds_at(self, generation: int) -> int:
         """The trainings of each individual of a generation, which is not the race."""
+        del generation  # they are the same for all
         return self.seeds
 
     def schedule(self, expression: Expression) -> Schedule:

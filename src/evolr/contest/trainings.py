@@ -65,7 +65,8 @@ class Trainings:
         except RunDirectoryError as error:
             advice = "" if shared else "; the user's cache directory is where XDG_CACHE_HOME says"
             raise RunDirectoryError(f"{error}{advice}") from error
-        self._executor = Remembered(executor, self._own, shared=self._shared, success=success(own))
+        known = success(own) if executor.keeps_failures else None  # what is asked of failures alone
+        self._executor = Remembered(executor, self._own, shared=self._shared, success=known)
 
     @property
     def trained(self) -> int:

@@ -27,6 +27,7 @@ from evolr.study.database import DATABASE, Database
 from evolr.study.generation import evaluated_so_far
 from evolr.study.lock import is_held
 from evolr.study.records import Records
+from evolr.study.remembered import Success
 from evolr.training.task import Trial
 
 _ALIKE = 4  # formulas that are looked at for each that is wanted: some have the same values
@@ -199,7 +200,7 @@ def recorded_trainings(directory: Path) -> RecordedTrainings | None:
     return RecordedTrainings(train_loss, val_loss, learning_rate, len(curves))
 
 
-def success(directory: Path) -> tuple[Trial, int, Pool] | None:
+def success(directory: Path) -> Success | None:
     """A trial that the study in a directory trained to a score, its epochs and pool; None where there is no such trial, or no study."""
     if not os.path.isfile(directory / DATABASE):
         return None
