@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import evolr as package
-from evolr.discovered import Figures, Gallery, GalleryEntry, ScaleRange, gallery
+from evolr.discovered import Figures, FoundOn, Gallery, GalleryEntry, ScaleRange, gallery
 from evolr.errors import ConfigError, ExpressionError, ScheduleError, UnknownEntryError
 from evolr.exports.targets import TARGETS
 from evolr.formula import family_named
@@ -21,6 +21,7 @@ from evolr.loop import Loop
 from evolr.problems import PROBLEMS
 from evolr.signals import observed
 from evolr.standard import FAMILIES
+from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 from evolr.training.trainer import Trainer
 from tests.study.small import small
@@ -323,3 +324,13 @@ def test_other_commands_take_its_names(evolr):
         code, _, err = evolr(*command, "--expression", FIRST[:-1])
         assert (code, f"did you mean {FIRST!r} of the gallery" in err) == (2, True)
     assert not Path("new").exists()
+
+
+def test_an_optimizer_that_finds_its_own_step_size_is_named_with_what_it_reads():
+    entry = msgspec.structs.replace(gallery[FIRST], optimizer=Optimizer(name="schedule_free_sgd"))
+    assert entry.optimizer_text == "schedule_free_sgd, momentum 0.9"
+
+
+def test_a_suite_is_known_by_the_problem_and_not_by_its_name():
+    found = {name: FoundOn(problem=name, epochs=1).draws_tasks for name in (*PROBLEMS, "my-suite")}
+    assert {name for name, is_suite in found.items() if is_suite} == {"mnist1d-suite", "mixed"}

@@ -10,7 +10,7 @@ import msgspec
 from evolr.errors import ExpressionError, ScheduleError, printable, shortened
 from evolr.expression import ordinary_text
 from evolr.formula import read_schedule
-from evolr.problems import Metric
+from evolr.problems import PROBLEMS, Metric
 from evolr.schedule import Schedule
 from evolr.standard import FreeConstant
 from evolr.training.optimizers import Optimizer
@@ -54,6 +54,11 @@ class FoundOn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed: int | None = None
     trainings: _Count | None = None
     standing: str = ""
+
+    @property
+    def draws_tasks(self) -> bool:
+        """Whether each seed is another task there, as far as evolr knows the problem."""
+        return self.problem in PROBLEMS and PROBLEMS[self.problem]().draws_tasks
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -238,12 +243,17 @@ class GalleryEntry(
     def optimizer_text(self) -> str:
         """The optimiser that it was found with, in words."""
         settings = self.optimizer
-        return {
-            "sgd": "SGD",
-            "momentum": f"SGD with momentum {settings.momentum:g}",
-            "adam": "Adam",
-            "adamw": f"AdamW, weight decay {settings.weight_decay:g}",
-        }[settings.name]
+        match settings.name:
+            case "sgd":
+                return "SGD"
+            case "momentum":
+                return f"SGD with momentum {settings.momentum:g}"
+            case "adam":
+                return "Adam"
+            case "adamw":
+                return f"AdamW, weight decay {settings.weight_decay:g}"
+            case _:
+                return settings.text
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -156,7 +156,7 @@ def _standing(entry: GalleryEntry) -> str:
 
 def _seeds(entry: GalleryEntry) -> str:
     """What the seeds of its contest are."""
-    return "unseen tasks" if entry.found_on.problem.endswith("-suite") else "fresh seeds"
+    return "unseen tasks" if entry.found_on.draws_tasks else "fresh seeds"
 
 
 def _found(entry: GalleryEntry) -> str:
