@@ -70,9 +70,9 @@ def spread(moments) -> dict[str, float]:
     return {"mean_ms": float(milliseconds.mean()), "p99_ms": float(np.percentile(milliseconds, 99))}
 
 
-def overhead(count: int) -> dict[str, float]:
+def overhead(count: int, train=trivial) -> dict[str, float]:
     """By the executor alone."""
-    workers = Workers(trivial, count=count, time_limit=TIME_LIMIT, memory_limit=MEMORY_LIMIT)
+    workers = Workers(train, count=count, time_limit=TIME_LIMIT, memory_limit=MEMORY_LIMIT)
     trials, moments = [Trial(constant(0.1), seed) for seed in range(TRIALS)], []
     workers.run(trials[: 5 * count], EPOCHS, "fitness")
     start = time.perf_counter()
@@ -130,6 +130,7 @@ def main() -> None:
             "limits": {"seconds": TIME_LIMIT, "gigabytes": MEMORY_LIMIT},
             "overhead_of_a_trial": {
                 "executor": [overhead(count) for count in (1, 2)],
+                "executor_of_ten_calls": [overhead(count, like_a_cosine) for count in (1, 2)],
                 "search": search(Path(folder) / "search"),
             },
             "one_trial_in_ten": {
