@@ -9,7 +9,7 @@ Seeds of different purposes (search, race, contest) never meet, so neither do th
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from evolr.errors import ConfigError
 from evolr.problems.distributions import log_uniform, require_within, whole
 from evolr.problems.mnist1d_data import CLASSES, FRESH_POOLS, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
+from evolr.problems.padding import at_size
 from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
 from evolr.training.task import Task
@@ -42,10 +43,11 @@ class Setting(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What the compiled functions take of a task: scalars."""
+    """What the compiled functions take of a task: scalars. widest: the width of its wider layer."""
 
     batch_size: np.int32
     input_scale: np.float32
+    widest: np.int32
     has_two_layers: np.bool_
 
 
@@ -120,7 +122,8 @@ class Mnist1dSuite(
     def drawn(self, seed: int) -> tuple[Drawn]:
         """What the loss of a seed's task takes beside weights and batch."""
         task = self.setting(seed)
-        return (Drawn(np.int32(task.batch_size), np.float32(task.input_scale), np.bool_(len(task.widths) == 2)),)
+        size, widest = np.int32(task.batch_size), np.int32(max(task.widths))
+        return (Drawn(size, np.float32(task.input_scale), widest, np.bool_(len(task.widths) == 2)),)
 
     def task(self, pool: Pool) -> Task:
         from evolr.training.devices import prepare
@@ -191,14 +194,38 @@ def loss(parameters: list[tuple[Any, Any]], batch: Samples, task: Drawn) -> Any:
     import jax.numpy as jnp
     import optax
 
-    each = optax.softmax_cross_entropy_with_integer_labels(logits(parameters, batch.inputs, task), batch.labels)
-    return jnp.where(jnp.arange(each.shape[0]) < task.batch_size, each, 0.0).sum() / task.batch_size
+    def total(width: int, count: int) -> Any:
+        found = logits(_cut(parameters, width), batch.inputs[:count], task)
+        each = optax.softmax_cross_entropy_with_integer_labels(found, batch.labels[:count])
+        return jnp.where(jnp.arange(count) < task.batch_size, each, 0.0).sum()
+
+    most = len(batch.labels)
+    of_batch = at_size(
+        _widest(parameters), task.widest, lambda width: at_size(most, task.batch_size, partial(total, width))
+    )
+    return of_batch / task.batch_size
 
 
 def evaluate(parameters: list[tuple[Any, Any]], samples: Samples, task: Drawn) -> tuple[Any, Any]:
     """Mean cross-entropy and accuracy of all samples."""
     import optax
 
-    found = logits(parameters, samples.inputs, task)
+    found = at_size(
+        _widest(parameters), task.widest, lambda width: logits(_cut(parameters, width), samples.inputs, task)
+    )
     each = optax.softmax_cross_entropy_with_integer_labels(found, samples.labels)
     return each.mean(), (found.argmax(axis=1) == samples.labels).mean()
+
+
+def _widest(parameters: list[tuple[Any, Any]]) -> int:
+    return len(parameters[0][1])
+
+
+def _cut(parameters: list[tuple[Any, Any]], width: int) -> list[tuple[Any, Any]]:
+    """The layers, of hidden ones the first units."""
+    (first, first_biases), (second, second_biases), (last, last_biases) = parameters
+    return [
+        (first[:, :width], first_biases[:width]),
+        (second[:width, :width], second_biases[:width]),
+        (last[:width], last_biases),
+    ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from evolr.problems.padding import at_size
 
 STEPS: Final = 31
 """Of an epoch of each kind, whatever the size of its batches."""
@@ -20,14 +23,23 @@ JUDGED: Final = {"monitor": 512, "fitness": 1_024, "selection": 1_024, "test": 2
 """The examples of the others."""
 
 
-def mean(each: Any, batch_size: Any) -> Any:
-    """The mean over a batch's first examples, as many as the task's batches have; over all examples of another pool."""
+def mean_of(each: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
+    """The loss (parameters, examples, task) that is the mean of `each`, which gives (examples,): of a batch's first
+    examples, as many as the task's batches have; of all examples of another pool.
+    """
+    import jax
     import jax.numpy as jnp
 
-    count = each.shape[0]
-    if count != LARGEST:
-        return each.mean()
-    return jnp.where(jnp.arange(count) < batch_size, each, 0.0).sum() / batch_size
+    def loss(parameters: Any, examples: Any, task: Any) -> Any:
+        def total(count: int) -> Any:
+            values = each(parameters, jax.tree.map(lambda array: array[:count], examples), task)
+            return jnp.where(jnp.arange(count) < task.batch_size, values, 0.0).sum()
+
+        if len(jax.tree.leaves(examples)[0]) != LARGEST:
+            return each(parameters, examples, task).mean()
+        return at_size(LARGEST, task.batch_size, total) / task.batch_size
+
+    return loss
 
 
 def layer(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evolr.problems.distributions import log_uniform, require_within, whole
 from evolr.problems.jax_problem import JaxProblem
-from evolr.problems.mixed.batches import JUDGED, LARGEST, TRAINED, layer, mean
+from evolr.problems.mixed.batches import JUDGED, LARGEST, TRAINED, layer, mean_of
 from evolr.problems.mixed.recurrent import gates, step
 from evolr.randomness import generator
 
@@ -73,7 +73,7 @@ class Language(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         }
         return JaxProblem(
             init=self.init,
-            loss=lambda parameters, batch, task: mean(_entropies(parameters, batch, task)[0], task.batch_size),
+            loss=mean_of(lambda parameters, texts, task: _entropies(parameters, texts, task)[0]),
             metric=_excess,
             metric_name="excess cross-entropy",
             higher_is_better=False,

@@ -12,7 +12,7 @@ import numpy as np
 
 from evolr.problems.distributions import log_uniform, whole
 from evolr.problems.jax_problem import JaxProblem
-from evolr.problems.mixed.batches import JUDGED, LARGEST, TRAINED, mean
+from evolr.problems.mixed.batches import JUDGED, LARGEST, TRAINED, mean_of
 from evolr.problems.mnist1d_data import CLASSES, FRESH_POOLS, Samples, fresh, published
 from evolr.randomness import generator
 
@@ -77,12 +77,12 @@ def problem(
 ) -> JaxProblem:
     """The problem that makes the tasks of a kind. logits: (parameters, samples, task) → (samples, classes)."""
 
-    def loss(parameters: Any, batch: Labelled, drawn: Task) -> Any:
-        return cross_entropy(logits(parameters, batch, drawn), batch, drawn.label_noise, drawn.batch_size)
+    def losses(parameters: Any, samples: Labelled, drawn: Task) -> Any:
+        return cross_entropies(logits(parameters, samples, drawn), samples, drawn.label_noise)
 
     return JaxProblem(
         init=init,
-        loss=loss,
+        loss=mean_of(losses),
         metric=lambda parameters, examples, drawn: accuracy(logits(parameters, examples, drawn), examples),
         metric_name="accuracy",
         data=by_pool(),
@@ -92,13 +92,13 @@ def problem(
     )
 
 
-def cross_entropy(logits: Any, batch: Labelled, label_noise: Any, batch_size: Any) -> Any:
-    """The mean over a batch, some labels wrong."""
+def cross_entropies(logits: Any, samples: Labelled, label_noise: Any) -> Any:
+    """(samples,), some labels wrong."""
     import jax.numpy as jnp
     import optax
 
-    labels = jnp.where(batch.luck < label_noise, batch.wrong, batch.labels)
-    return mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels), batch_size)
+    labels = jnp.where(samples.luck < label_noise, samples.wrong, samples.labels)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
 
 def accuracy(logits: Any, examples: Labelled) -> Any:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from evolr.problems.distributions import log_uniform, require_within, whole
 from evolr.problems.jax_problem import JaxProblem
-from evolr.problems.mixed.batches import LARGEST, TRAINED, mean
+from evolr.problems.mixed.batches import LARGEST, TRAINED, mean_of
 from evolr.randomness import generator
 
 _DIMENSION: Final = 32
@@ -65,7 +65,7 @@ class NoisyQuadratic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         judged = dict.fromkeys(("monitor", "fitness", "selection", "test"), nothing)
         return JaxProblem(
             init=self.init,
-            loss=_loss,
+            loss=mean_of(_losses),
             metric=_log_loss,
             metric_name="log10 of the loss",
             higher_is_better=False,
@@ -76,11 +76,12 @@ class NoisyQuadratic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         )
 
 
-def _loss(weights: Any, noise: Any, task: Task) -> Any:
+def _losses(weights: Any, noise: Any, task: Task) -> Any:
+    """(examples,)."""
     import jax.numpy as jnp
 
     gradients = task.noise * jnp.sqrt(task.eigenvalues) * noise
-    return 0.5 * (task.eigenvalues * weights**2).sum() + mean(gradients @ weights, task.batch_size)
+    return 0.5 * (task.eigenvalues * weights**2).sum() + gradients @ weights
 
 
 def _log_loss(weights: Any, _: Any, task: Task) -> Any:

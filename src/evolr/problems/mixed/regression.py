@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evolr.problems.distributions import log_uniform, require_within, whole
 from evolr.problems.jax_problem import JaxProblem
-from evolr.problems.mixed.batches import JUDGED, LARGEST, TRAINED, layer, mean
+from evolr.problems.mixed.batches import JUDGED, LARGEST, TRAINED, layer, mean_of
 from evolr.randomness import generator
 
 _INPUTS: Final = 8
@@ -88,7 +88,7 @@ class Regression(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """The problem that makes its tasks."""
         return JaxProblem(
             init=self.init,
-            loss=lambda parameters, batch, task: mean(_errors(parameters, batch, task), task.batch_size),
+            loss=mean_of(_errors),
             metric=_log_error,
             metric_name="log10 of the mean squared error",
             higher_is_better=False,

@@ -13,7 +13,7 @@ import numpy as np
 
 from evolr.problems.distributions import log_uniform, require_within, whole
 from evolr.problems.jax_problem import JaxProblem
-from evolr.problems.mixed.batches import JUDGED, LARGEST, TRAINED, layer, mean
+from evolr.problems.mixed.batches import JUDGED, LARGEST, TRAINED, layer, mean_of
 from evolr.randomness import generator
 
 _PAIRS: Final = 8
@@ -81,7 +81,7 @@ class Transformer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """The problem that makes its tasks."""
         return JaxProblem(
             init=self.init,
-            loss=_loss,
+            loss=mean_of(_entropies),
             metric=_log_loss,
             metric_name="log10 of the cross-entropy",
             higher_is_better=False,
@@ -97,10 +97,6 @@ def _sequences(pool: str, count: int) -> Sequences:
     keys = rng.permuted(np.tile(np.arange(_PAIRS, dtype=np.int32), (count, 1)), axis=1)
     values = rng.integers(0, 2**20, (count, _PAIRS)).astype(np.int32)
     return Sequences(keys, values, rng.random(count, np.float32))
-
-
-def _loss(parameters: Any, batch: Sequences, task: Task) -> Any:
-    return mean(_entropies(parameters, batch, task), task.batch_size)
 
 
 def _log_loss(parameters: Any, examples: Sequences, task: Task) -> Any:

@@ -1,0 +1,61 @@
+"""What is computed at the least size that holds a task is what the whole arrays give."""
+
+from contextlib import closing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import evolr
+from evolr.execution.local import Local
+from evolr.problems.mnist1d_suite import Drawn, Mnist1dSuite, evaluate, logits, loss
+from evolr.problems.padding import at_size, sizes_to
+from evolr.training.optimizers import Optimizer
+from evolr.training.task import Trial
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"), [(1, [1]), (16, [16]), (17, [16, 17]), (64, [16, 32, 64]), (100, [16, 32, 64, 100])]
+)
+def test_sizes_are_powers_of_two_and_the_greatest(most: int, sizes: list[int]) -> None:
+    assert sizes_to(most) == sizes
+
+
+def test_the_least_size_that_holds_a_task_is_taken() -> None:
+    taken = jax.jit(lambda needed: at_size(100, needed, jnp.int32))
+    assert [int(taken(needed)) for needed in (1, 16, 17, 32, 33, 64, 65, 100)] == [16, 16, 32, 32, 64, 64, 100, 100]
+
+
+def test_the_gradient_goes_through_the_size_that_was_taken() -> None:
+    gradient = jax.grad(lambda values: at_size(40, jnp.int32(20), lambda size: (values[:size] ** 2).sum()))
+    assert gradient(jnp.ones(40)).tolist() == [2.0] * 32 + [0.0] * 8
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_task_of_the_suite_is_what_it_is_in_the_widest_arrays(seed: int) -> None:
+    suite = Mnist1dSuite()
+    task, (drawn,) = suite.task("monitor"), suite.drawn(seed)
+    parameters = task.initial(seed)
+    batch = jax.tree.map(lambda array: array[0], task.batches(seed, 0))
+
+    def padded(parameters: list[tuple[jax.Array, jax.Array]], drawn: Drawn) -> jax.Array:
+        found = jax.nn.log_softmax(logits(parameters, batch.inputs, drawn))
+        each = -jnp.take_along_axis(found, batch.labels[:, None], axis=1)[:, 0]
+        return each[: int(drawn.batch_size)].mean()
+
+    found, gradient = jax.value_and_grad(loss)(parameters, batch, drawn)
+    expected, padded_gradient = jax.value_and_grad(padded)(parameters, drawn)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for one, other in zip(jax.tree.leaves(gradient), jax.tree.leaves(padded_gradient), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    _, accuracy = evaluate(parameters, task.monitor, drawn)
+    all_logits = logits(parameters, task.monitor.inputs, drawn)
+    assert float(accuracy) == pytest.approx(float((all_logits.argmax(axis=1) == task.monitor.labels).mean()))
+
+
+def test_sizes_that_no_power_of_two_divides_are_trained() -> None:
+    suite = Mnist1dSuite(widths=(3, 50), batch_sizes=(5, 40))
+    with closing(Local(suite, Optimizer(name="momentum"))) as executor:
+        outcomes = executor.run([Trial(evolr.load("0.1*(1 - progress)"), seed) for seed in range(6)], 1, "monitor")
+    assert all(0.05 < outcome.score < 0.6 for outcome in outcomes)
