@@ -248,7 +248,7 @@ def test_every_structure_has_two_constants_to_tune_at_least(text):
         ({"search.seed_families": False, "search.random_structures": 0}, "search.random_structures must be at least 1"),
         ({"search.method": "memetical"}, "search.method"),
         ({"search.growth_mutation": 0.9}, "add up to at most 1"),
-        ({"search.population": 4}, "search.population must be greater than search.youth, 4"),
+        ({"search.population": 4}, "search.population must be greater than search.youth · search.newcomers, 4"),
         ({"search.functions": ["sub", "div"]}, "search.functions must hold 'add'"),
         ({"search.terminals": ["progress"]}, "search.terminals must hold 'constant'"),
         ({"search.last_generations": -1}, "search.last_generations must be at least 0, got -1"),
@@ -320,3 +320,13 @@ def test_a_finalist_that_diverges_loses():
 def test_few_finalists_race_in_one_heat():
     _, scores = raced(2, float)
     assert len(scores) == 2 * CONFIG.search.race_seeds
+
+
+def test_as_many_children_stay_as_are_to_each_generation():
+    config = resolve(
+        "memetic", settings={"search.population": 9, "search.youth": 2, "search.newcomers": 3, "search.children": 5}
+    )
+    _, history = evolved(6, search=config.search)
+    births = [{parent for i in population if i.operator == "cma" for parent in i.parents} for population, _ in history]
+    for generation in range(2, 6):
+        assert len([birth for birth in births[generation] if birth.generation == generation - 1]) == 3

@@ -176,7 +176,8 @@ class GenerationalSearch(Search, frozen=True, kw_only=True, tag_field="method", 
 class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="memetic"):
     """A population of structures that each tune their constants (search/memetic.py); its own settings beside those of Search.
 
-    samples: points that each structure tries a generation. children: new structures tried a generation.
+    samples: points that each structure tries a generation. children: new structures tried a generation. newcomers: the best
+        of them, so many, that become structures of the population.
     youth: generations for which a new structure is safe. seed_families: whether the first structures are the standard
         families, as far as the language can say them. random_structures: random ones among the first.
     last_generations: after the `generations`, so many more that breed no children: the best `last_population` structures tune
@@ -185,6 +186,7 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
 
     samples: int = 8
     children: int = 8
+    newcomers: int = 1
     youth: int = 4
     seed_families: bool = False
     random_structures: int = 8
@@ -196,6 +198,7 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         super().__post_init__()
         at_least("search.samples", self.samples, 4)
         at_least("search.children", self.children, 0)
+        at_least("search.newcomers", self.newcomers, 1)
         at_least("search.youth", self.youth, 1)
         at_least("search.random_structures", self.random_structures, 0)
         at_least("search.last_generations", self.last_generations, 0)
@@ -203,10 +206,11 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         at_least("search.last_seeds", self.last_seeds, 1)
         if not (self.seed_families or self.random_structures):
             raise ConfigError("search.random_structures must be at least 1 where search.seed_families is false, got 0")
-        if self.population <= self.youth:
+        safe = self.youth * self.newcomers
+        if self.population <= safe:
             raise ConfigError(
-                f"search.population must be greater than search.youth, {self.youth}, so that good structures can stay; got "
-                f"{self.population}"
+                f"search.population must be greater than search.youth · search.newcomers, {safe}, so that good structures can "
+                f"stay; got {self.population}"
             )
         for name, needed in (("functions", "add"), ("functions", "mul"), ("terminals", CONSTANT)):
             if needed not in getattr(self, name):

@@ -4,7 +4,7 @@ An individual of ordinary genetic programming is judged with the constants that 
 each, a good structure with bad constants is thrown away. Here an individual of the population is a *niche*: a structure
 with a CMA-ES of its own over its constants (Hansen 2016). Every generation each niche asks for a few points, all of them
 trained from the same seeds, and is judged by the better half of them over some generations, so that no single lucky
-training decides. Each generation, children of good niches are tried once and the best one becomes a niche; it inherits
+training decides. Each generation, children of good niches are tried once and the best ones become niches; one inherits
 the tuned constants of its parents, is safe for some generations, and then the worst niche that is not young makes room
 (age-layered, Hornby 2006). In the last generations, where there are such, the best niches alone go on, on more trainings a
 point and without children (successive halving, Jamieson and Talwalkar 2016).
@@ -140,9 +140,11 @@ class Memetic:
             self._level_tasks()
         self._niches.sort(key=lambda niche: -niche.fitness)
         born = [evaluations[slot] for slot in self._children]
-        if born:
-            best = max(born, key=lambda e: e.fitness)
-            self._niches.append(self._niche(best.individual.expression, best.individual.place, _CHILD_SIGMA))
+        different: dict[bytes, Individual] = {}
+        for evaluation in sorted(born, key=lambda e: -e.fitness):
+            if len(different) < self._search.newcomers:
+                different.setdefault(self._values(evaluation.individual.expression), evaluation.individual)
+        self._niches += [self._niche(child.expression, child.place, _CHILD_SIGMA) for child in different.values()]
         # The worst that is not young makes room; of the first structures, half of them after one generation.
         room, old_enough = self._search.population, self._search.youth
         if self._generation == 0:
