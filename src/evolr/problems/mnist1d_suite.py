@@ -9,7 +9,7 @@ Seeds of different purposes (search, race, contest) never meet, so neither do th
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -191,28 +191,29 @@ def logits(parameters: list[tuple[Any, Any]], inputs: Any, task: Drawn) -> Any:
 
 def loss(parameters: list[tuple[Any, Any]], batch: Samples, task: Drawn) -> Any:
     """Mean cross-entropy of the batch's first examples, as many as the task's batches have."""
-    import jax.numpy as jnp
-    import optax
-
-    def total(width: int, count: int) -> Any:
-        found = logits(_cut(parameters, width), batch.inputs[:count], task)
-        each = optax.softmax_cross_entropy_with_integer_labels(found, batch.labels[:count])
-        return jnp.where(jnp.arange(count) < task.batch_size, each, 0.0).sum()
-
-    most = len(batch.labels)
-    of_batch = at_size(
-        _widest(parameters), task.widest, lambda width: at_size(most, task.batch_size, partial(total, width))
+    return at_size(
+        _loss, [_widest(parameters), len(batch.labels)], [task.widest, task.batch_size], parameters, batch, task
     )
-    return of_batch / task.batch_size
 
 
 def evaluate(parameters: list[tuple[Any, Any]], samples: Samples, task: Drawn) -> tuple[Any, Any]:
     """Mean cross-entropy and accuracy of all samples."""
+    return at_size(_evaluated, [_widest(parameters)], [task.widest], parameters, samples, task)
+
+
+def _loss(width: int, count: int, parameters: list[tuple[Any, Any]], batch: Samples, task: Drawn) -> Any:
+    import jax.numpy as jnp
     import optax
 
-    found = at_size(
-        _widest(parameters), task.widest, lambda width: logits(_cut(parameters, width), samples.inputs, task)
-    )
+    found = logits(_cut(parameters, width), batch.inputs[:count], task)
+    each = optax.softmax_cross_entropy_with_integer_labels(found, batch.labels[:count])
+    return jnp.where(jnp.arange(count) < task.batch_size, each, 0.0).sum() / task.batch_size
+
+
+def _evaluated(width: int, parameters: list[tuple[Any, Any]], samples: Samples, task: Drawn) -> tuple[Any, Any]:
+    import optax
+
+    found = logits(_cut(parameters, width), samples.inputs, task)
     each = optax.softmax_cross_entropy_with_integer_labels(found, samples.labels)
     return each.mean(), (found.argmax(axis=1) == samples.labels).mean()
 

@@ -7,8 +7,9 @@ few sizes, and a task takes the least that holds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from typing import Any, Final
 
 _LEAST: Final = 16  # below it, smaller arrays are no faster
@@ -19,18 +20,45 @@ def sizes_to(most: int) -> list[int]:
     return [1 << k for k in range(_LEAST.bit_length() - 1, (most - 1).bit_length()) if 1 << k < most] + [most]
 
 
-def at_size(most: int, needed: Any, compute: Callable[[int], Any]) -> Any:
-    """compute(size), where size is the least of `sizes_to(most)` that is not below `needed`, a traced whole number.
+def at_size(
+    compute: Callable[..., Any], most: Sequence[int], needed: Sequence[Any], parameters: Any, *given: Any
+) -> Any:
+    """compute(*sizes, parameters, *given), each size the least of `sizes_to(most)` that is not below what is needed.
 
-    compute takes the size as a Python number, and cuts its arrays to it; its result has one shape, whatever the size.
-    Where a device trains networks all at once, branches would all be computed, so there it is compute(most).
+    most: the greatest sizes, Python's numbers. needed: traced whole numbers. compute takes sizes as Python's numbers and cuts
+    its arrays to them; its result has the same shape for all sizes. It must close over nothing that is traced. A scalar
+    can be differentiated by the parameters, and by these alone.
+
+    Where a device trains networks all at once, all branches would be computed, so there it is compute(*most, …).
     """
     import jax
     import jax.numpy as jnp
 
-    sizes = sizes_to(most)
-    if len(sizes) == 1:
-        return compute(most)
-    place = (needed > jnp.array(sizes[:-1])).sum()
-    branches = [partial(compute, size) for size in sizes]
-    return jax.lax.platform_dependent(cpu=lambda: jax.lax.switch(place, branches), default=branches[-1])
+    grid = [sizes_to(each) for each in most]
+    place = jnp.int32(0)
+    for sizes, need in zip(grid, needed, strict=True):
+        place = place * len(sizes) + sum((need > size).astype(jnp.int32) for size in sizes[:-1])
+
+    def taken(branch: Callable[..., Any], place: Any, *arguments: Any) -> Any:
+        """branch(sizes)(*arguments) for the sizes at this place of the grid."""
+        branches = [branch(sizes) for sizes in product(*grid)]
+        return jax.lax.platform_dependent(
+            place,
+            *arguments,
+            cpu=lambda place, *arguments: jax.lax.switch(place, branches, *arguments),
+            default=lambda _, *arguments: branches[-1](*arguments),
+        )
+
+    @jax.custom_vjp
+    def result(place: Any, parameters: Any, *given: Any) -> Any:
+        return taken(lambda sizes: partial(compute, *sizes), place, parameters, *given)
+
+    def forward(place: Any, parameters: Any, *given: Any) -> Any:
+        # Within the branch: what is kept for a gradient has other shapes in each, and all of these would be kept for one.
+        return taken(lambda sizes: jax.value_and_grad(partial(compute, *sizes)), place, parameters, *given)
+
+    def backward(gradient: Any, of_result: Any) -> tuple[Any, ...]:
+        return (None, jax.tree.map(lambda array: of_result * array, gradient), *[None] * len(given))
+
+    result.defvjp(forward, backward)
+    return result(place, parameters, *given)

@@ -30,14 +30,14 @@ def mean_of(each: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], A
     import jax
     import jax.numpy as jnp
 
-    def loss(parameters: Any, examples: Any, task: Any) -> Any:
-        def total(count: int) -> Any:
-            values = each(parameters, jax.tree.map(lambda array: array[:count], examples), task)
-            return jnp.where(jnp.arange(count) < task.batch_size, values, 0.0).sum()
+    def of_batch(count: int, parameters: Any, batch: Any, task: Any) -> Any:
+        values = each(parameters, jax.tree.map(lambda array: array[:count], batch), task)
+        return jnp.where(jnp.arange(count) < task.batch_size, values, 0.0).sum() / task.batch_size
 
+    def loss(parameters: Any, examples: Any, task: Any) -> Any:
         if len(jax.tree.leaves(examples)[0]) != LARGEST:
             return each(parameters, examples, task).mean()
-        return at_size(LARGEST, task.batch_size, total) / task.batch_size
+        return at_size(of_batch, [LARGEST], [task.batch_size], parameters, examples, task)
 
     return loss
 
