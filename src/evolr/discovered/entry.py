@@ -56,6 +56,12 @@ class FoundOn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     standing: str = ""
 
     @property
+    def place(self) -> str:
+        """The problem with its settings: «mixed, kinds_drawn quadratic»."""
+        said = {name: ", ".join(map(str, v)) if isinstance(v, list) else v for name, v in self.settings.items()}
+        return ", ".join([self.problem, *(f"{name} {value}" for name, value in said.items())])
+
+    @property
     def draws_tasks(self) -> bool:
         """Whether each seed is another task there, as far as evolr knows the problem."""
         return self.problem in PROBLEMS and PROBLEMS[self.problem]().draws_tasks
@@ -263,7 +269,7 @@ class GalleryEntry(
             "gallery": f"{self.name}: {self.title}",
             "origin": self.origin,
             "optimiser": self.optimizer_text,
-            "problem": ", ".join([found.problem, *(f"{name} {value}" for name, value in found.settings.items())]),
+            "problem": found.place,
             "epochs": found.epochs,
             **({} if found.seed is None else {"study seed": found.seed}),
             **({} if found.trainings is None else {"trainings": found.trainings}),

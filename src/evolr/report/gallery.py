@@ -31,7 +31,7 @@ def gallery_table(entries: Iterable[GalleryEntry]) -> TerminalTable:
     table.add_column("won by", is_left=True)
     for entry in entries:
         table.add_row(
-            entry.name, entry.optimizer_text, simplified(entry.schedule()).text, entry.found_on.problem, _won_by(entry)
+            entry.name, entry.optimizer_text, simplified(entry.schedule()).text, entry.found_on.place, _won_by(entry)
         )
     return table
 
@@ -79,12 +79,13 @@ def with_entries(page: str, entries: Sequence[GalleryEntry]) -> str:
 
 
 def _answer(entries: Sequence[GalleryEntry]) -> str:
-    """For each optimiser what to use: of its entries that have won, those before the others that met every family, and then
-    the one that won by most; a tuned standard schedule where none has won.
+    """For each optimiser, and each problem that something was found on with it, what to use: of the entries that have won,
+    those before the others that met every family, and then the one that won by most; a tuned standard schedule where
+    none has won.
     """
-    rows = ["| you have | use | because | fitted by |", "|---|---|---|---|"]
-    for optimizer in dict.fromkeys(entry.optimizer_text for entry in entries):
-        own = [entry for entry in entries if entry.optimizer_text == optimizer]
+    rows = ["| you have | on tasks like | use | because | fitted by |", "|---|---|---|---|---|"]
+    for optimizer, place in dict.fromkeys((entry.optimizer_text, entry.found_on.place) for entry in entries):
+        own = [entry for entry in entries if (entry.optimizer_text, entry.found_on.place) == (optimizer, place)]
         won = [(entry, entry.contest) for entry in own if entry.contest is not None and entry.contest.has_won]
         if won:
             best, contest = max(won, key=lambda each: (each[1].beaten is not None, abs(each[1].difference or 0.0)))
@@ -92,13 +93,15 @@ def _answer(entries: Sequence[GalleryEntry]) -> str:
             rival = f"{contest.rival}, {f'the best of {others} contenders' if others else 'tuned'}"
             because = (
                 f"{contest.difference_text} {contest.unit_of_differences} against {rival}, on "
-                f"{contest.seeds} {_seeds(best)} of {best.found_on.problem}"
+                f"{contest.seeds} {_seeds(best)}"
             )
-            rows.append(f"| {optimizer} | `{best.name}` | {because} | {_tuning(best.name, 10)} |")
+            rows.append(f"| {optimizer} | {place} | `{best.name}` | {because} | {_tuning(best.name, 10)} |")
         else:
             known = "; ".join(f"`{entry.name}`: {_standing(entry)}" for entry in own)
             because = f"nothing here is shown to be better ({known})"
-            rows.append(f"| {optimizer} | a standard schedule, tuned | {because} | {_tuning('WSD (linear)', 100)} |")
+            rows.append(
+                f"| {optimizer} | {place} | a standard schedule, tuned | {because} | {_tuning('WSD (linear)', 100)} |"
+            )
     return "\n".join(rows)
 
 
@@ -162,9 +165,8 @@ def _seeds(entry: GalleryEntry) -> str:
 def _found(entry: GalleryEntry) -> str:
     """What it was found on and by whom."""
     found = entry.found_on
-    settings = "".join(f", {name} {value}" for name, value in found.settings.items())
     who = "by a search" if entry.origin == "evolved" else "by hand"
-    parts = [f"{who}, on {found.problem}{settings}, {found.epochs} epochs, {entry.optimizer_text}"]
+    parts = [f"{who}, on {found.place}, {found.epochs} epochs, {entry.optimizer_text}"]
     parts.append("" if found.seed is None else f"study seed {found.seed}")
     parts += ["" if found.trainings is None else f"{found.trainings:,} trainings", found.standing]
     return "; ".join(part for part in parts if part)

@@ -144,7 +144,9 @@ def describe(what: str, options: FormulaOptions | None, epochs: int | None, step
     if found.entry is not None and found.entry.curve is not None and epochs is None:
         known = found.entry.curve
         drawn = recorded_curve(np.array(known.median), len(known.median), horizon[1])
-        note = f"as in {known.trainings} trainings on {found.entry.found_on.problem}: the median of the means of each epoch"
+        note = (
+            f"as in {known.trainings} trainings on {found.entry.found_on.place}: the median of the means of each epoch"
+        )
         return Shown(title, found.schedule, drawn, found.provenance, note)
     recorded = (
         None if summary is None or found.schedule.expression.is_open_loop else recorded_trainings(summary.directory)
