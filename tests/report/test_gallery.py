@@ -19,10 +19,11 @@ def entry(name, contest, optimizer="momentum"):
 
 
 def answer(*entries):
-    """The rows of the page's first table, by optimiser."""
+    """The rows of the page's first table, by optimiser: all of these were found on one problem."""
     part = with_entries(PAGE, entries).split("<!-- answer")[1].split("<!-- end")[0]
     rows = [re.split(r" \| ", line.strip("| ")) for line in part.splitlines() if line.startswith("| ")][1:]
-    return {row[0]: row[1:] for row in rows}
+    assert {row[1] for row in rows} == {"mnist1d-suite"}
+    return {row[0]: row[2:] for row in rows}
 
 
 def test_an_entry_that_won_against_every_family_goes_before_one_that_won_by_more():
@@ -36,6 +37,14 @@ def test_an_entry_that_won_against_every_family_goes_before_one_that_won_by_more
     rows = answer(entry("more-won", by_more), entry("beat-all", of_all), entry("more-adam", WON, "adam"))
     assert [row[0] for row in rows.values()] == ["`beat-all`", "`more-adam`"]
     assert " points against cosine, the best of 26 contenders, on 64 unseen tasks" in rows["SGD with momentum 0.9"][1]
+
+
+def test_what_was_found_on_another_problem_has_a_row_of_its_own():
+    """Differences of other metrics and tasks are not compared."""
+    found = [msgspec.structs.replace(gallery[name], contest=WON) for name in ("momentum-suite", "momentum-quadratics")]
+    page = with_entries(PAGE, found)
+    assert "| SGD with momentum 0.9 | mnist1d-suite | `momentum-suite` |" in page
+    assert "| SGD with momentum 0.9 | mixed, kinds_drawn quadratic | `momentum-quadratics` |" in page
 
 
 @pytest.mark.parametrize(
