@@ -119,7 +119,11 @@ def test_each_kind_has_its_equal_share_and_settings_choose_kinds():
         ({"gru.batch_sizes": [8, 65]}, r"problem\.gru\.batch_sizes must be from 1 to 64"),
         ({"quadratic.noise": [-1.0, 1.0]}, r"problem\.quadratic\.noise must be from"),
         ({"language.weight": [1.0, 1.0]}, "weight"),
-        ({"mlp.two_layers": 2.0}, "two_layers must be a share"),
+        ({"mlp.two_layers": 2.0}, r"problem\.mlp\.two_layers must be a share"),
+        ({"mlp.widths": [0, 64]}, r"problem\.mlp\.widths must be from 1 to 1024"),
+        ({"mlp.repetition": -1}, r"problem\.mlp\.repetition must not be negative"),
+        ({"cnn.chanels": [4, 8]}, r"unknown setting 'problem\.cnn\.chanels'; did you mean 'problem\.cnn\.channels'"),
+        ({"test_on": "tests"}, "it is one of 'all', 'held out'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, problem):
@@ -134,6 +138,13 @@ def test_its_distributions_are_settings_which_a_study_stores():
     assert from_stored(msgspec.toml.decode(to_toml(config))) == config
     assert config.problem.key != resolve("mixed").problem.key
     assert resolve("suite", settings={"problem.name": "mixed"}).problem == resolve("mixed").problem
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_setting_of_a_kind_leaves_the_others_of_that_kind_as_they_are(kind):
+    settings, usual = {"problem." + kind + ".batch_sizes": [10, 20]}, getattr(Mixed(), kind)
+    found = getattr(resolve("mixed", settings=settings).problem, kind)
+    assert found == msgspec.structs.replace(usual, batch_sizes=(10, 20))
 
 
 def test_outcomes_are_the_same_whatever_the_devices_and_the_order():

@@ -23,6 +23,11 @@ def from_data(data: Mapping[str, Any]) -> Config:
     if problem := _table(data.get("problem")):
         name = _known("problem", "problem.name", problem.get("name"), PROBLEMS)
         _refuse_unknown("problem.", problem, ("name", *PROBLEMS[name].__struct_fields__))
+        for field in msgspec.structs.fields(PROBLEMS[name]):
+            if isinstance(field.default, msgspec.Struct):  # a kind of a suite
+                _refuse_unknown(
+                    f"problem.{field.name}.", problem.get(field.name), ("name", *field.default.__struct_fields__)
+                )
     if search := _table(data.get("search")):
         method = _known("method", "search.method", search.get("method"), METHODS)
         _refuse_others(method, search)
@@ -72,5 +77,19 @@ def _refuse_unknown(path: str, table: Any, known: Sequence[str]) -> None:
 def _readable(message: str) -> str:
     """Msgspec's «Expected `int`, got `str` - at `$.search.population`» with the setting's name in front."""
     text, _, place = message.partition(" - at ")
-    text = (text[:1].lower() + text[1:]).replace("`", "")
-    return f"{place.strip('`').removeprefix('$.')}: {text}" if place else text
+    text, place = (text[:1].lower() + text[1:]).replace("`", ""), place.strip("`").removeprefix("$.")
+    if text.startswith("invalid enum value") and (choices := _choices(place)):
+        text += f"; it is one of {', '.join(map(repr, choices))}"
+    return f"{place}: {text}" if place else text
+
+
+def _choices(place: str) -> list[Any]:
+    """What a setting may be that is one of a few texts, by its dotted name."""
+    found: list[msgspec.inspect.Type] = [msgspec.inspect.type_info(Config)]
+    for name in place.split("."):
+        every = [
+            each for one in found for each in (one.types if isinstance(one, msgspec.inspect.UnionType) else (one,))
+        ]
+        structs = [each for each in every if isinstance(each, msgspec.inspect.StructType)]
+        found = [field.type for struct in structs for field in struct.fields if field.name == name]
+    return list(dict.fromkeys(v for one in found if isinstance(one, msgspec.inspect.LiteralType) for v in one.values))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -77,6 +77,9 @@ class Mnist1dSuite(
     weight_scale: tuple[float, float] = (0.5, 2.0)
     repetition: int = 0
 
+    path: ClassVar[str] = "problem."
+    """What stands before the name of a setting."""
+
     def __post_init__(self) -> None:
         bounds = {
             "widths": (1, _WIDEST),
@@ -85,11 +88,11 @@ class Mnist1dSuite(
             "input_scale": (1e-3, 1e3),
             "weight_scale": (1e-3, 1e3),
         }
-        require_within(self, bounds)
+        require_within(self, bounds, self.path)
         if not 0 <= self.two_layers <= 1:
-            raise ConfigError(f"problem.two_layers must be a share from 0 to 1, got {self.two_layers}")
+            raise ConfigError(f"{self.path}two_layers must be a share from 0 to 1, got {self.two_layers}")
         if self.repetition < 0:
-            raise ConfigError(f"problem.repetition must not be negative, got {self.repetition}")
+            raise ConfigError(f"{self.path}repetition must not be negative, got {self.repetition}")
 
     @property
     def metric(self) -> Metric:

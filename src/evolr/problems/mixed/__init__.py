@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -43,6 +43,22 @@ SCALES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
 KINDS: Final = tuple(SCALES)
 
 
+class Mlp(
+    Mnist1dSuite,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="name",
+    tag="mnist1d-suite",
+):
+    """What the tasks of the kind `mlp` are drawn from: see Mnist1dSuite, whose tasks are larger by default."""
+
+    widths: tuple[int, int] = (8, 64)
+    batch_sizes: tuple[int, int] = (8, 64)
+
+    path: ClassVar[str] = "problem.mlp."
+
+
 class Mixed(
     ProblemDefaults,
     msgspec.Struct,
@@ -54,7 +70,7 @@ class Mixed(
 ):
     """Settings of the problem.
 
-    kinds: those of its tasks, each with the same chance. held_out, test_on: as of Suite: kinds that no search and no
+    kinds_drawn: those of its tasks, each with the same chance. held_out, test_on: as of Suite: kinds that no search and no
         selection meets, and whether the test pool draws those alone (`held out`) or `all`.
     mlp, cnn, …: what the tasks of each kind are drawn from.
     """
@@ -62,7 +78,7 @@ class Mixed(
     kinds_drawn: tuple[str, ...] = KINDS
     held_out: tuple[str, ...] = ()
     test_on: TestKinds = "held out"
-    mlp: Mnist1dSuite = Mnist1dSuite(widths=(8, 64), batch_sizes=(8, 64))
+    mlp: Mlp = Mlp()
     cnn: Cnn = Cnn()
     gru: Gru = Gru()
     transformer: Transformer = Transformer()
