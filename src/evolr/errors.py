@@ -19,6 +19,7 @@ The command line turns each of them into one message and exit code 2. An outcome
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 from collections.abc import Iterable
 from contextlib import suppress
@@ -104,6 +105,13 @@ def whole_number(name: str, value: Any) -> int:
 def is_number(value: Any) -> bool:
     """Whether a value is a real number of Python's or NumPy's; True and False are none."""
     return not isinstance(value, bool) and isinstance(value, Real)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is such a number, and one that a float can hold: no NaN, no infinity, no 10**400."""
+    with suppress(OverflowError):
+        return is_number(value) and math.isfinite(value)
+    return False
 
 
 def shortened(text: str, limit: int = 40) -> str:

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evolr.errors import ExpressionError, ScheduleError, is_number, printable, shortened
+from evolr.errors import ExpressionError, ScheduleError, is_finite, is_number, printable, shortened
 from evolr.expression import LANGUAGE_VERSION, Expression, clock, original_text, parse, scalar
 from evolr.expression.text import MAX_NESTING, MAX_NODES
 from evolr.signals.plateau import Plateau, PlateauRule
@@ -104,7 +104,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         Of a formula that reads `lr`, its own previous learning rate, it is what the formula says that is multiplied.
         Raises ScheduleError for a factor that is not positive, and for bounds that would leave their range.
         """
-        if not (is_number(factor) and factor > 0 and math.isfinite(factor)):
+        if not (is_finite(factor) and factor > 0):
             raise ScheduleError(f"expected a positive factor, a number, got {shortened(repr(factor))}")
         if factor == 1:
             return self

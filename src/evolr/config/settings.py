@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import msgspec
 
 from evolr.config.checks import at_least
 from evolr.config.search import CONSTANT, AnySearch, GenerationalSearch
-from evolr.errors import ConfigError, is_number
+from evolr.errors import ConfigError, is_finite
 from evolr.problems import AnyProblem, Mnist1dMlp, Problem
 from evolr.signals.own import is_own
 from evolr.training.optimizers import Optimizer
@@ -38,7 +37,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def __post_init__(self) -> None:
         at_least("comparison.epochs", self.epochs, 1)
         at_least("comparison.seeds", self.seeds, 1)
-        if not (is_number(self.base_lr) and self.base_lr > 0 and math.isfinite(self.base_lr)):
+        if not (is_finite(self.base_lr) and self.base_lr > 0):
             raise ConfigError(f"comparison.base_lr must be a positive number, got {self.base_lr!r}")
 
 

@@ -6,6 +6,7 @@ One that finds its own step size takes the schedule's value as its `learning_rat
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
@@ -103,10 +104,10 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         for name in ("momentum", "beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"training.optimizer.{name} must be in [0, 1), got {getattr(self, name)}")
-        if not self.epsilon > 0:
-            raise ConfigError(f"training.optimizer.epsilon must be positive, got {self.epsilon}")
-        if not self.weight_decay >= 0:
-            raise ConfigError(f"training.optimizer.weight_decay must not be negative, got {self.weight_decay}")
+        if not 0 < self.epsilon < inf:
+            raise ConfigError(f"training.optimizer.epsilon must be positive and finite, got {self.epsilon}")
+        if not 0 <= self.weight_decay < inf:
+            raise ConfigError(f"training.optimizer.weight_decay must be finite and at least 0, got {self.weight_decay}")
         if self.kind.method == "schedule_free":  # optax divides by it
             name = "momentum" if self.kind.base == "momentum" else "beta1"
             if not getattr(self, name) > 0:
