@@ -9,7 +9,7 @@ import pytest
 import evolr
 from evolr.config import config_of
 from evolr.errors import ConfigError, ProblemError, StudyError
-from evolr.problems import JaxProblem, Kind, Mnist1dSuite, Quadratic, Suite
+from evolr.problems import JaxProblem, Kind, Mixed, Mnist1dSuite, Quadratic, Suite
 from evolr.problems.suite import BEST, WORST
 from evolr.randomness import seed_from
 from evolr.study.evolve import stored_config
@@ -78,6 +78,9 @@ def test_a_kind_that_is_held_out_is_met_by_the_test_pool_alone(test_on, expected
         ({"held_out": ["one", "two", "three"]}, "leaves no kind to search on"),
         ({"test_on": "both"}, "'held out' or 'all', got 'both'"),
         ({"name": ""}, "name must be a text"),
+        ({"held_out": None}, "a list of kinds, got None"),
+        ({"held_out": {"one", "two"}}, "a list of kinds, got {"),
+        ({"held_out": [["one"]]}, "unknown kind in held_out"),
     ],
 )
 def test_settings_that_make_no_suite_are_refused(settings, problem):
@@ -93,6 +96,46 @@ def test_constants_that_make_no_scale_are_refused(floor, reference):
         Kind(line(), floor=floor, reference=reference)
     with pytest.raises(ConfigError, match="the problem of a kind"):
         Kind(len, floor=floor, reference=reference)
+
+
+def test_a_kind_is_neither_a_class_nor_a_suite_whose_scores_are_normalised_already():
+    with pytest.raises(ConfigError, match="the problem of a kind is a JaxProblem"):
+        Kind(Quadratic, floor=2.0, reference=0.5)
+    for suite in (Suite({"one": kinds()["one"]}), Mixed(), Mixed(kinds_drawn=("cnn",))):
+        with pytest.raises(
+            ConfigError, match=f"the problem '{suite.name}' is a suite itself: give its kinds one by one"
+        ):
+            Kind(suite, floor=0.0, reference=1.0)
+        with pytest.raises(ConfigError, match="is a suite itself"):
+            Suite.measured({"one": suite}, epochs=1)
+
+
+def test_constants_may_be_numpys_and_are_kept_as_pythons():
+    kind = Kind(line(), floor=np.int64(2), reference=np.float32(0.5))
+    assert (type(kind.floor), type(kind.reference)) == (float, float)
+    assert Suite({"one": kind}).digest == Suite({"one": Kind(line(), floor=2.0, reference=0.5)}).digest
+    for floor in (10**400, True):
+        with pytest.raises(ConfigError, match="reference must be a better loss"):
+            Kind(line(), floor=floor, reference=0.5)
+
+
+@pytest.mark.parametrize(
+    ("problems", "options", "problem"),
+    [
+        ([line()], {}, "problems must map names to problems"),
+        ({}, {}, "problems must map names to problems"),
+        ({"one": None}, {}, "the problem of a kind is a JaxProblem"),
+        ({"one": kinds()["one"]}, {}, "the problem of a kind is a JaxProblem"),
+        ({"one": line()}, {"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"one": line()}, {"epochs": "3"}, "epochs must be a whole number"),
+        ({"one": line()}, {"optimizer": "adan"}, "the kind 'one' trains by sgd, .*got the optimizer 'adan'"),
+        ({"one": Quadratic()}, {"optimizer": "adam"}, "the kind 'one' trains by sgd, got the optimizer 'adam'"),
+        ({"one": line()}, {"held_out": ["two"]}, "unknown kind in held_out, 'two'"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_trains(problems, options, problem):
+    with pytest.raises(ConfigError, match=problem):
+        Suite.measured(problems, **{"epochs": 1, **options})
 
 
 def outcome(score, diverged_at=None, failure=None):

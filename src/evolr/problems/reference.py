@@ -36,10 +36,12 @@ def scale_of(name: str, problem: Problem, *, epochs: int, optimizer: OptimizerNa
 
     if (tasks := whole_number("tasks", tasks)) < 1:
         raise ConfigError(f"tasks must be at least 1, got {tasks}")
-    kinds = problem.kinds(_POOL)
-    if len(kinds) > 1:
-        raise ConfigError(f"the problem of the kind {name!r} is a suite itself: give its kinds one by one")
-    (maker,) = kinds.values()
+    if whole_number("epochs", epochs) < 1:
+        raise ConfigError(f"epochs must be at least 1, got {epochs}")
+    if optimizer not in problem.optimizers:
+        known = ", ".join(problem.optimizers)
+        raise ConfigError(f"the problem of the kind {name!r} trains by {known}, got the optimizer {optimizer!r}")
+    (maker,) = problem.kinds(_POOL).values()
     trainer = Trainer(maker.task(_POOL), Optimizer(name=optimizer))
     seeds = [seed_from(name, k, "reference") for k in range(tasks)]
 

@@ -16,7 +16,6 @@ floor as the reference is above it, so that it is the worst there is and yet one
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +24,7 @@ from typing import Any, Final, Literal, cast, get_args
 import msgspec
 import numpy as np
 
-from evolr.errors import ConfigError, ProblemError, unknown_name
+from evolr.errors import ConfigError, ProblemError, is_finite, unknown_name
 from evolr.problems.problem import Metric, Pool, Problem, ProblemDefaults, TaskMaker
 from evolr.randomness import generator
 from evolr.training.optimizers import OptimizerName
@@ -63,21 +62,30 @@ class Kind:
     reference: float
 
     def __post_init__(self) -> None:
-        if not hasattr(self.problem, "metric"):
-            raise ConfigError(f"the problem of a kind is a JaxProblem or one of evolr's, got {self.problem!r}")
+        require_kind(self.problem)
         metric, given = self.problem.metric, (self.floor, self.reference)
-        is_number = [isinstance(cast("Any", value), int | float) and math.isfinite(value) for value in given]
-        if not (all(is_number) and metric.fitness(self.reference) > metric.fitness(self.floor)):
+        finite = all(map(is_finite, given))
+        if not (finite and metric.fitness(self.reference) > metric.fitness(self.floor)):
             better = "higher" if metric.higher_is_better else "lower"
             raise ConfigError(
                 f"reference must be a better {metric.name} than floor, which is {better}, and both finite; got floor "
                 f"{given[0]!r} and reference {given[1]!r}"
             )
+        for name in ("floor", "reference"):  # Python's own, which a study's identity and a person can read
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     def normalised(self, score: Any) -> Any:
         """Scores of its metric on the common scale; WORST for NaN. A number or an array, as it is given."""
         share = (np.asarray(score, np.float64) - self.floor) / (self.reference - self.floor)
         return np.where(np.isnan(share), WORST, np.clip(share, WORST, BEST))
+
+
+def require_kind(problem: Any) -> None:
+    """Raises ConfigError for what is no problem, and for a suite, whose scores are normalised already."""
+    if isinstance(problem, type) or not hasattr(problem, "metric"):
+        raise ConfigError(f"the problem of a kind is a JaxProblem or one of evolr's, got {problem!r}")
+    if problem.metric == METRIC:
+        raise ConfigError(f"the problem {problem.name!r} is a suite itself: give its kinds one by one")
 
 
 class Suite(ProblemDefaults):
@@ -150,11 +158,19 @@ class Suite(ProblemDefaults):
         """
         from evolr.problems.reference import scale_of
 
+        if not isinstance(cast("Any", problems), Mapping) or not problems:
+            raise ConfigError(f"problems must map names to problems, and hold one at least, got {problems!r}")
+        checked_held_out(list(problems), held_out, test_on)  # before anything trains
+        for problem in problems.values():
+            require_kind(problem)
         kinds = {
             key: Kind(problem, *scale_of(key, problem, epochs=epochs, optimizer=optimizer, tasks=tasks))
             for key, problem in problems.items()
         }
         return cls(kinds, held_out=held_out, test_on=test_on, name=name)
+
+    def __repr__(self) -> str:
+        return f"<evolr.Suite {self._name!r}: {', '.join(self._all)}>"
 
     @property
     def name(self) -> str:
@@ -248,6 +264,8 @@ def checked_held_out(kinds: Sequence[str], held_out: Sequence[str], test_on: str
     """The kinds that are held out, in order. Raises ConfigError for unknown ones, for all of them, and for another test_on."""
     if isinstance(held_out, str):
         raise ConfigError(f"{path}held_out is a list of kinds, such as ({held_out!r},), got the text {held_out!r}")
+    if not isinstance(cast("Any", held_out), Sequence):  # a set has no order, in which seeds draw them
+        raise ConfigError(f"{path}held_out is a list of kinds, got {held_out!r}")
     for name in held_out:
         if name not in kinds:
             raise ConfigError(unknown_name(f"kind in {path}held_out,", str(name), kinds))
