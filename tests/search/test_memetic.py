@@ -190,6 +190,25 @@ def test_in_the_last_generations_the_best_structures_alone_go_on_without_childre
     assert {niche.birth for niche in before._niches} == {parent for i in history[8][0] for parent in i.parents}
 
 
+def test_where_few_are_old_enough_the_youngest_fill_the_last_population():
+    search = resolve(
+        "memetic",
+        settings={
+            "search.population": 5,
+            "search.youth": 4,
+            "search.samples": 6,
+            "search.generations": 12,
+            "search.last_generations": 2,
+            "search.last_population": 4,
+        },
+    ).search
+    before, _ = evolved(11, search=search)
+    assert sum(niche.age + 1 >= 3 for niche in before._niches) < 4
+    after, _ = evolved(12, search=search)
+    assert len(after._niches) == 4
+    assert len(after.population()) == 4 * 6
+
+
 def test_what_went_on_in_the_last_generations_races_whatever_the_others_had():
     """Those have met other tasks, which may have been the easier ones."""
     method, _ = evolved(9, search=LAST.search)

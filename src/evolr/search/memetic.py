@@ -162,10 +162,13 @@ class Memetic:
             self._retire_all_but_the_best()
 
     def _retire_all_but_the_best(self) -> None:
-        """Of those that were judged by as many generations as judge a niche, if there are any."""
-        judged = [niche for niche in self._niches if niche.age >= _MEMORY] or self._niches
-        best = sorted(judged, key=lambda niche: -niche.fitness)[: self._search.last_population]
-        self._past += [niche for niche in judged if niche not in best and niche.age >= _MEMORY]
+        """First of those that were judged by as many generations as judge a niche; younger ones where these are too few.
+
+        A younger one that is left out is gone: it would be no finalist either.
+        """
+        ranked = sorted(self._niches, key=lambda niche: (niche.age < _MEMORY, -niche.fitness))
+        best = ranked[: self._search.last_population]
+        self._past += [niche for niche in ranked if niche not in best and niche.age >= _MEMORY]
         self._niches = best
 
     def _level_tasks(self) -> None:
