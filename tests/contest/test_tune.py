@@ -61,6 +61,7 @@ def test_a_configuration_and_a_model_tune_too():
     ("family", "options", "problem"),
     [
         ("one cycel", {"trainings": 4}, "unknown family or gallery entry 'one cycel'; did you mean 'one-cycle'"),
+        (None, {"trainings": 4}, "expected a family or an entry of the gallery, or the name of one.*got None"),
         ("adam-mnist", {"trainings": 4}, "unknown family or gallery entry 'adam-mnist'; did you mean 'adam-mnist1d'"),
         ("momentum-norm", {"trainings": 4, "signals": ["progress"]}, "momentum-norm reads grad_norm_rss, which these"),
         ("cosine", {"trainings": 1, "seeds": 2}, "at least 1 seed and as many trainings, got 2 and 1"),

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from evolr.config import Config, changed, dotted
 from evolr.contest.trainings import Trainings
 from evolr.contest.tuning import Candidate, FamilyTuner, best_of
 from evolr.contest.tuning import tune as tuned
 from evolr.discovered import GalleryEntry, gallery
-from evolr.errors import ConfigError, unknown_name, whole_number
+from evolr.errors import ConfigError, shortened, unknown_name, whole_number
 from evolr.formula import family_named
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES, Family
@@ -89,8 +89,13 @@ def _chosen(family: str | Family | GalleryEntry) -> Family | GalleryEntry:
     """What a name names."""
     if isinstance(family, Family | GalleryEntry):
         return family
-    if (found := family_named(str(family))) is not None:
+    if not isinstance(cast("Any", family), str):
+        raise ConfigError(
+            "expected a family or an entry of the gallery, or the name of one, which have constants to tune; got "
+            f"{shortened(repr(family), 200)}"
+        )
+    if (found := family_named(family)) is not None:
         return found
     if family in gallery:
         return gallery[family]
-    raise ConfigError(unknown_name("family or gallery entry", str(family), [*FAMILIES, *gallery]))
+    raise ConfigError(unknown_name("family or gallery entry", family, [*FAMILIES, *gallery]))
