@@ -16,15 +16,15 @@ from evolr.training.task import Trial
 
 
 @pytest.mark.parametrize(
-    ("most", "sizes"), [(1, [1]), (16, [16]), (17, [16, 17]), (64, [16, 32, 64]), (100, [16, 32, 64, 100])]
+    ("most", "sizes"), [(1, [1]), (2, [1, 2]), (5, [2, 3, 5]), (64, [16, 32, 64]), (100, [25, 50, 100])]
 )
-def test_sizes_are_powers_of_two_and_the_greatest(most: int, sizes: list[int]) -> None:
+def test_sizes_are_a_quarter_a_half_and_the_greatest(most: int, sizes: list[int]) -> None:
     assert sizes_to(most) == sizes
 
 
 def test_the_least_size_that_holds_a_task_is_taken() -> None:
     taken = jax.jit(lambda needed: at_size(lambda size, _: jnp.int32(size), [100], [needed], 0.0))
-    assert [int(taken(needed)) for needed in (1, 16, 17, 32, 33, 64, 65, 100)] == [16, 16, 32, 32, 64, 64, 100, 100]
+    assert [int(taken(needed)) for needed in (1, 25, 26, 50, 51, 100)] == [25, 25, 50, 50, 100, 100]
 
 
 def test_the_gradient_goes_through_the_size_that_was_taken() -> None:
@@ -32,13 +32,13 @@ def test_the_gradient_goes_through_the_size_that_was_taken() -> None:
         return (values[:size] ** 2).sum()
 
     gradient = jax.grad(lambda values: 3.0 * at_size(squares, [40], [jnp.int32(20)], values))
-    assert gradient(jnp.ones(40)).tolist() == [6.0] * 32 + [0.0] * 8
+    assert gradient(jnp.ones(40)).tolist() == [6.0] * 20 + [0.0] * 20
 
 
 def test_two_sizes_are_taken_independently() -> None:
     taken = jax.jit(lambda *needed: at_size(lambda a, b, _: jnp.array([a, b]), [64, 20], needed, 0.0))
     found = [taken(*needed).tolist() for needed in ((3, 17), (33, 16), (64, 20), (17, 1))]
-    assert found == [[16, 20], [64, 16], [64, 20], [32, 16]]
+    assert found == [[16, 20], [64, 20], [64, 20], [32, 5]]
 
 
 @pytest.mark.parametrize("seed", range(8))

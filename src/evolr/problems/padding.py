@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
-from typing import Any, Final
-
-_LEAST: Final = 16  # below it, smaller arrays are no faster
+from typing import Any
 
 
 def sizes_to(most: int) -> list[int]:
-    """The powers of two from 16 on that are less than the greatest size, and that one."""
-    return [1 << k for k in range(_LEAST.bit_length() - 1, (most - 1).bit_length()) if 1 << k < most] + [most]
+    """A quarter of the greatest size, a half, and that one: more sizes cost more to compile than they save."""
+    return sorted({-(-most // 4), -(-most // 2), most})
 
 
 def at_size(
