@@ -200,13 +200,17 @@ class Memetic:
         """The centres of the best niches, past ones too; and of each size the best, for the front of sizes."""
         everyone = [niche for niche in [*self._niches, *self._past] if niche.age > 0]
         judged = [niche for niche in everyone if niche.age >= _MEMORY] or everyone
-        ranked = sorted(judged, key=lambda niche: -niche.fitness)
-        if self._search.is_last(self._generation - 1):  # they were the best already, and have met other tasks since
-            ranked.sort(key=lambda niche: niche not in self._niches)
+        has_last = self._search.is_last(self._generation - 1)
+
+        def standing(niche: _Niche) -> tuple[bool, float]:
+            """Less is better. Those of the last generations were the best before, and have met other tasks since."""
+            return has_last and niche not in self._niches, -niche.fitness
+
+        ranked = sorted(judged, key=standing)
         smallest_first = sorted(ranked, key=lambda niche: niche.structure.size)
         front: list[_Niche] = []
         for niche in smallest_first:
-            if not front or niche.fitness > front[-1].fitness:
+            if not front or standing(niche) < standing(front[-1]):
                 front.append(niche)
         chosen = [*ranked[: max(1, count - len(front))], *reversed(front), *ranked]
         different: dict[bytes, Evaluation] = {}
