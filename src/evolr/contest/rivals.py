@@ -38,7 +38,7 @@ class Rival:
 
     def optimizer(self, of_study: Optimizer) -> Optimizer:
         """Its optimiser beside a study's: what both have is as the study has it, the weight decay say."""
-        return msgspec.structs.replace(of_study, name=self.optimizers[of_study.kind.base], **self.fixed)
+        return msgspec.structs.replace(of_study, name=self.optimizers[of_study.design.base], **self.fixed)
 
     @property
     def schedule(self) -> Schedule:
@@ -55,7 +55,7 @@ def rivals_of(optimizer: Optimizer) -> list[Rival]:
     """The rivals of a schedule that is found for an optimiser: of Adam in their Adam-like form, of SGD in their SGD-like form;
     D-Adaptation and Prodigy have the one, DoG the other, and enter as they are.
     """
-    return [rival for rival in _RIVALS if optimizer.kind.base in rival.optimizers]
+    return [rival for rival in _RIVALS if optimizer.design.base in rival.optimizers]
 
 
 def _family(name: str, formula: str, constant: FreeConstant, source: str) -> Family:

@@ -46,9 +46,9 @@ class Moves(Protocol):
 
 def moves_of(optimizer: Optimizer) -> Moves:
     """The functions of an optimiser."""
-    if optimizer.kind.method == "schedule":
+    if optimizer.design.method == "schedule":
         return _Scheduled(optimizer.direction())
-    if optimizer.kind.method == "dog":
+    if optimizer.design.method == "dog":
         return _Averaged(_SelfPaced(optimizer))
     return _SelfPaced(optimizer)
 
@@ -83,16 +83,16 @@ class _SelfPaced:
 
     def move(self, gradients: Tree, state: Tree, parameters: Tree, rate: Any, loss: Any) -> Moved:
         changes, after = _made(self.optimizer, rate).update(gradients, state, parameters, value=loss)
-        if self.optimizer.kind.method in ("dadapt", "prodigy"):
+        if self.optimizer.design.method in ("dadapt", "prodigy"):
             # At a learning rate of 0 from the first step on they divide 0 by 0, and would never recover. A step of 0 changes
             # nothing instead: the authors' own programs leave it out too.
             changes, after = _unless(rate == 0, (changes, after), (jax.tree.map(jnp.zeros_like, changes), state))
-        divisor = jnp.where(rate == 0, 1.0, rate) if self.optimizer.kind.method in PROPORTIONAL else 1.0
+        divisor = jnp.where(rate == 0, 1.0, rate) if self.optimizer.design.method in PROPORTIONAL else 1.0
         directions = jax.tree.map(lambda change: -change / divisor, changes)
         return Moved(jax.tree.map(lambda p, change: p + change, parameters, changes), directions, after)
 
     def judged(self, state: Tree, parameters: Tree) -> Tree:
-        if self.optimizer.kind.method == "schedule_free":
+        if self.optimizer.design.method == "schedule_free":
             return contrib.schedule_free_eval_params(state, parameters)
         return parameters
 
@@ -132,7 +132,7 @@ class _Averaged:
 def _made(optimizer: Optimizer, rate: Any) -> Any:
     """The optax transformation from gradients to changes, at a learning rate."""
     o, betas = optimizer, (optimizer.beta1, optimizer.beta2)
-    match o.kind:
+    match o.design:
         case ("dog", _):
             made = contrib.dog(rate)
         case ("dadapt", _):

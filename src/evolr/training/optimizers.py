@@ -41,7 +41,7 @@ Method = Literal["schedule", "dog", "dadapt", "prodigy", "mechanic", "momo", "sc
 Base = Literal["sgd", "momentum", "adam", "adamw"]
 
 
-class Kind(NamedTuple):
+class Design(NamedTuple):
     """What an optimiser is.
 
     method: what finds the size of its steps. base: what it makes of gradients, or is made for in its place.
@@ -51,26 +51,26 @@ class Kind(NamedTuple):
     base: Base
 
 
-_KINDS: Final[dict[OptimizerName, Kind]] = {
-    "sgd": Kind("schedule", "sgd"),
-    "momentum": Kind("schedule", "momentum"),
-    "adam": Kind("schedule", "adam"),
-    "adamw": Kind("schedule", "adamw"),
-    "dog": Kind("dog", "sgd"),
-    "dadapt_adam": Kind("dadapt", "adam"),
-    "dadapt_adamw": Kind("dadapt", "adamw"),
-    "prodigy_adam": Kind("prodigy", "adam"),
-    "prodigy_adamw": Kind("prodigy", "adamw"),
-    "mechanic_sgd": Kind("mechanic", "sgd"),
-    "mechanic_momentum": Kind("mechanic", "momentum"),
-    "mechanic_adam": Kind("mechanic", "adam"),
-    "mechanic_adamw": Kind("mechanic", "adamw"),
-    "momo": Kind("momo", "momentum"),
-    "momo_adam": Kind("momo", "adam"),
-    "momo_adamw": Kind("momo", "adamw"),
-    "schedule_free_sgd": Kind("schedule_free", "momentum"),
-    "schedule_free_adam": Kind("schedule_free", "adam"),
-    "schedule_free_adamw": Kind("schedule_free", "adamw"),
+_DESIGNS: Final[dict[OptimizerName, Design]] = {
+    "sgd": Design("schedule", "sgd"),
+    "momentum": Design("schedule", "momentum"),
+    "adam": Design("schedule", "adam"),
+    "adamw": Design("schedule", "adamw"),
+    "dog": Design("dog", "sgd"),
+    "dadapt_adam": Design("dadapt", "adam"),
+    "dadapt_adamw": Design("dadapt", "adamw"),
+    "prodigy_adam": Design("prodigy", "adam"),
+    "prodigy_adamw": Design("prodigy", "adamw"),
+    "mechanic_sgd": Design("mechanic", "sgd"),
+    "mechanic_momentum": Design("mechanic", "momentum"),
+    "mechanic_adam": Design("mechanic", "adam"),
+    "mechanic_adamw": Design("mechanic", "adamw"),
+    "momo": Design("momo", "momentum"),
+    "momo_adam": Design("momo", "adam"),
+    "momo_adamw": Design("momo", "adamw"),
+    "schedule_free_sgd": Design("schedule_free", "momentum"),
+    "schedule_free_adam": Design("schedule_free", "adam"),
+    "schedule_free_adamw": Design("schedule_free", "adamw"),
 }
 
 PROPORTIONAL: Final[frozenset[Method]] = frozenset(("schedule", "dog", "prodigy"))
@@ -108,8 +108,8 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ConfigError(f"training.optimizer.epsilon must be positive and finite, got {self.epsilon}")
         if not 0 <= self.weight_decay < inf:
             raise ConfigError(f"training.optimizer.weight_decay must be finite and at least 0, got {self.weight_decay}")
-        if self.kind.method == "schedule_free":  # optax divides by it
-            name = "momentum" if self.kind.base == "momentum" else "beta1"
+        if self.design.method == "schedule_free":  # optax divides by it
+            name = "momentum" if self.design.base == "momentum" else "beta1"
             if not getattr(self, name) > 0:
                 raise ConfigError(
                     f"training.optimizer.{name} must be in (0, 1) for {self.name}, whose average it makes, got "
@@ -117,8 +117,8 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 )
 
     @property
-    def kind(self) -> Kind:
-        return _KINDS[self.name]
+    def design(self) -> Design:
+        return _DESIGNS[self.name]
 
     @property
     def text(self) -> str:
@@ -128,7 +128,7 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def read(self) -> tuple[str, ...]:
         """The settings that it reads, by name."""
-        match self.kind:
+        match self.design:
             case ("dog", _) | (_, "sgd"):
                 return ()
             case (_, "momentum"):
@@ -141,21 +141,21 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def decay(self) -> float:
         """The weight decay that it has: 0 for one without."""
-        return self.weight_decay if self.kind.base == "adamw" else 0.0
+        return self.weight_decay if self.design.base == "adamw" else 0.0
 
     @property
     def untold(self) -> frozenset[str]:
         """The signals that are not defined under it: those of the update, which is the parameters' change ÷ learning rate, where
         the one is not in proportion to the other.
         """
-        return frozenset(() if self.kind.method in PROPORTIONAL else _OF_THE_UPDATE)
+        return frozenset(() if self.design.method in PROPORTIONAL else _OF_THE_UPDATE)
 
     def direction(self) -> Any:
         """The optax transformation from gradients to the directions of its base."""
         import optax
 
         adam = optax.scale_by_adam(b1=self.beta1, b2=self.beta2, eps=self.epsilon)
-        match self.kind.base:
+        match self.design.base:
             case "sgd":
                 return optax.identity()
             case "momentum":

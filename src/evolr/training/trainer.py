@@ -31,7 +31,7 @@ from evolr.training.programs import Record, Start, build
 from evolr.training.task import Outcome, Task, Tree, Trial
 
 _Result = TypeVar("_Result")
-_Kind = tuple[Optimizer, frozenset[str]]
+_Program = tuple[Optimizer, frozenset[str]]
 """Of a trial: its optimiser, and the level at which it is measured."""
 
 _CPU_RUNS: Final = 10  # runs of a chunk on each device of a CPU: enough to hide the call, few enough to pad
@@ -180,18 +180,18 @@ class Trainer:
         An accelerator pays for padding and gains by width, so there a chunk mixes seeds.
         """
         count, seeds = self._device_count, [trial.seed for trial in trials]
-        by_kind: dict[_Kind, list[int]] = {}
+        by_program: dict[_Program, list[int]] = {}
         for number, trial in enumerate(trials):
-            by_kind.setdefault(self._kind(trial), []).append(number)
+            by_program.setdefault(self._program_of(trial), []).append(number)
         if self._batched:
             per_device = self._runs_per_device or min(_ACCELERATOR_RUNS, _power_of_two(-(-len(seeds) // count)))
-            groups = [sorted(members, key=seeds.__getitem__) for members in by_kind.values()]
+            groups = [sorted(members, key=seeds.__getitem__) for members in by_program.values()]
         else:
             per_device = self._runs_per_device or _CPU_RUNS
-            by_seed: dict[tuple[_Kind, int], list[int]] = {}
-            for kind, members in by_kind.items():
+            by_seed: dict[tuple[_Program, int], list[int]] = {}
+            for program, members in by_program.items():
                 for number in members:
-                    by_seed.setdefault((kind, seeds[number]), []).append(number)
+                    by_seed.setdefault((program, seeds[number]), []).append(number)
             groups = list(by_seed.values())
         width = per_device * count
         turn = 0  # the device that the next trial goes to
@@ -202,7 +202,7 @@ class Trainer:
                 turn = (turn + len(members)) % count
                 yield _Chunk(width, members, slots, [seeds[i] for i in members])
 
-    def _kind(self, trial: Trial) -> _Kind:
+    def _program_of(self, trial: Trial) -> _Program:
         """What decides the program that trains a trial. Raises ScheduleError for a signal that is not defined there."""
         optimizer = trial.optimizer or self._optimizer
         if untold := sorted(trial.schedule.signals & optimizer.untold):
@@ -230,7 +230,7 @@ class Trainer:
         starts = jax.device_put(starts, self._spread)
         made = [(self._task.initial(seed), self._task.drawn(seed)) for seed in seeds]
         initial, drawn = jax.device_put(_stack(made), self._copied)
-        programs = self._programs(*self._kind(trials[chunk.trials[0]]))
+        programs = self._programs(*self._program_of(trials[chunk.trials[0]]))
         runs = programs.begin(starts, initial, drawn, self._batches(seeds, 0), self._monitor)
         records: list[Record] = []
         for epoch in range(epochs):
