@@ -203,13 +203,13 @@ def test_every_optimizer_of_a_study_has_its_rivals(name):
     assert len(rivals) == 6
     for rival in rivals:
         own = rival.optimizer(optimizer)
-        assert own.decay == (0.3 if optimizer.kind.base == "adamw" and own.kind.method != "dog" else 0.0)
+        assert own.decay == (0.3 if optimizer.design.base == "adamw" and own.design.method != "dog" else 0.0)
         assert len(rival.family.constants) == 1
         (constant,) = rival.family.constants
         assert constant.low < constant.default < constant.high
         assert not FAMILIES.keys() & {rival.name, rival.name + TUNED}
     by_name = {rival.name: rival.optimizer(optimizer) for rival in rivals}
-    assert by_name["Mechanic"].kind.base == optimizer.kind.base
+    assert by_name["Mechanic"].design.base == optimizer.design.base
     assert by_name["Mechanic"].momentum == 0.8
     if "MoMo" in by_name:
         assert by_name["MoMo"].momentum == 0.9  # its authors', not the study's
