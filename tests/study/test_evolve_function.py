@@ -239,11 +239,14 @@ def test_where_every_training_diverged_there_is_no_champion(tmp_path):
         describe(str(tmp_path / "run"), None, None, None)
 
 
-def test_a_script_without_a_guard_is_told_of_it_once(tmp_path):
+@pytest.mark.parametrize(
+    "call", ["evolve(train, RUN, epochs=2, workers=3)", "tune(train, 'cosine', trainings=4, epochs=2, directory=RUN)"]
+)
+def test_a_script_without_a_guard_is_told_of_it_once(tmp_path, call):
     script = tmp_path / "unguarded.py"
     script.write_text(
         "import evolr\n\ndef train(schedule, seed, epochs):\n    return 1.0\n\n"
-        f"print('imported')\nevolr.evolve(train, {str(tmp_path / 'run')!r}, epochs=2, workers=3)\n"
+        f"print('imported')\nevolr.{call.replace('RUN', repr(str(tmp_path / 'run')))}\n"
     )
     done = run(script)
     assert done.returncode == 1

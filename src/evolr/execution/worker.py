@@ -38,7 +38,7 @@ The recording is of the schedule's calls; None where none are kept.
 
 
 def end_where_starting() -> None:
-    """Ends a worker in which the import of the user's script has come to the start of a search."""
+    """Ends a worker in which the import of the user's script has come to a call that trains."""
     if STARTING in os.environ:
         raise SystemExit(UNGUARDED)
 

@@ -288,8 +288,8 @@ class Workers(Executor):
         elif message == ("ended", UNGUARDED):
             self._end([worker])
             return ProblemError(
-                "the script starts its search wherever it is imported, and every worker imports it: put the call of "
-                'evolve under `if __name__ == "__main__":`'
+                "the script calls evolr wherever it is imported, and every worker imports it: put the call of evolve, prove, "
+                'tune, … under `if __name__ == "__main__":`'
             )
         else:
             is_told = message[0] == "refused"

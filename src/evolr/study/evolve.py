@@ -11,7 +11,6 @@ from evolr.config import Config, config_of
 from evolr.errors import ConfigError, unknown_name
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.training_function import TrainingFunction
-from evolr.execution.worker import end_where_starting
 from evolr.problems import OwnProblem, given_problem
 from evolr.study import own_training
 from evolr.study.database import DATABASE, Database
@@ -116,7 +115,6 @@ def evolve(
     Raises ConfigError for what cannot be trained so, before anything is written; ProblemError where a worker cannot
     import the function; and what Study and Study.run raise.
     """
-    end_where_starting()
     if limits is not None and not isinstance(cast("Any", limits), Limits):
         raise ConfigError(f"limits must be evolr.Limits(seconds=…, trainings=…, target=…) or None, got {limits!r}")
     config, executor = study_of(what, options)
