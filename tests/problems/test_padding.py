@@ -63,6 +63,19 @@ def test_a_task_of_the_suite_is_what_it_is_in_the_widest_arrays(seed: int) -> No
     assert float(accuracy) == pytest.approx(float((all_logits.argmax(axis=1) == task.monitor.labels).mean()))
 
 
+def test_tasks_of_different_sizes_are_computed_together_where_a_device_trains_all_at_once() -> None:
+    """As on an accelerator, whose program has no branches: all of them would be computed."""
+    suite = Mnist1dSuite()
+    task = suite.task("monitor")
+    each = [(task.initial(k), jax.tree.map(lambda a: a[0], task.batches(k, 0)), suite.drawn(k)[0]) for k in range(4)]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+    together = jax.jit(jax.vmap(jax.value_and_grad(loss)))
+    for place, (value, one) in enumerate(zip(together(*stacked)[0], each, strict=True)):
+        np.testing.assert_allclose(value, loss(*one), rtol=1e-5, err_msg=str(place))
+    programs = {name: together.trace(*stacked).lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "cuda")}
+    assert len(programs["cuda"]) < len(programs["cpu"]) / 4
+
+
 def test_sizes_that_no_power_of_two_divides_are_trained() -> None:
     suite = Mnist1dSuite(widths=(3, 50), batch_sizes=(5, 40))
     with closing(Local(suite, Optimizer(name="momentum"))) as executor:
