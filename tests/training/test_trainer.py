@@ -280,6 +280,30 @@ def test_nothing_is_compiled_anew_for_another_generation_or_horizon(monkeypatch)
     assert first == len(traced) == 1
 
 
+def test_a_trainer_like_another_shares_its_programs_and_judges_on_its_own_examples(monkeypatch):
+    traced = []
+    original = programs._SingleRun.epoch
+    monkeypatch.setattr(programs._SingleRun, "epoch", lambda *a: traced.append(1) or original(*a))
+    problem, trials = Mnist1dMlp(), [Trial(schedule("0.003"), 0)]
+    first = Trainer(problem.task("fitness"), Optimizer())
+    first.train(trials, 1)
+    (shared,) = Trainer(problem.task("test"), Optimizer(), like=first).train(trials, 1)
+    assert len(traced) == 1
+    (alone,) = Trainer(problem.task("test"), Optimizer()).train(trials, 1)
+    assert len(traced) == 2
+    assert same(shared, alone)
+
+
+def test_a_trainer_like_one_of_another_loss_shares_nothing():
+    other = replace(SMALL, loss=lambda *a: 2.0 * SMALL.loss(*a))
+    trials = [Trial(schedule("0.01"), 0)]
+    first = Trainer(SMALL, SGD)
+    first.train(trials, 1)
+    (found,), (alone,) = Trainer(other, SGD, like=first).train(trials, 1), Trainer(other, SGD).train(trials, 1)
+    assert same(found, alone)
+    assert not same(found, first.train(trials, 1)[0])
+
+
 def test_chunks_deal_their_trials_out_evenly():
     trainer = Trainer(SMALL, SGD, device_count=2, runs_per_device=3)
     chunks = list(trainer._chunks([Trial(schedule("0.1"), seed) for seed in [7] * 8 + [8]]))

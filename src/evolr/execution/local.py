@@ -71,8 +71,11 @@ class Local(Executor):
             with self._timed():
                 from evolr.training.trainer import Trainer  # here: it imports JAX
 
+                known = {kind: trainer for trainers in self._trainers.values() for kind, trainer in trainers.items()}
                 self._trainers[pool] = {
-                    kind: Trainer(maker.task(pool), self._optimizer, device_count=self._device_count)
+                    kind: Trainer(
+                        maker.task(pool), self._optimizer, device_count=self._device_count, like=known.get(kind)
+                    )
                     for kind, maker in self._problem.kinds(pool).items()
                 }
         return self._trainers[pool]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final, cast
 
@@ -185,7 +186,7 @@ class JaxProblem(ProblemDefaults):
             initial=lru_cache(_INITIAL_KEPT)(initial),
             batches=self._batches,
             loss=self._loss,
-            evaluate=self._evaluate,
+            evaluate=_Evaluation(self._loss, self._score),
             monitor=monitor,
             judge=None if pool == "monitor" else judge,
             drawn=drawn,
@@ -216,7 +217,15 @@ class JaxProblem(ProblemDefaults):
 
         return jax.tree.map(lambda array: array[: self._batch_size], self._data["train"])
 
-    def _evaluate(self, parameters: Tree, examples: Tree, *drawn: Tree) -> tuple[Any, Any]:
-        """Loss and score. What both compute of the same examples, XLA computes once."""
-        loss = self._loss(parameters, examples, *drawn)
-        return loss, loss if self._score is None else self._score(parameters, examples, *drawn)
+
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    """Loss and score of examples; equal to another of the same functions, so that trainers share what is compiled of it."""
+
+    loss: Callable[..., Any]
+    score: Callable[..., Any] | None
+
+    def __call__(self, parameters: Tree, examples: Tree, *drawn: Tree) -> tuple[Any, Any]:
+        """What both compute of the same examples, XLA computes once."""
+        loss = self.loss(parameters, examples, *drawn)
+        return loss, loss if self.score is None else self.score(parameters, examples, *drawn)

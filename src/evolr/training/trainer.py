@@ -84,6 +84,8 @@ class Trainer:
     task, optimizer: what is trained, and how, if its trial names no other optimizer.
     device_count: how many devices to use; all where None.
     runs_per_device: the part of a chunk that one device trains; chosen by the kind of device where None.
+    like: a trainer with these settings, judging on another pool. If its task trains by the same functions, their compiled
+        programs are shared.
 
     Raises ConfigError for counts out of range.
     """
@@ -95,6 +97,7 @@ class Trainer:
         *,
         device_count: int | None = None,
         runs_per_device: int | None = None,
+        like: Trainer | None = None,
     ) -> None:
         if runs_per_device is not None and runs_per_device < 1:
             raise ConfigError(f"runs_per_device must be at least 1, got {runs_per_device}")
@@ -104,11 +107,16 @@ class Trainer:
         self._runs_per_device = runs_per_device
         self._batched = found[0].platform != "cpu"
         mesh = Mesh(np.array(found), ("runs",))
+        self._traced = (task.loss, task.evaluate, task.steps_per_epoch)  # what programs are made of
         self._spread = NamedSharding(mesh, PartitionSpec("runs"))
         self._copied = NamedSharding(mesh, PartitionSpec())
         self._monitor = jax.device_put(task.monitor, self._copied)
         self._judge = None if task.judge is None else jax.device_put(task.judge, self._copied)
-        self._programs = cache(lambda by, level: build(task, by, mesh, batched=self._batched, level=level))
+        self._programs = (
+            like._programs
+            if like is not None and like._traced == self._traced
+            else cache(lambda by, level: build(task, by, mesh, batched=self._batched, level=level))
+        )
         self._batches = lru_cache(maxsize=64)(self._load_batches)
 
     def train(
