@@ -1,6 +1,7 @@
 """The gallery far outside of what it was found on, against what a user would take in its place.
 
     python benchmarks/outside.py [--part quadratic digits script]
+    python benchmarks/outside.py --page
 
 Each contender has one constant, a factor on what it is by default: a schedule of the gallery its scale, one-cycle and WSD their
 peak (0.1 with momentum, as is usual; 0.001 with Adam, Kingma and Ba 2015), Prodigy, DoG and schedule-free their published constant. All else is
@@ -16,7 +17,8 @@ factor that evolr's tuner found with ten trainings, from the starts that it has 
 
 A training that diverges, or ends above the loss of an untrained network, counts as the untrained network. Differences are of the same
 luck, with 95 % bootstrap intervals; p is Wilcoxon's signed-rank test, corrected by Holm for all rows of an optimiser, and there is none
-below six pairs. Prints the tables and writes benchmarks/results/outside.json, where the other parts stay as they are.
+below six pairs. Prints the tables and writes benchmarks/results/outside.json, where the other parts stay as they are;
+`--page` writes what it holds into docs/gallery.md.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.outside_tables import terminal, with_tables
 from evolr.contest.rivals import rivals_of
 from evolr.contest.statistics import Pairs, corrected, mean_interval, paired
 from evolr.contest.tuning import PER_ROUND, FamilyTuner
@@ -62,6 +65,7 @@ BEST = {"momentum": "momentum-suite", "adam": "adam-mnist1d"}  # what docs/galle
 PEAKS = {"momentum": 0.1, "adam": 0.001}
 RIVALS = ("Prodigy", "DoG averaged", "schedule-free SGD", "schedule-free AdamW")
 RESULTS = ROOT / "benchmarks" / "results" / "outside.json"
+PAGE = ROOT / "docs" / "gallery.md"
 
 Train = Callable[[Sequence[Trial], str], Sequence[float]]
 """(trials, pool) → the score of each, lower for the better, NaN if it diverged."""
@@ -270,7 +274,7 @@ def script(kept: Path = ROOT / "runs" / "outside-script.json") -> Train:
 
 PARTS = {
     "quadratic": Part(
-        "noisy quadratics, geometric mean of the loss ÷ that before",
+        "noisy quadratics, geometric mean loss",
         ("momentum",),
         units=100,
         judged=1,
@@ -334,42 +338,23 @@ def _document(pairs: Pairs) -> dict[str, Any]:
     return {"relation": pairs.relation, **pairs.document()}
 
 
-def show(part: Part, optimizer: str, table: Sequence[Mapping[str, Any]]) -> None:
-    """Two tables of 80 columns."""
-    against = f"{table[0]['name']} {'÷' if part.is_log else '−'} it"
-    for which, words in (("usual", "untuned, 1 training"), ("tuned", f"tuned with {TRAININGS} trainings")):
-        print(f"\n{part.title}; {optimizer}; {words}")
-        print(f"{'':20}{'score':>9}{'failed':>8}  {against} (95 %)")
-        for row in table:
-            own = row[which]
-            print(f"{row['name']:20}{_number(part, own['mean']):>9}{own['failed']:>8}  {_compared(part, own)}".rstrip())
-
-
-def _compared(part: Part, own: Mapping[str, Any]) -> str:
-    if (pairs := own.get("best_against_it")) is None:
-        return ""
-    values = [pairs["champion_minus_contender"], *pairs["interval"]]
-    shown = [f"{10**value:.3g}" if part.is_log else f"{value:+.3f}" for value in values]
-    p = pairs["p_value"]
-    return f"{shown[0]} ({shown[1]} … {shown[2]})" + ("" if p is None else f", p {p:.1g}")
-
-
-def _number(part: Part, value: float) -> str:
-    return f"{10**value:.2e}" if part.is_log else f"{value:.3f}"
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
-    for name in parser.parse_args(arguments).part:
+    parser.add_argument("--page", action="store_true")
+    given = parser.parse_args(arguments)
+    if given.page:
+        results = json.loads(RESULTS.read_text(encoding="utf-8"))
+        write(PAGE, with_tables(PAGE.read_text(encoding="utf-8"), results).encode())
+        return
+    for name in given.part:
         part, began = PARTS[name], (time.perf_counter(), time.process_time())
         groups = part.groups()
         entrants = list(dict.fromkeys(each for group in groups.values() for each in group))
         found = judge(entrants, part.train(), part.units, part.judged)
         tables = {optimizer: rows(part, group, found) for optimizer, group in groups.items()}
-        for optimizer, table in tables.items():
-            show(part, optimizer, table)
         document = {
+            "title": part.title,
             "machine": {"cores": os.cpu_count(), "system": platform.system()},
             "versions": {
                 package: version(package) for package in ("evolr", "jax", "numpy", "optax", "optuna", "torch")
@@ -379,10 +364,11 @@ def main(arguments: list[str] | None = None) -> None:
             "trainings_of_a_tuner": TRAININGS,
             "units": part.units,
             "judged_by": part.judged,
-            "score": "log10 of the loss" if part.is_log else "loss",
+            "is_log": part.is_log,
             "untrained": part.untrained,
             "contenders": tables,
         }
+        print(terminal(document))
         merge(name, document)
 
 

@@ -12,6 +12,7 @@ from optax import contrib
 
 from benchmarks import char_transformer as script
 from benchmarks import outside
+from benchmarks.outside_tables import terminal, with_tables
 from evolr.discovered import gallery
 from evolr.training.optimizers import Optimizer
 
@@ -69,7 +70,7 @@ def test_what_diverged_or_is_worse_than_untrained_counts_as_untrained():
     assert outside.counted(np.array([0.5, 3.0, np.nan, np.inf]), 2.0).tolist() == [0.5, 2.0, 2.0, 2.0]
 
 
-def test_rows_compare_the_first_contender_with_each_other_untuned_and_tuned(capsys):
+def test_rows_compare_the_first_contender_with_each_other_untuned_and_tuned():
     part = outside.Part("a test", ("momentum",), 8, 1, 2.0, is_log=False, train=lambda: lambda trials, pool: [])
     group = outside.contenders("momentum")[:2]
     ours, theirs = np.full(8, 0.5), np.array([0.6, 0.7, 0.8, 0.9, 0.6, 0.7, 0.8, np.nan])
@@ -80,8 +81,16 @@ def test_rows_compare_the_first_contender_with_each_other_untuned_and_tuned(caps
     assert against["usual"]["champion_minus_contender"] == pytest.approx(0.5 - (5.1 + 2.0) / 8)
     assert against["tuned"]["relation"] == "not distinguishable from"
     assert [row["usual"]["failed"] for row in table] == [0, 1]
-    outside.show(part, "momentum", table)
-    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    document = {"title": "a test", "is_log": True, "contenders": {"momentum": table}}
+    shown = terminal(document)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "momentum-norm        9.51e+00       1  0.33 (0.2 … 0.48), p 0.02" in shown
+    page = with_tables(
+        "before\n<!-- outside: written -->\nold\n<!-- end of outside -->\nafter", {"quadratic": document}
+    )
+    assert "old" not in page
+    assert "| momentum-norm | 7.69e+00 |" in page
+    assert with_tables(page, {"quadratic": document}) == page
 
 
 def test_a_part_is_written_beside_the_others(tmp_path):
