@@ -10,7 +10,7 @@ factor that evolr's tuner found with ten trainings, from the starts that it has 
 
 - quadratic: 100 noisy quadratics of the test pool of the problem `mixed`, whose conditions are drawn; 12 epochs of 31 steps, momentum. Each is
   tuned for itself and judged once. The score is log10 of the loss, so that its mean is that of a geometric mean.
-- digits: a convolutional network of 41,000 weights on scikit-learn's digits, 6 epochs of 22 steps, momentum and Adam. Tuned 16 times, each time
+- digits: a convolutional network of 41,000 weights on scikit-learn's digits, 6 epochs of 22 steps, momentum and Adam. Tuned 10 times, each time
   with other luck, and judged once each time. The score is the test loss.
 - script: benchmarks/char_transformer.py, 1.1 million weights in PyTorch, 200 steps, momentum and Adam; tuned once, and judged
   by 3 seeds. The score is the test loss.
@@ -285,7 +285,7 @@ PARTS = {
     "digits": Part(
         "digits, test loss",
         ("momentum", "adam"),
-        units=16,
+        units=10,
         judged=1,
         untrained=math.log(10),
         is_log=False,
