@@ -18,7 +18,7 @@ from evolr.torch import ExpressionLR
 from evolr.training.optimizers import Optimizer
 from examples.char_gru import CHARACTERS, TEST, TRAINING, VALIDATION
 
-LENGTH, BATCH = 24, 8  # characters of a piece, pieces of a batch
+LENGTH, BATCH = 16, 4  # characters of a piece, pieces of a batch
 EPOCHS, STEPS = 10, 20  # STEPS of an epoch, after which the network is validated
 WIDTH, HEADS, LAYERS = 208, 8, 2
 SIZES = (LENGTH, BATCH, EPOCHS, STEPS, WIDTH, HEADS, LAYERS)  # all by which two versions of this script may differ
@@ -66,7 +66,7 @@ def loss_of(model: nn.Module, pieces: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def loss_on(model: nn.Module, text: Tensor, most: int = 300) -> float:
+def loss_on(model: nn.Module, text: Tensor, most: int = 200) -> float:
     """Of the first pieces of a text, at most so many."""
     return loss_of(model, text.unfold(0, LENGTH + 1, LENGTH)[:most]).item()
 

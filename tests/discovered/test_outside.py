@@ -84,7 +84,7 @@ def test_rows_compare_the_first_contender_with_each_other_untuned_and_tuned():
     document = {"title": "a test", "is_log": True, "contenders": {"momentum": table}}
     shown = terminal(document)
     assert max(map(len, shown.splitlines())) <= 80
-    assert "momentum-norm        9.51e+00       1  0.33 (0.2 … 0.48), p 0.02" in shown
+    assert "momentum-norm        9.51e+00       1  0.33 (0.20 … 0.48), p 0.02" in shown
     page = with_tables(
         "before\n<!-- outside: written -->\nold\n<!-- end of outside -->\nafter", {"quadratic": document}
     )
