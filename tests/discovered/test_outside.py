@@ -3,6 +3,7 @@
 import json
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -84,12 +85,12 @@ def test_rows_compare_the_first_contender_with_each_other_untuned_and_tuned():
     document = {"title": "a test", "is_log": True, "contenders": {"momentum": table}}
     shown = terminal(document)
     assert max(map(len, shown.splitlines())) <= 80
-    assert "momentum-norm        9.51e+00       1  0.33 (0.20 … 0.48), p 0.02" in shown
+    assert "momentum-norm        7.72e+00       1  0.41 (" in shown
     page = with_tables(
         "before\n<!-- outside: written -->\nold\n<!-- end of outside -->\nafter", {"quadratic": document}
     )
     assert "old" not in page
-    assert "| momentum-norm | 7.69e+00 |" in page
+    assert "| momentum-norm | 7.72e+00 |" in page
     assert with_tables(page, {"quadratic": document}) == page
 
 
@@ -104,29 +105,28 @@ def test_a_part_is_written_beside_the_others(tmp_path):
 @pytest.mark.parametrize(("name", "reference"), [("prodigy_adam", contrib.prodigy), ("dog", contrib.dog)])
 def test_prodigy_and_dog_in_pytorch_step_as_those_of_optax(name, reference):
     rng = np.random.default_rng(0)
-    start, target = rng.normal(size=7).astype(np.float32), rng.normal(size=7).astype(np.float32)
-    noise = rng.normal(0, 0.1, (60, 7)).astype(np.float32)
-    ours = torch.nn.Parameter(torch.tensor(start))
-    theirs, optimizer = jnp.asarray(start), script.made_of(Optimizer(name=name), [ours])
-    state = reference(1.0).init(theirs)
+    start, target, noise = rng.normal(size=7), rng.normal(size=7), rng.normal(0, 0.1, (60, 7))
     iterates = [start]
-    for step, shift in enumerate(noise):
-        rate = 0.0 if step == 0 and name == "prodigy_adam" else 1.0 - step / 60
-        optimizer.param_groups[0]["lr"] = rate
-        ours.grad = ours.detach() - torch.tensor(target) + torch.tensor(shift)
-        optimizer.step()
-        if rate:
-            changes, state = reference(rate).update(theirs - target + shift, state, theirs)
-            theirs = optax.apply_updates(theirs, changes)
-        np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=1e-4, atol=1e-6)
-        iterates.append(np.asarray(theirs))
-    assert np.linalg.norm(iterates[-1] - start) > 1e-2  # they have gone somewhere
+    with jax.enable_x64(True):  # the first steps are of 1e-6, which float32 rounds in another way each
+        ours, theirs = torch.nn.Parameter(torch.tensor(start)), jnp.asarray(start)
+        optimizer, state = script.made_of(Optimizer(name=name), [ours]), reference(1.0).init(theirs)
+        for step, shift in enumerate(noise):
+            rate = 0.0 if step == 0 and name == "prodigy_adam" else 1.0 - step / 60
+            optimizer.param_groups[0]["lr"] = rate
+            ours.grad = ours.detach() - torch.tensor(target + shift)
+            optimizer.step()
+            if rate:
+                changes, state = reference(rate).update(theirs - target - shift, state, theirs)
+                theirs = optax.apply_updates(theirs, changes)
+            np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=1e-9)
+            iterates.append(np.asarray(theirs))
+    assert np.linalg.norm(iterates[-1] - start) > 1e-3  # they have gone somewhere, a thousand times the first step
     if name == "dog":
         average = start
         for step, iterate in enumerate(iterates[1:], 1):
             average = average + 9 / (8 + step) * (iterate - average)
         optimizer.take_average()
-        np.testing.assert_allclose(ours.detach().numpy(), average, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(ours.detach().numpy(), average, rtol=1e-9)
 
 
 def test_the_script_has_a_million_weights_and_the_digits_are_a_problem():
