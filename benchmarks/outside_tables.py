@@ -66,7 +66,7 @@ def _compared(document: Document, own: Document) -> str:
     values = [pairs["champion_minus_contender"], *pairs["interval"]]
     shown = [f"{10**value:.2f}" if document["is_log"] else f"{value:+.3f}" for value in values]
     p = pairs["p_value"]
-    return f"{shown[0]} ({shown[1]} … {shown[2]})" + ("" if p is None else f", p {p:.1g}")
+    return f"{shown[0]} ({shown[1]} … {shown[2]})" + ("" if p is None else f", p {p:.2g}")
 
 
 def _loss(document: Document, own: Document) -> str:
