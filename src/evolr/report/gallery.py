@@ -92,7 +92,7 @@ def _answer(entries: Sequence[GalleryEntry]) -> str:
             others = (contest.beaten or 0) + (contest.level or 0) + (contest.worse or 0)
             rival = f"{contest.rival}, {f'the best of {others} contenders' if others else 'tuned'}"
             because = (
-                f"{contest.difference_text} {contest.unit_of_differences} against {rival}, on "
+                f"{' '.join(filter(None, (contest.difference_text, contest.unit_of_differences)))} against {rival}, on "
                 f"{contest.seeds} {_seeds(best)}"
             )
             rows.append(f"| {optimizer} | {place} | `{best.name}` | {because} | {_tuning(best.name, 10)} |")

@@ -167,8 +167,10 @@ def finish(axes: Axes, title: str, unit: str, xlabel: str = "epoch") -> None:
 
 
 def log_if_positive(axes: Axes) -> None:
-    """A log axis, where something on it is positive; what is not stays off it."""
-    heights = [y for line in axes.get_lines() for y in np.asarray(line.get_ydata(), float) if y > 0]
+    """A log axis that shows its lines and bands, if something on it is positive; what is not stays off it."""
+    drawn = [np.asarray(line.get_ydata(), float) for line in axes.get_lines()]
+    drawn += [np.asarray(path.vertices, float)[:, 1] for band in axes.collections for path in band.get_paths()]
+    heights = [float(y) for values in drawn for y in values if y > 0]
     if heights:
         axes.set_yscale("log", nonpositive="mask")
         axes.set_ylim(max(min(heights) / 1.5, max(heights) * 1e-6), max(heights) * 1.5)
