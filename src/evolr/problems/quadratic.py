@@ -14,6 +14,7 @@ exactly, so that the best possible schedule can be computed (see `optimum`).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -78,25 +79,8 @@ class Quadratic(
 
     def task(self, pool: Pool) -> Task:
         """The task. A run is judged by its loss, free of noise, so all pools are one."""
-        eigenvalues = self.eigenvalues.astype(np.float32)
-        scale = np.sqrt(self.noise * eigenvalues)
-
-        def batches(seed: int, epoch: int) -> Any:
-            rng = generator(seed, epoch, "quadratic", "gradient noise")
-            return scale * rng.standard_normal((self.steps_per_epoch, self.dimension), np.float32)
-
-        def clean_loss(weights: Any, _: Any) -> tuple[Any, Any]:
-            loss = 0.5 * (eigenvalues * weights**2).sum()
-            return loss, loss
-
-        return Task(
-            steps_per_epoch=self.steps_per_epoch,
-            initial=lambda _: np.ones(self.dimension, np.float32),
-            batches=batches,
-            loss=lambda weights, noise: clean_loss(weights, None)[0] + (noise * weights).sum(),
-            evaluate=clean_loss,
-            monitor=(),
-        )
+        del pool
+        return _task_of(self)
 
     def expected_loss(self, learning_rates: ArrayLike) -> float:
         """The expected final loss under an open-loop schedule, exactly; learning_rates: (steps,)."""
@@ -141,3 +125,26 @@ class Quadratic(
             gradient[t] = rates[t] * (adjoint @ slope)
             adjoint = adjoint * shrink**2
         return float(np.log(loss)), gradient
+
+
+@lru_cache(maxsize=8)
+def _task_of(problem: Quadratic) -> Task:
+    eigenvalues = problem.eigenvalues.astype(np.float32)
+    scale = np.sqrt(problem.noise * eigenvalues)
+
+    def batches(seed: int, epoch: int) -> Any:
+        rng = generator(seed, epoch, "quadratic", "gradient noise")
+        return scale * rng.standard_normal((problem.steps_per_epoch, problem.dimension), np.float32)
+
+    def clean_loss(weights: Any, _: Any) -> tuple[Any, Any]:
+        loss = 0.5 * (eigenvalues * weights**2).sum()
+        return loss, loss
+
+    return Task(
+        steps_per_epoch=problem.steps_per_epoch,
+        initial=lambda _: np.ones(problem.dimension, np.float32),
+        batches=batches,
+        loss=lambda weights, noise: clean_loss(weights, None)[0] + (noise * weights).sum(),
+        evaluate=clean_loss,
+        monitor=(),
+    )
