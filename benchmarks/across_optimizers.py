@@ -1,36 +1,46 @@
-"""An evolved schedule of one optimiser against the contenders of another's contest, on the same tasks.
+"""The evolved schedules of one optimiser against the contenders of another's contests, on the same tasks.
 
-    .venv/bin/python benchmarks/across_optimizers.py runs/suite- runs/adam-
+    .venv/bin/python benchmarks/across_optimizers.py suite runs/adam-
 
-For the studies 1, 2, 3 of both, which have run directories of these names with their numbers: a run and the study of the same
-number judged on the same tasks of the test pool (`benchmarks/suites.py` makes them, with one `--name` for each
-optimiser). Nothing is trained. Prints, study by study, how far the evolved schedule of the first is from each contender
-of the second, in pairs by task, p-values corrected for their number; writes benchmarks/results/across-optimizers.json.
+The first is the name of results of `benchmarks/suites.py`, whose evolved schedules are trained again, with the optimiser and on
+the tasks of the test pool that their own contests had; the second the run directories, without their numbers, of studies
+with another optimiser that were judged on the same tasks. Prints, study by study, how far the evolved schedule is from
+each contender of the other optimiser, in pairs by task, p-values corrected for their number; writes
+benchmarks/results/across-optimizers.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
+
+import evolr
 from evolr.contest.reading import read_contest
 from evolr.contest.statistics import corrected, paired
+from evolr.schedule import Schedule
+from evolr.study.trained_by import executor_for
+from evolr.training.task import Trial
 
-SEEDS = (1, 2, 3)
+RESULTS = Path(__file__).parent / "results"
 
 
-def rows(one: Path, other: Path) -> list[dict[str, Any]]:
-    """Of each contender of the other contest. Raises SystemExit if the two did not meet the same tasks."""
-    mine, theirs = read_contest(one), read_contest(other)
-    same = [mine.seeds == theirs.seeds, mine.config.problem == theirs.config.problem]
-    if not all([*same, mine.settings.epochs == theirs.settings.epochs]):
-        raise SystemExit(f"{one} and {other} were not judged on the same tasks for as many epochs")
-    metric = mine.config.problem.metric
-    champion = mine.champion.result
-    pairs = corrected([paired(champion.scores, entry.result.scores, metric) for entry in theirs.ranked])
-    return [
+def study(preset: str, settings: dict[str, Any], found: dict[str, Any], other: Path) -> dict[str, Any]:
+    """A study's evolved schedule against the contenders of the other contest. Raises SystemExit if the tasks differ."""
+    theirs, config = read_contest(other), evolr.resolve(preset, settings={**settings, "seed": found["seed"]})
+    if theirs.config.seed != found["seed"] or theirs.config.problem != config.problem:
+        raise SystemExit(f"{other} is not of the same tasks: of another study seed or problem")
+    champion = Schedule.from_json(msgspec.json.encode(found["schedule"]))
+    with closing(executor_for(config)) as executor:
+        outcomes = executor.run([Trial(champion, seed) for seed in theirs.seeds], theirs.settings.epochs, "test")
+    scores = np.array([outcome.score for outcome in outcomes])
+    pairs = corrected([paired(scores, entry.result.scores, config.problem.metric) for entry in theirs.ranked])
+    rows = [
         {
             "name": entry.name,
             "score": entry.result.mean,
@@ -40,35 +50,33 @@ def rows(one: Path, other: Path) -> list[dict[str, Any]]:
         }
         for entry, pair in zip(theirs.ranked, pairs, strict=True)
     ]
+    names = [config.training.optimizer.name, theirs.config.training.optimizer.name]
+    (own,) = [row["score"] for row in found["contenders"] if row["name"] == "evolved"]
+    return {"seed": found["seed"], "optimizers": names, "evolved": float(scores.mean()), "before": own, "rows": rows}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("one", help="the runs whose evolved schedule is judged, without their numbers")
-    parser.add_argument("other", help="the runs whose contenders it meets")
+    parser.add_argument("evolved", help="results/suites-NAME.json of the schedules that are judged")
+    parser.add_argument("other", help="the runs whose contenders they meet, without their numbers")
     given = parser.parse_args()
+    document = json.loads((RESULTS / f"suites-{given.evolved}.json").read_text())
     studies: list[dict[str, Any]] = []
-    for seed in SEEDS:
-        one, other = Path(f"{given.one}{seed}"), Path(f"{given.other}{seed}")
-        mine, theirs = read_contest(one), read_contest(other)
-        found = rows(one, other)
-        names = [mine.config.training.optimizer.name, theirs.config.training.optimizer.name]
-        print(f"\nseed {seed}: evolved for {names[0]}, {mine.champion.result.mean:.4f}; contenders with {names[1]}:")
-        for row in found:
-            print(f"  {row['name']:24} {row['score']:8.4f}  {row['evolved_minus_it']:+8.4f}  p {row['p_holm']:.1e}")
-        studies.append(
-            {
-                "seed": seed,
-                "optimizers": names,
-                "evolved": mine.champion.result.mean,
-                "pool": "test",
-                "contenders": found,
-            }
+    for found in document["studies"]:
+        other = Path(f"{given.other}{found['seed']}")
+        if not (other / "contest.json").exists():
+            continue
+        each = study(document["preset"], document["settings"], found, other)
+        print(
+            f"\nseed {each['seed']}: evolved for {each['optimizers'][0]} {each['evolved']:.4f} (in its own contest ",
+            end="",
         )
-    path = Path(__file__).parent / "results" / "across-optimizers.json"
-    path.write_text(
-        json.dumps({"tasks": len(read_contest(f"{given.one}1").seeds), "studies": studies}, indent=2) + "\n"
-    )
+        print(f"{each['before']:.4f}); contenders with {each['optimizers'][1]}:")
+        for row in each["rows"]:
+            print(f"  {row['name']:28} {row['score']:8.4f}  {row['evolved_minus_it']:+8.4f}  p {row['p_holm']:.1e}")
+        studies.append(each)
+    found = {"pool": "test", "tasks": document["tasks"], "studies": studies}
+    (RESULTS / "across-optimizers.json").write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":
