@@ -127,8 +127,11 @@ class Part:
 
 
 def contenders(optimizer: str, rivals: Sequence[str] = RIVALS) -> list[Contender]:
-    """The gallery's best for an optimiser, the gallery's others, the standard schedules, and those that find their own step size."""
-    ours = [entry for entry in gallery.values() if entry.optimizer.name == optimizer]
+    """The gallery's best for an optimiser, the gallery's others, the standard schedules, and those that find their own step size.
+
+    What was found on `mixed` is left out: its tasks are a part of this benchmark, and nothing outside to it.
+    """
+    ours = [e for e in gallery.values() if e.optimizer.name == optimizer and e.found_on.problem != "mixed"]
     ours.sort(key=lambda entry: entry.name != BEST[optimizer])
     plain = ours[0].optimizer
     standard = [FAMILIES[name].schedule(peak=PEAKS[optimizer]) for name in ("one-cycle", "WSD (linear)")]

@@ -8,6 +8,7 @@ measured in turn in one run, the least of three. Writes benchmarks/results/paddi
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import time
@@ -47,6 +48,7 @@ def microseconds(config: evolr.Config, *, padded: bool) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     suites = {"mnist1d-suite": evolr.resolve("suite")}
     suites |= {f"mixed, {kind}": evolr.resolve("mixed", settings={"problem.kinds_drawn": [kind]}) for kind in KINDS}
     rows = {}

@@ -1,4 +1,4 @@
-"""How far a learning rate of a fixed form goes on a suite: what a search could find at most, if it looked there alone.
+"""How far a learning rate of a fixed form goes on a suite: about what a search could find, if it looked there alone.
 
     .venv/bin/python benchmarks/powers.py [--generations 50] [--form powers …]
 

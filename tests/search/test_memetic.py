@@ -268,6 +268,7 @@ def test_every_structure_has_two_constants_to_tune_at_least(text):
         ({"search.seed_families": False, "search.random_structures": 0}, "search.random_structures must be at least 1"),
         ({"search.method": "memetical"}, "search.method"),
         ({"search.growth_mutation": 0.9}, "add up to at most 1"),
+        ({"search.newcomers": 9, "search.population": 99}, "search.newcomers must be at most search.children, 8"),
         ({"search.population": 4}, "search.population must be greater than search.youth · search.newcomers, 4"),
         ({"search.functions": ["sub", "div"]}, "search.functions must hold 'add'"),
         ({"search.terminals": ["progress"]}, "search.terminals must hold 'constant'"),

@@ -304,6 +304,14 @@ def test_a_trainer_like_one_of_another_loss_shares_nothing():
     assert not same(found, first.train(trials, 1)[0])
 
 
+def test_a_trainer_like_one_on_other_devices_shares_nothing():
+    trials = [Trial(schedule("0.01"), seed) for seed in range(3)]
+    two = Trainer(SMALL, SGD, device_count=2)
+    two.train(trials, 1)
+    found = Trainer(SMALL, SGD, device_count=1, like=two).train(trials, 1)
+    assert all(map(same, found, Trainer(SMALL, SGD, device_count=1).train(trials, 1)))
+
+
 def test_chunks_deal_their_trials_out_evenly():
     trainer = Trainer(SMALL, SGD, device_count=2, runs_per_device=3)
     chunks = list(trainer._chunks([Trial(schedule("0.1"), seed) for seed in [7] * 8 + [8]]))

@@ -199,6 +199,11 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         at_least("search.samples", self.samples, 4)
         at_least("search.children", self.children, 0)
         at_least("search.newcomers", self.newcomers, 1)
+        if self.newcomers > max(self.children, 1):
+            raise ConfigError(
+                f"search.newcomers must be at most search.children, {self.children}, of which they are the best; got "
+                f"{self.newcomers}"
+            )
         at_least("search.youth", self.youth, 1)
         at_least("search.random_structures", self.random_structures, 0)
         at_least("search.last_generations", self.last_generations, 0)

@@ -84,8 +84,8 @@ class Trainer:
     task, optimizer: what is trained, and how, if its trial names no other optimizer.
     device_count: how many devices to use; all where None.
     runs_per_device: the part of a chunk that one device trains; chosen by the kind of device where None.
-    like: a trainer with these settings, judging on another pool. If its task trains by the same functions, their compiled
-        programs are shared.
+    like: a trainer that judges on another pool, say. If its task trains by the same functions, on the same devices, their
+        compiled programs are shared.
 
     Raises ConfigError for counts out of range.
     """
@@ -107,7 +107,7 @@ class Trainer:
         self._runs_per_device = runs_per_device
         self._batched = found[0].platform != "cpu"
         mesh = Mesh(np.array(found), ("runs",))
-        self._traced = (task.loss, task.evaluate, task.steps_per_epoch)  # what programs are made of
+        self._traced = (task.loss, task.evaluate, task.steps_per_epoch, *found)  # what programs are made of
         self._spread = NamedSharding(mesh, PartitionSpec("runs"))
         self._copied = NamedSharding(mesh, PartitionSpec())
         self._monitor = jax.device_put(task.monitor, self._copied)
