@@ -47,6 +47,10 @@ def test_what_was_found_on_another_problem_has_a_row_of_its_own():
     assert "| SGD with momentum 0.9 | mixed, kinds_drawn quadratic | `momentum-quadratics` |" in page
 
 
+def test_a_difference_without_a_unit_is_one_in_the_metric():
+    assert "+0.1166) in normalised score against DoG" in with_entries(PAGE, [gallery["momentum-quadratics"]])
+
+
 @pytest.mark.parametrize(
     ("figures", "standing"),
     [

@@ -25,7 +25,7 @@ STARTING: Final = "EVOLR_WORKER_STARTING"
 _LEAVE_SECONDS: Final = 2.0  # for an idle worker that nobody needs any more to end by itself
 
 UNGUARDED: Final = 97
-"""The exit code of a worker in which importing the user's script began a search."""
+"""The exit code of a worker in which importing the user's script came to a call that trains."""
 
 Job = tuple[TrialSchedule, int, int, Mapping[str, str]]
 """What the training function is called with: schedule, seed, epochs, and what it takes by name."""

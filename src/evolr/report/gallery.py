@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from evolr.discovered import GalleryEntry
+from evolr.discovered import Figures, GalleryEntry
 from evolr.errors import ConfigError
 from evolr.report.shown import sparkline
 from evolr.report.terminal_table import GAP, TerminalTable
@@ -91,10 +91,7 @@ def _answer(entries: Sequence[GalleryEntry]) -> str:
             best, contest = max(won, key=lambda each: (each[1].beaten is not None, abs(each[1].difference or 0.0)))
             others = (contest.beaten or 0) + (contest.level or 0) + (contest.worse or 0)
             rival = f"{contest.rival}, {f'the best of {others} contenders' if others else 'tuned'}"
-            because = (
-                f"{' '.join(filter(None, (contest.difference_text, contest.unit_of_differences)))} against {rival}, on "
-                f"{contest.seeds} {_seeds(best)}"
-            )
+            because = f"{contest.difference_text} {_unit(contest)} against {rival}, on {contest.seeds} {_seeds(best)}"
             rows.append(f"| {optimizer} | {place} | `{best.name}` | {because} | {_tuning(best.name, 10)} |")
         else:
             known = "; ".join(f"`{entry.name}`: {_standing(entry)}" for entry in own)
@@ -154,7 +151,12 @@ def _standing(entry: GalleryEntry) -> str:
     """How its contest ended, of one that has not won."""
     if entry.contest is None:
         return NOT_JUDGED
-    return f"{entry.contest.difference_text} {entry.contest.unit_of_differences} against {entry.contest.rival}"
+    return f"{entry.contest.difference_text} {_unit(entry.contest)} against {entry.contest.rival}"
+
+
+def _unit(contest: Figures) -> str:
+    """What a difference is of."""
+    return contest.unit_of_differences or f"in {contest.metric}"
 
 
 def _seeds(entry: GalleryEntry) -> str:
