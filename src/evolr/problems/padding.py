@@ -23,9 +23,9 @@ def at_size(
 ) -> Any:
     """compute(*sizes, parameters, *given), each size the least of `sizes_to(most)` that is not below what is needed.
 
-    most: the greatest sizes, Python's numbers. needed: traced whole numbers. compute takes sizes as Python's numbers and cuts
-    its arrays to them; its result has the same shape for all sizes. It must close over nothing that is traced. A scalar
-    can be differentiated by the parameters, and by these alone.
+    most: the greatest sizes, Python's numbers. needed: whole numbers, traced ones too. compute takes sizes as Python's
+    numbers and cuts its arrays to them; its result has the same shape for all sizes. It must close over nothing that is
+    traced. A scalar can be differentiated by the parameters, and by these alone.
 
     Where a device trains networks all at once, all branches would be computed, so there it is compute(*most, …).
     """
@@ -35,7 +35,7 @@ def at_size(
     grid = [sizes_to(each) for each in most]
     place = jnp.int32(0)
     for sizes, need in zip(grid, needed, strict=True):
-        place = place * len(sizes) + sum((need > size).astype(jnp.int32) for size in sizes[:-1])
+        place = place * len(sizes) + sum(jnp.int32(need > size) for size in sizes[:-1])
 
     def taken(branch: Callable[..., Any], place: Any, *arguments: Any) -> Any:
         """branch(sizes)(*arguments) for the sizes at this place of the grid."""
