@@ -218,7 +218,7 @@ class JaxProblem(ProblemDefaults):
         return jax.tree.map(lambda array: array[: self._batch_size], self._data["train"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)  # jax.jit keeps weak references to what it compiles
 class _Evaluation:
     """Loss and score of examples; equal to another of the same functions, so that trainers share what is compiled of it."""
 
