@@ -11,12 +11,12 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from evolr.schedule import Schedule
 from evolr.torch import ExpressionLR
 from evolr.training.optimizers import Optimizer
-from examples.char_gru import CHARACTERS, TEST, TRAINING, VALIDATION
+from examples.char_gru import CHARACTERS, TEST, TRAINING, VALIDATION, loss_of
 
 LENGTH, BATCH = 16, 4  # characters of a piece, pieces of a batch
 EPOCHS, STEPS = 10, 20  # STEPS of an epoch, after which the network is validated
@@ -58,11 +58,6 @@ class Transformer(nn.Module):
 
 def weights_of(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def loss_of(model: nn.Module, pieces: Tensor) -> Tensor:
-    """The mean loss of a character, in nats; pieces: (pieces, length + 1)."""
-    return cross_entropy(model(pieces[:, :-1]).flatten(0, 1), pieces[:, 1:].flatten())
 
 
 @torch.no_grad()

@@ -164,9 +164,9 @@ def judge(entrants: Sequence[Contender], train: Train, units: int, judged: int =
         ]
         scores = iter(train(trials, "fitness"))
         for key, proposals in asked.items():
-            found = {own["scale"]: _worth(next(scores)) for _, own in proposals}
-            tuners[key].tell(list(found.values()))
-            tried[key] |= found
+            found = [_worth(next(scores)) for _ in proposals]
+            tuners[key].tell(found)
+            tried[key] |= {own["scale"]: worth for (_, own), worth in zip(proposals, found, strict=True)}
     scales = {key: max(found, key=found.__getitem__) for key, found in tried.items()}
     trials = [
         Trial(each.schedule(scale=scale), luck(unit, JUDGED + number), each.optimizer)

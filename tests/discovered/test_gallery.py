@@ -288,7 +288,7 @@ def test_the_command_shows_all_in_80_columns(evolr, monkeypatch):
     code, out, err = evolr("gallery")
     assert (code, err) == (0, "")
     assert max(map(len, out.splitlines())) <= 80
-    assert all(any(name in line.split()[:2] for line in out.splitlines()) for name in NAMES)
+    assert [line for line in out.splitlines() if line.startswith("name: ")] == [f"name: {name}" for name in NAMES]
     document = json.loads(evolr("gallery", "--json")[1])
     assert [entry["name"] for entry in document["entries"]] == NAMES
     assert document["entries"][0]["formula"] == gallery[FIRST].formula

@@ -76,7 +76,7 @@ def test_tasks_of_different_sizes_are_computed_together_where_a_device_trains_al
     assert len(programs["cuda"]) < len(programs["cpu"]) / 4
 
 
-def test_sizes_that_no_power_of_two_divides_are_trained() -> None:
+def test_sizes_that_cannot_be_halved_are_trained() -> None:
     suite = Mnist1dSuite(widths=(3, 50), batch_sizes=(5, 40))
     with closing(Local(suite, Optimizer(name="momentum"))) as executor:
         outcomes = executor.run([Trial(evolr.load("0.1*(1 - progress)"), seed) for seed in range(6)], 1, "monitor")
