@@ -10,10 +10,12 @@ from evolr.config import resolve
 from evolr.errors import ConfigError, StudyError
 from evolr.expression import Expression, ordinary_text, parse
 from evolr.search.archive import fingerprint
+from evolr.search.constants import places, tunable
 from evolr.search.evaluation import evaluate_race, race_population, runs_of, runs_of_race, seeds_of
 from evolr.search.individual import Evaluation, Individual, Place
-from evolr.search.memetic import Memetic, _constants, _tunable, standard_structures
+from evolr.search.memetic import Memetic
 from evolr.search.method import method_of
+from evolr.search.standard_structures import standard_structures
 
 CONFIG = resolve(
     "memetic", settings={"search.population": 5, "search.youth": 2, "search.samples": 6, "search.children": 5}
@@ -254,8 +256,8 @@ def test_the_first_structures_are_the_families_that_the_language_can_say():
 
 @pytest.mark.parametrize("text", ["progress", "progress + 0.5", "2*progress", "cos(3.141592653589793*progress)"])
 def test_every_structure_has_two_constants_to_tune_at_least(text):
-    tree = _tunable(parse(text))
-    assert len(_constants(tree)) >= 2
+    tree = tunable(parse(text))
+    assert len(places(tree)) >= 2
     assert float(tree({"progress": 0.5})) == pytest.approx(float(parse(text)({"progress": 0.5})), abs=0.05)
 
 

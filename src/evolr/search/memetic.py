@@ -20,15 +20,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.config import MemeticSearch, Search
+from evolr.config import MemeticSearch
 from evolr.errors import ConfigError, StudyError
-from evolr.expression import UPGRADES, Expression, Token
+from evolr.expression import Expression
 from evolr.randomness import generator, seed_from
-from evolr.search import variation
+from evolr.search import constants, variation
 from evolr.search.archive import fingerprint
 from evolr.search.evolution import draw_operator, is_oversize, vocabulary
 from evolr.search.individual import Evaluation, Individual, Place
-from evolr.standard import FAMILIES
+from evolr.search.standard_structures import standard_structures
 
 _RELATIVE_SPREAD: Final = 0.35  # of a constant's first samples, of its own size
 _LEAST_SPREAD: Final = 0.05  # and at least
@@ -38,7 +38,6 @@ _MEMORY: Final = 3  # generations that a niche is judged by
 _CHILD_DEPTH: Final = 3  # of a child's new subtree
 _ATTEMPTS: Final = 30  # at a child that is new and within the limits
 _MOST_CONSTANTS: Final = 40
-_OLDER: Final = {"quotient": "div"} | {new: old for new, old in UPGRADES[1].items() if new != "/"}
 
 
 @dataclass(slots=True, eq=False)
@@ -69,7 +68,7 @@ class _Niche:
 
     def ask(self, count: int) -> list[Expression]:
         self.points = [self.strategy.ask() for _ in range(count)]
-        return [_with_constants(self.structure, point * self.scales) for point in self.points]
+        return [constants.with_values(self.structure, point * self.scales) for point in self.points]
 
     def tell(self, fitness: Sequence[float]) -> None:
         """The fitness of the points of the latest `ask`; −∞ for what diverged."""
@@ -84,13 +83,13 @@ class _Niche:
     def recall(self, individuals: Sequence[Individual]) -> None:
         """Takes the constants of individuals that were made before for the points of the latest `ask`."""
         for number, individual in enumerate(individuals):
-            if individual.expression != _with_constants(self.structure, self.points[number] * self.scales):
-                values = [individual.expression.tokens[place] for place in _constants(self.structure)]
+            if individual.expression != constants.with_values(self.structure, self.points[number] * self.scales):
+                values = [individual.expression.tokens[place] for place in constants.places(self.structure)]
                 self.points[number] = np.array(values, np.float64) / self.scales
 
     def centre(self) -> Expression:
         """The structure with the constants that the strategy has come to."""
-        return _with_constants(self.structure, self.strategy.mean * self.scales)
+        return constants.with_values(self.structure, self.strategy.mean * self.scales)
 
 
 class Memetic:
@@ -184,7 +183,7 @@ class Memetic:
     def recall(self, population: Sequence[Individual]) -> None:
         made = self.population()
         if [(i.place, i.parents) for i in made] != [(i.place, i.parents) for i in population] or not all(
-            _shape(one.expression) == _shape(other.expression)
+            constants.shape(one.expression) == constants.shape(other.expression)
             for one, other in zip(made, population, strict=True)
             if one.operator in ("initial", "cma")
         ):
@@ -238,7 +237,7 @@ class Memetic:
             least, most = self._search.initial_depth
             deepest = most - number // self._search.random_structures % most  # lower, where higher ones do not fit
             tree = variation.ramped_half_and_half(rng, self._words, number, (min(least, deepest), deepest))
-            if len(structures) < wanted and tree.signals and not is_oversize(self._search, _tunable(tree)):
+            if len(structures) < wanted and tree.signals and not is_oversize(self._search, constants.tunable(tree)):
                 structures.append(tree)
         if not structures:
             raise ConfigError(
@@ -248,8 +247,8 @@ class Memetic:
         return structures
 
     def _niche(self, structure: Expression, birth: Place, sigma: float) -> _Niche:
-        structure = _tunable(structure)
-        values = np.array([structure.tokens[place] for place in _constants(structure)], np.float64)
+        structure = constants.tunable(structure)
+        values = constants.values(structure)
         scales = _RELATIVE_SPREAD * np.abs(values) + _LEAST_SPREAD
         return _Niche(structure, scales, self._strategy(values / scales, sigma, birth, 0), birth)
 
@@ -274,7 +273,10 @@ class Memetic:
             mother, father = parent(), grown[rng.integers(len(grown))]
             operator = draw_operator(rng, self._search)
             tree = variation.vary(rng, operator, mother.centre(), father.centre, self._words, depth=_CHILD_DEPTH)
-            fits = not is_oversize(self._search, _tunable(tree)) and len(_constants(tree)) <= _MOST_CONSTANTS
+            fits = (
+                not is_oversize(self._search, constants.tunable(tree))
+                and len(constants.places(tree)) <= _MOST_CONSTANTS
+            )
             if tree.signals and fits and self._values(tree) not in living:
                 parents = (
                     (mother.birth, father.birth) if operator in ("crossover", "product_crossover") else (mother.birth,)
@@ -282,65 +284,3 @@ class Memetic:
                 return Individual(place, tree, operator, parents)
         mother = parent()
         return Individual(place, mother.centre(), "copy", (mother.birth,))
-
-
-def standard_structures(search: Search) -> list[Expression]:
-    """The standard families with their default constants, in a search's own terms.
-
-    With the log transform a family is the logarithm of its peak plus that of its shape, so that its scale is one constant.
-    Those that the language cannot say, that are too large, or that have no shape are left out. A language that has no
-    quotient but the first experiment's division says them by that, and one of an older version by its own functions.
-    """
-    words = {*search.functions, *search.terminals}
-    renamed = {new: old for new, old in _OLDER.items() if new not in words and old in words}
-    structures: list[Expression] = []
-    for family in FAMILIES.values():
-        scales = [constant for constant in family.constants if constant.is_scale]
-        if len(scales) != 1:
-            continue
-        if search.transform == "log":
-            shape = family.schedule(**{scales[0].name: 1.0}).expression
-            scale = math.log(scales[0].default / search.reference_lr)
-            tree = Expression(("add", scale, "log", *_without_unit(shape).tokens))
-        else:
-            tree = family.schedule().expression
-        tree = Expression(tuple(renamed.get(str(token), token) for token in tree.tokens))
-        said = {token for token in tree.tokens if isinstance(token, str)}
-        is_sayable = said <= words and family.schedule().plateau is None  # a search has no plateau of its own
-        if tree.signals and is_sayable and not is_oversize(search, _tunable(tree)):
-            structures.append(tree)
-    return structures
-
-
-def _without_unit(shape: Expression) -> Expression:
-    return Expression(shape.tokens[2:]) if shape.tokens[:2] == ("mul", 1.0) else shape
-
-
-def _tunable(structure: Expression) -> Expression:
-    """The structure with at least two constants to tune, which a CMA-ES needs: with a factor, and a summand."""
-    count = len(_constants(structure))
-    if count == 0:
-        return Expression(("add", 0.01, "mul", 1.01, *structure.tokens))
-    return structure if count > 1 else Expression(("mul", 1.01, *structure.tokens))
-
-
-def _shape(expression: Expression) -> tuple[Token | None, ...]:
-    """The tokens, without the values of what is tuned."""
-    tuned = set(_constants(expression))
-    return tuple(None if place in tuned else token for place, token in enumerate(expression.tokens))
-
-
-def _constants(expression: Expression) -> list[int]:
-    """The places of the constants that are tuned; whole numbers and π are part of the structure."""
-    return [
-        place
-        for place, token in enumerate(expression.tokens)
-        if isinstance(token, float) and not token.is_integer() and token != math.pi
-    ]
-
-
-def _with_constants(structure: Expression, values: NDArray[np.float64]) -> Expression:
-    tokens: list[Token] = list(structure.tokens)
-    for place, value in zip(_constants(structure), values.tolist(), strict=True):
-        tokens[place] = float(np.clip(value, -1e6, 1e6))
-    return Expression(tuple(tokens))

@@ -1,0 +1,48 @@
+"""The standard families in a search's own terms: structures to begin with."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from evolr.config import Search
+from evolr.expression import UPGRADES, Expression
+from evolr.search.constants import tunable
+from evolr.search.evolution import is_oversize
+from evolr.standard import FAMILIES, Family
+
+_OLDER: Final = {"quotient": "div"} | {new: old for new, old in UPGRADES[1].items() if new != "/"}
+
+
+def standard_structures(search: Search) -> list[Expression]:
+    """The standard families with their default constants, those that `in_terms` of the search can be said."""
+    said = (in_terms(search, family) for family in FAMILIES.values())
+    return [tree for tree in said if tree is not None]
+
+
+def in_terms(search: Search, family: Family, **constants: float) -> Expression | None:
+    """A family with these constants, the defaults for the others, in a search's own terms; None where it cannot be said.
+
+    With the log transform a family is the logarithm of its scale plus that of its shape, so that its scale is one constant.
+    None for those that the language cannot say, that are too large, or that have no shape. A language that has no
+    quotient but the first experiment's division says them by that, and one of an older version by its own functions.
+    """
+    words = {*search.functions, *search.terminals}
+    renamed = {new: old for new, old in _OLDER.items() if new not in words and old in words}
+    scales = [constant for constant in family.constants if constant.is_scale]
+    schedule = family.schedule(**constants)
+    if len(scales) != 1 or schedule.plateau is not None:  # a search has no plateau of its own
+        return None
+    if search.transform == "log":
+        shape = family.schedule(**{**constants, scales[0].name: 1.0}).expression
+        scale = math.log(constants.get(scales[0].name, scales[0].default) / search.reference_lr)
+        tree = Expression(("add", scale, "log", *_without_unit(shape).tokens))
+    else:
+        tree = schedule.expression
+    tree = Expression(tuple(renamed.get(str(token), token) for token in tree.tokens))
+    said = {token for token in tree.tokens if isinstance(token, str)}
+    return tree if tree.signals and said <= words and not is_oversize(search, tunable(tree)) else None
+
+
+def _without_unit(shape: Expression) -> Expression:
+    return Expression(shape.tokens[2:]) if shape.tokens[:2] == ("mul", 1.0) else shape
