@@ -162,7 +162,7 @@ HOMES = {
     "rich": {"report"},
     "typer": {"cli"},
     "sympy": set(),
-    "scipy": {"contest", "problems", "standard"},
+    "scipy": {"contest", "problems", "search", "standard"},
     "mnist1d": {"problems"},
     "sqlite3": {"study"},
     "filelock": {"study"},

@@ -34,6 +34,12 @@ def search(
     problem: Annotated[str | None, typer.Option(help="The problem, by name.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="The optimiser, by name.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training of the search.")] = None,
+    trainings: Annotated[
+        int | None,
+        typer.Option(
+            help="Trainings that the whole search spends, its race included; how it searches follows from them."
+        ),
+    ] = None,
     population: Annotated[int | None, typer.Option(help="Individuals in a population.")] = None,
     generations: Annotated[int | None, typer.Option(help="Populations evaluated, the first included.")] = None,
     tournament: Annotated[
@@ -74,7 +80,7 @@ def search(
     }
     given = {name: value for name, value in given.items() if value is not None}
     limits = Limits(None if max_time is None else _seconds(max_time), max_trainings, target)
-    path, resolved = _study_of(run, preset, config, given)
+    path, resolved = _study_of(run, preset, config, given, trainings)
     with Interruption(path / DATABASE) as interruption, _unused_removed(path, reserved=run is None):
         with progress.searching(progress.display(quiet), resolved.problem.metric) as (on_trained, on_generation):
             result = evolve(
@@ -137,17 +143,19 @@ def runs(
         print(f"no studies in {folder}")
 
 
-def _study_of(run: Path | None, preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Path, Config]:
+def _study_of(
+    run: Path | None, preset: str | None, file: Path | None, given: dict[str, Any], trainings: int | None
+) -> tuple[Path, Config]:
     """The directory of a search and its configuration: the stored one, where it was begun before."""
-    from evolr.config import changed, resolve
+    from evolr.config import changed, plan, resolve
     from evolr.presets import DEFAULT
     from evolr.study.database import DATABASE
     from evolr.study.evolve import stored_config
     from evolr.study.run_directory import RunDirectory
 
     if run is not None and preset is None and file is None and os.path.isfile(run / DATABASE):
-        return run, changed(stored_config(run), given)
-    resolved = resolve(preset or DEFAULT, file, given)
+        return run, changed(stored_config(run), given if trainings is None else {**plan(trainings), **given})
+    resolved = resolve(preset or DEFAULT, file, given, trainings=trainings)
     return run or RunDirectory.reserve(RUNS, preset or DEFAULT), resolved
 
 

@@ -4,10 +4,11 @@ A configuration is resolved from a preset, then a TOML file, then single setting
 Every default lives here or in the settings that a problem or an optimiser defines.
 """
 
+from evolr.config.budget import plan
 from evolr.config.data import from_data
 from evolr.config.dotted import dotted
 from evolr.config.resolving import changed, config_of, differences, resolve
-from evolr.config.search import CONSTANT, METHODS, AnySearch, GenerationalSearch, MemeticSearch, Search
+from evolr.config.search import CONSTANT, METHODS, AnySearch, BayesianSearch, GenerationalSearch, MemeticSearch, Search
 from evolr.config.settings import Comparison, Config, Training, require_signals
 from evolr.config.stored import from_stored, load, to_toml
 
@@ -15,6 +16,7 @@ __all__ = [
     "CONSTANT",
     "METHODS",
     "AnySearch",
+    "BayesianSearch",
     "Comparison",
     "Config",
     "GenerationalSearch",
@@ -28,6 +30,7 @@ __all__ = [
     "from_data",
     "from_stored",
     "load",
+    "plan",
     "require_signals",
     "resolve",
     "to_toml",

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
+from evolr.config.budget import plan
 from evolr.config.data import from_data
 from evolr.config.dotted import dotted, nested
 from evolr.config.search import METHODS
@@ -18,10 +19,18 @@ from evolr.presets import DEFAULT, PRESETS, RENAMED
 from evolr.problems import External, OwnProblem
 
 
-def resolve(preset: str = DEFAULT, file: Path | str | None = None, settings: Mapping[str, Any] | None = None) -> Config:
+def resolve(
+    preset: str = DEFAULT,
+    file: Path | str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    trainings: int | None = None,
+) -> Config:
     """The configuration of a preset, a TOML file and single settings by dotted name, the later on top.
 
     preset: `memetic`, the best search that we know, where none is named; `suite`, `mixed`, `original`, `quadratic` or `function`.
+    trainings: that the search is to spend, its race included: how it searches follows from them (config/budget.py); of the
+        preset's own search what a formula is made of stays.
 
     >>> resolve("original", settings={"search.population": 50}).search.population
     50
@@ -37,10 +46,23 @@ def resolve(preset: str = DEFAULT, file: Path | str | None = None, settings: Map
     data = _merged({}, PRESETS[preset])
     if file is not None:
         data = _merged(data, read_given(Path(file)))
-    return from_data(_merged(data, nested({} if settings is None else settings)))
+    given = dotted(settings or {})
+    if trainings is not None:
+        data = _merged(data, nested(_planned(trainings, given)))
+    return from_data(_merged(data, nested(given)))
 
 
-def config_of(problem: OwnProblem, settings: Mapping[str, Any] | None = None, seed: int = 0) -> Config:
+def _planned(trainings: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a search for a budget. Raises ConfigError for one of them that is given as well."""
+    planned = plan(trainings)
+    if both := sorted(planned.keys() & given.keys()):
+        raise ConfigError(f"{', '.join(both)} follows from trainings={trainings}: give the one or the other")
+    return planned
+
+
+def config_of(
+    problem: OwnProblem, settings: Mapping[str, Any] | None = None, seed: int = 0, trainings: int | None = None
+) -> Config:
     """The configuration of a study that a JaxProblem or a Suite trains: its preset, with single settings by dotted name on top.
 
     Its problem is `external`: a study remembers the metric and the name of who trains it, and no code. Unless
@@ -58,7 +80,7 @@ def config_of(problem: OwnProblem, settings: Mapping[str, Any] | None = None, se
         trainer=problem.identity,
     )
     given = {"seed": seed, **settings, "problem": msgspec.to_builtins(external)}
-    config = resolve(problem.preset, settings=given)
+    config = resolve(problem.preset, settings=given, trainings=trainings)
     if "comparison.epochs" in given:
         return config
     return changed(config, {"comparison.epochs": config.training.epochs})

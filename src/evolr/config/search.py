@@ -233,11 +233,27 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         return self.last_seeds if self.is_last(generation) else self.seeds
 
 
-AnySearch = GenerationalSearch | MemeticSearch
+class BayesianSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="bayesian"):
+    """Bayesian optimisation over formulas (search/bayesian.py); its own settings beside those of Search.
+
+    population: points a generation, after the first. first: points of the first generation. candidates: formulas that are
+        thought of for each generation.
+    """
+
+    first: int = 6
+    candidates: int = 300
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("search.first", self.first, 2)
+        at_least("search.candidates", self.candidates, self.population)
+
+
+AnySearch = GenerationalSearch | MemeticSearch | BayesianSearch
 """The settings of any method, told apart by their key `method`."""
 
 METHODS: Final[Mapping[str, type[AnySearch]]] = MappingProxyType(
-    {"generational": GenerationalSearch, "memetic": MemeticSearch}
+    {"generational": GenerationalSearch, "memetic": MemeticSearch, "bayesian": BayesianSearch}
 )
 """The settings of each method, by its name."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from evolr.config import AnySearch, MemeticSearch
+from evolr.config import AnySearch, BayesianSearch, MemeticSearch
 from evolr.search.individual import Evaluation, Individual
 
 
@@ -47,6 +47,10 @@ def method_of(search: AnySearch, seed: int, *, draws_tasks: bool = False) -> Met
         from evolr.search.memetic import Memetic
 
         return Memetic(search, seed, draws_tasks=draws_tasks)
+    if isinstance(search, BayesianSearch):
+        from evolr.search.bayesian import Bayesian
+
+        return Bayesian(search, seed)
     from evolr.search.evolution import Generational
 
     return Generational(search, seed)

@@ -30,15 +30,18 @@ def in_terms(search: Search, family: Family, **constants: float) -> Expression |
     words = {*search.functions, *search.terminals}
     renamed = {new: old for new, old in _OLDER.items() if new not in words and old in words}
     scales = [constant for constant in family.constants if constant.is_scale]
-    schedule = family.schedule(**constants)
-    if len(scales) != 1 or schedule.plateau is not None:  # a search has no plateau of its own
+    if len(scales) != 1:
         return None
+    scale = constants.get(scales[0].name, scales[0].default)
     if search.transform == "log":
-        shape = family.schedule(**{**constants, scales[0].name: 1.0}).expression
-        scale = math.log(constants.get(scales[0].name, scales[0].default) / search.reference_lr)
-        tree = Expression(("add", scale, "log", *_without_unit(shape).tokens))
+        schedule = family.schedule(**{**constants, scales[0].name: 1.0})
+        factor = math.log(scale / search.reference_lr)
+        tree = Expression(("add", factor, "log", *_without_unit(schedule.expression).tokens))
     else:
+        schedule = family.schedule(**constants)
         tree = schedule.expression
+    if schedule.plateau is not None:  # a search has none of its own
+        return None
     tree = Expression(tuple(renamed.get(str(token), token) for token in tree.tokens))
     said = {token for token in tree.tokens if isinstance(token, str)}
     return tree if tree.signals and said <= words and not is_oversize(search, tunable(tree)) else None

@@ -50,6 +50,7 @@ def evolve(
     signals: own_training.SignalNames = ("progress", "loss", "val_loss"),
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
+    trainings: int | None = None,
     workers: int | None = None,
     time_limit: float | None = None,
     memory_limit: float | None = None,
@@ -69,6 +70,7 @@ def evolve(
     *,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
+    trainings: int | None = None,
     device_count: int | None = None,
     executor: ExecutorMaker | None = None,
     should_stop: Callable[[], str | None] = lambda: None,
@@ -90,7 +92,7 @@ def evolve(
     """Evolves a schedule in a study's directory, new or begun.
 
         evolr.evolve(evolr.resolve("memetic"), "runs/mine")
-        evolr.evolve(train, "runs/mine", epochs=20, metric="accuracy", limits=evolr.Limits(trainings=200))
+        evolr.evolve(train, "runs/mine", epochs=20, metric="accuracy", trainings=40)
 
     what: the configuration of a study whose problem evolr trains itself; a JaxProblem, your own JAX model, or a Suite of several;
         or a training function of your own, train(schedule, seed, epochs) → score; docs/your-own-training.md says how to write one.
@@ -107,6 +109,8 @@ def evolve(
         of evolr's is a signal of your own, which formulas write as @name; its values lie from 0 to 1, or between what you
         say: signals={"progress": None, "temperature": (0.0, 100.0)}.
     seed: the study's. settings: any others by dotted name, on top of the preset `function`.
+    trainings: that the whole search spends, its race included; how it searches follows from them (docs/search.md). Those of the
+        preset where None.
     workers: processes that train at once; as many as there are cores (for `threads` each) where None.
     time_limit: seconds, memory_limit: GB, of a trial; None for no limit. threads: of each worker.
 
@@ -136,13 +140,14 @@ def study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor
     if isinstance(what, Config):
         if given := sorted(options.keys() & {"settings", *own_training.OPTIONS} - {"executor"}):
             raise ConfigError(
-                f"a configuration holds its settings, its seed and its epochs: give them to evolr.resolve, not "
+                f"a configuration holds its settings, its seed, its epochs and its trainings: give them to evolr.resolve, not "
                 f"{', '.join(given)} to evolve"
             )
         _refuse_unknown("a configuration", options, ("device_count", "executor"))
         return what, executor_for(what, options=options)
     if (problem := given_problem(what)) is not None:
-        _refuse_unknown(f"a {type(problem).__name__}", options, ("settings", "seed", "device_count", "executor"))
+        known = ("settings", "seed", "trainings", "device_count", "executor")
+        _refuse_unknown(f"a {type(problem).__name__}", options, known)
         return _study_of_model(problem, **options)
     if callable(what):
         _refuse_unknown("a function", options, own_training.OPTIONS)
@@ -167,9 +172,14 @@ def _refuse_unknown(what: str, options: Mapping[str, Any], known: Sequence[str])
 
 
 def _study_of_model(
-    problem: OwnProblem, *, settings: Mapping[str, Any] | None = None, seed: int = 0, **options: Any
+    problem: OwnProblem,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    trainings: int | None = None,
+    **options: Any,
 ) -> tuple[Config, Executor]:
-    config = config_of(problem, settings, seed)
+    config = config_of(problem, settings, seed, trainings)
     if config.search.finalists:
         for maker in problem.kinds("selection").values():  # so that the race at the end has its pool
             maker.task("selection")

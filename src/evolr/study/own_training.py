@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from inspect import signature
 from typing import Any, Final, cast
 
-from evolr.config import CONSTANT, Config, changed, dotted, resolve
+from evolr.config import CONSTANT, Config, dotted, resolve
 from evolr.errors import ConfigError, whole_number
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.training_function import TrainingFunction, name_of
@@ -47,6 +47,7 @@ def study_of(
     memory_limit: float | None = None,
     threads: int | None = None,
     executor: ExecutorMaker | None = None,
+    trainings: int | None = None,
 ) -> tuple[Config, Executor]:
     """What `evolve` makes of a function: preset `function` with these settings, and what trains.
 
@@ -65,7 +66,7 @@ def study_of(
         "search.terminals": [*map(token_of, map(signal_of, signals)), CONSTANT],
         "search.own_signals": own,
     }
-    config = changed(resolve("function", settings=given), settings)
+    config = resolve("function", settings={**given, **settings}, trainings=trainings)
     limits = {"time_limit": time_limit, "memory_limit": memory_limit}
     return config, executor_for(config, train, {"executor": executor, "workers": workers, "threads": threads, **limits})
 

@@ -1,0 +1,213 @@
+"""What a few dozen trainings buy: evolr's search for a budget against Optuna on families of schedules.
+
+    .venv/bin/python benchmarks/efficiency.py [--problems mlp cnn language quadratic] [--budgets 20 40 80 160 320] [--seeds 8]
+
+Each searcher is given so many trainings, each from another seed, and picks one schedule, which is then trained from fresh
+seeds and judged on examples that no searcher saw. evolr's search for a budget is `evolr.evolve(…, trainings=…)`, its race
+included; Optuna's TPE, with its defaults, proposes the constants of one family, one after another, or a family and its
+constants; random search draws these. Their pick is their best training's, as Optuna's users take it. Writes
+benchmarks/results/efficiency.json, a problem at a time; those that are there already are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+import evolr
+from evolr.config import Config, changed, plan
+from evolr.execution.executor import Executor
+from evolr.randomness import seed_from
+from evolr.schedule import Schedule
+from evolr.standard import FAMILIES
+from evolr.study.study import Study
+from evolr.study.trained_by import executor_for
+from evolr.training.task import Trial
+
+RESULTS = Path(__file__).parent / "results" / "efficiency.json"
+BUDGETS = (20, 40, 80, 160, 320)
+FINAL = 16  # fresh seeds that a pick is judged on
+
+OPEN_LOOP = [
+    name
+    for name, family in FAMILIES.items()
+    if family.schedule().signals <= {"progress"} and family.schedule().plateau is None
+]
+
+
+def problems() -> dict[str, Config]:
+    """The configurations, whose search is replaced by that for a budget."""
+    return {
+        "mlp": evolr.resolve("memetic"),
+        "cnn": evolr.resolve("mixed", settings={"problem.kinds_drawn": ["cnn"]}),
+        "language": evolr.resolve("mixed", settings={"problem.kinds_drawn": ["language"]}),
+        "quadratic": evolr.resolve("quadratic"),
+    }
+
+
+class Tpe:
+    """Optuna's TPE over the constants of families; the family is one of its choices if there are several."""
+
+    def __init__(self, families: Sequence[str], seed: int, sampler: Callable[..., Any] = optuna.samplers.TPESampler):
+        self._families = list(families)
+        self._study = optuna.create_study(direction="maximize", sampler=sampler(seed=seed))
+        self._best = (-math.inf, evolr.load("0.001"))
+
+    def ask(self) -> Schedule:
+        self._trial = self._study.ask()
+        name = self._families[0]
+        if len(self._families) > 1:
+            name = self._trial.suggest_categorical("family", self._families)
+        values: dict[str, float] = {}
+        for c in FAMILIES[name].constants:
+            if c.scale == "integer":
+                values[c.name] = self._trial.suggest_int(f"{name}: {c.name}", int(c.low), int(c.high))
+            else:
+                values[c.name] = self._trial.suggest_float(f"{name}: {c.name}", c.low, c.high, log=c.scale == "log")
+        self._schedule = FAMILIES[name].schedule(**values)
+        return self._schedule
+
+    def tell(self, fitness: float) -> None:
+        self._study.tell(self._trial, fitness if math.isfinite(fitness) else -1e9)
+        self._best = max(self._best, (fitness, self._schedule), key=lambda pair: pair[0])
+
+    @property
+    def pick(self) -> Schedule:
+        return self._best[1]
+
+
+RIVALS: dict[str, Callable[[int], Tpe]] = {
+    "Optuna: WSD": lambda seed: Tpe(["WSD (linear)"], seed),
+    "Optuna: one-cycle": lambda seed: Tpe(["one-cycle"], seed),
+    "Optuna: cosine": lambda seed: Tpe(["warm-up + cosine"], seed),
+    "Optuna: families": lambda seed: Tpe(OPEN_LOOP, seed),
+    "random search": lambda seed: Tpe(OPEN_LOOP, seed, optuna.samplers.RandomSampler),
+}
+
+
+def fitness_of(config: Config, executor: Executor, trials: Sequence[Trial], pool: str) -> list[float]:
+    metric = config.problem.metric
+    outcomes = executor.run(trials, config.training.epochs, pool)
+    return [metric.fitness(outcome.score) if math.isfinite(outcome.score) else -math.inf for outcome in outcomes]
+
+
+def picks_of_evolr(config: Config, executor: Executor, budgets: Sequence[int], seeds: int) -> dict[int, list[Schedule]]:
+    picks: dict[int, list[Schedule]] = {}
+    for budget in budgets:
+        for seed in range(seeds):
+            planned = changed(config, {**plan(budget), "seed": seed})
+            with tempfile.TemporaryDirectory() as folder, Study(folder, planned) as study:
+                result = study.run(executor=executor)
+                assert result.trainings <= budget, (result.trainings, budget)
+                assert result.schedule is not None
+                picks.setdefault(budget, []).append(result.schedule)
+    return picks
+
+
+def picks_of_rival(
+    make: Callable[[int], Tpe], config: Config, executor: Executor, budgets: Sequence[int], seeds: int
+) -> dict[int, list[Schedule]]:
+    tuners, picks = [make(seed) for seed in range(seeds)], {}
+    for number in range(max(budgets)):
+        trials = [Trial(tuner.ask(), seed_from(seed, number, "efficiency")) for seed, tuner in enumerate(tuners)]
+        for tuner, fitness in zip(tuners, fitness_of(config, executor, trials, "fitness"), strict=True):
+            tuner.tell(fitness)
+        if number + 1 in budgets:
+            picks[number + 1] = [tuner.pick for tuner in tuners]
+    return picks
+
+
+def picks_of(
+    name: str, config: Config, executor: Executor, budgets: Sequence[int], seeds: int
+) -> dict[int, list[Schedule]]:
+    if name == "evolr":
+        return picks_of_evolr(config, executor, budgets, seeds)
+    return picks_of_rival(RIVALS[name], config, executor, budgets, seeds)
+
+
+def measured(
+    config: Config, names: Sequence[str], budgets: Sequence[int], seeds: int, given: argparse.Namespace
+) -> dict[str, Any]:
+    """Of each searcher and budget, the score of the picks of all study seeds on each of the final's seeds."""
+    rows: dict[str, Any] = {}
+    with closing(executor_for(config, options={"device_count": given.devices})) as executor:
+        for name in names:
+            picks = picks_of(name, config, executor, budgets, seeds)
+            trials = [
+                Trial(schedule, seed_from(number, "efficiency, final"))
+                for budget in budgets
+                for schedule in picks[budget]
+                for number in range(FINAL)
+            ]
+            fitness = np.array(fitness_of(config, executor, trials, given.pool)).reshape(len(budgets), seeds, FINAL)
+            scores = config.problem.metric.fitness(1.0) * fitness
+            rows[name] = {
+                str(budget): {
+                    "scores": scores[place].tolist(),
+                    "picks": [str(schedule.expression) for schedule in picks[budget]],
+                }
+                for place, budget in enumerate(budgets)
+            }
+            means = scores.mean(axis=2)
+            texts = [
+                f"{budget}: {means[k].mean():8.4f} ± {means[k].std(ddof=1) / seeds**0.5:.4f}"
+                for k, budget in enumerate(budgets)
+            ]
+            print(f"  {name:18}", *texts, flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", nargs="+", default=list(problems()), choices=list(problems()))
+    parser.add_argument("--budgets", nargs="+", type=int, default=BUDGETS)
+    parser.add_argument("--seeds", type=int, default=8, help="studies of each searcher and budget")
+    parser.add_argument("--only", nargs="+", default=["evolr", *RIVALS], choices=["evolr", *RIVALS])
+    parser.add_argument("--pool", default="test", help="that judges the picks; another than test writes no results")
+    parser.add_argument("--devices", type=int, help="to train on; all where not given")
+    given = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    for name in given.problems:
+        print(name, flush=True)
+        config = problems()[name]
+        found = measured(config, given.only, given.budgets, given.seeds, given)
+        if given.pool == "test":
+            write(name, config, found, given.seeds)
+
+
+def write(name: str, config: Config, found: dict[str, Any], seeds: int) -> None:
+    document = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"problems": {}}
+    document |= {
+        "machine": {"cores": os.cpu_count(), "system": platform.system()},
+        "versions": {package: version(package) for package in ("evolr", "jax", "numpy", "optuna")},
+        "final_seeds": FINAL,
+        "pool": "test",
+    }
+    document["problems"][name] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "metric": config.problem.metric.name,
+        "epochs": config.training.epochs,
+        "optimizer": config.training.optimizer.name,
+        "seeds": seeds,
+        "searchers": found,
+    }
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

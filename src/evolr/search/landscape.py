@@ -1,0 +1,104 @@
+"""What few trainings say of all schedules: a Gaussian process over what schedules do.
+
+Rasmussen and Williams 2006, «Gaussian Processes for Machine Learning», chapters 2 and 5. Its points are behaviours
+(behaviour.py), so that what one formula scored tells of others that do alike, whatever their text: a learning rate that is
+too high for one structure is too high for most.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.stats import norm
+
+from evolr.search.behaviour import LEVEL
+
+_LEVELS: Final = (0.25, 0.5, 1.0)  # decades, length scales of the level
+_SHAPES: Final = (0.2, 0.4, 0.8)  # decades, of the shape and the feedback
+_NOISES: Final = (0.03, 0.1, 0.3, 1.0, 3.0)  # variance of a training's luck, in units of the signal's
+_LUCKS: Final = (0.0, 0.1, 0.5)  # variance of what all trainings of a generation share, in the same units
+_TYPICAL: Final = (0.5, 0.4, 0.2, 0.1)
+_DOUBT: Final = 1.5  # nats of the logarithm's deviation: how far from typical the scales may be
+_WORST: Final = 2.0  # how far below the middle a fitness counts, in units of how far the best is above it
+
+Array = NDArray[np.float64]
+
+
+class Landscape:
+    """The posterior of fitness over behaviours, from (n, d) behaviours, their fitness (n,), and the generation of each (n,).
+
+    −∞ counts as the worst fitness that there is. `fitness` is in units of its spread.
+    """
+
+    def __init__(self, behaviours: Array, fitness: Array, generations: NDArray[np.int64]) -> None:
+        y = levelled(fitness)
+        self._points = behaviours
+        self._prior = float(np.quantile(y, 0.25))
+        self._same = (generations[:, None] == generations[None, :]).astype(np.float64)
+        best = -np.inf
+        for level, shape, noise, luck in product(_LEVELS, _SHAPES, _NOISES, _LUCKS):
+            covariance = _kernel(behaviours, behaviours, level, shape)
+            covariance += luck * self._same + (noise + 1e-6) * np.eye(len(y))
+            factor = cho_factor(covariance, lower=True)
+            weights = cho_solve(factor, y - self._prior)
+            variance = float((y - self._prior) @ weights) / len(y) + 1e-9
+            likelihood = -0.5 * len(y) * np.log(variance) - float(np.log(np.diag(factor[0])).sum())
+            drawn = zip((level, shape, noise, max(luck, 0.03)), _TYPICAL, strict=True)
+            likelihood -= sum((np.log(value / typical) / _DOUBT) ** 2 / 2 for value, typical in drawn)
+            if likelihood > best:
+                best = likelihood
+                self._scales, self._factor, self._weights, self._variance = (level, shape), factor, weights, variance
+                self.noise, self.luck = noise, luck
+
+    def mean(self, behaviours: Array) -> Array:
+        return self._prior + _kernel(behaviours, self._points, *self._scales) @ self._weights
+
+    def posterior(self, behaviours: Array) -> tuple[Array, Array]:
+        """Mean (m,) and covariance (m, m) of the fitness of behaviours, without luck."""
+        across = _kernel(behaviours, self._points, *self._scales)
+        whitened = solve_triangular(self._factor[0], across.T, lower=True)
+        covariance = _kernel(behaviours, behaviours, *self._scales) - whitened.T @ whitened
+        return self._prior + across @ self._weights, self._variance * covariance
+
+    def most_improving(self, behaviours: Array, best: float, count: int) -> list[int]:
+        """The numbers of `count` behaviours whose expected improvement on `best` is greatest, one after another.
+
+        Each is weighed by how much of what it is worth a single training shows; after each, the process is what it would be
+        if that one had scored what is expected of it.
+        """
+        mean, covariance = self.posterior(behaviours)
+        noise, chosen = self._variance * self.noise, list[int]()
+        for _ in range(count):
+            spread = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
+            above = (mean - best) / spread
+            improvement = spread * (above * norm.cdf(above) + norm.pdf(above))
+            worth = improvement * spread / np.sqrt(spread**2 + noise)
+            worth[chosen] = -np.inf
+            chosen.append(int(np.argmax(worth)))
+            column = covariance[:, chosen[-1]]
+            covariance = covariance - np.outer(column, column) / (column[chosen[-1]] + noise)
+        return chosen
+
+
+def levelled(fitness: Array) -> Array:
+    """Fitness with the worst of it cut off, in units of its spread: cliffs say little of hilltops."""
+    finite = fitness[np.isfinite(fitness)]
+    if not len(finite):
+        return np.zeros(len(fitness))
+    middle, best = np.quantile(finite, 0.5), finite.max()
+    least = middle - _WORST * max(best - middle, 1e-12)
+    y = np.maximum(np.where(np.isfinite(fitness), fitness, -np.inf), least)
+    return (y - y.mean()) / max(float(y.std()), 1e-12)
+
+
+def _kernel(a: Array, b: Array, level: float, shape: float) -> Array:
+    """Matérn 5/2 (Rasmussen and Williams 2006, eq. 4.17), of distances in units of the scales."""
+    scale = np.full(a.shape[1], shape)
+    scale[:LEVEL] = level
+    difference = a[:, None, :] / scale - b[None, :, :] / scale
+    distance = np.sqrt(5 * np.sum(difference * difference, axis=-1))
+    return (1 + distance + distance * distance / 3) * np.exp(-distance)
