@@ -10,11 +10,11 @@ from typing import Final
 import msgspec
 
 from evolr.config.checks import at_least, at_most, each_known
-from evolr.errors import ConfigError
-from evolr.expression import CORE_SIGNALS, ORIGINAL_SET, PRIMITIVES, SIGNALS, Expression
+from evolr.errors import ConfigError, ExpressionError
+from evolr.expression import CORE_SIGNALS, ORIGINAL_SET, PRIMITIVES, SIGNALS, Expression, parse
 from evolr.expression.text import MAX_NESTING, MAX_NODES
 from evolr.schedule import Schedule, Transform
-from evolr.signals.own import MARK, fault_of
+from evolr.signals.own import MARK, fault_of, signal_of
 
 CONSTANT: Final = "constant"
 """The terminal that stands for a random constant."""
@@ -42,7 +42,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     constant_range: a new constant is uniform in it.
     transform, reference_lr, min_lr, max_lr: of every schedule; see Schedule.
     seeds: training runs of an individual; its fitness is their mean.
-    initial_depth: least and greatest depth of the ramped half-and-half initialisation.
+    initial: formulas that the first population begins with, in the search's own terms (before the transform); `evolve` writes
+        schedules so. initial_depth: least and greatest depth of the ramped half-and-half initialisation.
     crossover, subtree_mutation, point_mutation, hoist_mutation, constant_mutation, growth_mutation, power_mutation,
         product_crossover: the probability that a child is made so (search/variation.py says how); what they leave of 1 is the
         probability that it is a copy.
@@ -63,6 +64,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     min_lr: float = 1e-8
     max_lr: float = 1.0
     seeds: int = 1
+    initial: tuple[str, ...] = ()
     initial_depth: tuple[int, int] = (2, 5)
     crossover: float = 0.7
     subtree_mutation: float = 0.1
@@ -101,6 +103,12 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if (total := math.fsum(self.operators.values())) > 1 + 1e-9:
             raise ConfigError(f"search.{', '.join(self.operators)} must add up to at most 1, got {total:g}")
         self.schedule(Expression((0.0,)))  # raises for a transform or bounds out of range
+        for formula in self.initial_expressions:
+            if unknown := sorted(formula.signals - {signal_of(terminal) for terminal in self.terminals}):
+                raise ConfigError(
+                    f"search.initial has a formula that reads {', '.join(unknown)}, which is none of search.terminals: "
+                    f"{', '.join(self.terminals)}"
+                )
 
     def _check_own_signals(self) -> None:
         names = [name for name, _, _ in self.own_signals]
@@ -116,6 +124,14 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     f"search.own_signals names each own signal of search.terminals once, as {MARK}{name} there; got "
                     f"{', '.join(names)} and the terminals {', '.join(self.terminals)}"
                 )
+
+    @property
+    def initial_expressions(self) -> list[Expression]:
+        """The formulas that it begins with."""
+        try:
+            return [parse(text) for text in self.initial]
+        except ExpressionError as error:
+            raise ConfigError(f"search.initial: {error}") from error
 
     @property
     def method(self) -> str:

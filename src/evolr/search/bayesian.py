@@ -42,6 +42,7 @@ _FIRST: Final = (
 
 _LEAST_LEVEL: Final = 0.1  # of the first points, in units of reference_lr; the greatest is max_lr
 _TRIED_AGAIN: Final = 3  # of the best, that are candidates as they are
+_AROUND: Final = 1.0  # decades around the level of the formula that a search begins with
 _PARENTS: Final = 6  # that candidates are made of: the best by what is expected
 _NEAR: Final = 0.45  # the part of candidates whose constants are near a parent's
 _SCALED: Final = 0.15  # that are a parent with another scale
@@ -164,19 +165,28 @@ class Bayesian:
         return Landscape(self._behaviours(), np.array(self._fitness), generations)
 
     def _first(self) -> list[_Point]:
-        """The families that stand best, with their default constants, at levels from far too low to far too high."""
-        least, most = (math.log10(rate) for rate in (_LEAST_LEVEL * self._search.reference_lr, self._search.max_lr))
-        count = self._search.first
-        rates = [10 ** (least + (number + 0.5) / count * (most - least)) for number in range(count)]
-        if not self._best_families:
-            return [self._random(number, rate) for number, rate in enumerate(rates)]
-        families = [self._best_families[number % len(self._best_families)] for number in range(count)]
-        made = [
-            self._of_family(family, {_scale(family).name: rate}) for family, rate in zip(families, rates, strict=True)
-        ]
-        return [point for point in made if point is not None]
+        """The formulas that the search begins with; then the families that stand best, with their default constants.
 
-    def _random(self, number: int, rate: float) -> _Point:
+        The families are at levels from far too low to far too high, or around the given formula's: a tenth to ten times it.
+        """
+        count, given = self._search.first, [self._point(formula) for formula in self._search.initial_expressions]
+        given, rest = given[:count], max(0, count - len(given))
+        if given:
+            level = float(given[0].behaviour[0])
+            least, most = level - _AROUND, level + _AROUND
+        else:
+            least, most = math.log10(_LEAST_LEVEL * self._search.reference_lr), math.log10(self._search.max_lr)
+        levels = [least + (number + 0.5) / rest * (most - least) for number in range(rest)]
+        if not self._best_families:
+            return given + [self._random(number, level) for number, level in enumerate(levels)]
+        families = [self._best_families[number % len(self._best_families)] for number in range(rest)]
+        made = [
+            self._of_family(family, {_scale(family).name: 10**level})
+            for family, level in zip(families, levels, strict=True)
+        ]
+        return given + [point for point in made if point is not None]
+
+    def _random(self, number: int, level: float) -> _Point:
         """A random formula at a level, where the language can say no family."""
         least, most = self._search.initial_depth
         for attempt in range(_ATTEMPTS):
@@ -185,8 +195,7 @@ class Bayesian:
             tree = variation.ramped_half_and_half(rng, self._words, number, (min(least, deepest), deepest))
             scaled = self._scaled(tree, 0.0)
             if tree.signals and not is_oversize(self._search, scaled):
-                gap = math.log10(rate) - float(self._point(scaled).behaviour[0])
-                return self._point(self._scaled(tree, gap))
+                return self._point(self._scaled(tree, level - float(self._point(scaled).behaviour[0])))
         raise ConfigError(
             "no formula with a signal comes about within search.max_size, search.max_depth and the language: raise the "
             "limits, or give more functions and terminals"

@@ -63,10 +63,16 @@ def vocabulary(search: Search) -> variation.Vocabulary:
 
 
 def initial_population(search: Search, seed: int) -> list[Individual]:
-    """The first population. A tree beyond max_size is drawn again, one level lower each time."""
+    """The first population: the formulas that it begins with, then random ones.
+
+    A random tree beyond max_size is drawn again, one level lower each time.
+    """
     words = vocabulary(search)
+    given = search.initial_expressions
 
     def individual(slot: int) -> Individual:
+        if slot < len(given):
+            return Individual(Place(0, slot), given[slot], "initial")
         rng = generator(seed, 0, slot, "initial")
         least, most = search.initial_depth
         for deepest in range(most, 0, -1):

@@ -229,8 +229,9 @@ class Memetic:
         return Place(self._generation, slot)
 
     def _first_structures(self) -> list[Expression]:
-        """The standard families that the language can say, and random trees."""
-        structures = standard_structures(self._search) if self._search.seed_families else []
+        """The formulas that the search begins with, the standard families that the language can say, and random trees."""
+        structures = self._search.initial_expressions
+        structures += standard_structures(self._search) if self._search.seed_families else []
         wanted = len(structures) + self._search.random_structures
         for number in range(_ATTEMPTS * self._search.random_structures):
             rng = generator(self._seed, 0, number, "structure")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from evolr.config import AnySearch, BayesianSearch, MemeticSearch
+from evolr.config import AnySearch, BayesianSearch, GenerationalSearch, MemeticSearch
 from evolr.search.individual import Evaluation, Individual
 
 
@@ -43,14 +43,16 @@ class Method(Protocol):
 
 def method_of(search: AnySearch, seed: int, *, draws_tasks: bool = False) -> Method:
     """The method that a configuration names. draws_tasks: whether each generation meets other tasks; see Problem."""
-    if isinstance(search, MemeticSearch):
-        from evolr.search.memetic import Memetic
+    match search:
+        case MemeticSearch():
+            from evolr.search.memetic import Memetic
 
-        return Memetic(search, seed, draws_tasks=draws_tasks)
-    if isinstance(search, BayesianSearch):
-        from evolr.search.bayesian import Bayesian
+            return Memetic(search, seed, draws_tasks=draws_tasks)
+        case BayesianSearch():
+            from evolr.search.bayesian import Bayesian
 
-        return Bayesian(search, seed)
-    from evolr.search.evolution import Generational
+            return Bayesian(search, seed)
+        case GenerationalSearch():
+            from evolr.search.evolution import Generational
 
-    return Generational(search, seed)
+            return Generational(search, seed)
