@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -158,6 +158,14 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         del generation  # they are the same for all
         return self.seeds
 
+    def individuals_at(self, generation: int, first: int) -> int:
+        """How many individuals of a generation have to be trained, about; first: of the first one."""
+        return self.population if generation else first
+
+    def ended_before(self, generation: int, finalists: int) -> Self:
+        """These settings, ended early: the race, of so many finalists, takes the place of a generation that is not the first."""
+        return msgspec.structs.replace(self, generations=min(generation, self.generations), finalists=finalists)
+
     def schedule(self, expression: Expression) -> Schedule:
         """The schedule that an expression is in this search."""
         return Schedule(
@@ -187,6 +195,9 @@ class GenerationalSearch(Search, frozen=True, kw_only=True, tag_field="method", 
                 raise ConfigError(
                     f"search.{name} must be at most the population, {self.population}, got {getattr(self, name)}"
                 )
+
+    def individuals_at(self, generation: int, first: int) -> int:
+        return self.population - self.elites if generation else first
 
 
 class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="memetic"):
@@ -247,6 +258,18 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
 
     def seeds_at(self, generation: int) -> int:
         return self.last_seeds if self.is_last(generation) else self.seeds
+
+    def individuals_at(self, generation: int, first: int) -> int:
+        if generation == 0:
+            return first
+        if self.is_last(generation):
+            return self.last_population * self.samples
+        structures = max(self.population, first // self.samples // 2) if generation == 1 else self.population
+        return structures * self.samples + self.children
+
+    def ended_before(self, generation: int, finalists: int) -> Self:
+        last = max(0, generation - self.generations)
+        return msgspec.structs.replace(super().ended_before(generation, finalists), last_generations=last)
 
 
 class BayesianSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="bayesian"):

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from evolr.config import Config
+from evolr.config import AnySearch, Config
 from evolr.problems import Pool
 from evolr.randomness import seed_from
 from evolr.search.archive import KnownEvaluations
@@ -16,6 +16,7 @@ from evolr.search.individual import Evaluation, Individual, Place
 
 _HEAT_FACTOR: Final = 3  # a heat keeps one in so many, and multiplies the seeds by it
 _LAST_HEAT: Final = 3  # finalists at most that end the race
+_LEAST_FINALISTS: Final = 2  # of a race that a budget has made smaller
 
 
 def seeds_of(config: Config, generation: int) -> list[int]:
@@ -117,6 +118,44 @@ def evaluate_race(config: Config, finalists: Sequence[Individual], scores: Score
     return [evaluations[individual.place] for individual in finalists]
 
 
+def race_trainings(search: AnySearch, finalists: int) -> int:
+    """The trainings of a race of so many finalists, in all of its heats."""
+    running, seeds = finalists, search.race_seeds
+    trainings = running * seeds
+    while running > _LAST_HEAT:
+        running = _kept(running)
+        trainings += running * seeds * (_HEAT_FACTOR - 1)
+        seeds *= _HEAT_FACTOR
+    return trainings
+
+
+def trainings_ahead(config: Config, generation: int, first: int) -> int:
+    """The trainings of a search from a generation on, about, its race included. first: the individuals of the first generation."""
+    search = config.search
+    if generation > search.race_generation:
+        return 0
+    bred = range(generation, search.race_generation)
+    trained = sum(search.seeds_at(number) * search.individuals_at(number, first) for number in bred)
+    return trained + race_trainings(search, search.finalists)
+
+
+def finalists_within(search: AnySearch, trainings: float) -> int:
+    """The most finalists whose race takes at most so many trainings; 0 if that is not even a race of two."""
+    least = min(_LEAST_FINALISTS, search.finalists)
+    fitting = (n for n in range(search.finalists, least - 1, -1) if race_trainings(search, n) <= trainings)
+    return next(fitting, 0)
+
+
+def least_race_trainings(search: AnySearch) -> int:
+    """The trainings of the smallest race that a budget leaves."""
+    return race_trainings(search, min(_LEAST_FINALISTS, search.finalists))
+
+
+def _kept(running: int) -> int:
+    """How many of the finalists in a heat go on to the next."""
+    return -(-running // _HEAT_FACTOR)
+
+
 def _heats(config: Config, finalists: Sequence[Individual], scores: Scores) -> list[list[Run]]:
     """The heats so far, each with all runs of those in it: successive halving by three (Jamieson and Talwalkar 2016)."""
     metric = config.problem.metric
@@ -129,4 +168,4 @@ def _heats(config: Config, finalists: Sequence[Individual], scores: Scores) -> l
             return heats
         mean = {i: float(np.mean([scores[i.place, "selection", seed] for seed in seeds])) for i in running}
         ranked = sorted(running, key=lambda i: (-metric.fitness(mean[i]), i.expression.size, i.place))
-        running, count = ranked[: -(-len(running) // _HEAT_FACTOR)], count * _HEAT_FACTOR
+        running, count = ranked[: _kept(len(running))], count * _HEAT_FACTOR

@@ -55,12 +55,18 @@ class CurrentGeneration:
         trained = self.population if self.is_race else to_train(self.population, known)
         self._fresh = {individual.place: individual for individual in trained}
 
+    def heat(self) -> list[Run]:
+        """The runs of the race's current heat, those that are done included; of its last one if the race is over."""
+        return runs_of_race(self._config, self.population, self._race_scores())
+
+    @property
+    def race_trained(self) -> int:
+        """The race's runs that are done."""
+        return len(self._scores)
+
     def missing(self) -> list[Run]:
         """The runs that it lacks; of the race, those of its current heat. All of them are judged on one pool."""
-        if self.is_race:
-            runs = runs_of_race(self._config, self.population, self._race_scores())
-        else:
-            runs = runs_of(self._config, self.number, list(self._fresh.values()))
+        runs = self.heat() if self.is_race else runs_of(self._config, self.number, list(self._fresh.values()))
         return [
             run
             for run in runs
@@ -76,6 +82,11 @@ class CurrentGeneration:
 
     def replace_scores(self, scores: Scores) -> None:
         self._scores = dict(scores)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether none of its trials is there yet."""
+        return not self._scores
 
     def has_to_train(self, individual: Individual) -> bool:
         """Whether it is an individual of this generation whose score is not known from before."""

@@ -84,5 +84,9 @@ CREATE TABLE hall_of_fame (                  -- the fittest of each size that is
 ) STRICT;
 """
 
-MIGRATIONS: Final = (_VERSION_1,)
+_VERSION_2: Final = """
+ALTER TABLE study ADD COLUMN asked TEXT;     -- TOML: the configuration that was asked for; NULL unless a budget has shortened it
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2)
 """MIGRATIONS[v - 1] leads from schema version v - 1 to v."""

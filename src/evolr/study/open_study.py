@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evolr.config import Config
+import msgspec
+
+from evolr.config import AnySearch, Config
 from evolr.errors import StudyError
 from evolr.search.individual import Place
 from evolr.study.agreement import agreed
@@ -16,7 +18,12 @@ from evolr.study.lock import WriterLock
 from evolr.study.records import Records, holder
 from evolr.study.replay import replay
 from evolr.study.run_directory import RunDirectory
+from evolr.study.state import SearchState
 from evolr.training.task import Outcome
+
+Shortening = Callable[[SearchState], AnySearch | None]
+"""Asked when a generation is about to begin, as the state's current one: the settings with which the search races in its place;
+None if it goes on as it is."""
 
 
 class OpenStudy:
@@ -27,7 +34,7 @@ class OpenStudy:
 
     def __init__(self, directory: Path, config: Config | None) -> None:
         self.directory = directory
-        run_directory = RunDirectory.prepare(directory, may_begin=config is not None)
+        self._run_directory = RunDirectory.prepare(directory, may_begin=config is not None)
         self._lock = WriterLock(directory, holder(directory))
         self._database: Database | None = None
         try:
@@ -40,7 +47,7 @@ class OpenStudy:
             self.config = agreed(self.records, config, directory)
             self.records.begin_session()
             self.state = replay(self.config, self.records)
-            self.files = DerivedFiles(run_directory, self.state)
+            self.files = DerivedFiles(self._run_directory, self.state)
             if self.state.current is None and not self.state.is_finished:
                 self._begin_generation()
         except BaseException:
@@ -59,8 +66,8 @@ class OpenStudy:
         self.records.add_outcomes(outcomes, pool, self.config.training.epochs)
         current.add((place, pool, seed, outcome.score) for place, seed, outcome in outcomes)
 
-    def finish_generation(self, current: CurrentGeneration) -> None:
-        """Evaluates the current generation, whose trials are all there, and begins the next one.
+    def finish_generation(self, current: CurrentGeneration, shortening: Shortening = lambda _: None) -> None:
+        """Evaluates the current generation, whose trials are all there, and begins the next one, or the race in its place.
 
         Where a write fails, the study closes: what it holds in memory is ahead of what is stored.
         """
@@ -70,10 +77,18 @@ class OpenStudy:
             self.records.finish_generation(evaluations, self.state.hall_of_fame)
             self.files.write_best()
             if not self.state.is_finished:
-                self._begin_generation()
+                self._begin_generation(shortening)
         except BaseException:
             self._release()
             raise
+
+    def reconsider(self, shortening: Shortening) -> None:
+        """Asks once more whether the current generation is to be the race, as long as nothing of it was trained."""
+        current = self.state.current
+        if current is not None and current.is_untouched and (search := shortening(self.state)) is not None:
+            self.records.drop_population(current.number)
+            self._shorten(search)
+            self._begin_generation()
 
     def close(self) -> None:
         """Writes the files and gives back the right to write. Closing twice is closing once."""
@@ -84,10 +99,20 @@ class OpenStudy:
         finally:
             self._release()
 
-    def _begin_generation(self) -> None:
-        population = self.state.next_population()
-        self.state.begin(population, {})
-        self.records.add_population(self.config, population)
+    def _begin_generation(self, shortening: Shortening = lambda _: None) -> None:
+        self.state.begin(self.state.next_population(), {})
+        if (search := shortening(self.state)) is not None:
+            self._shorten(search)
+            self.state.begin(self.state.next_population(), {})
+        if self.state.current is not None:
+            self.records.add_population(self.config, self.state.current.population)
+
+    def _shorten(self, search: AnySearch) -> None:
+        """Goes on with settings that end the search early, as a study that had been begun with them would stand now."""
+        self.config = msgspec.structs.replace(self.config, search=search)
+        self.records.shorten(self.config)
+        self.state = replay(self.config, self.records)
+        self.files = DerivedFiles(self._run_directory, self.state)
 
     def _release(self) -> None:
         if self._database is not None:

@@ -61,7 +61,18 @@ class Records:
         rows = self._database.rows("SELECT config FROM study")
         if not rows:
             raise StudyError(f"{self._database.path} holds no configuration: it is damaged; it was left as it is")
-        data = tomllib.loads(rows[0][0])
+        return self._config(rows[0][0])
+
+    def asked(self) -> Config | None:
+        """The configuration that was asked for, if a budget has shortened the search; None otherwise."""
+        row = self._database.row("SELECT * FROM study")
+        asked = (
+            None if row is None else dict(row).get("asked")
+        )  # a reader may look at an older schema, which has no such column
+        return None if asked is None else self._config(asked)
+
+    def _config(self, text: str) -> Config:
+        data = tomllib.loads(text)
         if names := UPGRADES.get(self.language):
             search = data["search"]
             search["functions"] = [names.get(name, name) for name in search["functions"]]
@@ -83,6 +94,12 @@ class Records:
     def replace_config(self, config: Config) -> None:
         with self._database.transaction():
             self._database.write("UPDATE study SET config = ?", (configuration.to_toml(config).decode(),))
+
+    def shorten(self, config: Config) -> None:
+        """Stores the configuration of a search that ends early, and that it was asked for as it was."""
+        with self._database.transaction():
+            values = (configuration.to_toml(config).decode(),)
+            self._database.write("UPDATE study SET asked = coalesce(asked, config), config = ?", values)
 
     def begin_session(self) -> None:
         values = (now(), socket.gethostname(), os.getpid(), evolr.__version__, _jax_version())
@@ -138,6 +155,14 @@ class Records:
                     for position, parent in enumerate(individual.parents)
                 ],
             )
+
+    def drop_population(self, generation: int) -> None:
+        """Removes a generation of which nothing was trained."""
+        with self._database.transaction():
+            own = "(SELECT id FROM individual WHERE generation = ?)"
+            self._database.write(f"DELETE FROM parent WHERE individual IN {own}", (generation,))  # noqa: S608
+            self._database.write("DELETE FROM individual WHERE generation = ?", (generation,))
+            self._database.write("DELETE FROM generation WHERE number = ?", (generation,))
 
     def population(self, generation: int) -> list[Individual]:
         """The individuals of a generation, by slot; none where it has not been made."""

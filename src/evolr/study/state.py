@@ -22,6 +22,7 @@ class SearchState:
 
     generation: the number of the current generation, which is how many are finished. current: it, None between two of them
     and after the last. history: the evaluations of all finished generations, in order; latest: those of the last of them.
+    before_race: the winner before the race; None until that is over.
     """
 
     def __init__(self, config: Config) -> None:
@@ -30,6 +31,7 @@ class SearchState:
         self.current: CurrentGeneration | None = None
         self.history: list[Evaluation] = []
         self.latest: list[Evaluation] = []
+        self.before_race: Evaluation | None = None
         self._best: Evaluation | None = None
         self._front: list[Evaluation] = []
         self._method: Method = method_of(config.search, config.seed, draws_tasks=config.problem.draws_tasks)
@@ -66,6 +68,8 @@ class SearchState:
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
         """Takes up the evaluations of a generation, which is finished by that."""
+        if self.is_race:
+            self.before_race = self.winner
         if (self.is_race or self.config.problem.draws_tasks) and any(math.isfinite(e.fitness) for e in evaluations):
             # These scores replace earlier ones, and are not compared with them: those of a race are of another pool and of more
             # runs, and those of other tasks would be the better the easier these were.
