@@ -231,7 +231,7 @@ def database(stored: int) -> dict[str, Any]:
     stopwatch = Stopwatch()
     Records.add_outcomes = timed(Records.add_outcomes, transactions)
     stopwatch.time(Records, *RECORDING)
-    settings = {**GENERATION, "search.generations": 10 * stored // 1_000 + 1}
+    settings = {**GENERATION, "search.generations": 10 * stored // 1_000 + 1, "search.finalists": 0}
     with tempfile.TemporaryDirectory() as folder:
         path, before, executor = Path(folder) / "study", load(), Untrained()
         start = time.perf_counter()

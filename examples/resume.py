@@ -21,14 +21,23 @@ def train(schedule, seed, epochs):
     return x * x / 2
 
 
-def search(directory, limits=None):
+def search(directory, trainings=None):
+    """Until its end, or until so many trainings have landed."""
+    landed = []
     return evolr.evolve(
-        train, directory, limits, epochs=10, metric="loss", higher_is_better=False, settings={"search.seeds": 4}
+        train,
+        directory,
+        epochs=10,
+        metric="loss",
+        higher_is_better=False,
+        settings={"search.seeds": 4},
+        on_trial=landed.append,
+        should_stop=lambda: "that is enough for now" if trainings and len(landed) >= trainings else None,
     )
 
 
 if __name__ == "__main__":
-    first = search("runs/stopped", evolr.Limits(trainings=300))
+    first = search("runs/stopped", trainings=300)
     print(f"stopped: {first.stopped_by}")
     second = search("runs/stopped")
     print(f"gone on: {second.trainings} trainings in all, loss {second.champion.score:.2e}")

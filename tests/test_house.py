@@ -61,7 +61,8 @@ MAY_IMPORT = {
         "standard",
         "training",
     },
-    "study": {
+    "study": {  # of report the bar, and in `bar` alone
+        "report",
         "config",
         "errors",
         "execution",
@@ -74,7 +75,7 @@ MAY_IMPORT = {
         "",
         "signals",
     },
-    "contest": {  # of report what writes files, and in `save` alone
+    "contest": {  # of report what writes files, in `save`, and the bars, in `showing.py`, alone
         "report",
         "discovered",
         "formula",

@@ -196,9 +196,9 @@ def test_a_cluster_that_goes_away_ends_the_run_and_the_study_goes_on_without_ray
     with closing(Machines()) as machines:
         landed = []
 
-        def cut(count):
-            landed.append(count)
-            if sum(landed) >= 4:
+        def cut(report):
+            landed.append(report)
+            if len(landed) >= 4:
                 machines.end_all()
 
         with pytest.raises(ExecutorError, match=r"the Ray cluster is gone: .*goes on with the same call"):
@@ -206,7 +206,7 @@ def test_a_cluster_that_goes_away_ends_the_run_and_the_study_goes_on_without_ray
                 functions.falling,
                 tmp_path / "cut",
                 executor=evolr.Ray(machines.address, workers=1),
-                on_trained=cut,
+                on_trial=cut,
                 **options,
             )
     assert 4 <= summarise(tmp_path / "cut").trainings < whole.trainings

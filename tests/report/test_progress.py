@@ -19,21 +19,21 @@ def report(fitness, score, **changes):
         "trainings": 30,
         "training_seconds": 3.0,
         "seconds": 4.0,
+        "seconds_left": 16.0,
     }
     return GenerationReport(**{**values, **changes})
 
 
 def lines(metric, given, capsys):
-    with progress.searching("plain", metric) as (on_trained, on_generation):
-        on_trained(5)
-        on_generation(given)
+    with progress.searching("plain", metric) as search:
+        search.finished(given)
     return capsys.readouterr().err
 
 
 def test_a_generation_is_one_plain_line(capsys):
     line = lines(ACCURACY, report(0.5, 0.5), capsys)
     assert line == (
-        "generation 2/10  best 50.00 %  median diverged  10.0 networks/s  16 s left  champion 50.00 %  epoch*2\n"
+        "generation 2/10  best 50.00 %  median diverged  10.0 networks/s  about 16 s left  champion 50.00 %  epoch*2\n"
     )
 
 
@@ -48,8 +48,8 @@ def test_a_champion_that_diverged_is_named_so(capsys):
 
 
 def test_quiet_is_quiet(capsys):
-    with progress.searching("none", LOSS) as (_, on_generation):
-        on_generation(report(-0.25, 0.25))
+    with progress.searching("none", LOSS) as search:
+        search.finished(report(-0.25, 0.25))
     with progress.comparing("none") as (on_total, on_trained):
         on_total(3)
         on_trained(3)

@@ -98,12 +98,12 @@ from tests.study.test_evolve_function import evolve
 if __name__ == "__main__":
     landed = []
 
-    def kill(count):
-        landed.append(count)
+    def kill(report):
+        landed.append(report)
         if len(landed) == 30:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    evolve(functions.failing_sometimes, {path!r}, on_trained=kill)
+    evolve(functions.failing_sometimes, {path!r}, on_trial=kill)
 """
 
 

@@ -59,9 +59,9 @@ def test_they_come_after_the_others_and_before_the_race(whole):
 def test_a_study_that_is_interrupted_in_them_ends_as_one_that_is_not(whole, tmp_path, every):
     trained, due = 0, every
 
-    def count(number):
+    def count(_):
         nonlocal trained
-        trained += number
+        trained += 1
 
     def should_stop():
         nonlocal due
@@ -70,7 +70,7 @@ def test_a_study_that_is_interrupted_in_them_ends_as_one_that_is_not(whole, tmp_
         due = trained + every
         return "enough"
 
-    while evolve(CONFIG, tmp_path / "run", should_stop=should_stop, on_trained=count).stopped_by is not None:
+    while evolve(CONFIG, tmp_path / "run", should_stop=should_stop, on_trial=count).stopped_by is not None:
         pass
     assert remembered(tmp_path / "run") == remembered(whole)
     assert derived(tmp_path / "run") == derived(whole)

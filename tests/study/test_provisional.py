@@ -32,8 +32,8 @@ CONFIG = small(**{**RACING, "search.seeds": 3})
 
 def stopped(path, after, config=CONFIG):
     """A search that stops once so many trainings have landed, in the middle of a generation: chunk by chunk."""
-    should_stop, on_trained = interrupted_after(after)
-    return evolve(config, path, should_stop=should_stop, on_trained=on_trained)
+    should_stop, on_trial = interrupted_after(after)
+    return evolve(config, path, should_stop=should_stop, on_trial=on_trial)
 
 
 @pytest.fixture(scope="module")

@@ -52,8 +52,8 @@ def test_the_champion_is_the_winner_of_the_race(whole):
 def test_an_interrupted_study_ends_as_an_uninterrupted_one(whole, tmp_path, every):
     path, stops = tmp_path / "run", 0
     while True:
-        should_stop, on_trained = interrupted_after(every)
-        result = evolve(CONFIG, path, should_stop=should_stop, on_trained=on_trained)
+        should_stop, on_trial = interrupted_after(every)
+        result = evolve(CONFIG, path, should_stop=should_stop, on_trial=on_trial)
         if result.stopped_by is None:
             break
         stops += 1

@@ -82,16 +82,14 @@ def search(
     limits = Limits(None if max_time is None else _seconds(max_time), max_trainings, target)
     path, resolved = _study_of(run, preset, config, given, trainings)
     with Interruption(path / DATABASE) as interruption, _unused_removed(path, reserved=run is None):
-        with progress.searching(progress.display(quiet), resolved.problem.metric) as (on_trained, on_generation):
-            result = evolve(
-                resolved,
-                path,
-                limits,
-                device_count=devices,
-                should_stop=interruption.reason,
-                on_trained=on_trained,
-                on_generation=on_generation,
-            )
+        result = evolve(
+            resolved,
+            path,
+            limits,
+            device_count=devices,
+            should_stop=interruption.reason,
+            progress=not quiet,
+        )
         if result.schedule is not None:
             RunDirectory.open(path).write("front.png", describe(str(path), None, None, None).picture())
         if result.stopped_by is not None:

@@ -147,6 +147,7 @@ class Workers(Executor):
         """
         refuse_optimizers(trials)
         outcomes: dict[int, Outcome] = {}
+        begun: dict[int, float] = {}  # time.perf_counter
         waiting, again = deque(range(len(trials))), deque[int]()  # again: in a new worker
         with self._timed():
             try:
@@ -158,13 +159,14 @@ class Workers(Executor):
                         schedule = TrialSchedule(trial.schedule, epochs, self._signals, calls)
                         beside = {"pool": pool} if self._takes_pool else {}
                         worker.give(number, (schedule, trial.seed, epochs, beside))
+                        begun[number] = time.perf_counter()
                     landed: dict[int, Outcome] = {}
                     ended, fault = self._listen(may_wait=is_complete)
                     for number, message in ended.items():
                         if message is None:
                             again.append(number)
                         else:
-                            landed[number] = _outcome(message)
+                            landed[number] = replace(_outcome(message), seconds=time.perf_counter() - begun[number])
                     outcomes |= landed
                     self.trainings += len(landed)
                     if landed and on_outcomes:

@@ -8,18 +8,18 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
+from importlib.util import find_spec
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
+from evolr.contest.verdict import count
 from evolr.problems import Metric
 from evolr.report.tables import duration
-from evolr.study.results import GenerationReport
-
-Display = Literal["live", "plain", "none"]
+from evolr.study.results import GenerationReport, Outlook
+from evolr.study.watching import Display, ShowProgress, Watcher
 
 _PLAIN_WIDTH = 120
 
@@ -34,36 +34,75 @@ def output() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
 
 
-def display(quiet: bool) -> Display:
+def display(progress: ShowProgress) -> Display:
     """How progress is shown here."""
-    return "none" if quiet else "live" if Console(stderr=True).is_terminal else "plain"
+    if isinstance(progress, str):
+        return progress
+    if progress is False:
+        return "none"
+    console = Console(stderr=True)
+    if console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None):
+        return "live"
+    return "plain" if progress else "none"
 
 
 @contextmanager
-def searching(
-    how: Display, metric: Metric
-) -> Generator[tuple[Callable[[int], None], Callable[[GenerationReport], None]]]:
-    """The callbacks of a search: of networks trained, and of each generation."""
+def searching(how: Display, metric: Metric) -> Generator[Watcher]:
+    """Shows a search by what it is told of it."""
     console = _console()
-    bar, best = _bar(console), Text(overflow="ellipsis", no_wrap=True)
-    task = bar.add_task("loading and compiling", total=None)
-    trained = 0
+    search = _Search(how, metric, console)
+    with _live(how, console, search.shown):
+        yield search
 
-    def on_trained(count: int) -> None:
-        nonlocal trained
-        trained += count
-        if not bar.tasks[task].total:
-            bar.update(task, description=f"first generation: {trained} networks trained")
 
-    def on_generation(report: GenerationReport) -> None:
-        line, champion = _generation_line(report, metric), _champion_line(report, metric)
-        if how == "plain":
-            console.print(f"{line}  {champion}", markup=False)
-        bar.update(task, description=line, completed=report.generation + 1, total=report.generations)
-        best.plain = champion
+class _Search(Watcher):
+    """A search on a console: what it will cost, a line a generation, and in a terminal a bar with the time left."""
 
-    with _live(how, console, Group(bar, best)):
-        yield on_trained, on_generation
+    def __init__(self, how: Display, metric: Metric, console: Console) -> None:
+        self._how, self._metric, self._console = how, metric, console
+        self._bar, self._best = _bar(console), Text(overflow="ellipsis", no_wrap=True)
+        self._task = self._bar.add_task("loading and compiling", total=None)
+        self._scores = ""  # of the latest generation
+        self._generations: int | None = None  # without the race
+        self._is_costed = self._is_timed = False  # whether what it costs has been said, and how long it takes
+
+    @property
+    def shown(self) -> RenderableType:
+        return Group(self._bar, self._best)
+
+    def begins(self, outlook: Outlook) -> None:
+        self._generations = _bred(outlook)
+        if not self._is_costed:
+            self._say(*_cost_lines(outlook))
+            self._is_costed = True
+        elif outlook.racing:
+            heat = "the race" if outlook.racing == outlook.finalists else "its next heat"
+            self._say(f"{heat}: {count(outlook.racing, 'finalist')}, {outlook.due:,} trainings on fresh seeds")
+        self._draw(outlook)
+
+    def progressed(self, outlook: Outlook) -> None:
+        if outlook.seconds_left and not self._is_timed:
+            self._say(_left_text(outlook.seconds_left) + (", the race included" if outlook.race_trainings else ""))
+            self._is_timed = True
+        self._draw(outlook)
+
+    def finished(self, report: GenerationReport) -> None:
+        line, champion = _generation_line(report, self._generations, self._metric), _champion_line(report, self._metric)
+        if self._how == "plain":
+            self._say(f"{line}  {champion}")
+        self._scores, self._is_timed = _scores_text(report, self._metric), True
+        self._best.plain = champion
+
+    def _say(self, *lines: str) -> None:
+        if self._how != "none":
+            for line in lines:
+                self._console.print(line, markup=False)
+
+    def _draw(self, outlook: Outlook) -> None:
+        stage = f"race of {outlook.racing}" if outlook.racing else _stage(outlook.generation, _bred(outlook))
+        left = _left_text(outlook.seconds_left)
+        text = "  ".join(part for part in (stage, self._scores, left) if part)
+        self._bar.update(self._task, description=text, completed=outlook.trainings, total=outlook.expected)
 
 
 @contextmanager
@@ -133,13 +172,44 @@ def _live(how: Display, console: Console, shown: RenderableType) -> AbstractCont
     return Live(shown, console=console, transient=True) if how == "live" else nullcontext()
 
 
-def _generation_line(report: GenerationReport, metric: Metric) -> str:
-    done, total = report.generation + 1, report.generations
+def _cost_lines(outlook: Outlook) -> list[str]:
+    """What a search will cost, before its first training."""
+    if outlook.racing:
+        return [f"the race: {outlook.due:,} trainings of {count(outlook.racing, 'finalist')} are due"]
+    done = f", {outlook.trainings:,} of them done" if outlook.trainings else ""
+    generation = f"generation {outlook.generation + 1} of {_bred(outlook)}"
+    lines = [f"{generation}: {outlook.due:,} trainings; {outlook.expected:,} in all, about{done}"]
+    if outlook.finalists:
+        finalists = f"{count(outlook.finalists, 'finalist')} on fresh seeds"
+        lines.append(f"at the end: a race of {finalists}, {outlook.race_trainings:,} of these trainings")
+    return lines
+
+
+def _bred(outlook: Outlook) -> int:
+    """The generations of a search without its race."""
+    return outlook.generations - (outlook.finalists > 0)
+
+
+def _stage(generation: int, generations: int) -> str:
+    return f"generation {generation + 1}/{generations}"
+
+
+def _left_text(seconds: float | None) -> str:
+    return f"about {duration(seconds)} left" if seconds else ""
+
+
+def _scores_text(report: GenerationReport, metric: Metric) -> str:
     sign = 1 if metric.higher_is_better else -1
     best, median = (_score_text(metric, sign * fitness) for fitness in (report.best, report.median))
+    return f"best {best}  median {median}"
+
+
+def _generation_line(report: GenerationReport, generations: int | None, metric: Metric) -> str:
+    """generations: of the search without its race, where that is known."""
+    stage = "race" if report.is_race else _stage(report.generation, generations or report.generations)
     rate = report.trainings / report.training_seconds if report.training_seconds else 0.0
-    left = duration(report.seconds / report.generations_done * (total - done))
-    return f"generation {done}/{total}  best {best}  median {median}  {rate:.1f} networks/s  {left} left"
+    parts = (stage, _scores_text(report, metric), f"{rate:.1f} networks/s", _left_text(report.seconds_left))
+    return "  ".join(part for part in parts if part)
 
 
 def _champion_line(report: GenerationReport, metric: Metric) -> str:

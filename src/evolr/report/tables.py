@@ -114,7 +114,11 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
         runs = count(seeds, "run") if result.history or seeds == 1 else f"at most {count(seeds, 'run')}"
         judged = "won the race on fresh seeds" if result.is_raced else runs
         fitness = f"{metric.name} {metric.text(best.score)} ({count(config.training.epochs, 'epoch')}, {judged})"
-        found = [f"champion: {ordinary_text(best.individual.expression)}", f"fitness: {fitness}"]
+        found = [
+            f"champion: {ordinary_text(best.individual.expression)}",
+            f"fitness: {fitness}",
+            *_preferred(result, config),
+        ]
         if standing := standing_text(config, is_raced=result.is_raced, is_done=result.stopped_by is None):
             found.append(f"standing: {standing}")
     elif result.trainings:
@@ -129,6 +133,25 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
         f"saved: {path}",
     ]
     return "\n".join(lines)
+
+
+def _preferred(result: SearchResult, config: Config) -> list[str]:
+    """Why the champion is another formula than before the race, if it is one; other constants make no other formula."""
+    best, before = result.champion, result.before_race
+    if best is None or before is None or not result.is_raced or _is_alike(best, before):
+        return []
+    runs = count(config.search.seeds_at(before.individual.place.generation), "run")
+    score = f"{config.problem.metric.text(before.score)} in {runs}, its luck included"
+    return [f"race: on fresh seeds it was preferred to the best before, {before.individual.expression} ({score})"]
+
+
+def _is_alike(one: Evaluation, other: Evaluation) -> bool:
+    """Whether two formulas differ in their constants at most."""
+    shapes = [
+        [None if isinstance(token, float) else token for token in each.individual.expression.tokens]
+        for each in (one, other)
+    ]
+    return shapes[0] == shapes[1]
 
 
 def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> TerminalTable:

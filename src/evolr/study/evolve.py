@@ -15,12 +15,13 @@ from evolr.problems import OwnProblem, given_problem
 from evolr.study import own_training
 from evolr.study.database import DATABASE, Database
 from evolr.study.records import Records
-from evolr.study.results import GenerationReport, Limits, SearchResult
+from evolr.study.results import GenerationReport, Limits, SearchResult, TrialReport
 from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study
 from evolr.study.trained_by import executor_for
+from evolr.study.watching import ShowProgress, Watcher, bar
 
-_COMMON: Final = ("limits", "should_stop", "on_trained", "on_generation")
+_COMMON: Final = ("limits", "should_stop", "on_trial", "on_generation", "progress")
 """The options of evolve with anything."""
 
 
@@ -33,8 +34,9 @@ def evolve(
     device_count: int | None = None,
     executor: ExecutorMaker | None = None,
     should_stop: Callable[[], str | None] = lambda: None,
-    on_trained: Callable[[int], None] | None = None,
-    on_generation: Callable[[GenerationReport], None] | None = None,
+    on_trial: Callable[[TrialReport], object] | None = None,
+    on_generation: Callable[[GenerationReport], object] | None = None,
+    progress: ShowProgress | Watcher = None,
 ) -> SearchResult: ...
 
 
@@ -57,8 +59,9 @@ def evolve(
     threads: int = 1,
     executor: ExecutorMaker | None = None,
     should_stop: Callable[[], str | None] = lambda: None,
-    on_trained: Callable[[int], None] | None = None,
-    on_generation: Callable[[GenerationReport], None] | None = None,
+    on_trial: Callable[[TrialReport], object] | None = None,
+    on_generation: Callable[[GenerationReport], object] | None = None,
+    progress: ShowProgress | Watcher = None,
 ) -> SearchResult: ...
 
 
@@ -74,8 +77,9 @@ def evolve(
     device_count: int | None = None,
     executor: ExecutorMaker | None = None,
     should_stop: Callable[[], str | None] = lambda: None,
-    on_trained: Callable[[int], None] | None = None,
-    on_generation: Callable[[GenerationReport], None] | None = None,
+    on_trial: Callable[[TrialReport], object] | None = None,
+    on_generation: Callable[[GenerationReport], object] | None = None,
+    progress: ShowProgress | Watcher = None,
 ) -> SearchResult: ...
 
 
@@ -85,8 +89,9 @@ def evolve(
     limits: Limits | None = None,
     *,
     should_stop: Callable[[], str | None] = lambda: None,
-    on_trained: Callable[[int], None] | None = None,
-    on_generation: Callable[[GenerationReport], None] | None = None,
+    on_trial: Callable[[TrialReport], object] | None = None,
+    on_generation: Callable[[GenerationReport], object] | None = None,
+    progress: ShowProgress | Watcher = None,
     **options: Any,
 ) -> SearchResult:
     """Evolves a schedule in a study's directory, new or begun.
@@ -96,7 +101,7 @@ def evolve(
 
     what: the configuration of a study whose problem evolr trains itself; a JaxProblem, your own JAX model, or a Suite of several;
         or a training function of your own, train(schedule, seed, epochs) → score; docs/your-own-training.md says how to write one.
-    limits, should_stop, on_trained, on_generation: see Study.run.
+    limits, should_stop, on_trial, on_generation, progress: see Study.run.
 
     With a configuration: device_count, devices to train on; all where None.
 
@@ -122,7 +127,7 @@ def evolve(
     if limits is not None and not isinstance(cast("Any", limits), Limits):
         raise ConfigError(f"limits must be evolr.Limits(seconds=…, trainings=…, target=…) or None, got {limits!r}")
     config, executor = study_of(what, options)
-    with closing(executor):
+    with closing(executor), bar(progress, config.problem.metric) as shown:
         RunDirectory.require_usable(Path(directory))
         executor.prepare("fitness")  # before anything is written, so that what is refused leaves nothing
         with Study(directory, config) as study:
@@ -130,8 +135,9 @@ def evolve(
                 limits,
                 executor=executor,
                 should_stop=should_stop,
-                on_trained=on_trained,
+                on_trial=on_trial,
                 on_generation=on_generation,
+                progress=shown,
             )
 
 

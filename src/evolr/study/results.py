@@ -10,10 +10,14 @@ from evolr.search.individual import Evaluation
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What ends a search before its last generation, cleanly. seconds: of this call. trainings: of the study in all.
+    """What ends a search before its last generation. seconds: of this call. trainings: of the study in all.
     target: a score, in the problem's metric, that the champion reaches.
 
         evolr.evolve(train, "runs/mine", evolr.Limits(trainings=200), epochs=10)
+
+    Seconds and trainings are budgets, in which a race of the finalists has its part: the search breeds as many generations as leave
+    time for it, then races, by fewer finalists if the race is larger than a third of the budget, and is over. A budget too short for
+    the first generation and a race of two ends the search without one, as a target does; it can go on then.
     """
 
     seconds: float | None = None
@@ -22,11 +26,34 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialReport:
+    """A training that has just landed.
+
+    generation: its number, from 0; the race has one too. schedule: what it trained under; `str(report.schedule.expression)` is the
+    formula. pool: whose examples judged it, `fitness`, of the race `selection`. score: in the problem's metric, NaN if it diverged or
+    failed. seconds: of this training, if it had a process of its own; None if many trained at once. failure: why it failed, None
+    if it did not. trainings: of the study so far, this one included.
+    """
+
+    generation: int
+    slot: int
+    schedule: Schedule
+    seed: int
+    pool: str
+    score: float
+    seconds: float | None
+    diverged: bool
+    failure: str | None
+    trainings: int
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationReport:
     """What there is to tell after a generation. Fitness is greater for the better.
 
     trainings, training_seconds, seconds: of this call of `run`; generations_done: by it. champion: the best so far; its
-    score is NaN where every training diverged.
+    score is NaN where every training diverged. is_race: whether the generation was the race. seconds_left: until the search's end, the
+    race included, about; None while nobody knows.
     """
 
     generation: int
@@ -38,6 +65,31 @@ class GenerationReport:
     trainings: int
     training_seconds: float
     seconds: float
+    is_race: bool = False
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a search has before it.
+
+    generation: the current one, from 0; generations: of the search in all, the race included. racing: finalists in the current heat,
+        0 outside the race. due: trainings that the current generation, or heat, lacks.
+    finalists, race_trainings: of the race at the end; 0 if there is none.
+    trainings: of the study so far. expected: in all, about, what a budget leaves no room for left out.
+    seconds_left: until the end, about; None until trainings have landed after those that were begun first, whose time has loading and
+        compiling in it.
+    """
+
+    generation: int
+    generations: int
+    racing: int
+    due: int
+    finalists: int
+    race_trainings: int
+    trainings: int
+    expected: int
+    seconds_left: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +100,7 @@ class SearchResult:
         where every training diverged.
     is_raced: whether the champion won the race of the finalists, on fresh seeds; False where the search stopped before it,
         or holds none. A champion that is not raced may owe its score to the luck of a few trainings.
+    before_race: the champion that there was before the race; None without a race.
     stopped_by: why it stopped before its last generation, None where it did not. trainings: in all. seconds: wall time
     of this call; training_seconds: the part of it spent in training, compiling and loading.
     """
@@ -61,3 +114,4 @@ class SearchResult:
     trainings: int
     seconds: float
     training_seconds: float
+    before_race: Evaluation | None = None

@@ -8,13 +8,20 @@ from typing import Final
 
 import numpy as np
 
+from evolr.config import AnySearch
 from evolr.errors import StudyError
 from evolr.execution.executor import Executor
 from evolr.search.individual import Evaluation
+from evolr.study import outlook as ahead
+from evolr.study import summary
+from evolr.study.budget import Room, seconds_at_most, shortened
 from evolr.study.generation import CurrentGeneration
 from evolr.study.open_study import OpenStudy
+from evolr.study.pace import Pace
 from evolr.study.records import Records
-from evolr.study.results import GenerationReport, Limits, SearchResult
+from evolr.study.results import GenerationReport, Limits, Outlook, SearchResult, TrialReport
+from evolr.study.state import SearchState
+from evolr.study.watching import Watcher
 from evolr.training.task import Outcome, Trial
 
 _HOPELESS: Final = 12  # failures with which a study begins that tell of a fault in the problem, not in a schedule
@@ -28,41 +35,108 @@ class _Run:
     """One call of `run`: its limits, and what has been done since it began."""
 
     def __init__(
-        self, study: OpenStudy, executor: Executor, limits: Limits, should_stop: Callable[[], str | None]
+        self,
+        study: OpenStudy,
+        executor: Executor,
+        limits: Limits,
+        should_stop: Callable[[], str | None],
+        clock: Callable[[], float],
     ) -> None:
         self._study = study
         self._executor = executor
         self._limits = limits
         self._should_stop = should_stop
-        self._start = time.perf_counter()
+        self._clock = clock
+        self._start = clock()
         self._before = study.records.trainings() - executor.trainings
         self._first = study.state.generation, executor.trainings, executor.seconds
+        self._pace = Pace(None if limits.seconds is None else summary.pace(study.directory))
+        self._due = self._racing = 0  # see Outlook
+        self.shortened_by: str | None = None  # which budget, if one has ended the breeding
 
     @property
     def seconds(self) -> float:
         """Wall time since it began."""
-        return time.perf_counter() - self._start
+        return self._clock() - self._start
+
+    @property
+    def trained(self) -> int:
+        """Trainings of the study in all."""
+        return self._before + self._executor.trainings
+
+    @property
+    def trainings(self) -> int:
+        """Trainings since it began."""
+        return self._executor.trainings - self._first[1]
 
     @property
     def training_seconds(self) -> float:
         """The part of it that the executor has spent."""
         return self._executor.seconds - self._first[2]
 
+    def begins(self) -> None:
+        """A generation is about to be trained, or a heat of the race."""
+        current = self._study.state.current
+        self._due = 0 if current is None else len(current.missing())
+        self._racing = len({run.individual for run in current.heat()}) if current is not None and current.is_race else 0
+
+    def landed(self, count: int) -> None:
+        """So many trainings have landed."""
+        self._due -= count
+        self._pace.landed(self.seconds, self.trainings)
+
+    def finished(self) -> None:
+        """The trainings of a generation are all there."""
+        self._pace.finished(self.seconds, self.trainings)
+
+    def shortening(self, state: SearchState) -> AnySearch | None:
+        """See Shortening: the settings of a search that races now, to end within its budget."""
+        limits, stored = self._limits, state.config.search
+        room = Room.within(limits, trained=self.trained, seconds=self.seconds, pace=self._pace)
+        search = shortened(state, room)
+        if search is not None:
+            budget = f"{limits.seconds:g} s" if limits.seconds is not None else f"{limits.trainings} trainings"
+            if limits.seconds is not None and limits.trainings is not None:
+                budget += f" and {limits.trainings} trainings"
+            how = f"{state.generation} of {stored.race_generation} generations, then a race of {search.finalists} finalists"
+            self.shortened_by = f"the budget of {budget}: {how}"
+        return search
+
     def reason(self) -> str | None:
         """Why to stop now; None where nothing says so."""
-        limits, trained = self._limits, self._before + self._executor.trainings
-        if limits.seconds is not None and self.seconds >= limits.seconds:
-            return f"the time is up: {limits.seconds:g} s"
+        limits, trained, state = self._limits, self.trained, self._study.state
+        if limits.seconds is not None and self.seconds >= seconds_at_most(limits, is_race=state.is_race):
+            return f"the time is up: {limits.seconds:g} s{self._lacking}"
         if limits.trainings is not None and trained >= limits.trainings:
-            return f"{trained} trainings are done, {limits.trainings} were wanted"
-        if limits.target is not None and (best := self._study.state.winner):
+            return f"{trained} trainings are done, {limits.trainings} were wanted{self._lacking}"
+        if limits.target is not None and (best := state.winner):
             metric = self._study.config.problem.metric
             if best.fitness >= metric.fitness(limits.target):
                 return f"the target is reached: {metric.name} {metric.text(best.score)}"
         return self._should_stop()
 
-    def report(self, best: Evaluation) -> GenerationReport:
+    @property
+    def _lacking(self) -> str:
+        """What a search that ends now has not come to."""
+        state = self._study.state
+        if state.is_finished or not state.config.search.finalists:
+            return ""
+        return "; the race is not over" if state.is_race else "; too short for a race"
+
+    def outlook(self) -> Outlook:
+        return ahead.outlook(
+            self._study.state,
+            self._limits,
+            due=self._due,
+            racing=self._racing,
+            trained=self.trained,
+            seconds=self.seconds,
+            pace=self._pace,
+        )
+
+    def report(self, best: Evaluation, *, is_race: bool) -> GenerationReport:
         """What there is to tell after a generation. best: of the study so far."""
+        self.begins()
         state = self._study.state
         fitness = [evaluation.fitness for evaluation in state.latest]
         return GenerationReport(
@@ -72,9 +146,11 @@ class _Run:
             best=max(fitness),
             median=float(np.median(fitness)),
             champion=best,
-            trainings=self._executor.trainings - self._first[1],
+            trainings=self.trainings,
             training_seconds=self.training_seconds,
             seconds=self.seconds,
+            is_race=is_race,
+            seconds_left=self.outlook().seconds_left,
         )
 
     def result(self, stopped_by: str | None) -> SearchResult:
@@ -85,10 +161,11 @@ class _Run:
             is_raced=best is not None and state.is_raced(best),
             hall_of_fame=state.front,
             history=list(state.history),
-            stopped_by=stopped_by,
+            stopped_by=stopped_by or self.shortened_by,
             trainings=self._study.records.trainings(),
             seconds=self.seconds,
             training_seconds=self.training_seconds,
+            before_race=state.before_race,
         )
 
 
@@ -98,52 +175,68 @@ def run(
     limits: Limits,
     *,
     should_stop: Callable[[], str | None],
-    on_trained: Callable[[int], None] | None,
-    on_generation: Callable[[GenerationReport], None] | None,
+    watcher: Watcher,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> SearchResult:
-    """See Study.run."""
+    """See Study.run. clock: seconds, from any moment on."""
     study.require_open()
-    now = _Run(study, executor, limits, should_stop)
-    state, stopped_by = study.state, None
+    now = _Run(study, executor, limits, should_stop, clock)
+    stopped_by = None
     try:
-        while (current := state.current) is not None:
+        study.reconsider(now.shortening)
+        while (current := study.state.current) is not None:
             if why := now.reason():
                 raise _StopError(why)
             while current.missing():  # of the race, heat after heat
-                _train(study, current, executor, now.reason, on_trained)
-            study.finish_generation(current)
-            if on_generation and state.best is not None:
-                on_generation(now.report(state.best))
+                now.begins()
+                watcher.begins(now.outlook())
+                _train(study, current, executor, now, watcher)
+            now.finished()
+            study.finish_generation(current, now.shortening)
+            if study.state.best is not None:
+                watcher.finished(now.report(study.state.best, is_race=current.is_race))
     except _StopError as stop:
         stopped_by = str(stop)
     study.files.write()
-    return now.result(stopped_by)
+    result = now.result(stopped_by)
+    watcher.ended(result)
+    return result
 
 
-def _train(
-    study: OpenStudy,
-    current: CurrentGeneration,
-    executor: Executor,
-    reason: Callable[[], str | None],
-    on_trained: Callable[[int], None] | None,
-) -> None:
+def _train(study: OpenStudy, current: CurrentGeneration, executor: Executor, now: _Run, watcher: Watcher) -> None:
     """Trains what the current generation lacks; stores outcomes as they come. Raises _StopError in between."""
     search = study.config.search
     missing = current.missing()
     pool = missing[0].pool
+    trials = [Trial(search.schedule(run.individual.expression), run.seed) for run in missing]
 
     def landed(outcomes: Mapping[int, Outcome]) -> None:
         rows = [(missing[number].individual.place, missing[number].seed, o) for number, o in outcomes.items()]
         study.add_outcomes(current, rows, pool)
-        if on_trained:
-            on_trained(len(outcomes))
+        now.landed(len(outcomes))
+        for count, (number, outcome) in enumerate(outcomes.items(), start=now.trained - len(outcomes) + 1):
+            place = missing[number].individual.place
+            watcher.trained(
+                TrialReport(
+                    generation=place.generation,
+                    slot=place.slot,
+                    schedule=trials[number].schedule,
+                    seed=trials[number].seed,
+                    pool=pool,
+                    score=outcome.score,
+                    seconds=outcome.seconds,
+                    diverged=outcome.diverged or (outcome.failure is None and bool(np.isnan(outcome.score))),
+                    failure=outcome.failure,
+                    trainings=count,
+                )
+            )
+        watcher.progressed(now.outlook())
         if any(outcome.failure for outcome in outcomes.values()):
             _refuse_failures(current, study.records, _HOPELESS)
-        if why := reason():
+        if why := now.reason():
             raise _StopError(why)
 
     try:
-        trials = [Trial(search.schedule(run.individual.expression), run.seed) for run in missing]
         executor.run(trials, study.config.training.epochs, pool, on_outcomes=landed)
     except _StopError:
         if current.missing():

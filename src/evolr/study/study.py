@@ -18,9 +18,10 @@ from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation, Individual
 from evolr.study import ask_tell, running
 from evolr.study.open_study import OpenStudy
-from evolr.study.results import GenerationReport, Limits, SearchResult
+from evolr.study.results import GenerationReport, Limits, SearchResult, TrialReport
 from evolr.study.run_directory import RunDirectory
 from evolr.study.trained_by import executor_for
+from evolr.study.watching import Callbacks, Log, ShowProgress, Watcher, Watchers, bar
 
 
 class Study:
@@ -44,7 +45,11 @@ class Study:
     def __init__(self, directory: Path | str, config: Config | None = None) -> None:
         self.directory = Path(directory)
         self._open = OpenStudy(self.directory, config)
-        self.config = self._open.config
+
+    @property
+    def config(self) -> Config:
+        """Its configuration; one whose search a budget has shortened has the generations that it had, and its smaller race."""
+        return self._open.config
 
     def ask(self) -> list[Individual]:
         """The individuals of the current generation whose score is wanted; none when the search is over.
@@ -68,27 +73,27 @@ class Study:
         *,
         executor: ExecutorMaker | None = None,
         should_stop: Callable[[], str | None] = lambda: None,
-        on_trained: Callable[[int], None] | None = None,
-        on_generation: Callable[[GenerationReport], None] | None = None,
+        on_trial: Callable[[TrialReport], object] | None = None,
+        on_generation: Callable[[GenerationReport], object] | None = None,
+        progress: ShowProgress | Watcher = None,
     ) -> SearchResult:
         """Trains and breeds until the last generation, a limit, or until `should_stop` gives a reason to stop.
 
         executor: where trials run, or what trains; this machine, on all its devices, where None. should_stop: asked whenever trainings have finished.
-        on_trained: called with the number of networks just trained. on_generation: called after each generation.
+        on_trial: called with a TrialReport for each training that has landed. on_generation: called with a GenerationReport after each
+        generation, and after the race. What they raise ends the search, and is raised; what has landed is stored.
+        progress: a bar with the time left, on stderr: None, if that is a terminal or a notebook; True, by plain lines if it is
+        neither; False, nothing; a Watcher of your own is told in its place. The logger `evolr` is told too, each generation at INFO and each training at DEBUG.
 
         Raises StudyError where every training of the first generation fails, or each of the first 12.
         """
         self._open.require_open()
         trainer = executor_for(self.config, options={"executor": executor})
+        metric = self.config.problem.metric
         try:
-            return running.run(
-                self._open,
-                trainer,
-                limits or Limits(),
-                should_stop=should_stop,
-                on_trained=on_trained,
-                on_generation=on_generation,
-            )
+            with bar(progress, metric) as shown:
+                watchers = Watchers([Log(metric), shown, Callbacks(on_trial, on_generation)])
+                return running.run(self._open, trainer, limits or Limits(), should_stop=should_stop, watcher=watchers)
         finally:
             if trainer is not executor:
                 trainer.close()

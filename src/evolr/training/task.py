@@ -67,6 +67,7 @@ class Outcome:
     learning_rates: (e · steps_per_epoch,) of each step, where they were asked for. signals: with them, by name, (e,) the
         mean over the epoch's steps of each signal; 0 for those of the network that the schedule does not read.
     failure: why it failed, what the problem raised in it, say; None where it did not. All curves are NaN then.
+    seconds: wall time of its training, where it trained in a process of its own; None where many train at once.
 
     Where a function of the user's trained, all is of what it told its schedule, and what it did not tell is NaN. A curve
     has then as many places an epoch as make it 32 or more, `learning_rates` and `signals` have 128 in the training.
@@ -81,6 +82,7 @@ class Outcome:
     learning_rates: NDArray[np.float32] | None = None
     signals: Mapping[str, NDArray[np.float32]] | None = None
     failure: str | None = None
+    seconds: float | None = None
 
     @property
     def diverged(self) -> bool:

@@ -1,0 +1,48 @@
+"""What a search has before it, by its settings and what it has trained."""
+
+from __future__ import annotations
+
+import math
+
+from evolr.search.evaluation import race_trainings, trainings_ahead
+from evolr.study.budget import Room
+from evolr.study.pace import Pace
+from evolr.study.results import Limits, Outlook
+from evolr.study.state import SearchState
+
+
+def outlook(
+    state: SearchState, limits: Limits, *, due: int, racing: int, trained: int, seconds: float, pace: Pace
+) -> Outlook:
+    """What there is to say while a generation is under way. due, racing: see Outlook. trained: of the study; seconds: of the run."""
+    search, current = state.config.search, state.current
+    finalists = len(current.population) if current is not None and racing else search.finalists
+    race = race_trainings(search, finalists) if finalists else 0
+    ahead = _ahead(state, due)
+    room = Room.within(limits, trained=trained, seconds=seconds, pace=pace)
+    expected = ahead if math.isinf(room.left) else max(due, min(ahead, int(room.left)))
+    left = expected * pace.seconds if pace.seconds is not None and pace.is_settled else None
+    if left is not None and limits.seconds is not None:
+        left = max(0.0, min(left, limits.seconds - seconds))
+    return Outlook(
+        generation=state.generation,
+        generations=search.generations_in_all,
+        racing=racing,
+        due=due,
+        finalists=finalists,
+        race_trainings=race,
+        trainings=trained,
+        expected=trained + expected,
+        seconds_left=left,
+    )
+
+
+def _ahead(state: SearchState, due: int) -> int:
+    """The trainings that are still to come, about; due: those of the current generation, or heat."""
+    search, current = state.config.search, state.current
+    if current is None:
+        return 0
+    if current.is_race:
+        return race_trainings(search, len(current.population)) - current.race_trained
+    first = sum(evaluation.individual.place.generation == 0 for evaluation in state.history) or len(current.population)
+    return due + trainings_ahead(state.config, state.generation + 1, first)

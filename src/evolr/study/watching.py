@@ -1,0 +1,131 @@
+"""Who is told of a search while it runs: a user's callbacks, the logger, a bar."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Final, Literal
+
+from evolr.problems import Metric
+from evolr.study.results import GenerationReport, Outlook, SearchResult, TrialReport
+
+_log: Final = logging.getLogger("evolr")
+
+
+class Watcher:
+    """Is told what happens in a search, in this order; does nothing of itself. What it raises ends the search and is raised.
+
+    begins: a generation is about to be trained, or a heat of the race. trained: a training has landed and is stored; progressed: what
+    lies ahead, once for all that landed together. finished: a generation is at its end; of the race, when all heats are. ended: the
+    search, at its end or at a limit.
+    """
+
+    def begins(self, outlook: Outlook) -> None: ...
+
+    def trained(self, report: TrialReport) -> None: ...
+
+    def progressed(self, outlook: Outlook) -> None: ...
+
+    def finished(self, report: GenerationReport) -> None: ...
+
+    def ended(self, result: SearchResult) -> None: ...
+
+
+Display = Literal["live", "plain", "none"]
+"""How progress is shown: a bar, lines, or not at all."""
+
+ShowProgress = bool | Display | None
+"""Whether progress is shown on stderr: None, if that is a terminal or a notebook; True, by plain lines if it is neither; and how,
+by its name."""
+
+
+class Watchers(Watcher):
+    """Several, told one after the other."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers = watchers
+
+    def begins(self, outlook: Outlook) -> None:
+        for each in self._watchers:
+            each.begins(outlook)
+
+    def trained(self, report: TrialReport) -> None:
+        for each in self._watchers:
+            each.trained(report)
+
+    def progressed(self, outlook: Outlook) -> None:
+        for each in self._watchers:
+            each.progressed(outlook)
+
+    def finished(self, report: GenerationReport) -> None:
+        for each in self._watchers:
+            each.finished(report)
+
+    def ended(self, result: SearchResult) -> None:
+        for each in self._watchers:
+            each.ended(result)
+
+
+@contextmanager
+def bar(progress: ShowProgress | Watcher, metric: Metric) -> Generator[Watcher]:
+    """The bar that is asked for, shown meanwhile; one that is shown already is itself."""
+    if isinstance(progress, Watcher):
+        yield progress
+        return
+    if progress is False:
+        yield Watcher()
+        return
+    from evolr.report.progress import display, searching  # here alone: it shows what a study tells, with rich
+
+    with searching(display(progress), metric) as shown:
+        yield shown
+
+
+class Callbacks(Watcher):
+    """A user's functions; see Study.run."""
+
+    def __init__(
+        self,
+        on_trial: Callable[[TrialReport], object] | None,
+        on_generation: Callable[[GenerationReport], object] | None,
+    ) -> None:
+        self._on_trial, self._on_generation = on_trial, on_generation
+
+    def trained(self, report: TrialReport) -> None:
+        if self._on_trial:
+            self._on_trial(report)
+
+    def finished(self, report: GenerationReport) -> None:
+        if self._on_generation:
+            self._on_generation(report)
+
+
+class Log(Watcher):
+    """The logger `evolr`: a line a generation, heat and end at INFO, a line a training at DEBUG. It has no handler of evolr's."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def begins(self, outlook: Outlook) -> None:
+        if outlook.racing:
+            _log.info("race: a heat of %d finalists, %d trainings", outlook.racing, outlook.due)
+        else:
+            _log.info("generation %d of %d: %d trainings", outlook.generation + 1, outlook.generations, outlook.due)
+
+    def trained(self, report: TrialReport) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            what = f"failed, {report.failure}" if report.failure else self._metric.text(report.score)
+            formula = report.schedule.expression
+            _log.debug("training %d: %s, seed %d: %s", report.trainings, formula, report.seed, what)
+
+    def finished(self, report: GenerationReport) -> None:
+        champion = report.champion
+        found = self._metric.text(champion.score), champion.individual.expression
+        if report.is_race:
+            _log.info("the race is over: champion %s, %s", *found)
+        else:
+            _log.info("generation %d of %d: champion %s, %s", report.generation + 1, report.generations, *found)
+
+    def ended(self, result: SearchResult) -> None:
+        _log.info("the search ended after %d trainings: %s", result.trainings, result.stopped_by or "all is done")
