@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +24,6 @@ from evolr.errors import ConfigError
 from evolr.interruption import end_saying
 
 if TYPE_CHECKING:
-    from evolr.config import Config
     from evolr.contest.comparison import ComparisonResult
 
 
@@ -60,7 +58,6 @@ def compare(
     from evolr.contest import comparison
     from evolr.named import named
     from evolr.presets import DEFAULT
-    from evolr.report import progress
     from evolr.study.run_directory import RunDirectory
 
     if (run is None) == (expression is None):
@@ -89,10 +86,7 @@ def compare(
         if output is not None and output.exists():
             raise ConfigError(f"{output} exists already; name another directory for the files")
         warn_of(found, resolved.comparison.epochs, resolved.problem.steps_per_epoch)
-        with progress.comparing(progress.display(quiet)) as (on_total, on_trained):
-            result = comparison.compare_schedule(
-                schedule, resolved, device_count=devices, on_total=on_total, on_trained=on_trained
-            )
+        result = comparison.compare_schedule(schedule, resolved, device_count=devices, progress=not quiet)
         if output is not None:
             comparison.save(RunDirectory.create(output), result)
     if json:
@@ -146,7 +140,7 @@ def prove(
         raise ConfigError("name either a run directory or --expression, not both or neither")
     of_formula = formula_options(transform, min_lr, max_lr, plateau)
     options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "is_quick": quick, "rivals": rivals}
-    options |= {"device_count": devices, "workers": workers}
+    options |= {"device_count": devices, "workers": workers, "progress": not quiet}
     runs = _budget(budget)
     if run is not None and (setting or (of_formula, output, preset) != (None, None, None)):
         raise ConfigError(
@@ -154,10 +148,7 @@ def prove(
         )
     end_saying("what was trained is kept; the same command goes on")
     if run is not None:
-        pace = _pace(run, lambda config: epochs or config.comparison.epochs)
-        with progress.proving(progress.display(quiet), pace=pace) as (on_total, on_done):
-            options |= {"on_total": on_total, "on_done": on_done}
-            path, result = run, contests.prove(training_function(train), run, budget=runs, **options)
+        path, result = run, contests.prove(training_function(train), run, budget=runs, **options)
     else:
         if train is not None:
             raise ConfigError("--train belongs to a run: evolr prove RUN --train module:function")
@@ -166,9 +157,7 @@ def prove(
         found = named(expression or "", of_formula)
         config = resolve(preset or DEFAULT, None, read_settings(setting))
         warn_of(found, epochs or config.comparison.epochs, config.problem.steps_per_epoch)
-        with progress.proving(progress.display(quiet)) as (on_total, on_done):
-            options |= {"on_total": on_total, "on_done": on_done}
-            path, result = output, contests.prove_schedule(found.schedule, config, output, budget=runs, **options)
+        path, result = output, contests.prove_schedule(found.schedule, config, output, budget=runs, **options)
     if json:
         print_json(result.document(verdict(result)))
         return
@@ -192,19 +181,9 @@ def explain(
     from evolr.report import progress, tables
 
     end_saying("what was trained is kept; the same command goes on")
-    with progress.proving(progress.display(quiet), "explaining", _pace(run, lambda config: config.training.epochs)) as (
-        on_total,
-        on_done,
-    ):
-        result = explanation.explain(
-            training_function(train),
-            run,
-            seeds=seeds,
-            device_count=devices,
-            workers=workers,
-            on_total=on_total,
-            on_done=on_done,
-        )
+    result = explanation.explain(
+        training_function(train), run, seeds=seeds, device_count=devices, workers=workers, progress=not quiet
+    )
     if json:
         print_json(result.document())
         return
@@ -217,10 +196,8 @@ def explain(
 def compare_run(path: Path, quiet: bool, trained_by: object = None, **options: Any) -> ComparisonResult:
     """Compares the champion of a run directory, with progress on the terminal."""
     from evolr.contest.comparison import compare
-    from evolr.report import progress
 
-    with progress.comparing(progress.display(quiet)) as (on_total, on_trained):
-        return compare(trained_by, path, on_total=on_total, on_trained=on_trained, **options)
+    return compare(trained_by, path, progress=not quiet, **options)
 
 
 def print_comparison(result: ComparisonResult, path: Path | None) -> None:
@@ -234,19 +211,6 @@ def print_comparison(result: ComparisonResult, path: Path | None) -> None:
         out.print(f"note: {note}", highlight=False, markup=False)
     if path is not None:
         out.print(f"picture: {path / 'comparison.png'}", soft_wrap=True, highlight=False, markup=False)
-
-
-def _pace(run: Path | None, epochs: Callable[[Config], int]) -> float | None:
-    """Seconds that a training of so many epochs will take, by those of a run's search; None where nobody knows."""
-    from evolr.study.evolve import stored_config
-    from evolr.study.run_directory import RunDirectory
-    from evolr.study.summary import pace
-
-    if run is None:
-        return None
-    path = RunDirectory.open(run).path
-    config, seconds = stored_config(path), pace(path)
-    return None if seconds is None else seconds * epochs(config) / config.training.epochs
 
 
 def _budget(text: str) -> int | None:

@@ -18,6 +18,7 @@ import msgspec
 from evolr.config import Comparison, Config
 from evolr.contest.contender import Contender, contender
 from evolr.contest.record import encoded
+from evolr.contest.showing import OnTotal, shown_comparison
 from evolr.contest.statistics import CONFIDENCE, corrected
 from evolr.errors import StudyError, whole_number
 from evolr.problems import Metric, Problem
@@ -27,6 +28,7 @@ from evolr.standard import PUBLISHED_BASELINES
 from evolr.study.evolve import stored_config
 from evolr.study.run_directory import RunDirectory
 from evolr.study.trained_by import executor_for, of_run, require_told
+from evolr.study.watching import ShowProgress
 from evolr.training.task import Trial
 
 CHAMPION = "evolved"
@@ -86,8 +88,9 @@ def compare(
     epochs: int | None = None,
     base_lr: float | None = None,
     seed: int | None = None,
-    on_total: Callable[[int], None] | None = None,
-    on_trained: Callable[[int], None] | None = None,
+    on_total: OnTotal = None,
+    on_trained: Callable[[int], object] | None = None,
+    progress: ShowProgress = None,
     **options: Any,
 ) -> ComparisonResult:
     """Compares the champion of a study with the published baselines: constant, step decay, cosine; untuned.
@@ -99,6 +102,7 @@ def compare(
     seeds, epochs, base_lr: trainings of each schedule, epochs of each, and the learning rate that the baselines start at;
     the study's where None. seed: what the seeds of the trainings are drawn from; the study's where None.
     on_total, on_trained: called with the trainings there will be, once, and with the number of those just done.
+    progress: a bar on stderr; as of Study.run.
 
     Writes comparison.json, .csv and .png beside the study. Raises RunDirectoryError where the study has saved no champion;
     other errors as of `compare_schedule`.
@@ -110,7 +114,14 @@ def compare(
     settings = changed_settings(config.comparison, changes)
     config = config if seed is None else msgspec.structs.replace(config, seed=whole_number("seed", seed))
     result = compare_schedule(
-        run.champion(), config, trained_by, settings=settings, on_total=on_total, on_trained=on_trained, **options
+        run.champion(),
+        config,
+        trained_by,
+        settings=settings,
+        on_total=on_total,
+        on_trained=on_trained,
+        progress=progress,
+        **options,
     )
     save(run, result)
     return result
@@ -122,8 +133,9 @@ def compare_schedule(
     trained_by: object = None,
     *,
     settings: Comparison | None = None,
-    on_total: Callable[[int], None] | None = None,
-    on_trained: Callable[[int], None] | None = None,
+    on_total: OnTotal = None,
+    on_trained: Callable[[int], object] | None = None,
+    progress: ShowProgress = None,
     **options: Any,
 ) -> ComparisonResult:
     """Trains a schedule and the published baselines on fresh seeds; scored on the monitor pool. Writes nothing.
@@ -134,26 +146,28 @@ def compare_schedule(
 
     config: says the problem, the optimiser and the seed from which those of the trainings are drawn, apart from a search's.
     trained_by: the JaxProblem or the function of a study, where its configuration names one. settings: the configuration's
-    comparison where None. on_total, on_trained: as of `compare`. options: as of `prove`.
+    comparison where None. on_total, on_trained, progress: as of `compare`. options: as of `prove`.
     A training that fails counts as one that diverged, the worst. Raises StudyError where all of them fail; other errors as
     of `prove`.
     """
     settings = settings or config.comparison
     baselines = {name: family(settings.base_lr) for name, family in PUBLISHED_BASELINES.items()}
     seeds = [seed_from(config.seed, k, "comparison") for k in range(settings.seeds)]
-    with closing(executor_for(config, trained_by, options)) as executor:
+    with (
+        closing(executor_for(config, trained_by, options)) as executor,
+        shown_comparison(progress, on_total, on_trained) as (total, trained),
+    ):
         require_told("the schedule", champion.signals, executor)
         told = {name: schedule for name, schedule in baselines.items() if schedule.signals <= executor.signals}
         schedules = {CHAMPION: champion, **told}
         trials = [Trial(schedule, s) for schedule in schedules.values() for s in seeds]
         executor.prepare("monitor")
-        if on_total:
-            on_total(len(trials))
+        total(len(trials))
         outcomes = executor.run(
             trials,
             settings.epochs,
             "monitor",
-            on_outcomes=lambda landed: on_trained(len(landed)) if on_trained else None,
+            on_outcomes=lambda landed: trained(len(landed)),
         )
     if all(outcome.failure for outcome in outcomes):
         raise StudyError(f"all {len(outcomes)} trainings failed, the first by: {outcomes[0].failure}")

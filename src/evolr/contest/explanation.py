@@ -6,7 +6,7 @@ trained again so, from the same seeds. A signal whose freezing changes nothing i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from evolr.config import Config
 from evolr.config.checks import at_least
 from evolr.contest.contender import Contender, contender, rows_document
 from evolr.contest.record import encoded
+from evolr.contest.showing import OnDone, OnTotal, seconds_of, shown
 from evolr.contest.statistics import corrected
 from evolr.contest.trainings import Trainings, Wanted
 from evolr.errors import StudyError
@@ -32,6 +33,7 @@ from evolr.standard import frozen
 from evolr.study.run_directory import RunDirectory
 from evolr.study.summary import summarise
 from evolr.study.trained_by import executor_for, of_run
+from evolr.study.watching import ShowProgress
 from evolr.training.task import Outcome, Trial
 
 POOL = "selection"
@@ -72,8 +74,9 @@ def explain(
     directory: Path | str | None = None,
     *,
     seeds: int = 16,
-    on_total: Callable[[int], None] | None = None,
-    on_done: Callable[[int, int], None] | None = None,
+    on_total: OnTotal = None,
+    on_done: OnDone = None,
+    progress: ShowProgress = None,
     **options: Any,
 ) -> Explanation:
     """Explains the champion of a study, by trainings on the selection pool.
@@ -81,7 +84,7 @@ def explain(
         evolr.explain("runs/memetic-1")
         evolr.explain(train, "runs/mine", seeds=8)
 
-    what, directory, options: as of `prove`.
+    what, directory, on_total, on_done, progress, options: as of `prove`.
     seeds: trainings of the champion, and of it with each of its signals frozen; they are drawn from the study's.
     Writes explanation.json and explanation.png beside the study.
     Raises StudyError where there is no champion, ConfigError for another problem than the study's.
@@ -89,11 +92,14 @@ def explain(
     trained_by, path, config, champion = _champion(what, directory)
     epochs, names = config.training.epochs, sorted(champion.signals)
     drawn = _seeds(config, seeds)
-    with closing(executor_for(config, trained_by, options)) as executor:
+    seconds = seconds_of(path, config, epochs)
+    with (
+        closing(executor_for(config, trained_by, options)) as executor,
+        shown(progress, "explaining", on_total, on_done, seconds) as (total, done),
+    ):
         executor.prepare(POOL)
-        if on_total:
-            on_total((1 + len(names)) * seeds)
-        with closing(Trainings(executor, epochs, path, on_done=on_done)) as trainings:
+        total((1 + len(names)) * seeds)
+        with closing(Trainings(executor, epochs, path, on_done=done)) as trainings:
             own = trainings.outcomes(_wanted(champion, drawn), POOL, keep_steps=True)
             if all(outcome.learning_rates is None for outcome in own):
                 raise StudyError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from evolr.config import Config
 from evolr.contest.contest import hold
 from evolr.contest.record import encoded
 from evolr.contest.results import RACE_TASKS, ContestResult, Evolved, Settings, quick
+from evolr.contest.showing import OnDone, OnTotal, seconds_of, shown
 from evolr.contest.trainings import LEDGER
 from evolr.contest.tuning import Candidate
 from evolr.contest.verdict import verdict
@@ -24,6 +24,7 @@ from evolr.study.database import DATABASE
 from evolr.study.run_directory import RunDirectory
 from evolr.study.summary import best_schedules, summarise
 from evolr.study.trained_by import executor_for, of_run, require_told
+from evolr.study.watching import ShowProgress
 
 
 def prove(
@@ -35,8 +36,9 @@ def prove(
     epochs: int | None = None,
     is_quick: bool = False,
     rivals: bool = True,
-    on_total: Callable[[int], None] | None = None,
-    on_done: Callable[[int, int], None] | None = None,
+    on_total: OnTotal = None,
+    on_done: OnDone = None,
+    progress: ShowProgress = None,
     **options: Any,
 ) -> ContestResult:
     """Holds the contest of the study in a directory; see contest.py for what it is.
@@ -54,6 +56,7 @@ def prove(
         their authors advise and tuned; a contest has about a quarter more trainings with them. A function has its own optimiser, and none.
     on_total, on_done: called with the training runs there will be at most, once, and with those just done and those
         just looked up.
+    progress: a bar on stderr; as of Study.run.
     options: device_count of what evolr trains itself; workers, time_limit, memory_limit, threads of a function, as for
         `evolve`. executor: what trains instead.
 
@@ -73,12 +76,16 @@ def prove(
     if summary.champion is None:
         raise StudyError(f"{path} {summary.why_no_champion}")
     config = summary.config
-    with closing(executor_for(config, trained_by, options)) as executor:
+    seconds = seconds_of(path, config, epochs or config.comparison.epochs)
+    with (
+        closing(executor_for(config, trained_by, options)) as executor,
+        shown(progress, "proving", on_total, on_done, seconds) as (total, done),
+    ):
         budget = summary.trainings if budget is None else budget
         settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick, rivals=rivals)
         candidates = [Candidate(schedule, score) for schedule, score in best_schedules(path, settings.finalists[0])]
         evolved = Evolved(candidates, "the study's search", summary.trainings, config.training.epochs)
-        result = hold(evolved, config, settings, path, executor, on_total=on_total, on_done=on_done)
+        result = hold(evolved, config, settings, path, executor, on_total=total, on_done=done)
     save(RunDirectory(path), result)
     return result
 
@@ -94,8 +101,9 @@ def prove_schedule(
     epochs: int | None = None,
     is_quick: bool = False,
     rivals: bool = True,
-    on_total: Callable[[int], None] | None = None,
-    on_done: Callable[[int, int], None] | None = None,
+    on_total: OnTotal = None,
+    on_done: OnDone = None,
+    progress: ShowProgress = None,
     **options: Any,
 ) -> ContestResult:
     """Holds the contest of any schedule, on the problem of a configuration; see `prove` for the arguments.
@@ -106,13 +114,16 @@ def prove_schedule(
     another's, or a study's.
     """
     path = Path(directory)
-    with closing(executor_for(config, trained_by, options)) as executor:
+    with (
+        closing(executor_for(config, trained_by, options)) as executor,
+        shown(progress, "proving", on_total, on_done) as (total, done),
+    ):
         require_told("the schedule", schedule.signals, executor)
         settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick, rivals=rivals)
         if path.exists() and (os.path.isfile(path / DATABASE) or not os.path.isfile(path / LEDGER)):
             raise RunDirectoryError(f"{path} exists already and holds no contest of a schedule; name another directory")
         evolved = Evolved([Candidate(schedule, float("nan"))], "given as a formula")
-        result = hold(evolved, config, settings, path, executor, on_total=on_total, on_done=on_done)
+        result = hold(evolved, config, settings, path, executor, on_total=total, on_done=done)
     save(RunDirectory(path), result)
     return result
 

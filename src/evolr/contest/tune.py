@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from evolr.config import Config, changed, dotted
+from evolr.contest.showing import OnDone, shown
 from evolr.contest.trainings import Trainings
 from evolr.contest.tuning import Candidate, FamilyTuner, best_of
 from evolr.contest.tuning import tune as tuned
@@ -20,6 +21,7 @@ from evolr.schedule import Schedule
 from evolr.standard import FAMILIES, Family
 from evolr.study.evolve import study_of
 from evolr.study.trained_by import require_told
+from evolr.study.watching import ShowProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ def tune(
     *,
     trainings: int,
     seeds: int = 1,
-    on_done: Callable[[int, int], None] | None = None,
+    on_done: OnDone = None,
+    progress: ShowProgress = None,
     **options: Any,
 ) -> Tuned:
     """Tunes the constants of a standard family, or the scale of a discovered schedule, by Optuna, from its defaults on.
@@ -57,6 +60,7 @@ def tune(
     family: by its name (`evolr.standard.FAMILIES`), or one of your own; or an entry of `evolr.gallery`, or its name, whose one
         constant, the scale of its learning rates, has few trainings to spend.
     directory: where trainings are remembered, so that the same call goes on where it was interrupted; nowhere where None.
+    progress: a bar on stderr; as of Study.run.
     trainings: to be run at most. seeds: trainings of each candidate, the same for all of a round of four.
 
     Raises ConfigError for an unknown name, for numbers below 1, fewer trainings than seeds, and for what `evolve` refuses.
@@ -74,12 +78,14 @@ def tune(
         config, executor = study_of(what, {**options, "settings": settings})
     with ExitStack() as stack:
         stack.enter_context(closing(executor))
+        total, done = stack.enter_context(shown(progress, f"tuning {chosen.name}", None, on_done))
         require_told(chosen.name, read, executor)
         executor.prepare("fitness")
         place = Path(directory) if directory is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         kept = stack.enter_context(
-            closing(Trainings(executor, config.training.epochs, place, on_done=on_done, shared=place))
+            closing(Trainings(executor, config.training.epochs, place, on_done=done, shared=place))
         )
+        total(trainings)
         found = tuned([FamilyTuner(chosen)], config, trainings, kept)[chosen.name]
         best = best_of(found, 1, config.problem.metric)[0]
         return Tuned(chosen, best.schedule, best.constants, best.score, found, kept.trained)

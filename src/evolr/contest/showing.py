@@ -1,0 +1,74 @@
+"""What a judgement shows of itself while it trains: a bar, beside whatever its caller listens to.
+
+The bars are imported in functions here and nowhere else in this room: they show what is told, with rich.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from evolr.config import Config
+from evolr.study.summary import pace
+from evolr.study.watching import ShowProgress
+
+OnTotal = Callable[[int], object] | None
+"""Is told how many trainings there will be at most, once."""
+
+OnDone = Callable[[int, int], object] | None
+"""Is told how many trainings were just done, and how many just looked up."""
+
+
+@contextmanager
+def shown(
+    progress: ShowProgress, doing: str, on_total: OnTotal, on_done: OnDone, seconds: float | None = None
+) -> Generator[tuple[Callable[[int], None], Callable[[int, int], None]]]:
+    """Shows trainings while they are done; whom to tell of them.
+
+    doing: what is done, `proving`. on_total, on_done: of the caller, told too. seconds: of a training, where that is known: what all of
+    them take is said before the first.
+    """
+    from evolr.report.progress import display, proving
+
+    with proving(display(progress), doing, seconds) as (show_total, show_done):
+
+        def total(count: int) -> None:
+            show_total(count)
+            if on_total:
+                on_total(count)
+
+        def done(trained: int, remembered: int) -> None:
+            show_done(trained, remembered)
+            if on_done:
+                on_done(trained, remembered)
+
+        yield total, done
+
+
+@contextmanager
+def shown_comparison(
+    progress: ShowProgress, on_total: OnTotal, on_trained: Callable[[int], object] | None
+) -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """The same of a comparison, which knows how many trainings it takes, and looks none up."""
+    from evolr.report.progress import comparing, display
+
+    with comparing(display(progress)) as (show_total, show_trained):
+
+        def total(count: int) -> None:
+            show_total(count)
+            if on_total:
+                on_total(count)
+
+        def trained(count: int) -> None:
+            show_trained(count)
+            if on_trained:
+                on_trained(count)
+
+        yield total, trained
+
+
+def seconds_of(directory: Path, config: Config, epochs: int) -> float | None:
+    """Seconds that a training of so many epochs takes, by those of a study's search; None where nobody knows."""
+    seconds = pace(directory)
+    return None if seconds is None else seconds * epochs / config.training.epochs
