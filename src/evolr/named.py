@@ -139,8 +139,9 @@ def _of_run(what: str) -> Named:
         config.problem.metric.name: summary.best,
         **({"standing": summary.standing} if summary.standing else {}),
         "state": summary.state,
-        "generations": done,
+        "generations": summary.generations_text,
         "trainings": summary.trainings,
+        **({"expected trainings": summary.expected} if summary.expected > summary.trainings else {}),
         "last activity": summary.active_at,
     }
     if summary.failed:

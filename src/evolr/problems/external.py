@@ -23,6 +23,7 @@ _TAKEN: Final = frozenset(
             "generations",
             "state",
             "trainings",
+            "expected trainings",
         ),
         *("failed trainings", "last activity", "fitness", "frozen", "contest"),
     }

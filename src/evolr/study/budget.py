@@ -58,8 +58,10 @@ def shortened(state: SearchState, room: Room) -> AnySearch | None:
         is_fitting = race_trainings(search, len(current.population)) <= room.left
     else:
         is_fitting = len(current.missing()) + reserve(search, room.whole) <= room.left
-    finalists = min(finalists_within(search, room.left), len(state.finalists(search.finalists)))  # there may be fewer
-    return None if is_fitting or not finalists else search.ended_before(state.generation, finalists)
+    if is_fitting or not (finalists := finalists_within(search, room.left)):
+        return None
+    there_are = len(state.finalists(search.finalists))
+    return search.ended_before(state.generation, min(finalists, there_are))
 
 
 def reserve(search: AnySearch, whole: float) -> int:

@@ -20,8 +20,8 @@ from evolr.errors import EvolrError, RunDirectoryError
 from evolr.expression import Expression, original_text
 from evolr.problems import Pool
 from evolr.schedule import Schedule
-from evolr.search.archive import fingerprint, hall_of_fame
-from evolr.search.evaluation import is_race
+from evolr.search.archive import KnownEvaluations, fingerprint, hall_of_fame
+from evolr.search.evaluation import is_race, race_trainings, to_train, trainings_ahead
 from evolr.search.individual import Evaluation
 from evolr.study.database import DATABASE, Database
 from evolr.study.generation import evaluated_so_far
@@ -40,7 +40,8 @@ class Summary:
     state: `running`, `done`, or `stopped`: it can go on. front: size, score and formula of the fittest of each size, by
     size; the last one is the champion: of the finished generations, or while there is none, by the trials there are.
     is_raced: whether that champion won the race of the finalists, as of SearchResult. active_at: the latest write, ISO 8601,
-        UTC. failed, last_failure: trainings that failed, and what was said of the latest.
+        UTC. failed, last_failure: trainings that failed, and what was said of the latest. expected: trainings in all, about, at its
+        end. asked: what it was asked for, if a budget has shortened its search.
     """
 
     directory: Path
@@ -53,6 +54,23 @@ class Summary:
     active_at: str
     failed: int
     last_failure: str | None
+    expected: int = 0
+    asked: Config | None = None
+
+    @property
+    def generations_text(self) -> str:
+        """How far it has come: the generations that breed, and the race."""
+        search = self.config.search
+        bred, has_race = search.race_generation, search.finalists > 0
+        if self.generations_done >= search.generations_in_all:
+            said = f"{bred} of {bred}" + (", and the race" if has_race else "")
+        elif self.generations_done >= bred:
+            said = f"{bred} of {bred}; the race of {search.finalists} finalists is next"
+        else:
+            said = f"{self.generations_done} of {bred}" + (f", then a race of {search.finalists}" if has_race else "")
+        if self.asked is not None and self.asked.search.race_generation > bred:
+            said += f"; a budget left no room for {self.asked.search.race_generation - bred} more"
+        return said
 
     @property
     def best(self) -> float | None:
@@ -114,6 +132,8 @@ def summarise(directory: Path) -> Summary:
             active_at=database.rows("SELECT active_at FROM study")[0][0],
             failed=failed,
             last_failure=last_failure,
+            expected=records.trainings() + (0 if ended == "done" else _ahead(records, config)),
+            asked=records.asked(),
         )
     finally:
         database.close()
@@ -143,6 +163,22 @@ def pace(directory: Path) -> float | None:
         if count and begin < end and not any(begin < start < end for start in sessions)
     ]
     return median(paces) if paces else None
+
+
+def _ahead(records: Records, config: Config) -> int:
+    """The trainings that a search still takes, about."""
+    numbers = records.generations()
+    if not numbers:
+        return 0
+    latest = records.population(numbers[-1])
+    if records.evaluations(latest):
+        return trainings_ahead(config, numbers[-1] + 1, len(records.population(0)))
+    scores = records.scores(numbers[-1])
+    if is_race(config, numbers[-1]):
+        return race_trainings(config.search, len(latest)) - len(scores)
+    fresh = to_train(latest, KnownEvaluations(config.search.own_signals))
+    due = len(fresh) * config.search.seeds_at(numbers[-1]) - len(scores)
+    return max(0, due) + trainings_ahead(config, numbers[-1] + 1, len(records.population(0)))
 
 
 class _Best(NamedTuple):

@@ -1,0 +1,247 @@
+"""Who is told of a search: callbacks, the logger, the bar; by real searches."""
+
+import logging
+import math
+from pathlib import Path
+
+import pytest
+
+import evolr as package
+from evolr.errors import EvolrError
+from evolr.study.evolve import evolve
+from evolr.study.results import Limits
+from evolr.study.study import Study
+from evolr.study.summary import summarise
+from evolr.study.watching import Watcher
+from tests.execution import training_functions as functions
+from tests.study.small import derived, remembered, small
+from tests.study.test_evolve_function import evolve as evolve_function
+from tests.study.test_race import CONFIG
+from tests.study.test_resume import interrupted_after
+
+
+class Everything(Watcher):
+    def __init__(self):
+        self.told = []
+
+    def begins(self, outlook):
+        self.told.append(("begins", outlook))
+
+    def trained(self, report):
+        self.told.append(("trained", report))
+
+    def progressed(self, outlook):
+        self.told.append(("progressed", outlook))
+
+    def finished(self, report):
+        self.told.append(("finished", report))
+
+    def ended(self, result):
+        self.told.append(("ended", result))
+
+    def of(self, kind):
+        return [what for name, what in self.told if name == kind]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A search with a race that is watched, and what was told of it, by a watcher and to the callbacks."""
+    path, everything, trials, generations = tmp_path_factory.mktemp("watched") / "run", Everything(), [], []
+    result = evolve(CONFIG, path, on_trial=trials.append, on_generation=generations.append, progress=everything)
+    return path, result, everything, trials, generations
+
+
+def test_each_training_is_told_as_it_is_stored(watched):
+    path, result, _, trials, _ = watched
+    assert [trial.trainings for trial in trials] == list(range(1, result.trainings + 1))
+    with Study(path) as study:
+        stored = {}
+        for number in range(5):
+            stored |= study._open.records.scores(number)
+        formulas = {e.individual.place: e.individual.expression for e in study.history()}
+    assert len(stored) == len(trials)
+    for trial in trials:
+        place = trial.generation, trial.slot
+        score = stored[place, trial.pool, trial.seed]
+        assert trial.score == score or (math.isnan(trial.score) and math.isnan(score) and trial.diverged)
+        assert trial.schedule == CONFIG.search.schedule(formulas[place])
+        assert (trial.failure, trial.seconds) == (None, None)  # many train at once
+    assert {trial.pool for trial in trials} == {"fitness", "selection"}
+
+
+def test_each_generation_is_told_and_the_race_is_one(watched):
+    _, result, _, _, generations = watched
+    assert [report.generation for report in generations] == [0, 1, 2, 3, 4]
+    assert [report.is_race for report in generations] == [False] * 4 + [True]
+    assert generations[-1].champion == result.champion
+    assert generations[-2].champion == result.before_race
+
+
+def test_what_a_search_costs_is_told_before_its_first_training(watched):
+    _, result, everything, trials, _ = watched
+    (kind, first), *_ = everything.told
+    assert kind == "begins"
+    assert (first.trainings, first.generation, first.generations, first.finalists) == (0, 0, 5, 7)
+    assert first.due == sum(trial.generation == 0 for trial in trials)
+    assert first.race_trainings >= sum(trial.generation == 4 for trial in trials)
+    assert result.trainings <= first.expected <= 1.3 * result.trainings  # fewer differ, in the end, than may race
+    assert first.seconds_left is None
+
+
+def test_the_heats_of_the_race_are_told_and_nothing_is_left_at_the_end(watched):
+    _, _, everything, _, _ = watched
+    heats = [outlook for outlook in everything.of("begins") if outlook.racing]
+    assert [heat.racing for heat in heats] == [heats[0].finalists]  # so few race that one heat decides
+    assert (heats[0].due, heats[0].expected) == (heats[0].race_trainings, heats[0].trainings + heats[0].race_trainings)
+    last = everything.of("progressed")[-1]
+    assert (last.due, last.seconds_left, last.expected) == (0, 0.0, last.trainings)
+    assert everything.told[-1][0] == "ended"
+
+
+def test_a_function_is_timed_and_its_failures_are_told():
+    trials = []
+    evolve_function(functions.failing_sometimes, "run", on_trial=trials.append)
+    assert all(trial.seconds > 0 for trial in trials)
+    failed = [trial for trial in trials if trial.failure]
+    assert failed
+    assert all(math.isnan(trial.score) and not trial.diverged for trial in failed)
+
+
+class OutOfRoomError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("where", ["on_trial", "on_generation"])
+def test_what_a_callback_raises_is_raised_as_it_is_and_what_was_trained_is_kept(watched, where):
+    seen = []
+
+    def full(report):
+        seen.append(report)
+        if len(seen) == (20 if where == "on_trial" else 2):
+            raise OutOfRoomError("the disk of the dashboard")
+
+    with pytest.raises(OutOfRoomError, match="the disk of the dashboard"):
+        evolve(CONFIG, "run", **{where: full})
+    summary = summarise(Path("run"))
+    assert summary.trainings >= 20
+    assert summary.state == "stopped"
+    assert Path("run/champion.json").is_file()
+    assert evolve(CONFIG, "run").stopped_by is None
+    assert remembered(Path("run")) == remembered(watched[0])
+    assert derived(Path("run")) == derived(watched[0])
+
+
+def test_a_study_goes_on_after_a_callback_has_raised(watched):
+    def full(report):
+        raise OutOfRoomError
+
+    with Study("run", CONFIG) as study:
+        with pytest.raises(OutOfRoomError):
+            study.run(on_trial=full)
+        assert study.run().is_raced
+    assert remembered(Path("run")) == remembered(watched[0])
+
+
+def test_a_failure_of_the_problem_itself_is_raised_by_a_callback_too(monkeypatch):
+    """The trainer is in the middle of handling another error then."""
+    from dataclasses import replace
+
+    from evolr.problems import Quadratic
+
+    task = Quadratic.task
+
+    def broken(self, pool):
+        def batches(seed, epoch):
+            raise RuntimeError("no data today")
+
+        return replace(task(self, pool), batches=batches)
+
+    def full(report):
+        raise OutOfRoomError(report.failure)
+
+    monkeypatch.setattr(Quadratic, "task", broken)
+    with pytest.raises(OutOfRoomError, match="no data today"):
+        evolve(small(), "run", on_trial=full)
+
+
+# --- the logger ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_logger_is_told_generations_heats_and_the_end_and_trainings_where_it_listens(caplog):
+    with caplog.at_level(logging.DEBUG, "evolr"):
+        result = evolve(CONFIG, "run", Limits(trainings=60))
+    of_evolr = [record for record in caplog.records if record.name == "evolr"]
+    info = [record.getMessage() for record in of_evolr if record.levelno == logging.INFO]
+    assert info[0] == "generation 1 of 5: 16 trainings"
+    assert info[1].startswith("generation 1 of 5: champion ")
+    assert any(line.startswith("race: a heat of ") for line in info)
+    assert info[-2].startswith("the race is over: champion ")
+    assert info[-1].startswith(
+        f"the search ended after {result.trainings} trainings: the budget of 60 trainings: 2 of 4"
+    )
+    assert sum(record.levelno == logging.DEBUG for record in of_evolr) == result.trainings
+
+
+def test_it_has_no_handler_of_evolrs_and_says_nothing_unasked(capfd):
+    evolve(small(**{"search.generations": 1}), "run")
+    assert logging.getLogger("evolr").handlers == []
+    assert capfd.readouterr() == ("", "")
+
+
+# --- progress in Python -------------------------------------------------------------------------------------------------
+
+
+def test_progress_is_shown_in_plain_lines_where_it_is_asked_for_and_nobody_looks_on(capsys):
+    evolve(CONFIG, "run", progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "generation 1 of 4: 16 trainings; 96 in all, about"
+    assert lines[1] == "at the end: a race of 7 finalists on fresh seeds, 26 of these trainings"
+    assert sum(line.startswith("generation ") and "champion" in line for line in lines) == 4
+    assert any(line.startswith("the race: ") for line in lines)
+    assert lines[-1].startswith("race  best ")
+
+
+@pytest.mark.parametrize("progress", [None, False])
+def test_it_is_silent_elsewhere(progress, capfd):
+    evolve(small(**{"search.generations": 1}), "run", progress=progress)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_is_live_in_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as rich is told that what it writes to is a terminal
+    evolve(small(**{"search.generations": 1}), "run")
+    said = capsys.readouterr().err
+    assert "generation 1/1" in said
+    assert "━" in said
+
+
+def test_the_judgements_show_their_progress_too(capsys):
+    evolve(small(**{"search.generations": 1}), "run")
+    package.compare("run", seeds=2, epochs=1, progress=True)
+    assert capsys.readouterr().err.startswith("comparing: ")
+    package.explain("run", seeds=2, progress=True)
+    assert capsys.readouterr().err.startswith("explaining: ")
+    package.tune(small(), "cosine", trainings=4, progress=True)
+    assert capsys.readouterr().err.startswith("tuning cosine: 4 trainings at most")
+    package.compare("run", seeds=2, epochs=1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_study_that_was_interrupted_shows_how_far_it_has_come():
+    from evolr.report.shown import describe
+
+    should_stop, on_trial = interrupted_after(20)
+    evolve(CONFIG, "run", should_stop=should_stop, on_trial=on_trial)
+    text = " ".join(describe("run", None, None, None).text().split())
+    assert "state stopped generations 2 of 4, then a race of 7 trainings" in text
+    assert "expected trainings 9" in text
+    assert "the best so far, not raced" in text
+    evolve(CONFIG, "run", Limits(trainings=60))
+    text = " ".join(describe("run", None, None, None).text().split())
+    assert "generations 2 of 2, and the race; a budget left no room for 2 more" in text
+    assert "expected" not in text
+
+
+def test_an_option_that_is_gone_is_named():
+    with pytest.raises(EvolrError, match="on_trained"):
+        evolve(CONFIG, "run", on_trained=print)
