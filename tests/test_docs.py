@@ -1,6 +1,9 @@
 """What the documentation shows can be run."""
 
 import re
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import equinox as eqx
@@ -68,6 +71,59 @@ def test_the_kinds_of_mixed_are_documented():
         if line.startswith("| `")
     ]
     assert [name for name in rows if name in KINDS] == list(KINDS)
+
+
+def blocks_of(page):
+    """The first Python of each part of a page, by the part's title."""
+    parts = re.split(r"^## ", (DOCS / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {
+        part.splitlines()[0]: part.split("```python\n")[1].split("```")[0] for part in parts if "```python\n" in part
+    }
+
+
+def run_alone(code):
+    """As a program of its own: what a library changes in its process is not the tests' affair."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def champions_of(path):
+    """The champion's score after each generation, as the study has it."""
+    with evolr.Study(path) as study:
+        scores = [e.score for e in study.history()]
+    size = len(scores) // 3
+    return [np.nanmax(scores[: size * (k + 1)]) for k in range(3)]
+
+
+def test_tensorboard_has_what_the_documentation_writes_to_it():
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run_alone(blocks_of("watching.md")["TensorBoard"])
+    events = EventAccumulator("logs/mine")
+    events.Reload()
+    drawn = {tag: [event.tensor_proto.float_val[0] for event in events.Tensors(tag)] for tag in ("score", "champion")}
+    assert drawn["champion"] == pytest.approx(champions_of("runs/mine"))
+    with evolr.Study("runs/mine") as study:
+        assert len(drawn["score"]) == sum(e.source == "trained" for e in study.history())
+
+
+def test_mlflow_has_what_the_documentation_logs_to_it():
+    run_alone(blocks_of("watching.md")["MLflow"])
+    store = sqlite3.connect("mlflow.db")
+    logged = store.execute("SELECT value FROM metrics WHERE key = 'champion' ORDER BY step").fetchall()
+    formulas = store.execute("SELECT value FROM tags WHERE key = 'formula'").fetchall()
+    store.close()
+    assert [value for (value,) in logged] == pytest.approx(champions_of("runs/mine"))
+    assert formulas == [(str(evolr.load("runs/mine").expression),)]
+
+
+def test_the_callbacks_of_the_documentation_are_told(capsys):
+    names = {"evolr": evolr, "train": None}
+    code = blocks_of("watching.md")["Your own functions"]
+    exec(code[: code.index("evolr.evolve(")], names)  # noqa: S102
+    config = evolr.resolve("quadratic", settings={"search.generations": 1, "search.finalists": 0, "training.epochs": 1})
+    evolr.evolve(config, "run", on_trial=names["on_trial"], on_generation=names["on_generation"])
+    assert len(capsys.readouterr().out.splitlines()) > 100
 
 
 LANGUAGE = (DOCS / "language.md").read_text(encoding="utf-8")
