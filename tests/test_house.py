@@ -61,8 +61,9 @@ MAY_IMPORT = {
         "standard",
         "training",
     },
-    "study": {  # of report the bar, and in `bar` alone
+    "study": {  # of report the bar, and in `bar` alone; named in beginning.py, inside, alone
         "report",
+        "named",
         "config",
         "errors",
         "execution",

@@ -30,6 +30,10 @@ def search(
     run: Annotated[
         Path | None, typer.Option(help="The run directory: a new one, or one to go on with; runs/PRESET-N by default.")
     ] = None,
+    initial: Annotated[
+        list[str] | None,
+        typer.Option(help="A schedule to begin with, as `evolr show` names it, or a former run; may be repeated."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="The study's seed.")] = None,
     problem: Annotated[str | None, typer.Option(help="The problem, by name.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="The optimiser, by name.")] = None,
@@ -86,6 +90,7 @@ def search(
             resolved,
             path,
             limits,
+            initial=initial,
             device_count=devices,
             should_stop=interruption.reason,
             progress=not quiet,

@@ -13,6 +13,7 @@ from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.training_function import TrainingFunction
 from evolr.problems import OwnProblem, given_problem
 from evolr.study import own_training
+from evolr.study.beginning import begun_with
 from evolr.study.database import DATABASE, Database
 from evolr.study.records import Records
 from evolr.study.results import GenerationReport, Limits, SearchResult, TrialReport
@@ -21,7 +22,7 @@ from evolr.study.study import Study
 from evolr.study.trained_by import executor_for
 from evolr.study.watching import ShowProgress, Watcher, bar
 
-_COMMON: Final = ("limits", "should_stop", "on_trial", "on_generation", "progress")
+_COMMON: Final = ("limits", "initial", "should_stop", "on_trial", "on_generation", "progress")
 """The options of evolve with anything."""
 
 
@@ -33,6 +34,7 @@ def evolve(
     *,
     device_count: int | None = None,
     executor: ExecutorMaker | None = None,
+    initial: object = None,
     should_stop: Callable[[], str | None] = lambda: None,
     on_trial: Callable[[TrialReport], object] | None = None,
     on_generation: Callable[[GenerationReport], object] | None = None,
@@ -58,6 +60,7 @@ def evolve(
     memory_limit: float | None = None,
     threads: int = 1,
     executor: ExecutorMaker | None = None,
+    initial: object = None,
     should_stop: Callable[[], str | None] = lambda: None,
     on_trial: Callable[[TrialReport], object] | None = None,
     on_generation: Callable[[GenerationReport], object] | None = None,
@@ -76,6 +79,7 @@ def evolve(
     trainings: int | None = None,
     device_count: int | None = None,
     executor: ExecutorMaker | None = None,
+    initial: object = None,
     should_stop: Callable[[], str | None] = lambda: None,
     on_trial: Callable[[TrialReport], object] | None = None,
     on_generation: Callable[[GenerationReport], object] | None = None,
@@ -88,6 +92,7 @@ def evolve(
     directory: Path | str,
     limits: Limits | None = None,
     *,
+    initial: object = None,
     should_stop: Callable[[], str | None] = lambda: None,
     on_trial: Callable[[TrialReport], object] | None = None,
     on_generation: Callable[[GenerationReport], object] | None = None,
@@ -120,6 +125,8 @@ def evolve(
     time_limit: seconds, memory_limit: GB, of a trial; None for no limit. threads: of each worker.
 
     With each: executor, where trials run, this machine where None: `evolr.Ray(address)`, or an Executor of your own.
+    initial: schedules that the search begins with, one or a list: a Schedule, a formula, a name of a family or of the gallery, a
+        former run, whose best ones they are.
 
     Raises ConfigError for what cannot be trained so, before anything is written; ProblemError where a worker cannot
     import the function; and what Study and Study.run raise.
@@ -127,6 +134,7 @@ def evolve(
     if limits is not None and not isinstance(cast("Any", limits), Limits):
         raise ConfigError(f"limits must be evolr.Limits(seconds=…, trainings=…, target=…) or None, got {limits!r}")
     config, executor = study_of(what, options)
+    config = begun_with(config, initial)
     with closing(executor), bar(progress, config.problem.metric) as shown:
         RunDirectory.require_usable(Path(directory))
         executor.prepare("fitness")  # before anything is written, so that what is refused leaves nothing

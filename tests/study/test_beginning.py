@@ -1,0 +1,93 @@
+"""Searches that begin with schedules, by whatever names them."""
+
+import numpy as np
+import pytest
+
+import evolr
+from evolr.config import changed, plan, resolve
+from evolr.errors import ConfigError, EvolrError
+from evolr.expression import parse
+from evolr.schedule import Schedule
+from evolr.search.behaviour import behaviour
+from evolr.study.beginning import begun_with, in_search
+from evolr.study.study import Study
+
+LOG = changed(resolve("memetic"), plan(40))
+LINEAR = changed(LOG, {"search.transform": "linear"})
+
+
+@pytest.mark.parametrize("config", [LOG, LINEAR], ids=["log", "linear"])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        evolr.load("one-cycle"),
+        evolr.load("0.1*(1 - progress)/(1 + val_loss)"),
+        evolr.load("0.1 - 0.2*progress"),  # below 0, where it is cut off
+        evolr.load("0.1/(0.01 + progress)", max_lr=0.3),
+        Schedule(expression=parse("3 - 2*progress"), transform="log", max_lr=1.0),
+        Schedule(expression=parse("3 - 2*progress"), transform="log", reference_lr=1e-2, max_lr=0.05),
+    ],
+    ids=lambda s: str(s.expression),
+)
+def test_a_schedule_is_the_same_learning_rates_in_the_searchs_own_terms(schedule, config):
+    said = config.search.schedule(in_search(config.search, schedule))
+    for progress in np.linspace(0, 0.95, 12):
+        wanted = max(schedule.at(progress=progress, val_loss=0.7), 1e-8)
+        assert said.at(progress=progress, val_loss=0.7) == pytest.approx(wanted, rel=1e-9, abs=2e-8)
+
+
+def test_names_formulas_schedules_and_lists_of_them_are_taken():
+    for initial in ("cosine", "0.1*(1 - progress)", evolr.load("cosine"), ["cosine", evolr.load("0.03")]):
+        assert begun_with(LOG, initial).search.initial
+    assert len(begun_with(LOG, ["cosine", "cosine", "linear"]).search.initial) == 2
+    assert begun_with(LOG, None) is LOG
+    begun = begun_with(LOG, "cosine")
+    assert begun_with(begun, "cosine") == begun  # so that the same call goes on
+
+
+@pytest.mark.parametrize(
+    ("initial", "part"),
+    [
+        (3, "initial is a list of"),
+        ([3], "expected a path, a formula"),
+        ("cosin", "unknown name 'cosin'"),
+        ("1/grad_norm", "reads grad_norm, which is none of the search's terminals"),
+        ("30*(1 - progress)", "max_lr 1"),
+    ],
+)
+def test_what_a_search_cannot_begin_with_is_refused(initial, part):
+    with pytest.raises(EvolrError, match=part):
+        begun_with(LOG, initial)
+
+
+def score_of(schedule, seed):
+    """No training: the nearer to a certain trapezoid the better."""
+    wanted = behaviour(evolr.load("0.03*min(1, (1 - progress)/0.6)"))
+    return -float(np.abs(behaviour(schedule) - wanted).mean()) + 1e-3 * (seed % 7)
+
+
+def told(folder, config):
+    with Study(folder, config) as study:
+        while asked := study.ask():
+            for individual in asked:
+                study.tell(individual, score_of(config.search.schedule(individual.expression), individual.place.slot))
+        return study.champion
+
+
+def test_a_search_that_begins_with_a_former_run_begins_where_that_ended(tmp_path):
+    function = resolve("function", settings={"problem.metric_name": "score"}, trainings=40)
+    first = told(tmp_path / "first", function)
+    again = begun_with(changed(function, {**plan(12), "seed": 5}), tmp_path / "first")
+    assert 2 <= len(again.search.initial) <= 6
+    second = told(tmp_path / "second", again)
+    assert score_of(second, 0) > score_of(first, 0) - 0.02
+    with Study(tmp_path / "second", again) as study:  # what it began with is stored
+        assert study.champion == second
+
+
+def test_a_former_run_without_a_schedule_is_refused(tmp_path):
+    config = resolve("function", settings={"problem.metric_name": "score"}, trainings=20)
+    with Study(tmp_path / "empty", config):
+        pass
+    with pytest.raises(ConfigError, match="no schedule yet to begin with"):
+        begun_with(config, tmp_path / "empty")
