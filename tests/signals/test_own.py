@@ -26,7 +26,7 @@ from evolr.training.task import Trial
 from evolr.training.trainer import Trainer
 from tests.execution import training_functions
 from tests.frameworks.exported import exported
-from tests.training.test_trainer import SMALL as TASK
+from tests.training.tasks import SMALL as TASK
 
 RULE = Schedule(expression=parse("0.1*@temperature/(1 + loss)"))
 TEMPERATURES = (1.0, 3.0, 2.0, 5.0)
