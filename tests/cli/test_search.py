@@ -1,0 +1,120 @@
+"""`evolr evolve`, `run` and `runs`, against real trainings and real files."""
+
+import json
+import re
+from pathlib import Path
+
+from evolr import __version__
+from tests.cli.searches import ALL_FILES, ORIGINAL, QUICK, SEARCH_FILES, names
+
+
+def test_run_does_the_whole_experiment(evolr):
+    code, out, err = evolr("run", *ORIGINAL, "--set", "comparison.seeds=2")
+    assert code == 0
+    assert names("runs/original-1") == ALL_FILES
+    assert "champion:" in out
+    assert "step decay" in out
+    assert "monitor = fitness" in out
+    assert len(re.findall(r"^generation \d/2 ", err, flags=re.MULTILINE)) == 2  # plain: one line a generation
+    assert Path("runs/original-1/comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert evolr("evolve", *ORIGINAL, "-q")[2] == ""
+    assert names("runs/original-2") == SEARCH_FILES
+
+
+def test_json_is_all_there_is_on_stdout(evolr):
+    code, out, _ = evolr("run", *ORIGINAL, "--run", "mine", "--json", "--set", "comparison.seeds=1")
+    document = json.loads(out)
+    assert code == 0
+    assert document["run"] == "mine"
+    assert len(document["comparison"]["contenders"]) == 4
+    assert json.loads(evolr("compare", "mine", "--json", "--seeds", "1", "--epochs", "1")[1])["epochs"] == 1
+    assert json.loads(evolr("show", "mine", "--json")[1])["expression"] == document["expression"]
+
+
+def test_a_configuration_file_and_settings(evolr):
+    Path("mine.toml").write_text("[search]\npopulation = 5\ngenerations = 1\n[training]\nepochs = 1\n")
+    code, _, _ = evolr(
+        "evolve", "--preset", "original", "--config", "mine.toml", "--run", "run", "-q", "--set", "search.elites=2"
+    )
+    assert code == 0
+    config = Path("run/config.toml").read_text()
+    assert "population = 5" in config
+    assert "elites = 2" in config
+
+
+def test_a_signal_that_the_problem_does_not_give_is_named(evolr, monkeypatch):
+    from evolr.problems import Mnist1dMlp
+
+    monkeypatch.setattr(Mnist1dMlp, "signals", ("epoch", "loss"))
+    for arguments in (
+        ("compare", "--preset", "original", "--expression", "val_loss"),
+        ("evolve", "--terminals", "val_loss,constant"),
+    ):
+        code, _, err = evolr(*arguments)
+        assert code == 2
+        assert "does not give the signal 'val_loss'; it gives epoch, loss" in err
+
+
+def test_runs_lists_the_studies_of_a_folder_and_says_which_cannot_be_read(evolr):
+    assert evolr("runs")[1] == "no studies in runs\n"
+    evolr("evolve", *ORIGINAL, "-q")
+    evolr("evolve", "--preset", "quadratic", *QUICK, "--max-trainings", "1", "-q")
+    Path("runs/broken").mkdir()
+    Path("runs/broken/study.db").write_text("precious notes")
+    Path("runs/notes").mkdir()
+    code, out, _ = evolr("runs")
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines() if line.split()}
+    assert "mnist1d-mlp" in lines["original-1"]
+    assert "done" in lines["original-1"]
+    assert "2 of 2" in lines["original-1"]
+    assert "stopped" in lines["quadratic-1"]
+    assert "unreadable" in lines["broken"]
+    assert "notes" not in lines
+    listed = json.loads(evolr("runs", "--json")[1])["runs"]
+    assert [(run["run"], run["state"]) for run in listed] == [
+        ("runs/broken", "unreadable"),
+        ("runs/original-1", "done"),
+        ("runs/quadratic-1", "stopped"),
+    ]
+
+
+def test_evolve_goes_on_with_a_study_and_refuses_another_search_in_it(evolr):
+    evolr("evolve", *ORIGINAL, "--max-trainings", "1", "--run", "mine", "-q")
+    code, _, err = evolr("evolve", "--run", "mine", "--population", "9")
+    assert code == 2
+    assert "search.population is 6, was asked to be 9" in err
+    assert json.loads(evolr("evolve", "--run", "mine", "--json")[1])["stopped_by"] is None
+    assert json.loads(evolr("runs", ".", "--json")[1])["runs"][0]["generations_done"] == 2
+    evolr("evolve", "--run", "mine", "--generations", "3", "-q")
+    assert json.loads(evolr("runs", ".", "--json")[1])["runs"][0]["generations_done"] == 3
+
+
+def test_help_names_every_command_and_the_version_is_told(evolr):
+    _, out, _ = evolr("--help")
+    assert all(
+        command in out
+        for command in ("evolve", "run", "compare", "prove", "explain", "show", "export", "gallery", "runs")
+    )
+    assert evolr("--version")[1].strip() == __version__
+
+
+def test_every_command_is_in_the_readme():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert all(
+        f"evolr {command}" in readme
+        for command in ("evolve", "run", "compare", "prove", "explain", "show", "export", "gallery", "runs")
+    )
+
+
+def test_the_preset_where_none_is_named_is_memetic(evolr):
+    assert evolr("evolve", *QUICK, "--set", "comparison.epochs=4", "--max-trainings", "1", "-q")[0] == 0
+    assert 'method = "memetic"' in Path("runs/memetic-1/config.toml").read_text()
+    assert "memetic-1" in evolr("runs")[1]
+
+
+def test_a_run_directory_named_after_the_old_preset_still_opens(evolr):
+    evolr("evolve", *ORIGINAL, "--run", "runs/default-1", "-q")
+    assert evolr("evolve", "--run", "runs/default-1", "-q")[0] == 0
+    assert evolr("show", "runs/default-1")[0] == 0
+    assert "default-1" in evolr("runs")[1]
