@@ -63,10 +63,30 @@ class Training:
 """
 
 
-def test_the_replicas_of_a_training_stay_equal_and_follow_the_mean_of_what_they_tell(tmp_path):
-    both = run(
-        TRAINING + "t = Training(); t.run(STEPS); answer(rates=t.rates, weights=t.weights(), told=t.told)", tmp_path
-    )
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What each rank says of one training, and of those that go on from where it was saved."""
+    folder = tmp_path_factory.mktemp("training")
+    lines = f"""
+whole = Training()
+for step in range(STEPS):
+    if rank == 0:
+        torch.save(whole.state(), f"{folder}/{{step}}.pt")
+    whole.run(1)
+dist.barrier()
+gone_on = []
+for step in range(0, STEPS, 5):
+    again = Training()
+    again.load(torch.load(f"{folder}/{{step}}.pt", weights_only=True))
+    again.run(STEPS - step)
+    gone_on.append([step, again.rates, again.weights()])
+answer(rates=whole.rates, weights=whole.weights(), told=whole.told, gone_on=gone_on)
+"""
+    return run(TRAINING + lines, folder)
+
+
+def test_the_replicas_of_a_training_stay_equal_and_follow_the_mean_of_what_they_tell(trained):
+    both = trained
     assert both[0]["rates"] == both[1]["rates"]
     assert both[0]["weights"] == both[1]["weights"]
     told = [
@@ -89,25 +109,12 @@ def test_the_replicas_of_a_training_stay_equal_and_follow_the_mean_of_what_they_
     assert len(set(rates)) == 24
 
 
-def test_a_training_goes_on_on_all_ranks_from_what_one_has_saved(tmp_path):
-    lines = f"""
-whole = Training()
-paths = []
-for step in range(STEPS):
-    if rank == 0:
-        torch.save(whole.state(), f"{tmp_path}/{{step}}.pt")
-    whole.run(1)
-dist.barrier()
-for step in range(0, STEPS, 5):
-    again = Training()
-    again.load(torch.load(f"{tmp_path}/{{step}}.pt", weights_only=True))
-    again.run(STEPS - step)
-    assert again.rates == whole.rates[step:], (step, again.rates, whole.rates[step:])
-    assert again.weights() == whole.weights()
-answer(weights=whole.weights())
-"""
-    both = run(TRAINING + lines, tmp_path)
-    assert both[0] == both[1]
+def test_a_training_goes_on_on_all_ranks_from_what_one_has_saved(trained):
+    for rank in trained:
+        assert [step for step, *_ in rank["gone_on"]] == [0, 5, 10, 15, 20]
+        for step, rates, weights in rank["gone_on"]:
+            assert rates == trained[0]["rates"][step:]
+            assert weights == trained[0]["weights"]
 
 
 TOLD = """
@@ -131,8 +138,13 @@ def rate(s):
 """
 
 
-def test_ranks_meet_once_a_step_and_only_for_what_the_schedule_reads(tmp_path):
-    lines = """
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What each rank says of how often they met, and of the rates that came of what they told."""
+    return run(TOLD + MEETINGS + VALUES, tmp_path_factory.mktemp("told"))
+
+
+MEETINGS = """
 counts = {}
 for name, text, first in (
     ("clock", "0.1*(1 - progress)", {}),
@@ -154,11 +166,13 @@ for name, text, first in (
         s.step(**{"loss": 1.0, **told} if "loss" in s.observations else told)
         found.append(len(meetings) - before)
     counts[name] = [made, *found]
-answer(**counts)
 """
-    both = run(TOLD + lines, tmp_path)
-    assert both[0] == both[1]
-    assert both[0] == {
+
+
+def test_ranks_meet_once_a_step_and_only_for_what_the_schedule_reads(told):
+    zero, one = (each["counts"] for each in told)
+    assert zero == one
+    assert zero == {
         "clock": [0, 0, 0, 0],
         "loss": [1, 1, 1, 1],
         "validation": [1, 0, 1, 1],
@@ -168,8 +182,7 @@ answer(**counts)
     }
 
 
-def test_a_rank_that_has_no_value_tells_nan_and_one_may_keep_to_its_own(tmp_path):
-    lines = """
+VALUES = """
 nan = float("nan")
 shared = scheduler("0.1*loss", loss=1.0 + rank)
 first = rate(shared)
@@ -184,9 +197,12 @@ own.step(loss=3.0 + rank)
 unread = scheduler("0.1*(1 - progress)", loss=1.0 + rank)
 if rank == 0:  # nobody waits for it
     unread.observe(loss=3.0)
-answer(first=first, rates=rates, own=rate(own))
+answer(counts=counts, first=first, rates=rates, own=rate(own))
 """
-    zero, one = run(TOLD + lines, tmp_path)
+
+
+def test_a_rank_that_has_no_value_tells_nan_and_one_may_keep_to_its_own(told):
+    zero, one = told
     assert zero["first"] == one["first"] == pytest.approx(0.15)
     assert zero["rates"] == one["rates"] == pytest.approx([0.4, 0.3, 0.7, 0.3, 0.0])
     assert (zero["own"], one["own"]) == pytest.approx((0.3, 0.4))
@@ -294,23 +310,37 @@ SCHEDULE = Schedule(expression=parse("0.02*loss/(1 + loss_ema) + 0.01*val_loss")
 """
 
 
-@pytest.mark.parametrize("model", ["Classifier", "TokenClassifier"])
-def test_hugging_faces_replicas_stay_equal_and_go_on_from_a_checkpoint(model, tmp_path):
+MODELS = ("Classifier", "TokenClassifier")
+
+
+@pytest.fixture(scope="module")
+def by_hugging_face(tmp_path_factory):
+    """What each rank says of the training of each model."""
+    folder = tmp_path_factory.mktemp("hugging face")
     lines = f"""
 every = {{"save_strategy": "epoch", "per_device_train_batch_size": 8, "num_train_epochs": 3, "ddp_backend": "gloo"}}
-whole = trainer_of("{tmp_path}", SCHEDULE, model={model}(), **every)
 weights = lambda trainer: next(trainer.model.parameters()).flatten().tolist()
-whole.train()
-again = trainer_of("{tmp_path}/again", SCHEDULE, model={model}(), **every)
-again.train(resume_from_checkpoint="{tmp_path}/checkpoint-5")
-answer(
-    rates=whole.model.rates, losses=whole.model.losses, weights=weights(whole), logged=logged(whole, "loss"),
-    again=again.model.rates, weights_again=weights(again), evaluated=logged(whole, "eval_loss"), first=[
-        Classifier().loss_of(0, 16), Classifier().loss_of(1)
-    ],
-)
+found = {{}}
+for model in ({", ".join(MODELS)}):
+    name = model.__name__
+    whole = trainer_of(f"{folder}/{{name}}", SCHEDULE, model=model(), **every)
+    whole.train()
+    again = trainer_of(f"{folder}/{{name}} again", SCHEDULE, model=model(), **every)
+    again.train(resume_from_checkpoint=f"{folder}/{{name}}/checkpoint-5")
+    found[name] = dict(
+        rates=whole.model.rates, losses=whole.model.losses, weights=weights(whole), logged=logged(whole, "loss"),
+        again=again.model.rates, weights_again=weights(again), evaluated=logged(whole, "eval_loss"), first=[
+            Classifier().loss_of(0, 16), Classifier().loss_of(1)
+        ],
+    )
+answer(**found)
 """
-    zero, one = run(HUGGINGFACE + lines, tmp_path)
+    return run(HUGGINGFACE + lines, folder)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_hugging_faces_replicas_stay_equal_and_go_on_from_a_checkpoint(model, by_hugging_face):
+    zero, one = (each[model] for each in by_hugging_face)
     assert zero["losses"] != one["losses"]
     for name in ("rates", "weights", "again", "weights_again"):
         assert zero[name] == one[name], name
