@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -54,9 +55,16 @@ def evolved(directory, train=functions.descending, **options):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def searched(tmp_path_factory):
+    """A study that is done and was in no contest."""
     sys.path.insert(0, str(ROOT))
-    return evolved(tmp_path_factory.mktemp("functions") / "mine")
+    return evolved(tmp_path_factory.mktemp("functions") / "searched")
+
+
+@pytest.fixture(scope="module")
+def run(searched):
+    """The same, for all that is held of it."""
+    return shutil.copytree(searched, searched.with_name("mine"))
 
 
 def test_a_champion_is_proven_in_workers_and_what_was_trained_is_remembered(run):
@@ -73,13 +81,12 @@ def test_a_champion_is_proven_in_workers_and_what_was_trained_is_remembered(run)
     assert again.document([]) == proven.document([])
 
 
-def test_the_document_is_the_same_with_any_number_of_workers_and_after_kills(run, tmp_path):
+def test_the_document_is_the_same_with_any_number_of_workers_and_after_kills(searched, tmp_path):
     documents = []
     for workers in (1, 3):
-        copy = tmp_path / str(workers)
-        evolved(copy)
+        copy = shutil.copytree(searched, tmp_path / str(workers))
         documents.append(evolr.prove(functions.descending, copy, **{**QUICK, "workers": workers}).document([]))
-    killed = evolved(tmp_path / "killed")
+    killed = shutil.copytree(searched, tmp_path / "killed")
     code = (
         "import evolr; from tests.execution.training_functions import descending;"
         f"evolr.prove(descending, {str(killed)!r}, budget=4, seeds=11, workers=2, on_done=lambda *n: print(*n, flush=True))"

@@ -11,6 +11,7 @@ from benchmarks import gallery as making
 from evolr.config import resolve
 from evolr.contest.prove import prove, prove_schedule
 from evolr.contest.reading import read_contest
+from evolr.contest.rivals import rivals_of
 from evolr.discovered import Gallery, GalleryEntry, gallery
 from evolr.errors import ConfigError
 from evolr.schedule import Schedule
@@ -21,6 +22,7 @@ from tests.study.small import small
 SAID = {"title": "a test", "words": "Falls.", "wins": "Nowhere.", "loses": "Everywhere.", "command": "evolr …"}
 OWN = small(**{"search.generations": 2, "search.seeds": 1})
 FEW = {name: FAMILIES[name] for name in ("constant", "cosine", "linear")}
+ONE = rivals_of(OWN.training.optimizer)[:1]
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,7 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("evolr.contest.trainings.shared_directory", lambda: path.parent / "shared")
         patch.setattr("evolr.contest.contest.FAMILIES", FEW)
+        patch.setattr("evolr.contest.contest.rivals_of", lambda _: ONE)
         with Study(path, OWN) as study:
             study.run()
         prove(path, budget=4, seeds=12, epochs=3)

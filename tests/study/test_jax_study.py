@@ -124,12 +124,12 @@ def test_a_schedule_is_compared_on_it(run):
 def test_a_champion_is_proven_and_explained_by_the_problem_that_trained_it(run, monkeypatch):
     monkeypatch.setattr("evolr.contest.trainings.shared_directory", None)  # not the user's cache: not to be called
     directory, _ = run
-    proven = evolr.prove(regression(), directory, budget=4, is_quick=True, seeds=2)
+    proven = evolr.prove(regression(), directory, budget=4, is_quick=True, seeds=2, rivals=False)
     assert proven.trained > 50
     assert len(proven.entries) > 20
     assert page(proven).startswith("# Rehearsal: regression, adam, 2 epochs, 2 seeds, selection pool")
     assert json.dumps(proven.document([]))
-    again = evolr.prove(regression(), directory, budget=4, is_quick=True, seeds=2)
+    again = evolr.prove(regression(), directory, budget=4, is_quick=True, seeds=2, rivals=False)
     assert again.trained == 0
     assert again.document([]) == proven.document([])
     explained = explain(regression(), directory, seeds=2)
