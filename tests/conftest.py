@@ -3,22 +3,63 @@
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-# Data and compiled programs are built once a checkout, out of the user's own cache.
-os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parent.parent / ".pytest_cache" / "evolr-cache")
+# Data and compiled programs are built once a checkout, out of the user's own cache; of several processes each has its own, since
+# what one of them is writing another would read for damaged.
+os.environ["XDG_CACHE_HOME"] = str(
+    Path(__file__).parent.parent / ".pytest_cache" / "evolr-cache" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+)
 os.environ["COLUMNS"] = "120"
 os.environ.setdefault("KERAS_BACKEND", "torch")
+# torch's threads wait for one another in busy loops: for tests' small tensors, and beside another process, they cost most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import jax
 import pytest
 
 from evolr import cli
+from evolr.training import trainer
 from evolr.training.devices import prepare
+from evolr.training.task import Task
 
 jax.config.update("jax_num_cpu_devices", 2)  # two devices on any machine: tests compare one with two
 prepare()
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("evolr", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("evolr")
+
+
+def _once(build: Callable[..., Any]) -> Callable[..., Any]:
+    """`build`, which makes the programs of a task, but once in this process for each of evolr's own problems.
+
+    Tracing and loading them takes seconds, and most tests make an executor of their own. What another test's trainer made
+    differs in nothing: the functions of these problems read no state, and they, the optimiser, the devices and the level are
+    all that a program is made of. A problem that a test makes has its own programs, as in any process.
+    """
+
+    @cache
+    def built(functions: tuple[Any, ...], steps: int, optimizer: Any, mesh: Any, options: frozenset[Any]) -> Any:
+        loss, evaluate = functions
+        nothing: Any = None  # a program is made of neither data nor luck
+        task = Task(steps, initial=nothing, batches=nothing, loss=loss, evaluate=evaluate, monitor=nothing)
+        return build(task, optimizer, mesh, **dict(options))
+
+    def building(task: Task, optimizer: Any, mesh: Any, **options: Any) -> Any:
+        if not getattr(task.loss, "__module__", "").startswith("evolr.problems."):
+            return build(task, optimizer, mesh, **options)
+        functions = (task.loss, task.evaluate)
+        return built(functions, task.steps_per_epoch, optimizer, mesh, frozenset(options.items()))
+
+    return building
+
+
+trainer.build = _once(trainer.build)
 
 
 @pytest.fixture(autouse=True)
