@@ -13,6 +13,7 @@ from torch.optim import lr_scheduler
 
 from evolr import standard
 from evolr.errors import ScheduleError
+from evolr.expression import parse
 from evolr.problems import Quadratic
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
@@ -196,6 +197,19 @@ def test_the_defaults_are_within_the_ranges_and_give_a_schedule_that_a_document_
         rates = schedule.curve(EPOCHS, STEPS, **dict.fromkeys(schedule.expression.live_signals, 0.01))
         assert np.isfinite(rates).all()
         assert (rates >= 0).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+def test_a_family_is_its_formula_read_with_the_constants(family):
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        constants = {
+            c.name: int(rng.integers(c.low, c.high + 1)) if c.scale == "integer" else float(rng.uniform(c.low, c.high))
+            for c in family.constants
+        }
+        values = dict(family.fixed) | constants
+        values |= family.derived(values) if family.derived else {}
+        assert family.schedule(**constants).expression == parse(family.formula, values).folded()
 
 
 def test_an_unknown_constant_is_refused_with_the_nearest_name():
