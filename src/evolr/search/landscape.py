@@ -38,31 +38,36 @@ class Landscape:
         y = levelled(fitness)
         self._points = behaviours
         self._prior = float(np.quantile(y, 0.25))
-        self._same = (generations[:, None] == generations[None, :]).astype(np.float64)
+        same = (generations[:, None] == generations[None, :]).astype(np.float64)
+        luckless = np.eye(len(y))
+        distances = _squared_distances(behaviours, behaviours)
         best = -np.inf
-        for level, shape, noise, luck in product(_LEVELS, _SHAPES, _NOISES, _LUCKS):
-            covariance = _kernel(behaviours, behaviours, level, shape)
-            covariance += luck * self._same + (noise + 1e-6) * np.eye(len(y))
-            factor = cho_factor(covariance, lower=True)
-            weights = cho_solve(factor, y - self._prior)
-            variance = float((y - self._prior) @ weights) / len(y) + 1e-9
-            likelihood = -0.5 * len(y) * np.log(variance) - float(np.log(np.diag(factor[0])).sum())
-            drawn = zip((level, shape, noise, max(luck, 0.03)), _TYPICAL, strict=True)
-            likelihood -= sum((np.log(value / typical) / _DOUBT) ** 2 / 2 for value, typical in drawn)
-            if likelihood > best:
-                best = likelihood
-                self._scales, self._factor, self._weights, self._variance = (level, shape), factor, weights, variance
-                self.noise, self.luck = noise, luck
+        for scales in product(_LEVELS, _SHAPES):
+            kernel = _kernel(distances, scales)
+            for noise, luck in product(_NOISES, _LUCKS):
+                factor = cho_factor(kernel + luck * same + (noise + 1e-6) * luckless, lower=True, check_finite=False)
+                weights = cho_solve(factor, y - self._prior, check_finite=False)
+                variance = float((y - self._prior) @ weights) / len(y) + 1e-9
+                likelihood = -0.5 * len(y) * np.log(variance) - float(np.log(np.diag(factor[0])).sum())
+                drawn = zip((*scales, noise, max(luck, 0.03)), _TYPICAL, strict=True)
+                likelihood -= sum((np.log(value / typical) / _DOUBT) ** 2 / 2 for value, typical in drawn)
+                if likelihood > best:
+                    best = likelihood
+                    self._scales, self._factor, self._weights, self._variance = scales, factor, weights, variance
+                    self.noise, self.luck = noise, luck
 
     def mean(self, behaviours: Array) -> Array:
-        return self._prior + _kernel(behaviours, self._points, *self._scales) @ self._weights
+        return self._prior + self._similarity(behaviours, self._points) @ self._weights
 
     def posterior(self, behaviours: Array) -> tuple[Array, Array]:
         """Mean (m,) and covariance (m, m) of the fitness of behaviours, without luck."""
-        across = _kernel(behaviours, self._points, *self._scales)
-        whitened = solve_triangular(self._factor[0], across.T, lower=True)
-        covariance = _kernel(behaviours, behaviours, *self._scales) - whitened.T @ whitened
+        across = self._similarity(behaviours, self._points)
+        whitened = solve_triangular(self._factor[0], across.T, lower=True, check_finite=False)
+        covariance = self._similarity(behaviours, behaviours) - whitened.T @ whitened
         return self._prior + across @ self._weights, self._variance * covariance
+
+    def _similarity(self, a: Array, b: Array) -> Array:
+        return _kernel(_squared_distances(a, b), self._scales)
 
     def most_improving(self, behaviours: Array, best: float, count: int) -> list[int]:
         """The numbers of `count` behaviours whose expected improvement on `best` is greatest, one after another.
@@ -95,10 +100,14 @@ def levelled(fitness: Array) -> Array:
     return (y - y.mean()) / max(float(y.std()), 1e-12)
 
 
-def _kernel(a: Array, b: Array, level: float, shape: float) -> Array:
-    """Matérn 5/2 (Rasmussen and Williams 2006, eq. 4.17), of distances in units of the scales."""
-    scale = np.full(a.shape[1], shape)
-    scale[:LEVEL] = level
-    difference = a[:, None, :] / scale - b[None, :, :] / scale
-    distance = np.sqrt(5 * np.sum(difference * difference, axis=-1))
+def _squared_distances(a: Array, b: Array) -> tuple[Array, Array]:
+    """Of the level, and of the shape and the feedback together, each (n, m)."""
+    squared = (a[:, None, :] - b[None, :, :]) ** 2
+    return squared[:, :, :LEVEL].sum(axis=2), squared[:, :, LEVEL:].sum(axis=2)
+
+
+def _kernel(squared: tuple[Array, Array], scales: tuple[float, float]) -> Array:
+    """Matérn 5/2 (Rasmussen and Williams 2006, eq. 4.17), of distances in units of the scales of level and shape."""
+    level, shape = squared
+    distance = np.sqrt(5 * (level / scales[0] ** 2 + shape / scales[1] ** 2))
     return (1 + distance + distance * distance / 3) * np.exp(-distance)
