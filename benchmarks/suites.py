@@ -5,7 +5,8 @@
 Three independent studies of a preset (study seeds 1, 2, 3), each proven by a contest on tasks of the suite that nothing
 has seen. Every contender is tuned with `budget` trainings; the unit of every statistic is the task. The run directories
 are kept in `runs`, so that what was interrupted goes on, and what is there already is read. Prints a table of all
-contenders and writes benchmarks/results/suites-NAME.json and the page of each contest beside it.
+contenders and writes benchmarks/results/suites-NAME.json and the page of each contest beside it; studies of the same
+settings with other seeds that are in there already stay.
 """
 
 from __future__ import annotations
@@ -120,12 +121,22 @@ def main() -> None:
     given = parser.parse_args()
     name = given.name or given.preset
     settings = {key: json.loads(value) for key, value in (each.split("=", 1) for each in given.set)}
-    studies = []
+    written = RESULTS / f"suites-{name}.json"
+    of_all = {
+        "settings": settings,
+        "preset": given.preset,
+        "budget": given.budget,
+        "tasks": given.tasks,
+        "pool": "test",
+    }
+    before = json.loads(written.read_text()) if written.exists() else {}
+    is_same = all(before.get(key) == value for key, value in of_all.items())
+    studies = {study["seed"]: study for study in before["studies"]} if is_same else {}
     for seed in given.seeds:
         config = evolr.resolve(given.preset, settings={**settings, "seed": seed})
         run = given.runs / f"{name}-{seed}"
         document = study(config, run, given.budget, given.tasks)
-        studies.append(document)
+        studies[seed] = document
         shutil.copy(run / "contest.md", RESULTS / f"contest-{name}-{seed}.md")
         print(f"\nseed {seed}: {document['learning_rate']}", *document["verdict"], sep="\n  ")
         for row in document["contenders"]:
@@ -135,19 +146,15 @@ def main() -> None:
         print(
             f"  {by_task['name']:44} {by_task['score']:8.4f}  {by_task['evolved_minus_it']:+8.4f}  p {by_task['p']:.1e}"
         )
-        (RESULTS / f"suites-{name}.json").write_text(
+        written.write_text(
             json.dumps(
                 {
                     "date": datetime.now(UTC).date().isoformat(),
                     "machine": {"cores": os.cpu_count(), "system": platform.system()},
                     "versions": {p: version(p) for p in ("evolr", "jax", "numpy", "optuna")},
-                    "settings": settings,
-                    "preset": given.preset,
+                    **of_all,
                     "metric": config.problem.metric.name,
-                    "budget": given.budget,
-                    "tasks": given.tasks,
-                    "pool": "test",
-                    "studies": studies,
+                    "studies": [studies[number] for number in sorted(studies)],
                 },
                 indent=2,
             )
