@@ -6,6 +6,8 @@ import pytest
 
 import evolr
 from evolr.errors import ConfigError
+from evolr.expression import parse
+from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
 from tests.execution import training_functions as functions
 from tests.study.small import small
@@ -50,6 +52,23 @@ def test_the_scale_of_a_discovered_schedule_is_tuned_from_1_on():
     assert tuned.score == max(found.score for found in tuned.candidates) > tuned.candidates[0].score
     again = evolr.tune(functions.descending, entry, trainings=8, **OF_FUNCTION)
     assert again.candidates == tuned.candidates
+
+
+def test_a_champion_is_tuned_by_its_scale_first_and_by_its_constants_where_there_are_trainings_for_them():
+    champion = Schedule(expression=parse("1.25 + log((1 - progress)**2.5) + -0.3*progress"), transform="log")
+    few = evolr.tune(functions.descending, champion, trainings=8, **OF_FUNCTION)
+    assert few.candidates[0].schedule == champion
+    assert set(few.constants) == {"scale"}
+    assert few.schedule == champion.scaled(few.constants["scale"])
+    many = evolr.tune(functions.descending, champion, trainings=40, **OF_FUNCTION)
+    assert set(many.constants) == {"scale", "c1", "c2", "c3"}
+    assert many.candidates[0].schedule == champion
+    assert [c.constants["scale"] for c in many.candidates[:7]] == [c.constants["scale"] for c in few.candidates[:7]]
+    for found in many.candidates:
+        assert 1.25 / 3 <= found.constants["c1"] <= 3.75
+        assert -0.9 <= found.constants["c3"] <= -0.1
+    assert many.score >= few.score
+    assert evolr.tune(functions.descending, evolr.load("0.1"), trainings=8, **OF_FUNCTION).score > -1e9
 
 
 def test_a_configuration_and_a_model_tune_too():

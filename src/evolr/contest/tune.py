@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from evolr.config import Config, changed, dotted
 from evolr.contest.showing import OnDone, shown
 from evolr.contest.trainings import Trainings
+from evolr.contest.tunable_formula import TunableFormula
 from evolr.contest.tuning import Candidate, FamilyTuner, best_of
 from evolr.contest.tuning import tune as tuned
 from evolr.discovered import GalleryEntry, gallery
@@ -23,14 +24,16 @@ from evolr.study.evolve import study_of
 from evolr.study.trained_by import require_told
 from evolr.study.watching import ShowProgress
 
+_FOR_A_SHAPE: Final = 30  # candidates, below which a schedule's scale alone is tuned
+
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """A family, or an entry of the gallery, tuned. score: of the best, the mean over its seeds, in the problem's metric, as the tuning saw it, which
+    """A family, an entry of the gallery or a schedule, tuned. score: of the best, the mean over its seeds, in the problem's metric, as the tuning saw it, which
     flatters it; NaN where every training diverged. candidates: all, in order. trained: trainings that were run now.
     """
 
-    family: Family | GalleryEntry
+    family: Family | GalleryEntry | TunableFormula
     schedule: Schedule
     constants: Mapping[str, float]
     score: float
@@ -40,7 +43,7 @@ class Tuned:
 
 def tune(
     what: object,
-    family: str | Family | GalleryEntry,
+    family: str | Family | GalleryEntry | Schedule,
     directory: Path | str | None = None,
     *,
     trainings: int,
@@ -49,25 +52,27 @@ def tune(
     progress: ShowProgress = None,
     **options: Any,
 ) -> Tuned:
-    """Tunes the constants of a standard family, or the scale of a discovered schedule, by Optuna, from its defaults on.
+    """Tunes the constants of a standard family, the scale of a discovered schedule, or a schedule of yours, by Optuna, from its defaults on.
 
         tuned = evolr.tune(train, "one-cycle", trainings=40, epochs=10)
         tuned = evolr.tune(train, "momentum-suite", trainings=10, epochs=10)
+        tuned = evolr.tune(train, evolr.load("runs/mine"), trainings=10, epochs=10)  # the champion of another training
         tuned.schedule, tuned.constants, tuned.score
 
     what: a configuration, a JaxProblem or a training function, as for `evolve`, whose options these are: epochs, metric,
         higher_is_better, workers, … of a function, settings of a JaxProblem, device_count.
     family: by its name (`evolr.standard.FAMILIES`), or one of your own; or an entry of `evolr.gallery`, or its name, whose one
-        constant, the scale of its learning rates, has few trainings to spend.
+        constant, the scale of its learning rates, has few trainings to spend; or any Schedule: its scale, and from 30 candidates on the
+        constants of its formula, each within a third and three times its value.
     directory: where trainings are remembered, so that the same call goes on where it was interrupted; nowhere where None.
     progress: a bar on stderr; as of Study.run.
     trainings: to be run at most. seeds: trainings of each candidate, the same for all of a round of four.
 
     Raises ConfigError for an unknown name, for numbers below 1, fewer trainings than seeds, and for what `evolve` refuses.
     """
-    chosen = _chosen(family)
     if whole_number("seeds", seeds) < 1 or whole_number("trainings", trainings) < seeds:
         raise ConfigError(f"expected at least 1 seed and as many trainings, got {seeds} and {trainings}")
+    chosen = _chosen(family, trainings // seeds)
     read = chosen.schedule().signals
     if callable(what):
         options.setdefault("signals", sorted(read) or ["progress"])
@@ -91,13 +96,15 @@ def tune(
         return Tuned(chosen, best.schedule, best.constants, best.score, found, kept.trained)
 
 
-def _chosen(family: str | Family | GalleryEntry) -> Family | GalleryEntry:
-    """What a name names."""
+def _chosen(family: str | Family | GalleryEntry | Schedule, candidates: int) -> Family | GalleryEntry | TunableFormula:
+    """What is tuned."""
+    if isinstance(family, Schedule):
+        return TunableFormula(family, shape=candidates >= _FOR_A_SHAPE)
     if isinstance(family, Family | GalleryEntry):
         return family
     if not isinstance(cast("Any", family), str):
         raise ConfigError(
-            "expected a family or an entry of the gallery, or the name of one, which have constants to tune; got "
+            "expected a family or an entry of the gallery, or the name of one, or a Schedule, which have constants to tune; got "
             f"{shortened(repr(family), 200)}"
         )
     if (found := family_named(family)) is not None:
