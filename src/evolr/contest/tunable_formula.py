@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -32,7 +31,7 @@ class TunableFormula:
     def name(self) -> str:
         return str(self.original.expression)
 
-    @cached_property
+    @property
     def constants(self) -> tuple[FreeConstant, ...]:
         scale = FreeConstant(SCALE, *_SCALES, 1.0, "log", is_scale=True)
         values = constants.values(self.original.expression).tolist() if self.shape else []
