@@ -6,7 +6,6 @@ import os
 import sys
 from contextlib import closing
 from importlib import import_module
-from importlib.machinery import ModuleSpec
 
 import pytest
 
@@ -18,26 +17,6 @@ from evolr.standard import constant
 from evolr.training.task import Trial
 from tests.execution import training_functions as functions
 from tests.execution.in_workers import gone
-
-
-def test_a_function_that_cannot_be_sent_is_refused_with_advice(monkeypatch):
-    def inner(schedule, seed, epochs):
-        return 1.0
-
-    for train in (inner, lambda *arguments: float(len(arguments))):
-        with pytest.raises(ConfigError, match=r"cannot be sent to a worker .*define it at the top level of a module"):
-            Workers(train)
-    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    inner.__module__ = "__main__"
-    with pytest.raises(ConfigError, match=r"is in no file: .*in a notebook"):
-        Workers(inner)
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", "<stdin>", raising=False)
-    with pytest.raises(ConfigError, match="is in no file"):
-        Workers(inner)
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", ModuleSpec("mine.__main__", None))
-    with pytest.raises(ConfigError, match=r"is in mine\.__main__, .*move it into another module"):
-        Workers(inner)
 
 
 def test_a_function_of_other_arguments_is_refused():

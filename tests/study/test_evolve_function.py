@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -175,15 +176,19 @@ def test_the_study_of_a_function_says_how_to_go_on_with_it(tmp_path):
         study.run()
 
 
-def lambda_in_a_function():
-    return lambda *arguments: float(len(arguments))
+def of_no_arguments():
+    return 1.0
+
+
+def holding(held):
+    return lambda schedule, seed, epochs: float(held is None)
 
 
 @pytest.mark.parametrize(
     ("train", "options", "message"),
     [
-        (lambda_in_a_function(), {}, "define it at the top level"),
-        (lambda_in_a_function, {}, r"called as train\(schedule, seed, epochs\)"),
+        (holding(threading.Lock()), {}, r"cannot be sent to a worker: it holds held, an object of type _thread\.lock"),
+        (of_no_arguments, {}, r"called as train\(schedule, seed, epochs\)"),
         (functions.falling, {"time_limit": 0}, "time_limit must be a positive number"),
         (functions.falling, {"memory_limit": -2.0}, "memory_limit must be a positive number"),
         (functions.falling, {"workers": 0}, "workers must be at least 1"),

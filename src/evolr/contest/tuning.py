@@ -100,8 +100,7 @@ class FamilyTuner:
     is_shared = True
 
     def __init__(self, family: Tunable, *, name: str | None = None, optimizer: Optimizer | None = None) -> None:
-        import optuna
-
+        optuna = _optuna()
         self.name = name or family.name
         self.optimizer = optimizer
         self._family = family
@@ -194,11 +193,18 @@ def best_of(candidates: Sequence[Candidate], count: int, metric: Metric) -> list
     return list(different.values())[:count]
 
 
+def _optuna() -> Any:
+    """Optuna, without what the progress bar that it brings says of a notebook that has no ipywidgets: nobody shows that bar."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")
+        import optuna
+    return optuna
+
+
 @contextmanager
 def _optuna_quiet() -> Generator[None]:
     """Optuna tells nothing below an error meanwhile; its verbosity, which is the program's to set, is put back after."""
-    import optuna
-
+    optuna = _optuna()
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(max(before, optuna.logging.ERROR))
     try:

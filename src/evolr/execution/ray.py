@@ -20,8 +20,9 @@ from typing import Any, Final
 from evolr.errors import ConfigError, EvolrError, ExecutorError, MissingExtraError, is_number, whole_number
 from evolr.execution.executor import Around, Executor, refuse_optimizers
 from evolr.execution.local import Local
+from evolr.execution.packing import packed
 from evolr.execution.ray_process import RayProcess
-from evolr.execution.shipped import Shipped, packed
+from evolr.execution.shipped import Shipped
 from evolr.execution.training_function import TrainingFunction
 from evolr.execution.workers import Workers
 from evolr.problems import Pool, Problem

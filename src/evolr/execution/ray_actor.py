@@ -12,7 +12,7 @@ from typing import Any, Final
 import evolr
 from evolr.errors import ConfigError, EvolrError, ExecutorError, ProblemError, ScheduleError
 from evolr.execution.executor import Executor
-from evolr.execution.shipped import unpacked
+from evolr.execution.packing import unpacked
 from evolr.problems import Pool
 from evolr.training.task import Outcome, Trial
 

@@ -12,18 +12,14 @@ import sys
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 from evolr.errors import ConfigError
+from evolr.execution.packing import packed
 from evolr.execution.trial_schedule import TrialSchedule
 
 TrainingFunction = Callable[[TrialSchedule, int, int], Any]
 """train(schedule, seed, epochs) → the score, a real number."""
-
-_ADVICE = (
-    "a training runs in a process of its own, which imports the function by its name: define it at the top level of a "
-    "module or a script, not inside another function, as a lambda, in a notebook or at the prompt"
-)
 
 _PLACES: Final = {"schedule": 0, "seed": 1, "epochs": 2}
 
@@ -31,7 +27,7 @@ _MAX_ARGUMENTS: Final = 200  # characters of a partial's arguments in a name
 
 
 def name_of(train: TrainingFunction) -> str:
-    """`module:function`, the same whether the module is run as a script or imported.
+    """`module:function`, the same whether the module is run as a script or imported; `__main__:function` of a notebook or a prompt.
 
     Of a functools.partial, its arguments belong to it. What travels under another name says so by `training_name`.
     """
@@ -44,7 +40,7 @@ def name_of(train: TrainingFunction) -> str:
     if module == "__main__":
         main = sys.modules["__main__"]
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-        module = str(spec.name) if spec else Path(file).stem if file else module
+        module = str(spec.name) if spec else Path(file).stem if is_file(file) else module
     arguments = _arguments(cast("Any", train)) if isinstance(train, functools.partial) else ""
     return f"{module}:{function.__qualname__}{arguments}"
 
@@ -110,31 +106,42 @@ def takes_pool(train: TrainingFunction) -> bool:
 
 
 def sendable(train: TrainingFunction) -> bytes:
-    """The function as it is sent to a worker.
+    """The function as it is sent to a worker: by its name where a worker can import it, by value otherwise.
 
-    Raises ConfigError where it cannot be called with a schedule, a seed and epochs, or cannot be sent.
+    Raises ConfigError where it cannot be called with a schedule, a seed and epochs, or cannot be packed; MissingExtraError
+    where it needs cloudpickle for that, and there is none.
     """
-    name = name_of(train)
     require_callable(train)
-    if getattr(getattr(train, "func", train), "__module__", None) == "__main__":
-        _require_importable_main(name)
+    by_name = _by_name(train)
+    return packed(train, f"the training function {name_of(train)}") if by_name is None else by_name
+
+
+def _by_name(train: TrainingFunction) -> bytes | None:
+    """The function by its name; None where a worker would not find it by that, or find another one."""
     try:
-        return bytes(ForkingPickler.dumps(train))
-    except Exception as error:  # whatever the parts of an object may raise
-        raise ConfigError(f"the training function {name} cannot be sent to a worker ({error}): {_ADVICE}") from error
+        content = bytes(ForkingPickler.dumps(train))
+    except Exception:  # whatever the parts of an object may raise
+        return None
+    return None if b"__main__" in content and not _is_in_an_importable_main(train) else content
 
 
-def _require_importable_main(name: str) -> None:
-    """Raises ConfigError where a worker cannot import what this program runs as."""
+def _is_in_an_importable_main(train: TrainingFunction) -> bool:
+    """Whether a worker can import what this program runs as, and finds there what a function of it is made of."""
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    if spec is None and not (file and os.path.isfile(file)):
-        raise ConfigError(f"the training function {name} is in no file: {_ADVICE}")
-    if spec is not None and str(spec.name).rpartition(".")[2] == "__main__":
-        raise ConfigError(
-            f"the training function {name} is in {spec.name}, which no worker can import: move it into another module, and "
-            "import it from there"
-        )
+    if spec is not None:
+        return str(spec.name).rpartition(".")[2] != "__main__"
+    if not is_file(file):
+        return False
+    function = inspect.unwrap(getattr(train, "func", train))
+    code = getattr(function, "__code__", None)
+    # After `python -i script.py`, a function may be of the prompt and not of the script.
+    return code is None or function.__module__ != "__main__" or not code.co_filename.startswith("<")
+
+
+def is_file(path: Any) -> TypeGuard[str]:
+    """Whether the `__file__` of what a program runs as is one: of a notebook or a prompt it is None or «<stdin>»."""
+    return bool(path) and os.path.isfile(path)
 
 
 def _arguments(partial: functools.partial[Any]) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 from evolr.execution import worker
+from evolr.execution.training_function import is_file
 from evolr.execution.worker import Job, Message
 
 _JOIN_SECONDS: Final = 5.0  # for a killed process to be gone
@@ -39,8 +41,12 @@ class WorkerProcess:
         with _environment({**environment, worker.STARTING: "1"}), _interrupts_held():
             self._process.start()
         theirs.close()
-        with suppress(OSError):  # it died at once: its message says so
-            self.connection.send_bytes(function)
+        try:
+            with suppress(OSError):  # it died at once: its message says so
+                self.connection.send_bytes(function)
+        except BaseException:  # Ctrl-C: of a large one it waits until the process has taken it
+            self.kill()
+            raise
 
     @property
     def is_idle(self) -> bool:
@@ -119,7 +125,7 @@ def reason_of_end(code: int | None) -> str:
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Generator[None]:
     """Adds these variables to the environment, which a process started meanwhile inherits."""
-    with _start_lock:
+    with _start_lock, _no_file_that_is_none():
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
         try:
@@ -130,6 +136,21 @@ def _environment(variables: Mapping[str, str]) -> Generator[None]:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
+
+
+@contextmanager
+def _no_file_that_is_none() -> Generator[None]:
+    """Takes away the `__file__` of a program that is read from standard input: a process started meanwhile would look for it."""
+    main: Any = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is None or is_file(file):
+        yield
+        return
+    del main.__file__
+    try:
+        yield
+    finally:
+        main.__file__ = file
 
 
 @contextmanager
