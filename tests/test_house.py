@@ -16,12 +16,12 @@ MAY_IMPORT = {
     "randomness": set(),
     "signals": {"errors"},
     "expression": {"errors", "signals"},
-    "schedule": {"errors", "expression", "report", "signals"},  # of report what draws, and in `plot` alone
+    "schedule": {"errors", "expression", "report", "signals"},  # of report what shows it, in functions alone
     "standard": {"errors", "expression", "schedule", "signals"},
     "formula": {"errors", "expression", "schedule", "standard", "signals"},
     "advice": {"errors", "expression", "schedule", "signals"},
     "training": {"errors", "expression", "schedule", "signals"},
-    "discovered": {"errors", "expression", "formula", "problems", "schedule", "standard", "training"},
+    "discovered": {"errors", "expression", "formula", "problems", "report", "schedule", "standard", "training"},
     "problems": {"errors", "expression", "randomness", "schedule", "training"},
     "execution": {"", "errors", "problems", "schedule", "signals", "training"},
     "presets": {"expression"},
@@ -76,7 +76,7 @@ MAY_IMPORT = {
         "",
         "signals",
     },
-    "contest": {  # of report what writes files, in `save`, and the bars, in `showing.py`, alone
+    "contest": {  # of report what writes files and what shows a result, in functions alone
         "report",
         "discovered",
         "formula",
@@ -214,6 +214,14 @@ def test_a_file_imports_only_what_its_room_may(path):
             if parts[0] in ("jax", "optax"):
                 # A problem's settings are read where no network trains: it imports JAX in its functions only.
                 assert room in ("training", "optax") or not is_top, f"{path} imports {module} at its top"
+
+
+def test_what_shows_is_imported_in_functions_alone_by_what_is_shown():
+    for path in FILES:
+        if room_of(path) not in ("report", "cli"):
+            assert not [module for module, is_top in imports(path) if is_top and module.startswith("evolr.report")], (
+                path
+            )
 
 
 def test_the_rooms_are_all_listed():

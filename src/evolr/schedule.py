@@ -121,6 +121,13 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         return self.expression.signals
 
     @property
+    def bounds_text(self) -> str:
+        """What bounds the learning rate, in words; empty if nothing but that it is none below 0."""
+        least = f"at least {self.min_lr:g}" if self.min_lr > 0 else ""
+        most = f"at most {self.max_lr:g}" if self.max_lr < GREATEST_LR else ""
+        return ", ".join(bound for bound in (least, most) if bound)
+
+    @property
     def plateau_rule(self) -> PlateauRule:
         """What is a plateau to it, as numbers."""
         return PlateauRule() if self.plateau is None else self.plateau.rule
@@ -181,6 +188,12 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         from evolr.report.curve import curve_figure
 
         return curve_figure(self, total_steps, steps_per_epoch=steps_per_epoch, losses=losses, val_losses=val_losses)
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from evolr.report.html import schedule_html
+
+        return schedule_html(self)
 
     def to_json(self, provenance: Mapping[str, Any] | None = None) -> bytes:
         """The schedule as a document that `from_json` reads back to the same bits.

@@ -35,7 +35,7 @@ CHAMPION = "evolved"
 """The name of the schedule under comparison."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ComparisonResult:
     """A comparison: the champion first, then the baselines. title: of what trained, see Executor."""
 
@@ -52,6 +52,16 @@ class ComparisonResult:
     @property
     def metric(self) -> Metric:
         return self.problem.metric
+
+    def __repr__(self) -> str:
+        means = ", ".join(f"{each.name} {self.metric.text(each.mean)}" for each in self.contenders)
+        return f"<ComparisonResult: {self.metric.name}: {means}; {len(self.seeds)} seeds>"
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from evolr.report.html import comparison_html
+
+        return comparison_html(self)
 
     def document(self) -> dict[str, Any]:
         """Everything, to the single run, as JSON takes it."""

@@ -52,6 +52,12 @@ class Explanation:
     frozen: dict[str, tuple[float, Contender]]
     knows_pools: bool = True
 
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from evolr.report.html import explanation_html
+
+        return explanation_html(self)
+
     def document(self) -> dict[str, Any]:
         """Everything, to the single run, as JSON takes it."""
         return {

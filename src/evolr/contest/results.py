@@ -130,7 +130,7 @@ class Entry:
         return self.finalists[0].candidate.constants if self.finalists else {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ContestResult:
     """A contest: the champion's entry first, then the others'.
 
@@ -177,6 +177,19 @@ class ContestResult:
     def knows_steps(self) -> bool:
         """Whether `steps_to_reach` is known: the trainings tell the score of their monitor up to their end."""
         return any(np.isfinite(entry.result.curves("val_score")[:, -1:]).any() for entry in self.entries)
+
+    def __repr__(self) -> str:
+        metric, best = self.config.problem.metric, self.champion.result
+        return (
+            f"<ContestResult: {metric.name} {metric.text(best.mean)} by the champion, the best of {len(self.entries)} has "
+            f"{metric.text(self.ranked[0].result.mean)}; {len(self.seeds)} seeds>"
+        )
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from evolr.report.html import contest_html
+
+        return contest_html(self)
 
     def optimism(self, entry: Entry) -> float:
         """The winner's curse: by how much the search thought better of it than the final; NaN where it thought nothing."""

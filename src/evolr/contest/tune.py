@@ -40,6 +40,12 @@ class Tuned:
     candidates: list[Candidate]
     trained: int
 
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from evolr.report.html import tuned_html
+
+        return tuned_html(self)
+
 
 def tune(
     what: object,

@@ -52,6 +52,12 @@ class Gallery(Mapping[str, GalleryEntry]):
     def __repr__(self) -> str:
         return f"<evolr.gallery: {', '.join(self)}>"
 
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from evolr.report.html import gallery_html
+
+        return gallery_html(self.values())
+
     def _folder(self) -> Any:
         return files("evolr.discovered") / "entries" if self._place is None else self._place
 

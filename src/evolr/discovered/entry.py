@@ -230,6 +230,12 @@ class GalleryEntry(
         """The schedule, its learning rates times the scale. Raises ScheduleError for a scale that is not positive."""
         return Schedule.from_json(bytes(self.document)).scaled(scale)
 
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from evolr.report.html import entry_html
+
+        return entry_html(self)
+
     @property
     def constants(self) -> tuple[FreeConstant, ...]:
         """Its one free constant, for a tuner, as a family has its own."""

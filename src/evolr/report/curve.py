@@ -125,6 +125,13 @@ def recorded_curve(rates: NDArray[np.float64], epochs: int, steps_per_epoch: int
     return Curve(steps, np.interp(steps, middles, rates), total_steps, steps_per_epoch)
 
 
+def recorded_note(trainings: int) -> str:
+    """Whose the learning rates of a recorded curve are."""
+    if trainings == 1:
+        return "as in its recorded training: the mean of each part"
+    return f"as in its {trainings} recorded trainings: the median of the means of each part"
+
+
 def curve(schedule: Schedule, total_steps: int, steps_per_epoch: int | None, losses: Losses | None = None) -> Curve:
     """The curve of a schedule over a horizon, over these losses where it reads the training.
 

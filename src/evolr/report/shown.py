@@ -23,10 +23,11 @@ from evolr.report.curve import (
     made_up_names,
     recorded_curve,
     recorded_losses,
+    recorded_note,
 )
 from evolr.report.tables import front_table
 from evolr.report.terminal_table import TerminalTable
-from evolr.schedule import GREATEST_LR, Schedule
+from evolr.schedule import Schedule
 from evolr.search.archive import knee
 from evolr.signals import observed
 from evolr.simplification import simplified
@@ -105,7 +106,7 @@ class Shown:
 
     def text(self) -> str:
         schedule, expression, rates = self.schedule, self.schedule.expression, self.curve.rates
-        short, bounds = simplified(schedule), _bounds(schedule)
+        short, bounds = simplified(schedule), schedule.bounds_text
         lines = [
             ("formula", ordinary_text(expression)),
             ("original form", original_text(expression)),
@@ -154,7 +155,7 @@ def describe(what: str, options: FormulaOptions | None, epochs: int | None, step
     if recorded is not None and summary is not None and epochs is None and _is_best_drawn(recorded, found.schedule):
         drawn, note = (
             recorded_curve(recorded.learning_rate, summary.config.training.epochs, horizon[1]),
-            _whose(recorded),
+            recorded_note(recorded.trainings),
         )
     else:
         drawn, note = _curve(found.schedule, recorded, *horizon)
@@ -166,13 +167,6 @@ def _is_best_drawn(recorded: RecordedTrainings, schedule: Schedule) -> bool:
     told = [getattr(recorded, RECORDED[name]) for name in observed(schedule.signals) & RECORDED.keys()]
     is_told = not made_up_names(schedule) and all(np.isfinite(series).any() for series in told)
     return bool(np.isfinite(recorded.learning_rate).all()) and not is_told
-
-
-def _whose(recorded: RecordedTrainings) -> str:
-    """Whose the learning rates are that are drawn as they were."""
-    if recorded.trainings == 1:
-        return "as in its recorded training: the mean of each part"
-    return f"as in its {recorded.trainings} recorded trainings: the median of the means of each part"
 
 
 def _curve(
@@ -190,13 +184,6 @@ def _curve(
         )
         losses = recorded_losses(recorded.train_loss, recorded.val_loss, epochs, steps_per_epoch, note)
     return curve(schedule, steps, steps_per_epoch, losses), assumed(schedule, losses)
-
-
-def _bounds(schedule: Schedule) -> str:
-    """What bounds the learning rate, empty if nothing but that it is none below 0."""
-    least = f"at least {schedule.min_lr:g}" if schedule.min_lr > 0 else ""
-    most = f"at most {schedule.max_lr:g}" if schedule.max_lr < GREATEST_LR else ""
-    return ", ".join(bound for bound in (least, most) if bound)
 
 
 def sparkline(curve: NDArray[np.float64]) -> str:

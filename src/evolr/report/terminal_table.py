@@ -32,6 +32,8 @@ class TerminalTable:
 
     In the first of these ways that fits: each row on a line; the figures of a cell one below the other, a mean and its
     interval, say; the ends of an interval one below the other too; each row as a list, one line a column.
+
+    headers, rows: what it says. left: of each column, whether it stands at its left; bold: of each row, whether it is.
     """
 
     def __init__(self, title: str) -> None:
@@ -39,19 +41,19 @@ class TerminalTable:
         self.headers: list[str] = []
         self.rows: list[tuple[str, ...]] = []
         self._kinds: list[Kind] = []
-        self._left: list[bool] = []
-        self._bold: list[bool] = []
+        self.left: list[bool] = []
+        self.bold: list[bool] = []
 
     def add_column(self, header: str, kind: Kind = "figure", *, is_left: bool = False) -> None:
         """is_left: whether a column of figures stands at its left; names and formulas always do."""
         self.headers.append(header)
         self._kinds.append(kind)
-        self._left.append(is_left or kind != "figure")
+        self.left.append(is_left or kind != "figure")
 
     def add_row(self, *cells: str, is_bold: bool = False) -> None:
         """A row of as many cells as there are columns; those that are missing at its end are empty."""
         self.rows.append((*cells, *[""] * (len(self.headers) - len(cells))))
-        self._bold.append(is_bold)
+        self.bold.append(is_bold)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for split in (str, _figures_apart, _ends_apart):
@@ -65,7 +67,7 @@ class TerminalTable:
         """The table with each cell split over lines; is_folded: with names and formulas as narrow as they may be."""
         title = Text(self.title, style="bold")  # a text of the user's, like the headers: no markup
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for header, kind, is_left in zip(self.headers, self._kinds, self._left, strict=True):
+        for header, kind, is_left in zip(self.headers, self._kinds, self.left, strict=True):
             table.add_column(
                 Text(header if split is str else header.replace(" ", "\n")),
                 justify="left" if is_left else "right",
@@ -73,7 +75,7 @@ class TerminalTable:
                 no_wrap=kind == "figure",
                 max_width=_LEAST.get(kind) if is_folded else None,
             )
-        for cells, is_bold in zip(self.rows, self._bold, strict=True):
+        for cells, is_bold in zip(self.rows, self.bold, strict=True):
             shown = [_cell(cell, kind, split) for cell, kind in zip(cells, self._kinds, strict=True)]
             table.add_row(*shown, style="bold" if is_bold else "")
         return table
@@ -81,7 +83,7 @@ class TerminalTable:
     def _list(self) -> Iterable[RenderableType]:
         """Each row as a list: its first cell, then the others with their headers."""
         yield Text(self.title, style="bold", overflow="fold")
-        for (first, *others), is_bold in zip(self.rows, self._bold, strict=True):
+        for (first, *others), is_bold in zip(self.rows, self.bold, strict=True):
             yield Text(f"\n{self.headers[0]}: {first}", style="bold" if is_bold else "", overflow="fold")
             for header, kind, cell in zip(self.headers[1:], self._kinds[1:], others, strict=True):
                 if cell:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from evolr.config import Config
+from evolr.errors import shortened
+from evolr.expression import ordinary_text
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
 
@@ -92,7 +96,7 @@ class Outlook:
     seconds_left: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SearchResult:
     """What a search has found so far.
 
@@ -102,7 +106,7 @@ class SearchResult:
         or holds none. A champion that is not raced may owe its score to the luck of a few trainings.
     before_race: the champion that there was before the race; None without a race.
     stopped_by: why it stopped before its last generation, None where it did not. trainings: in all. seconds: wall time
-    of this call; training_seconds: the part of it spent in training, compiling and loading.
+    of this call; training_seconds: the part of it spent in training, compiling and loading. config, directory: of the study.
     """
 
     schedule: Schedule | None
@@ -114,4 +118,18 @@ class SearchResult:
     trainings: int
     seconds: float
     training_seconds: float
+    config: Config
+    directory: Path
     before_race: Evaluation | None = None
+
+    def __repr__(self) -> str:
+        metric = self.config.problem.metric
+        found = "no champion" if self.champion is None else f"{metric.name} {metric.text(self.champion.score)}"
+        formula = "" if self.schedule is None else f" by {shortened(ordinary_text(self.schedule.expression), 200)}"
+        return f"<SearchResult: {found}{formula}; {self.trainings} trainings in {self.directory}>"
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from evolr.report.html import search_html
+
+        return search_html(self)

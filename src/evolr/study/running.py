@@ -165,6 +165,8 @@ class _Run:
             trainings=self._study.records.trainings(),
             seconds=self.seconds,
             training_seconds=self.training_seconds,
+            config=self._study.config,
+            directory=self._study.directory,
             before_race=state.before_race,
         )
 

@@ -132,6 +132,12 @@ class Study:
             raise StudyError("a DataFrame needs pandas: pip install pandas") from error
         return pd.DataFrame(RunDirectory.history_rows(self._open.state.history))
 
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from evolr.report.html import study_html
+
+        return study_html(self.directory)
+
     def close(self) -> None:
         """Writes the files and gives back the right to write. Closing twice is closing once."""
         self._open.close()
