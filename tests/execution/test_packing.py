@@ -59,6 +59,21 @@ def test_closures_lambdas_and_what_is_made_of_them_are_trained_in_workers():
     assert scores(local(5.0).train) == [10.0, 10.0]
 
 
+def test_a_function_with_a_cache_has_an_empty_one_of_its_own_in_the_worker():
+    @functools.cache
+    def power(n):
+        return 1 if n == 0 else 2 * power(n - 1)
+
+    assert power(3) == 8
+    there = unpacked(packed(power, "powers"))
+    assert there.cache_info().currsize == 0
+    assert there(3) == 8
+    assert there.cache_info().hits == 0
+    assert there(4) == 16
+    assert there.cache_info().hits == 1
+    assert scores(lambda schedule, seed, epochs: power(epochs)) == [4.0, 4.0]
+
+
 def test_what_can_be_imported_travels_by_its_name_whether_cloudpickle_is_there_or_not(monkeypatch):
     for train in (functions.falling, functools.partial(functions.falling), Trainer(1.0).train):
         assert b"cloudpickle" not in sendable(train)

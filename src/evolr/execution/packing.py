@@ -53,7 +53,10 @@ def _packed(what: object) -> bytes:
 
 @functools.cache
 def _pickler() -> Any:
-    """cloudpickle's, but for open files: it would pack what those hold that are read. The standard streams are the worker's own."""
+    """cloudpickle's, but for open files: it would pack what those hold that are read. The standard streams are the worker's own.
+
+    And for a function with a cache (functools.cache), which it would leave to be found in the worker, where a notebook's is not.
+    """
     base: Any = import_module("cloudpickle").Pickler
 
     class Pickler(base):
@@ -63,9 +66,23 @@ def _pickler() -> Any:
                     if obj is getattr(sys, name):
                         return getattr, (sys, name)
                 raise TypeError("an open file belongs to this process")
+            if isinstance(obj, _CACHED) and _is_in_no_module(obj):
+                return _cached, (obj.__wrapped__, obj.cache_parameters())
             return base.reducer_override(self, obj)
 
     return Pickler
+
+
+_CACHED: Final = type(functools.cache(len))
+
+
+def _is_in_no_module(cached: Any) -> bool:
+    return cached.__module__ == "__main__" or "<locals>" in cached.__qualname__
+
+
+def _cached(function: Any, parameters: Mapping[str, Any]) -> Any:
+    """The function with an empty cache of its own."""
+    return functools.lru_cache(**parameters)(function)
 
 
 def _refused(what: object, name: str, error: Exception) -> ConfigError:
