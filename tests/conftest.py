@@ -8,11 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# Data and compiled programs are built once a checkout, out of the user's own cache; of several processes each has its own, since
-# what one of them is writing another would read for damaged.
-os.environ["XDG_CACHE_HOME"] = str(
-    Path(__file__).parent.parent / ".pytest_cache" / "evolr-cache" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
-)
+# Data and compiled programs are built once a checkout, out of the user's own cache.
+os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parent.parent / ".pytest_cache" / "evolr-cache")
 os.environ["COLUMNS"] = "120"
 os.environ.setdefault("KERAS_BACKEND", "torch")
 # torch's threads wait for one another in busy loops: for tests' small tensors, and beside another process, they cost most of the time.
