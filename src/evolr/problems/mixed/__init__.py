@@ -24,7 +24,6 @@ from evolr.problems.mixed.transformer import Transformer
 from evolr.problems.mnist1d_suite import Mnist1dSuite
 from evolr.problems.problem import Metric, Pool, Problem, ProblemDefaults, TaskMaker
 from evolr.problems.suite import METRIC, Kind, Suite, TestKinds, checked_held_out, notes_of
-from evolr.training.optimizers import OptimizerName
 from evolr.training.task import Outcome
 
 SCALES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
@@ -97,10 +96,6 @@ class Mixed(
     @property
     def metric(self) -> Metric:
         return METRIC
-
-    @property
-    def optimizers(self) -> tuple[OptimizerName, ...]:
-        return ("momentum", "adam", "adamw", "sgd")
 
     @property
     def steps_per_epoch(self) -> int:
