@@ -61,7 +61,7 @@ MAY_IMPORT = {
         "standard",
         "training",
     },
-    "study": {  # of report the bar, and in `bar` alone; named in beginning.py, inside, alone
+    "study": {  # of report the bar and what shows a result, in functions alone; named in beginning.py, inside, alone
         "report",
         "named",
         "config",

@@ -74,18 +74,18 @@ OPTIONS = {"epochs": 2, "signals": ["progress"], "workers": 1}
     """
 stopped = []
 
-def stop(count):  # as Interrupt does, in the middle of the search
-    stopped.append(count)
+def stop(trial):  # as Interrupt does, in the middle of the search
+    stopped.append(trial)
     if len(stopped) == 5:
         os.kill(os.getpid(), signal.SIGINT)
 
-evolr.evolve(train, "run", **OPTIONS, on_trained=stop)
+evolr.evolve(train, "run", **OPTIONS, on_trial=stop)
 """,
     """
 def helper(schedule):
     return 7.0 + 0 * schedule(progress=0.5)
 
-evolr.evolve(train, "run", evolr.Limits(trainings=30), **OPTIONS)
+evolr.evolve(train, "run", evolr.Limits(trainings=10), **OPTIONS)
 """,
     """
 lock = threading.Lock()
@@ -106,7 +106,7 @@ def test_an_interrupted_search_goes_on_with_the_cell_as_it_is_now(tmp_path):
     assert [output["ename"] for output in interrupted] == ["KeyboardInterrupt"]
     text = "".join(gone_on[0]["data"]["text/plain"])
     assert text.startswith("<SearchResult: score 7.25")
-    assert "; 30 trainings in run>" in text
+    assert "; 10 trainings in run>" in text
     assert [output["ename"] for output in refused] == ["ConfigError"]
     assert (
         "__main__:train cannot be sent to a worker: it holds lock, an object of type _thread.lock"
