@@ -29,13 +29,15 @@ from tests.study.test_resume import interrupted_after
 # CONFIG trains 16 networks in its first generation, 18 in each of the other three, and 26 in its race of 7 finalists.
 
 
+@pytest.mark.parametrize("heats", [0, 1, 2])
 @pytest.mark.parametrize("finalists", [1, 2, 3, 4, 7, 9, 10, 24, 40])
-def test_a_race_costs_what_its_heats_train(finalists):
-    search, luck = CONFIG.search, random.Random(finalists)
+def test_a_race_costs_what_its_heats_train(finalists, heats):
+    config = changed(CONFIG, {"search.race_heats": heats})
+    search, luck = config.search, random.Random(finalists)
     individuals = [Individual(Place(0, slot), parse("progress"), "initial") for slot in range(finalists)]
     population = race_population([Evaluation(individual, 0.0, 0.0) for individual in individuals], 4)
     scores = {}
-    while missing := [run for run in runs_of_race(CONFIG, population, scores) if _key(run) not in scores]:
+    while missing := [run for run in runs_of_race(config, population, scores) if _key(run) not in scores]:
         scores |= {_key(run): luck.random() for run in missing}
     assert race_trainings(search, finalists) == len(scores)
 
@@ -207,9 +209,21 @@ def test_a_time_too_short_for_a_race_says_so():
     assert evolve(CONFIG, "run").is_raced
 
 
-def test_a_race_that_takes_much_longer_than_it_was_to_is_left_and_can_go_on():
-    result, _ = searched("run", 160.0, lambda trainings: 3.0 * trainings + 50.0 * max(0, trainings - 26))
-    assert (result.is_raced, result.stopped_by) == (False, "the time is up: 160 s; the race is not over")
+def test_a_race_that_takes_much_longer_than_it_was_to_ends_with_the_heats_that_it_had():
+    """Four finalists race: 8 trainings, then 8 of the two best, the first few of which are all that there is time for."""
+    result, _ = searched("run", 130.0, lambda trainings: 3.0 * trainings + 50.0 * max(0, trainings - 26))
+    assert result.is_raced
+    assert result.stopped_by.endswith("then a race of 4 finalists; the race had 1 of its heats when it was up")
+    config = stored_config(Path("run"))
+    assert config.search.race_heats == 1
+    evolve(config, "straight")
+    assert derived(Path("run")) == derived(Path("straight"))
+    assert evolve(CONFIG, "run").champion == result.champion
+
+
+def test_a_race_whose_first_heat_is_not_over_in_time_can_go_on():
+    result, _ = searched("run", 130.0, lambda trainings: 3.0 * trainings + 50.0 * max(0, trainings - 18))
+    assert (result.is_raced, result.stopped_by) == (False, "the time is up: 130 s; the race is not over")
     assert evolve(CONFIG, "run").is_raced
 
 
@@ -239,5 +253,5 @@ def test_the_room_of_two_limits_is_the_smaller_one():
     pace = Pace(known=2.0)
     both = Room.within(Limits(seconds=220.0, trainings=60), trained=20, seconds=0.0, pace=pace)
     assert both == Room(40, 60)
-    assert Room.within(Limits(seconds=22.0, trainings=60), trained=20, seconds=0.0, pace=pace).left == pytest.approx(10)
+    assert Room.within(Limits(seconds=24.0, trainings=60), trained=20, seconds=0.0, pace=pace).left == pytest.approx(10)
     assert Room.within(Limits(seconds=22.0), trained=20, seconds=0.0, pace=Pace()) == Room(math.inf, math.inf)

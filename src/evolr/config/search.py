@@ -51,6 +51,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         its place, and the history says so.
     finalists, race_seeds: how many of the most promising race at the end, on fresh seeds and the selection pool, and on
         how many seeds at first; each heat keeps a third and triples the seeds. The winner is the champion. 0: no race.
+    race_heats: heats at most; 0: as many as it takes. A budget that is up in the middle of a race ends it so, after the heats that it had.
     """
 
     population: int = 20
@@ -78,11 +79,13 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_size: int = 50
     finalists: int = 0
     race_seeds: int = 6
+    race_heats: int = 0
 
     def __post_init__(self) -> None:
         for name in ("population", "generations", "seeds", "max_depth", "max_size", "race_seeds"):
             at_least(f"search.{name}", getattr(self, name), 1)
         at_least("search.finalists", self.finalists, 0)
+        at_least("search.race_heats", self.race_heats, 0)
         each_known("search.functions", "function", self.functions, PRIMITIVES)
         self._check_own_signals()
         own = [MARK + name for name, _, _ in self.own_signals]

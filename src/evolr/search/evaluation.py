@@ -121,12 +121,18 @@ def evaluate_race(config: Config, finalists: Sequence[Individual], scores: Score
 def race_trainings(search: AnySearch, finalists: int) -> int:
     """The trainings of a race of so many finalists, in all of its heats."""
     running, seeds = finalists, search.race_seeds
-    trainings = running * seeds
-    while running > _LAST_HEAT:
+    trainings, heats = running * seeds, 1
+    while not _is_last(search, running, heats):
         running = _kept(running)
         trainings += running * seeds * (_HEAT_FACTOR - 1)
         seeds *= _HEAT_FACTOR
+        heats += 1
     return trainings
+
+
+def heats_done(config: Config, finalists: Sequence[Individual], scores: Scores) -> int:
+    """The heats of a race that is not over of which every run is there."""
+    return len(_heats(config, finalists, scores)) - 1
 
 
 def trainings_ahead(config: Config, generation: int, first: int) -> int:
@@ -151,6 +157,11 @@ def least_race_trainings(search: AnySearch) -> int:
     return race_trainings(search, min(_LEAST_FINALISTS, search.finalists))
 
 
+def _is_last(search: AnySearch, running: int, heats: int) -> bool:
+    """Whether the heat of so many finalists, the one of this number from 1 on, ends the race."""
+    return running <= _LAST_HEAT or heats == search.race_heats
+
+
 def _kept(running: int) -> int:
     """How many of the finalists in a heat go on to the next."""
     return -(-running // _HEAT_FACTOR)
@@ -164,7 +175,8 @@ def _heats(config: Config, finalists: Sequence[Individual], scores: Scores) -> l
     while True:
         seeds = [seed_from(config.seed, k, "race") for k in range(count)]
         heats.append([Run(individual, "selection", seed) for individual in running for seed in seeds])
-        if len(running) <= _LAST_HEAT or any((i.place, pool, seed) not in scores for i, pool, seed in heats[-1]):
+        is_last = _is_last(config.search, len(running), len(heats))
+        if is_last or any((i.place, pool, seed) not in scores for i, pool, seed in heats[-1]):
             return heats
         mean = {i: float(np.mean([scores[i.place, "selection", seed] for seed in seeds])) for i in running}
         ranked = sorted(running, key=lambda i: (-metric.fitness(mean[i]), i.expression.size, i.place))

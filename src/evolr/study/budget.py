@@ -1,7 +1,8 @@
 """What a budget of trainings or of time leaves room for, and when a search has to race to end within it with a raced champion.
 
 A race that is larger than a third of the budget is held smaller, by fewer finalists, rather than not at all. The generations that breed
-go before the last ones, which tune the best structures on many trainings: those are the first to give way.
+go before the last ones, which tune the best structures on many trainings: those are the first to give way. A race that takes longer than it
+was to ends with the heats that it has had by then.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ from evolr.study.results import Limits
 from evolr.study.state import SearchState
 
 _RACES_PART: Final = 1 / 3  # of the budget, that is kept for the race at most
-_CAUTION: Final = (
-    1.1  # times the pace: what is still to come takes longer rather than shorter, a heat's last trainings train alone
-)
+_CAUTION: Final = 1.2  # times the pace: a heat's last trainings train alone, and the race's first load another pool
 _GRACE: Final = 1.06  # times the seconds: until then a race that was to fit may go on
 
 

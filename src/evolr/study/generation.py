@@ -9,7 +9,17 @@ import numpy as np
 
 from evolr.config import Config
 from evolr.search.archive import KnownEvaluations
-from evolr.search.evaluation import Run, Scores, evaluate, evaluate_race, is_race, runs_of, runs_of_race, to_train
+from evolr.search.evaluation import (
+    Run,
+    Scores,
+    evaluate,
+    evaluate_race,
+    heats_done,
+    is_race,
+    runs_of,
+    runs_of_race,
+    to_train,
+)
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.study.records import TOLD
 
@@ -58,6 +68,11 @@ class CurrentGeneration:
     def heat(self) -> list[Run]:
         """The runs of the race's current heat, those that are done included; of its last one if the race is over."""
         return runs_of_race(self._config, self.population, self._race_scores())
+
+    @property
+    def heats_done(self) -> int:
+        """The heats of a race that is not over of which every run is there; 0 if it is no race."""
+        return heats_done(self._config, self.population, self._race_scores()) if self.is_race else 0
 
     @property
     def race_trained(self) -> int:

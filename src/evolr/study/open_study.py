@@ -90,6 +90,14 @@ class OpenStudy:
             self._shorten(search)
             self._begin_generation()
 
+    def end_race(self) -> int:
+        """Ends a race that is under way after the heats of which everything is there: how many; 0 if there is none."""
+        current = self.state.current
+        if current is None or not (heats := current.heats_done):
+            return 0
+        self._shorten(msgspec.structs.replace(self.config.search, race_heats=heats))
+        return heats
+
     def close(self) -> None:
         """Writes the files and gives back the right to write. Closing twice is closing once."""
         try:

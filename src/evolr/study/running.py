@@ -31,6 +31,10 @@ class _StopError(Exception):
     """Raised between chunks of a generation, to leave it for now. The argument says why."""
 
 
+class _BudgetError(_StopError):
+    """The same, by a budget that is up."""
+
+
 class _Run:
     """One call of `run`: its limits, and what has been done since it began."""
 
@@ -95,25 +99,34 @@ class _Run:
         room = Room.within(limits, trained=self.trained, seconds=self.seconds, pace=self._pace)
         search = shortened(state, room)
         if search is not None:
-            budget = f"{limits.seconds:g} s" if limits.seconds is not None else f"{limits.trainings} trainings"
-            if limits.seconds is not None and limits.trainings is not None:
-                budget += f" and {limits.trainings} trainings"
             how = f"{state.generation} of {stored.race_generation} generations, then a race of {search.finalists} finalists"
-            self.shortened_by = f"the budget of {budget}: {how}"
+            self.shortened_by = f"{self._budget}: {how}"
         return search
 
-    def reason(self) -> str | None:
-        """Why to stop now; None where nothing says so."""
+    @property
+    def _budget(self) -> str:
+        limits = self._limits
+        seconds = None if limits.seconds is None else f"{limits.seconds:g} s"
+        trainings = None if limits.trainings is None else f"{limits.trainings} trainings"
+        return f"the budget of {' and '.join(each for each in (seconds, trainings) if each)}"
+
+    def ended_race(self, heats: int) -> str:
+        """What ended a search whose race had so many heats when its budget was up."""
+        return f"{self.shortened_by or self._budget}; the race had {heats} of its heats when it was up"
+
+    def check(self) -> None:
+        """Raises _StopError where it is time to stop."""
         limits, trained, state = self._limits, self.trained, self._study.state
         if limits.seconds is not None and self.seconds >= seconds_at_most(limits, is_race=state.is_race):
-            return f"the time is up: {limits.seconds:g} s{self._lacking}"
+            raise _BudgetError(f"the time is up: {limits.seconds:g} s{self._lacking}")
         if limits.trainings is not None and trained >= limits.trainings:
-            return f"{trained} trainings are done, {limits.trainings} were wanted{self._lacking}"
+            raise _BudgetError(f"{trained} trainings are done, {limits.trainings} were wanted{self._lacking}")
         if limits.target is not None and (best := state.winner):
             metric = self._study.config.problem.metric
             if best.fitness >= metric.fitness(limits.target):
-                return f"the target is reached: {metric.name} {metric.text(best.score)}"
-        return self._should_stop()
+                raise _StopError(f"the target is reached: {metric.name} {metric.text(best.score)}")
+        if why := self._should_stop():
+            raise _StopError(why)
 
     @property
     def _lacking(self) -> str:
@@ -187,22 +200,31 @@ def run(
     try:
         study.reconsider(now.shortening)
         while (current := study.state.current) is not None:
-            if why := now.reason():
-                raise _StopError(why)
+            now.check()
             while current.missing():  # of the race, heat after heat
                 now.begins()
                 watcher.begins(now.outlook())
                 _train(study, current, executor, now, watcher)
-            now.finished()
-            study.finish_generation(current, now.shortening)
-            if study.state.best is not None:
-                watcher.finished(now.report(study.state.best, is_race=current.is_race))
+            _finish(study, current, now, watcher)
+    except _BudgetError as stop:
+        heats = study.end_race()
+        stopped_by = now.ended_race(heats) if heats else str(stop)
+        if heats and study.state.current is not None:
+            _finish(study, study.state.current, now, watcher)
     except _StopError as stop:
         stopped_by = str(stop)
     study.files.write()
     result = now.result(stopped_by)
     watcher.ended(result)
     return result
+
+
+def _finish(study: OpenStudy, current: CurrentGeneration, now: _Run, watcher: Watcher) -> None:
+    """Finishes a generation whose trainings are all there."""
+    now.finished()
+    study.finish_generation(current, now.shortening)
+    if study.state.best is not None:
+        watcher.finished(now.report(study.state.best, is_race=current.is_race))
 
 
 def _train(study: OpenStudy, current: CurrentGeneration, executor: Executor, now: _Run, watcher: Watcher) -> None:
@@ -235,8 +257,7 @@ def _train(study: OpenStudy, current: CurrentGeneration, executor: Executor, now
         watcher.progressed(now.outlook())
         if any(outcome.failure for outcome in outcomes.values()):
             _refuse_failures(current, study.records, _HOPELESS)
-        if why := now.reason():
-            raise _StopError(why)
+        now.check()
 
     try:
         executor.run(trials, study.config.training.epochs, pool, on_outcomes=landed)
