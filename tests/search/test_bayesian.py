@@ -170,6 +170,17 @@ def test_a_landscape_finds_the_top_of_a_hill_under_noise():
     assert np.linalg.eigvalsh(covariance).min() > -1e-8
 
 
+def test_hundreds_of_points_are_all_learnt_from_though_some_fit_the_scales():
+    rng = generator("many")
+    points = np.zeros((600, len(WANTED)))
+    points[:, 0] = rng.uniform(-4, 0, 600)
+    fitness = -((points[:, 0] + 2) ** 2) + 0.3 * rng.normal(size=600)
+    landscape = Landscape(points, fitness, np.arange(600) // 4)
+    grid = np.zeros((200, len(WANTED)))
+    grid[:, 0] = np.linspace(-4, 0, 200)
+    assert (grid[landscape.mean(grid).argmax(), 0] + 2) ** 2 < 0.1  # a third of a training's luck
+
+
 def test_luck_that_a_generation_shares_is_not_taken_for_merit():
     points = np.zeros((24, len(WANTED)))
     points[:, 0] = np.tile(np.linspace(-3, -1, 4), 6)
@@ -205,3 +216,5 @@ def test_a_plan_spends_what_it_is_given_and_no_more(trainings):
 def test_a_budget_that_is_none_is_refused():
     with pytest.raises(ConfigError, match=f"at least {LEAST} trainings, got 9"):
         plan(9)
+    with pytest.raises(ConfigError, match=r"of 10 to 1,000 trainings, got 1,001; .*--max-trainings 1001"):
+        plan(1001)

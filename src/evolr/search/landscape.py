@@ -23,6 +23,7 @@ _NOISES: Final = (0.03, 0.1, 0.3, 1.0, 3.0)  # variance of a training's luck, in
 _LUCKS: Final = (0.0, 0.1, 0.5)  # variance of what all trainings of a generation share, in the same units
 _TYPICAL: Final = (0.5, 0.4, 0.2, 0.1)
 _DOUBT: Final = 1.5  # nats of the logarithm's deviation: how far from typical the scales may be
+_FITTED: Final = 256  # points at most that scales, noise and luck are fitted to: evenly of all
 _WORST: Final = 2.0  # how far below the middle a fitness counts, in units of how far the best is above it
 
 Array = NDArray[np.float64]
@@ -38,23 +39,11 @@ class Landscape:
         y = levelled(fitness)
         self._points = behaviours
         self._prior = float(np.quantile(y, 0.25))
-        same = (generations[:, None] == generations[None, :]).astype(np.float64)
-        luckless = np.eye(len(y))
-        distances = _squared_distances(behaviours, behaviours)
-        best = -np.inf
-        for scales in product(_LEVELS, _SHAPES):
-            kernel = _kernel(distances, scales)
-            for noise, luck in product(_NOISES, _LUCKS):
-                factor = cho_factor(kernel + luck * same + (noise + 1e-6) * luckless, lower=True, check_finite=False)
-                weights = cho_solve(factor, y - self._prior, check_finite=False)
-                variance = float((y - self._prior) @ weights) / len(y) + 1e-9
-                likelihood = -0.5 * len(y) * np.log(variance) - float(np.log(np.diag(factor[0])).sum())
-                drawn = zip((*scales, noise, max(luck, 0.03)), _TYPICAL, strict=True)
-                likelihood -= sum((np.log(value / typical) / _DOUBT) ** 2 / 2 for value, typical in drawn)
-                if likelihood > best:
-                    best = likelihood
-                    self._scales, self._factor, self._weights, self._variance = scales, factor, weights, variance
-                    self.noise, self.luck = noise, luck
+        some = np.unique(np.linspace(0, len(y) - 1, min(len(y), _FITTED)).round().astype(int))
+        scales, noise, luck = _fitted(behaviours[some], y[some] - self._prior, generations[some])
+        self._scales, self.noise, self.luck = scales, noise, luck
+        covariance = _covariance(self._similarity(behaviours, behaviours), generations, noise, luck)
+        self._factor, self._weights, self._variance = _solved(covariance, y - self._prior)
 
     def mean(self, behaviours: Array) -> Array:
         return self._prior + self._similarity(behaviours, self._points) @ self._weights
@@ -87,6 +76,37 @@ class Landscape:
             column = covariance[:, chosen[-1]]
             covariance = covariance - np.outer(column, column) / (column[chosen[-1]] + noise)
         return chosen
+
+
+def _fitted(
+    behaviours: Array, above: Array, generations: NDArray[np.int64]
+) -> tuple[tuple[float, float], float, float]:
+    """The scales of level and shape, the noise and the luck that are most likely, of a grid. above: fitness, less the prior's."""
+    distances = _squared_distances(behaviours, behaviours)
+    best, found = -np.inf, ((_LEVELS[0], _SHAPES[0]), _NOISES[0], _LUCKS[0])
+    for scales in product(_LEVELS, _SHAPES):
+        kernel = _kernel(distances, scales)
+        for noise, luck in product(_NOISES, _LUCKS):
+            factor, _, variance = _solved(_covariance(kernel, generations, noise, luck), above)
+            likelihood = -0.5 * len(above) * np.log(variance) - float(np.log(np.diag(factor[0])).sum())
+            drawn = zip((*scales, noise, max(luck, 0.03)), _TYPICAL, strict=True)
+            likelihood -= sum((np.log(value / typical) / _DOUBT) ** 2 / 2 for value, typical in drawn)
+            if likelihood > best:
+                best, found = likelihood, (scales, noise, luck)
+    return found
+
+
+def _covariance(kernel: Array, generations: NDArray[np.int64], noise: float, luck: float) -> Array:
+    """Of what the trainings scored: the kernel, and what each has of its own and shares with its generation."""
+    same = generations[:, None] == generations[None, :]
+    return kernel + luck * same + (noise + 1e-6) * np.eye(len(kernel))
+
+
+def _solved(covariance: Array, above: Array) -> tuple[tuple[Array, bool], Array, float]:
+    """The Cholesky factor, the weights of the points, and the variance that makes them most likely."""
+    factor = cho_factor(covariance, lower=True, check_finite=False)
+    weights = cho_solve(factor, above, check_finite=False)
+    return factor, weights, float(above @ weights) / len(above) + 1e-9
 
 
 def levelled(fitness: Array) -> Array:
