@@ -16,7 +16,7 @@ from evolr.errors import ScheduleError
 from evolr.expression import parse
 from evolr.problems import Quadratic
 from evolr.schedule import Schedule
-from evolr.standard import FAMILIES
+from evolr.standard import FAMILIES, Family, FreeConstant
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 from evolr.training.trainer import Trainer
@@ -210,6 +210,16 @@ def test_a_family_is_its_formula_read_with_the_constants(family):
         values = dict(family.fixed) | constants
         values |= family.derived(values) if family.derived else {}
         assert family.schedule(**constants).expression == parse(family.formula, values).folded()
+
+
+@pytest.mark.parametrize(
+    "formula", ["a*(1 - progress)/(progress + 1e-9)", "a*exp(-b*progress)", "-a*progress + 2*a - -b"]
+)
+def test_a_family_of_ones_own_may_hold_small_numbers_and_negated_constants(formula):
+    free = (FreeConstant("a", 1e-4, 1.0, 0.1, "log", is_scale=True), FreeConstant("b", 0.0, 5.0, 2.0))
+    own = Family("mine", formula, free, "a test")
+    assert own.schedule(a=1).expression == parse(formula, {"a": 1.0, "b": 2.0}).folded()
+    assert own.schedule(b=0.0).expression == parse(formula, {"a": 0.1, "b": 0.0}).folded()
 
 
 def test_an_unknown_constant_is_refused_with_the_nearest_name():

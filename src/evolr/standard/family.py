@@ -79,13 +79,21 @@ def folded(expression: Expression, plateau: Plateau | None = None) -> Schedule:
 def _filled(formula: str, values: Mapping[str, float]) -> Expression:
     """The formula with these values of its constants, as `parse` gives it; read once, since a tuner asks for thousands."""
     tokens, names = _skeleton(formula, tuple(values))
-    return Expression(tuple(values[names[place]] if place in names else token for place, token in enumerate(tokens)))
+    filled = list(tokens)
+    for place, (name, is_negative) in names.items():
+        filled[place] = -values[name] if is_negative else values[name]
+    return Expression(tuple(filled))
 
 
 @cache
-def _skeleton(formula: str, constants: tuple[str, ...]) -> tuple[tuple[Token, ...], Mapping[int, str]]:
-    """The tokens of a formula, and at which places there are constants, by name: read with a value for each that is its alone."""
-    marks = {name: 1e-9 * (1 + number / 7919) for number, name in enumerate(constants)}
-    tokens = parse(formula, marks).tokens
-    names = {value: name for name, value in marks.items()}
-    return tokens, {place: names[token] for place, token in enumerate(tokens) if token in names}
+def _skeleton(formula: str, constants: tuple[str, ...]) -> tuple[tuple[Token, ...], Mapping[int, tuple[str, bool]]]:
+    """The tokens of a formula, and at which places there are constants: the name, and whether it is the negative of it.
+
+    They are where two readings with other values differ: no number of the formula's own can be taken for one of them.
+    """
+    marks = {float(number): name for number, name in enumerate(constants, 1)}
+    tokens = parse(formula, {name: mark for mark, name in marks.items()}).tokens
+    others = parse(formula, {name: -mark for mark, name in marks.items()}).tokens
+    pairs = enumerate(zip(tokens, others, strict=True))
+    found = {place: float(one) for place, (one, other) in pairs if one != other}
+    return tokens, {place: (marks[abs(mark)], mark < 0) for place, mark in found.items()}
