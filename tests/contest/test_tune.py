@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import evolr
+from evolr.contest.tunable_formula import TunableFormula
 from evolr.errors import ConfigError
 from evolr.expression import parse
 from evolr.schedule import Schedule
@@ -69,6 +70,11 @@ def test_a_champion_is_tuned_by_its_scale_first_and_by_its_constants_where_there
         assert -0.9 <= found.constants["c3"] <= -0.1
     assert many.score >= few.score
     assert evolr.tune(functions.descending, evolr.load("0.1"), trainings=8, **OF_FUNCTION).score > -1e9
+
+
+def test_a_formula_is_tuned_from_what_it_says_on_however_great_its_constants():
+    schedule = evolr.load("2500000.5*1e-9*(1 - progress)")
+    assert TunableFormula(schedule, shape=True).schedule() == schedule
 
 
 def test_a_configuration_and_a_model_tune_too():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,7 +48,7 @@ class TunableFormula:
         expression = self.original.expression
         if self.shape:
             own = [values.get(constant.name, constant.default) for constant in self.constants if not constant.is_scale]
-            expression = constants.with_values(expression, np.array(own))
+            expression = constants.with_values(expression, np.array(own), math.inf)
         return msgspec.structs.replace(self.original, expression=expression).scaled(values.get(SCALE, 1.0))
 
 

@@ -32,11 +32,11 @@ def values(expression: Expression) -> NDArray[np.float64]:
     return np.array([expression.tokens[place] for place in places(expression)], np.float64)
 
 
-def with_values(structure: Expression, constants: NDArray[np.float64]) -> Expression:
-    """The structure with other constants, in order; none is beyond a million."""
+def with_values(structure: Expression, constants: NDArray[np.float64], greatest: float = 1e6) -> Expression:
+    """The structure with other constants, in order; none is beyond ±greatest."""
     tokens: list[Token] = list(structure.tokens)
     for place, value in zip(places(structure), constants.tolist(), strict=True):
-        tokens[place] = float(np.clip(value, -1e6, 1e6))
+        tokens[place] = float(np.clip(value, -greatest, greatest))
     return Expression(tuple(tokens))
 
 
