@@ -114,6 +114,8 @@ def levelled(fitness: Array) -> Array:
     finite = fitness[np.isfinite(fitness)]
     if not len(finite):
         return np.zeros(len(fitness))
+    size = -int(np.frexp(np.abs(finite).max())[1])  # a power of two changes no bit; huge values would overflow below
+    finite, fitness = np.ldexp(finite, size), np.ldexp(fitness, size)
     middle, best = np.quantile(finite, 0.5), finite.max()
     least = middle - _WORST * max(best - middle, 1e-12)
     y = np.maximum(np.where(np.isfinite(fitness), fitness, -np.inf), least)
