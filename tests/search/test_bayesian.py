@@ -9,13 +9,14 @@ import pytest
 from evolr.config import changed, resolve
 from evolr.config.budget import LEAST, plan
 from evolr.errors import ConfigError, StudyError
-from evolr.expression import parse
+from evolr.expression import original_text, parse
 from evolr.randomness import generator
 from evolr.search.bayesian import Bayesian
 from evolr.search.behaviour import LEVEL, behaviour
 from evolr.search.individual import Evaluation
 from evolr.search.landscape import Landscape, levelled
 from evolr.search.method import method_of
+from evolr.search.standard_structures import in_terms
 from evolr.standard import FAMILIES
 
 CONFIG = changed(resolve("memetic"), {**plan(40), "search.candidates": 100})
@@ -123,6 +124,31 @@ def test_formulas_stay_within_the_limits_and_the_language():
             assert all(parent.generation < individual.place.generation for parent in individual.parents)
 
 
+def test_formulas_that_it_begins_with_stay_within_the_limits_though_they_are_as_large():
+    given = ["progress*progress", "sin(sin(progress))"]
+    search = changed(CONFIG, {"search.initial": given, "search.max_size": 3}).search
+    _, history = evolved(6, search=search, judge=lambda i: nearness(i, search))
+    assert {parse(text) for text in given} <= {i.expression for i in history[0][0]}
+    assert max(i.expression.size for population, _ in history for i in population) <= 3
+
+
+def test_formulas_for_which_the_first_generation_has_no_room_are_tried_if_they_promise_most():
+    poor = [f"{level} + progress" for level in (0.5, 1.5, 2.5, 3.5, 4.5, 5.5)]
+    best = in_terms(SEARCH, FAMILIES["WSD (linear)"], peak=0.03, cooldown=0.6)
+    search = changed(CONFIG, {"search.initial": [*poor, original_text(best)], "search.first": 6}).search
+    _, history = evolved(8, search=search, judge=lambda i: nearness(i, search))
+    tried = [i for population, _ in history[1:] for i in population if i.expression == best]
+    assert tried[0].operator == "initial"
+    assert sum(i.operator == "initial" for population, _ in history[1:] for i in population) == 1
+
+
+def test_the_first_levels_are_below_a_low_greatest_learning_rate():
+    search = changed(CONFIG, {"search.max_lr": 1e-5}).search
+    first = [behaviour(search.schedule(i.expression))[0] for i in Bayesian(search, 1).population()]
+    assert np.ptp(first) > 0.5
+    assert min(first) < -5.7
+
+
 def test_no_formula_is_asked_for_twice_in_a_generation():
     _, history = evolved()
     for population, _ in history:
@@ -199,6 +225,13 @@ def test_cliffs_are_cut_off():
     assert levelled(np.array([*hill, -math.inf])).argmin() == len(hill)
     assert levelled(np.full(3, -math.inf)).tolist() == [0, 0, 0]
     assert levelled(np.full(3, 2.0)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e6, 1e308])
+def test_what_diverged_is_worst_whatever_the_scale_of_the_scores(scale):
+    assert levelled(scale * np.array([-1.0, -math.inf, -math.inf])).argmax() == 0
+    assert np.ptp(levelled(scale * np.array([-1.0, -math.inf, -math.inf]))) > 1
+    np.testing.assert_allclose(levelled(scale * np.array([-1.7, 0.3, 1.7])), levelled(np.array([-1.7, 0.3, 1.7])))
 
 
 # --- the budget ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ luckiest training.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -42,7 +42,7 @@ _FIRST: Final = (
 
 _LEAST_LEVEL: Final = 0.1  # of the first points, in units of reference_lr; the greatest is max_lr
 _TRIED_AGAIN: Final = 3  # of the best, that are candidates as they are
-_AROUND: Final = 1.0  # decades around the level of the formula that a search begins with
+_AROUND: Final = 1.0  # decades around the level of the formula that a search begins with; at least so many below max_lr
 _PARENTS: Final = 6  # that candidates are made of: the best by what is expected
 _NEAR: Final = 0.45  # the part of candidates whose constants are near a parent's
 _SCALED: Final = 0.15  # that are a parent with another scale
@@ -165,7 +165,8 @@ class Bayesian:
         return Landscape(self._behaviours(), np.array(self._fitness), generations)
 
     def _first(self) -> list[_Point]:
-        """The formulas that the search begins with; then the families that stand best, with their default constants.
+        """The formulas that the search begins with, so many as there is room for; then the families that stand best, with their
+        default constants.
 
         The families are at levels from far too low to far too high, or around the given formula's: a tenth to ten times it.
         """
@@ -175,7 +176,8 @@ class Bayesian:
             level = float(given[0].behaviour[0])
             least, most = level - _AROUND, level + _AROUND
         else:
-            least, most = math.log10(_LEAST_LEVEL * self._search.reference_lr), math.log10(self._search.max_lr)
+            most = math.log10(self._search.max_lr)
+            least = min(math.log10(_LEAST_LEVEL * self._search.reference_lr), most - _AROUND)
         levels = [least + (number + 0.5) / rest * (most - least) for number in range(rest)]
         if not self._best_families:
             return given + [self._random(number, level) for number, level in enumerate(levels)]
@@ -210,10 +212,21 @@ class Bayesian:
             parents.setdefault(self._points[number].expression, self._points[number])
         best = list(parents.values())[:_PARENTS]
         drawn = (self._candidate(rng, best) for _ in range(self._search.candidates))
-        candidates = [_Candidate(again) for again in best[:_TRIED_AGAIN]] + [c for c in drawn if c is not None]
+        candidates = [_Candidate(again) for again in best[:_TRIED_AGAIN]]
+        candidates += [_Candidate(given, "initial") for given in self._untried(parents)]
+        candidates += [c for c in drawn if c is not None and self._fits(c.point)]
         does = np.array([candidate.behaviour for candidate in candidates])
         chosen = landscape.most_improving(does, float(expected.max()), self._search.population)
         return [self._made(candidates[number]) for number in chosen]
+
+    def _untried(self, tried: Container[Expression]) -> list[_Point]:
+        """The formulas that the search begins with which had no room in the first generation, and were not worth it since."""
+        untried = self._search.initial_expressions[self._search.first :]
+        return [self._point(formula) for formula in untried if formula not in tried]
+
+    def _fits(self, point: _Point) -> bool:
+        """Whether it stays within the limits at another scale; a formula that was given may be as large as they are."""
+        return point.family is not None or not is_oversize(self._search, self._scaled(point.expression, 0.0))
 
     def _candidate(self, rng: np.random.Generator, best: list[_Point]) -> _Candidate | None:
         parent = best[min(rng.integers(len(best), size=2))]  # they are sorted: a tournament of two
@@ -261,7 +274,7 @@ class Bayesian:
     def _made(self, candidate: _Candidate) -> _Point:
         """The point that a candidate is, with its learning rate multiplied by the power of ten that it has."""
         point, decades = candidate.point, candidate.decades
-        if candidate.operator == "copy":
+        if candidate.operator in ("copy", "initial"):
             made = point
         elif point.family is not None:
             name = _scale(point.family).name
