@@ -5,7 +5,7 @@ import pytest
 
 import evolr
 from evolr.config import changed, plan, resolve
-from evolr.errors import ConfigError, EvolrError
+from evolr.errors import ConfigError, EvolrError, StudyError
 from evolr.expression import parse
 from evolr.schedule import Schedule
 from evolr.search.behaviour import behaviour
@@ -50,14 +50,40 @@ def test_names_formulas_schedules_and_lists_of_them_are_taken():
     [
         (3, "initial is a list of"),
         ([3], "expected a path, a formula"),
-        ("cosin", "unknown name 'cosin'"),
-        ("1/grad_norm", "reads grad_norm, which is none of the search's terminals"),
-        ("30*(1 - progress)", "max_lr 1"),
+        ("cosin", "initial 'cosin': .*unknown name 'cosin'"),
+        ("", "initial ''"),
+        ("1/grad_norm", "initial '1/grad_norm': reads grad_norm, which is none of search.terminals"),
+        ("momentum-suite", "initial 'momentum-suite': reads grad_norm_rss"),
+        ("30*(1 - progress)", "has learning rates beyond this search's, from .* to search.max_lr 1$"),
+        ("0.01*(" + "+".join(["progress"] * 40) + ")", "has 8. nodes and .* more than search.max_size 60"),
     ],
 )
 def test_what_a_search_cannot_begin_with_is_refused(initial, part):
     with pytest.raises(EvolrError, match=part):
         begun_with(LOG, initial)
+
+
+def test_of_a_run_that_read_more_what_can_be_said_is_taken_and_the_rest_is_told_of(tmp_path):
+    reads = {"search.terminals": ["progress", "loss", "grad_norm", "constant"], "problem.metric_name": "score"}
+    rich = changed(
+        resolve("function", settings=reads, trainings=12),
+        {"search.initial": ["log(0.1*(1 - progress)/grad_norm)"], "search.finalists": 6},
+    )
+    told(tmp_path / "rich", rich, lambda schedule, slot: slot / 100 + ("grad_norm" in schedule.signals))
+    with pytest.warns(UserWarning, match=r"of its \d best schedules are left out: the first reads grad_norm"):
+        begun = begun_with(LOG, tmp_path / "rich")
+    assert begun.search.initial
+    poor = changed(LOG, {"search.terminals": ["val_loss", "constant"]})
+    with pytest.raises(ConfigError, match="none of its best schedules can be said"):
+        begun_with(poor, tmp_path / "rich")
+
+
+def test_another_number_of_trainings_on_a_begun_run_is_refused_with_what_to_do(tmp_path):
+    config = resolve("function", settings={"problem.metric_name": "score"}, trainings=14)
+    with Study(tmp_path / "run", config):
+        pass
+    with pytest.raises(StudyError, match="follow from the number that it was begun with, and --initial"):
+        Study(tmp_path / "run", changed(config, plan(20)))
 
 
 def score_of(schedule, seed):
@@ -66,11 +92,11 @@ def score_of(schedule, seed):
     return -float(np.abs(behaviour(schedule) - wanted).mean()) + 1e-3 * (seed % 7)
 
 
-def told(folder, config):
+def told(folder, config, judge=score_of):
     with Study(folder, config) as study:
         while asked := study.ask():
             for individual in asked:
-                study.tell(individual, score_of(config.search.schedule(individual.expression), individual.place.slot))
+                study.tell(individual, judge(config.search.schedule(individual.expression), individual.place.slot))
         return study.champion
 
 

@@ -4,7 +4,7 @@ A configuration is resolved from a preset, then a TOML file, then single setting
 Every default lives here or in the settings that a problem or an optimiser defines.
 """
 
-from evolr.config.budget import plan
+from evolr.config.budget import LEAST, plan
 from evolr.config.data import from_data
 from evolr.config.dotted import dotted
 from evolr.config.resolving import changed, config_of, differences, resolve
@@ -14,6 +14,7 @@ from evolr.config.stored import from_stored, load, to_toml
 
 __all__ = [
     "CONSTANT",
+    "LEAST",
     "METHODS",
     "AnySearch",
     "BayesianSearch",

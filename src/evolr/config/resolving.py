@@ -49,7 +49,12 @@ def resolve(
     given = dotted(settings or {})
     if trainings is not None:
         data = _merged(data, nested(_planned(trainings, given)))
-    return from_data(_merged(data, nested(given)))
+    try:
+        return from_data(_merged(data, nested(given)))
+    except ConfigError as error:
+        if trainings is not None and any(name.startswith("search.") for name in given):
+            raise ConfigError(f"{error}; with trainings={trainings} the method is bayesian") from error
+        raise
 
 
 def _planned(trainings: int, given: Mapping[str, Any]) -> dict[str, Any]:

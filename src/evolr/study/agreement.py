@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evolr.config import Config, changed, differences
+from evolr.config import LEAST, Config, changed, differences, plan
 from evolr.errors import StudyError
 from evolr.expression import EXTENDED_SET, LANGUAGE_VERSION
 from evolr.study.records import Records
@@ -31,7 +31,10 @@ def agreed(records: Records, given: Config | None, directory: Path) -> Config:
     grown = changes.pop("search.generations", None)
     if changes:
         shown = "; ".join(f"{name} is {old}, was asked to be {new}" for name, (old, new) in changes.items())
-        raise StudyError(f"{directory} was begun with other settings: {shown}. Begin another study for these")
+        advice = "Begin another study for these"
+        if stored.search.method == given.search.method == "bayesian" and changes.keys() & plan(LEAST):
+            advice += f"; its trainings follow from the number that it was begun with, and --initial {directory} begins with its best"
+        raise StudyError(f"{directory} was begun with other settings: {shown}. {advice}")
     if grown and given.search.generations < stored.search.generations:
         raise StudyError(f"{directory} is to have {grown[0]} generations; they may grow, not shrink to {grown[1]}")
     if grown and asked is not None:

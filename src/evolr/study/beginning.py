@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
 
 from evolr.config import Config, Search, changed
-from evolr.errors import ConfigError, shortened
+from evolr.errors import ConfigError, EvolrError, shortened
 from evolr.expression import Expression, original_text
 from evolr.schedule import Schedule
 from evolr.search.behaviour import behaviour
@@ -34,22 +35,45 @@ def begun_with(config: Config, initial: object) -> Config:
         initial = [initial]
     if not isinstance(initial, Iterable):
         raise ConfigError(f"initial is a list of schedules, formulas, names or runs, got {shortened(repr(initial))}")
-    schedules = [schedule for what in cast("Iterable[Any]", initial) for schedule in _schedules(what)]
-    formulas = [original_text(in_search(config.search, schedule)) for schedule in schedules]
+    formulas = [text for what in cast("Iterable[Any]", initial) for text in _formulas(config.search, what)]
     return changed(config, {"search.initial": list(dict.fromkeys([*config.search.initial, *formulas]))})
 
 
-def _schedules(what: Any) -> Sequence[Schedule]:
+def _formulas(search: Search, what: Any) -> list[str]:
+    """What something names, in the search's own terms; of a former run what can be said so."""
     from evolr.named import load  # it looks into studies, so that this room cannot know it from the start
 
-    if isinstance(what, Schedule):
-        return [what]
     if isinstance(what, str | Path) and os.path.isdir(what):
-        found = best_schedules(Path(what), _OF_A_RUN)
-        if not found:
-            raise ConfigError(f"{what} has no schedule yet to begin with")
-        return [schedule for schedule, _ in found]
-    return [load(what)]
+        return _of_run(search, Path(what))
+    name = str(what.expression) if isinstance(what, Schedule) else str(what)
+    try:
+        schedule = what if isinstance(what, Schedule) else load(what)
+        return [original_text(in_search(search, schedule))]
+    except EvolrError as error:
+        raise ConfigError(f"initial {shortened(name)!r}: {error}") from error
+
+
+def _of_run(search: Search, run: Path) -> list[str]:
+    """The best schedules of a run that the search can say; those that it cannot are told of. Raises ConfigError for none."""
+    found = best_schedules(run, _OF_A_RUN)
+    if not found:
+        raise ConfigError(f"initial {str(run)!r}: it has no schedule yet to begin with")
+    formulas: list[str] = []
+    reasons: list[ConfigError] = []
+    for schedule, _ in found:
+        try:
+            formulas.append(original_text(in_search(search, schedule)))
+        except ConfigError as reason:
+            reasons.append(reason)
+    if not formulas:
+        raise ConfigError(f"initial {str(run)!r}: none of its best schedules can be said: the first {reasons[0]}")
+    if reasons:
+        warnings.warn(
+            f"initial {str(run)!r}: {len(reasons)} of its {len(found)} best schedules are left out: the first {reasons[0]}",
+            UserWarning,
+            stacklevel=4,
+        )
+    return formulas
 
 
 def in_search(search: Search, schedule: Schedule) -> Expression:
@@ -60,20 +84,24 @@ def in_search(search: Search, schedule: Schedule) -> Expression:
     told = {signal_of(terminal) for terminal in search.terminals}
     if unknown := sorted(schedule.signals - told):
         raise ConfigError(
-            f"initial: {schedule.expression} reads {', '.join(unknown)}, which is none of the search's terminals: "
-            f"{', '.join(search.terminals)}"
+            f"reads {', '.join(unknown)}, which is none of search.terminals: {', '.join(search.terminals)}"
         )
     wanted = behaviour(schedule, search.own_signals)
-    for bounded in (False, True):
-        tree = _said(search, schedule, bounded=bounded)
-        if tree.size <= search.max_size and tree.depth <= search.max_depth:
-            found = behaviour(search.schedule(tree), search.own_signals)
-            if np.abs(found - wanted).max() < _ALIKE:
-                return tree
-    raise ConfigError(
-        f"initial: {schedule.expression} is no formula of this search: beyond search.max_size {search.max_size}, "
-        f"max_depth {search.max_depth}, or its learning rates beyond search.min_lr {search.min_lr:g} and max_lr {search.max_lr:g}"
-    )
+    said = [_said(search, schedule, bounded=bounded) for bounded in (False, True)]
+    alike = [
+        tree for tree in said if np.abs(behaviour(search.schedule(tree), search.own_signals) - wanted).max() < _ALIKE
+    ]
+    if not alike:
+        raise ConfigError(
+            f"has learning rates beyond this search's, from search.min_lr {search.min_lr:g} to search.max_lr {search.max_lr:g}"
+        )
+    tree = alike[0]
+    if tree.size > search.max_size or tree.depth > search.max_depth:
+        raise ConfigError(
+            f"has {tree.size} nodes and {tree.depth} levels in this search's terms, more than search.max_size "
+            f"{search.max_size} or search.max_depth {search.max_depth}"
+        )
+    return tree
 
 
 def _said(search: Search, schedule: Schedule, *, bounded: bool) -> Expression:
