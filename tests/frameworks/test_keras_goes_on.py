@@ -30,6 +30,12 @@ from tests.frameworks.keras_training import Stop
 pytestmark = WARNINGS
 
 
+@pytest.fixture(autouse=True)
+def _what_is_loaded_is_evolrs():
+    """An exported file registers its optimiser under evolr's name, so that either loads; the latest one of a process does."""
+    keras.saving.register_keras_serializable("evolr")(ObservedOptimizer)
+
+
 @pytest.mark.parametrize("is_scaled", [False, True])
 @pytest.mark.parametrize("make", [sgd, lambda: adam(gradient_accumulation_steps=2)])
 def test_a_loaded_model_goes_on_as_if_it_had_not_ended(make, is_scaled, tmp_path):

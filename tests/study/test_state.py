@@ -9,7 +9,6 @@ from evolr.study.database import DATABASE, Database
 from evolr.study.derived_files import DerivedFiles
 from evolr.study.records import Records
 from evolr.study.replay import replay
-from evolr.study.results import Limits
 from evolr.study.run_directory import RunDirectory
 from evolr.study.state import SearchState
 from evolr.study.study import Study
@@ -45,7 +44,8 @@ def test_a_state_needs_no_file_and_no_trainer(config):
 @pytest.mark.parametrize("config", [small(), RACING], ids=["generational", "memetic with a race"])
 def test_a_replayed_state_is_the_one_that_was_lived(tmp_path, config):
     with Study(tmp_path / "run", config) as study:
-        study.run(Limits(trainings=40))
+        trained = []
+        study.run(on_trial=trained.append, should_stop=lambda: "enough" if len(trained) >= 40 else None)
         lived = study._open.state
         database = Database.open(tmp_path / "run" / DATABASE, write=False)
         again = replay(config, Records(database))
