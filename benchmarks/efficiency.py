@@ -6,7 +6,8 @@ Each searcher is given so many trainings, each from another seed, and picks one 
 seeds and judged on examples that no searcher saw. evolr's search for a budget is `evolr.evolve(…, trainings=…)`, its race
 included; Optuna's TPE, with its defaults, proposes the constants of one family, one after another, or a family and its
 constants; random search draws these. Their pick is their best training's, as Optuna's users take it. Writes
-benchmarks/results/efficiency.json, a problem at a time; those that are there already are kept.
+benchmarks/results/efficiency.json, a problem at a time; those that are there already are kept. `--picture` draws what is
+there as docs/efficiency.png.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from evolr.study.trained_by import executor_for
 from evolr.training.task import Trial
 
 RESULTS = Path(__file__).parent / "results" / "efficiency.json"
+PICTURE = Path(__file__).parents[1] / "docs" / "efficiency.png"
 BUDGETS = (20, 40, 80, 160, 320)
 FINAL = 16  # fresh seeds that a pick is judged on
 
@@ -178,8 +180,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8, help="studies of each searcher and budget")
     parser.add_argument("--only", nargs="+", default=["evolr", *RIVALS], choices=["evolr", *RIVALS])
     parser.add_argument("--pool", default="test", help="that judges the picks; another than test writes no results")
+    parser.add_argument("--picture", action="store_true", help="draw the results that there are, and measure nothing")
     parser.add_argument("--devices", type=int, help="to train on; all where not given")
     given = parser.parse_args()
+    if given.picture:
+        draw(json.loads(RESULTS.read_text())["problems"])
+        return
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     for name in given.problems:
@@ -207,6 +213,39 @@ def write(name: str, config: Config, found: dict[str, Any], seeds: int) -> None:
         "searchers": found,
     }
     RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def draw(measured: dict[str, Any]) -> None:
+    """A panel a problem: the mean score of the picks against the trainings, with its standard error over studies."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6 * len(measured), 3.6), layout="constrained", dpi=110)
+    FigureCanvasAgg(figure)
+    colours = mpl.color_sequences["petroff10"]
+    every = np.atleast_1d(figure.subplots(1, len(measured)))
+    for axes, (name, problem) in zip(every, measured.items(), strict=True):
+        for place, (searcher, rows) in enumerate(problem["searchers"].items()):
+            budgets = [int(budget) for budget in rows]
+            means = np.array([np.mean(row["scores"], axis=1) for row in rows.values()])
+            error = means.std(axis=1, ddof=1) / means.shape[1] ** 0.5
+            is_own = searcher == "evolr"
+            axes.errorbar(
+                *(budgets, means.mean(axis=1), error),
+                color=colours[place],
+                linewidth=2.2 if is_own else 1.2,
+                marker="o" if is_own else "",
+                capsize=2,
+                label=searcher,
+                zorder=3 if is_own else 2,
+            )
+        axes.set(xscale="log", xlabel="trainings", ylabel=f"{problem['metric']} of the pick", title=name)
+        axes.set_xticks(budgets, [str(budget) for budget in budgets])
+        axes.minorticks_off()
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False, fontsize=8)
+    figure.savefig(PICTURE)
 
 
 if __name__ == "__main__":
