@@ -112,6 +112,21 @@ def test_an_unfinished_study_shows_what_there_is(tmp_path):
     assert shown(half)[1] == words  # closed, and read again
 
 
+def test_a_study_with_a_race_shows_it_beside_its_generations(tmp_path):
+    with study(tmp_path / "run", generations=1, **{"search.finalists": 2}) as begun:
+        assert "generations 1 of 3, then a race of 2" in shown(begun)[1]
+
+
+def test_characters_that_steer_a_terminal_are_in_no_html(tmp_path):
+    with study(tmp_path / "run", generations=1, **{"problem.metric_name": "\x1b[31m[/b]\x00<b1>"}) as begun:
+        assert "[31m[/b] <b1> " in shown(begun)[1]
+
+
+def test_what_cannot_be_shown_has_a_short_text(tmp_path):
+    with study(tmp_path / "run") as begun:
+        assert repr(begun) == f"<Study in {tmp_path / 'run'}>"
+
+
 def test_what_cannot_be_shown_raises_nothing_and_is_logged(tmp_path, caplog):
     with study(tmp_path / "gone") as found:
         pass

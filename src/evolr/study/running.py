@@ -99,7 +99,8 @@ class _Run:
         room = Room.within(limits, trained=self.trained, seconds=self.seconds, pace=self._pace)
         search = shortened(state, room)
         if search is not None:
-            how = f"{state.generation} of {stored.race_generation} generations, then a race of {search.finalists} finalists"
+            finalists = f"{search.finalists} finalist{'' if search.finalists == 1 else 's'}"
+            how = f"{state.generation} of {stored.race_generation} generations, then a race of {finalists}"
             self.shortened_by = f"{self._budget}: {how}"
         return search
 

@@ -62,10 +62,11 @@ class Summary:
         """How far it has come: the generations that breed, and the race."""
         search = self.config.search
         bred, has_race = search.race_generation, search.finalists > 0
+        finalists = f"{search.finalists} finalist{'' if search.finalists == 1 else 's'}"
         if self.generations_done >= search.generations_in_all:
             said = f"{bred} of {bred}" + (", and the race" if has_race else "")
         elif self.generations_done >= bred:
-            said = f"{bred} of {bred}; the race of {search.finalists} finalists is next"
+            said = f"{bred} of {bred}; the race of {finalists} is next"
         else:
             said = f"{self.generations_done} of {bred}" + (f", then a race of {search.finalists}" if has_race else "")
         if self.asked is not None and self.asked.search.race_generation > bred:
