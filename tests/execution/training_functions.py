@@ -76,6 +76,10 @@ def raising(schedule, seed, epochs):
     raise ValueError(f"not with seed {seed}")
 
 
+def raising_control_characters(schedule, seed, epochs):
+    raise ValueError("\x1b[31m[/b] in red\nand on two lines")
+
+
 def out_of_memory(schedule, seed, epochs):
     raise MemoryError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import evolr as package
-from evolr.errors import EvolrError
+from evolr.errors import ConfigError, EvolrError
 from evolr.study.evolve import evolve
 from evolr.study.results import Limits
 from evolr.study.study import Study
@@ -164,6 +164,40 @@ def test_a_failure_of_the_problem_itself_is_raised_by_a_callback_too(monkeypatch
         evolve(small(), "run", on_trial=full)
 
 
+@pytest.mark.parametrize("name", ["on_trial", "on_generation", "should_stop"])
+def test_what_is_to_be_called_and_is_no_function_is_refused_before_anything_is_written(name):
+    with pytest.raises(ConfigError, match=f"{name} must be a function, got 5"):
+        evolve(small(), "run", **{name: 5})
+    assert not Path("run").exists()
+    with Study("run", small()) as study, pytest.raises(ConfigError, match=f"{name} must be a function, got 5"):
+        study.run(**{name: 5})
+    assert summarise(Path("run")).trainings == 0
+
+
+@pytest.mark.parametrize("progress", ["nonsense", 1, 0, Everything])
+def test_a_progress_that_is_none_is_refused_before_anything_is_written(progress):
+    with pytest.raises(ConfigError, match="progress must be True, False, None, 'live', 'plain' or 'none', got "):
+        evolve(small(), "run", progress=progress)
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"seconds": math.nan}, "seconds must be a number greater than 0, got nan"),
+        ({"seconds": 0}, "seconds must be a number greater than 0, got 0"),
+        ({"seconds": "15m"}, "seconds must be a number greater than 0, got '15m'"),
+        ({"trainings": 0}, "trainings must be at least 1, got 0"),
+        ({"trainings": 2.5}, "trainings must be a whole number, got 2.5"),
+        ({"target": math.nan}, "target must be a finite number, got nan"),
+    ],
+    ids=str,
+)
+def test_a_limit_that_is_none_is_refused(limits, expected):
+    with pytest.raises(ConfigError, match=expected):
+        Limits(**limits)
+
+
 # --- the logger ---------------------------------------------------------------------------------------------------------
 
 
@@ -172,14 +206,22 @@ def test_the_logger_is_told_generations_heats_and_the_end_and_trainings_where_it
         result = evolve(CONFIG, "run", Limits(trainings=60))
     of_evolr = [record for record in caplog.records if record.name == "evolr"]
     info = [record.getMessage() for record in of_evolr if record.levelno == logging.INFO]
-    assert info[0] == "generation 1 of 5: 16 trainings"
-    assert info[1].startswith("generation 1 of 5: champion ")
+    assert info[0] == "generation 1 of 4: 16 trainings"  # as the bar counts them: the race is none of them
+    assert info[1].startswith("generation 1 of 4: champion ")
     assert any(line.startswith("race: a heat of ") for line in info)
     assert info[-2].startswith("the race is over: champion ")
     assert info[-1].startswith(
         f"the search ended after {result.trainings} trainings: the budget of 60 trainings: 2 of 4"
     )
     assert sum(record.levelno == logging.DEBUG for record in of_evolr) == result.trainings
+
+
+def test_a_failure_is_one_line_of_the_log_whatever_it_says(caplog):
+    with caplog.at_level(logging.DEBUG, "evolr"), pytest.raises(EvolrError):
+        evolve_function(functions.raising_control_characters, "run")
+    failed = [record.getMessage() for record in caplog.records if "failed" in record.getMessage()]
+    assert failed
+    assert all(line.isprintable() for line in failed)
 
 
 def test_it_has_no_handler_of_evolrs_and_says_nothing_unasked(capfd):
@@ -199,6 +241,16 @@ def test_progress_is_shown_in_plain_lines_where_it_is_asked_for_and_nobody_looks
     assert sum(line.startswith("generation ") and "champion" in line for line in lines) == 4
     assert any(line.startswith("the race: ") for line in lines)
     assert lines[-1].startswith("race  best ")
+
+
+def test_a_budget_that_ends_in_a_generation_says_so_and_promises_no_race(capsys):
+    evolve(CONFIG, "run", Limits(trainings=10), progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == [
+        "generation 1 of 4: 16 trainings; 10 in all, about",
+        "the budget ends the search in this generation",
+    ]
+    assert not any("race" in line for line in lines)
 
 
 @pytest.mark.parametrize("progress", [None, False])

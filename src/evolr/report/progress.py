@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
+from typing import Any, cast, get_args
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
 from evolr.contest.verdict import count
+from evolr.errors import ConfigError
 from evolr.problems import Metric
 from evolr.report.tables import duration
 from evolr.study.results import GenerationReport, Outlook
@@ -35,9 +37,11 @@ def output() -> Console:
 
 
 def display(progress: ShowProgress) -> Display:
-    """How progress is shown here."""
-    if isinstance(progress, str):
+    """How progress is shown here. Raises ConfigError for what says nothing of that."""
+    if isinstance(progress, str) and progress in get_args(Display):
         return progress
+    if progress is not None and not isinstance(cast("Any", progress), bool):
+        raise ConfigError(f"progress must be True, False, None, 'live', 'plain' or 'none', got {progress!r}")
     if progress is False:
         return "none"
     console = Console(stderr=True)
@@ -82,7 +86,8 @@ class _Search(Watcher):
 
     def progressed(self, outlook: Outlook) -> None:
         if outlook.seconds_left and not self._is_timed:
-            self._say(_left_text(outlook.seconds_left) + (", the race included" if outlook.race_trainings else ""))
+            has_race = outlook.racing or (outlook.race_trainings and outlook.expected - outlook.trainings > outlook.due)
+            self._say(_left_text(outlook.seconds_left) + (", the race included" if has_race else ""))
             self._is_timed = True
         self._draw(outlook)
 
@@ -179,7 +184,9 @@ def _cost_lines(outlook: Outlook) -> list[str]:
     done = f", {outlook.trainings:,} of them done" if outlook.trainings else ""
     generation = f"generation {outlook.generation + 1} of {_bred(outlook)}"
     lines = [f"{generation}: {outlook.due:,} trainings; {outlook.expected:,} in all, about{done}"]
-    if outlook.finalists:
+    if outlook.expected - outlook.trainings < outlook.due:
+        lines.append("the budget ends the search in this generation")
+    elif outlook.finalists:
         finalists = f"{count(outlook.finalists, 'finalist')} on fresh seeds"
         lines.append(f"at the end: a race of {finalists}, {outlook.race_trainings:,} of these trainings")
     return lines

@@ -20,7 +20,7 @@ from evolr.study.results import GenerationReport, Limits, SearchResult, TrialRep
 from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study
 from evolr.study.trained_by import executor_for
-from evolr.study.watching import ShowProgress, Watcher, bar
+from evolr.study.watching import ShowProgress, Watcher, bar, require_functions
 
 _COMMON: Final = ("limits", "initial", "should_stop", "on_trial", "on_generation", "progress")
 """The options of evolve with anything."""
@@ -133,6 +133,7 @@ def evolve(
     """
     if limits is not None and not isinstance(cast("Any", limits), Limits):
         raise ConfigError(f"limits must be evolr.Limits(seconds=…, trainings=…, target=…) or None, got {limits!r}")
+    require_functions(should_stop=should_stop, on_trial=on_trial, on_generation=on_generation)
     config, executor = study_of(what, options)
     config = begun_with(config, initial)
     with closing(executor), bar(progress, config.problem.metric) as shown:

@@ -21,6 +21,8 @@ def outlook(
     ahead = _ahead(state, due)
     room = Room.within(limits, trained=trained, seconds=seconds, pace=pace)
     expected = ahead if math.isinf(room.left) else max(due, min(ahead, int(room.left)))
+    if limits.trainings is not None:  # which ends a generation in its middle
+        expected = min(expected, max(0, limits.trainings - trained))
     left = expected * pace.seconds if pace.seconds is not None and pace.is_settled else None
     if left is not None and limits.seconds is not None:
         left = max(0.0, min(left, limits.seconds - seconds))

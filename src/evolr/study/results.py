@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolr.config import Config
-from evolr.errors import shortened
+from evolr.errors import ConfigError, is_finite, is_number, shortened, whole_number
 from evolr.expression import ordinary_text
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
@@ -22,11 +22,21 @@ class Limits:
     Seconds and trainings are budgets, in which a race of the finalists has its part: the search breeds as many generations as leave
     time for it, then races, by fewer finalists if the race is larger than a third of the budget, and is over. A budget too short for
     the first generation and a race of two ends the search without one, as a target does; it can go on then.
+
+    Raises ConfigError for a limit that is none.
     """
 
     seconds: float | None = None
     trainings: int | None = None
     target: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not (is_number(self.seconds) and self.seconds > 0):
+            raise ConfigError(f"a limit of seconds must be a number greater than 0, got {self.seconds!r}")
+        if self.trainings is not None and whole_number("a limit of trainings", self.trainings) < 1:
+            raise ConfigError(f"a limit of trainings must be at least 1, got {self.trainings}")
+        if self.target is not None and not is_finite(self.target):
+            raise ConfigError(f"a target must be a finite number, got {self.target!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from evolr.study.open_study import OpenStudy
 from evolr.study.results import GenerationReport, Limits, SearchResult, TrialReport
 from evolr.study.run_directory import RunDirectory
 from evolr.study.trained_by import executor_for
-from evolr.study.watching import Callbacks, Log, ShowProgress, Watcher, Watchers, bar
+from evolr.study.watching import Callbacks, Log, ShowProgress, Watcher, Watchers, bar, require_functions
 
 
 class Study:
@@ -88,6 +88,7 @@ class Study:
         Raises StudyError where every training of the first generation fails, or each of the first 12.
         """
         self._open.require_open()
+        require_functions(should_stop=should_stop, on_trial=on_trial, on_generation=on_generation)
         trainer = executor_for(self.config, options={"executor": executor})
         metric = self.config.problem.metric
         try:
@@ -131,6 +132,9 @@ class Study:
         except ImportError as error:
             raise StudyError("a DataFrame needs pandas: pip install pandas") from error
         return pd.DataFrame(RunDirectory.history_rows(self._open.state.history))
+
+    def __repr__(self) -> str:
+        return f"<Study in {self.directory}>"
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 
+from evolr.errors import ConfigError, printable
 from evolr.problems import Metric
 from evolr.study.results import GenerationReport, Outlook, SearchResult, TrialReport
 
@@ -82,6 +83,13 @@ def bar(progress: ShowProgress | Watcher, metric: Metric) -> Generator[Watcher]:
         yield shown
 
 
+def require_functions(**given: object) -> None:
+    """Raises ConfigError for what is to be called while a search runs and cannot be; None is no callback. By the name of its argument."""
+    for name, function in given.items():
+        if not callable(function) and not (function is None and name.startswith("on_")):
+            raise ConfigError(f"{name} must be a function, got {function!r}")
+
+
 class Callbacks(Watcher):
     """A user's functions; see Study.run."""
 
@@ -106,16 +114,18 @@ class Log(Watcher):
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
+        self._generations = 0  # without the race, as the bar counts them
 
     def begins(self, outlook: Outlook) -> None:
+        self._generations = outlook.generations - (outlook.finalists > 0)
         if outlook.racing:
             _log.info("race: a heat of %d finalists, %d trainings", outlook.racing, outlook.due)
         else:
-            _log.info("generation %d of %d: %d trainings", outlook.generation + 1, outlook.generations, outlook.due)
+            _log.info("generation %d of %d: %d trainings", outlook.generation + 1, self._generations, outlook.due)
 
     def trained(self, report: TrialReport) -> None:
         if _log.isEnabledFor(logging.DEBUG):
-            what = f"failed, {report.failure}" if report.failure else self._metric.text(report.score)
+            what = f"failed, {printable(report.failure)}" if report.failure else self._metric.text(report.score)
             formula = report.schedule.expression
             _log.debug("training %d: %s, seed %d: %s", report.trainings, formula, report.seed, what)
 
@@ -125,7 +135,7 @@ class Log(Watcher):
         if report.is_race:
             _log.info("the race is over: champion %s, %s", *found)
         else:
-            _log.info("generation %d of %d: champion %s, %s", report.generation + 1, report.generations, *found)
+            _log.info("generation %d of %d: champion %s, %s", report.generation + 1, self._generations, *found)
 
     def ended(self, result: SearchResult) -> None:
         _log.info("the search ended after %d trainings: %s", result.trainings, result.stopped_by or "all is done")
