@@ -2,6 +2,8 @@
 
 import logging
 import math
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -251,6 +253,16 @@ def test_a_budget_that_ends_in_a_generation_says_so_and_promises_no_race(capsys)
         "the budget ends the search in this generation",
     ]
     assert not any("race" in line for line in lines)
+
+
+def test_a_search_goes_on_when_nobody_reads_its_progress_any_more(monkeypatch, capsys):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with suppress(BrokenPipeError), open(writer, "w", buffering=1) as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        assert evolve(small(**{"search.generations": 1}), "run", progress=True).stopped_by is None
+        print("still here")
+    assert capsys.readouterr().out == "still here\n"
 
 
 @pytest.mark.parametrize("progress", [None, False])

@@ -163,8 +163,14 @@ def proving(
         console.print(f"{done} trainings, {known} remembered  {duration(time.perf_counter() - start)}")
 
 
+class _StderrConsole(Console):
+    def on_broken_pipe(self) -> None:
+        """Shows nothing more, and the search goes on: rich would end the program, and take its stdout away."""
+        self.quiet = True
+
+
 def _console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _StderrConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def _bar(console: Console) -> Progress:
