@@ -68,3 +68,10 @@ def test_what_a_contest_will_take_is_said_before_its_first_training(capsys):
     with progress.proving("plain") as (on_total, _):
         on_total(1200)
     assert "proving: 1,200 trainings at most\n" in capsys.readouterr().err
+
+
+def test_a_family_may_have_any_name(capsys):
+    """What is tuned stands in the line, and rich would read [/b] as the end of something."""
+    with progress.proving("plain", "tuning [/b]") as (on_total, _):
+        on_total(12)
+    assert capsys.readouterr().err.startswith("tuning [/b]: 12 trainings at most\n")

@@ -145,7 +145,7 @@ def proving(
         bar.update(task, total=count)
         if how != "none":
             cost = "" if pace is None else f", about {duration(pace * count)} at the pace of the search"
-            console.print(f"{doing}: {count:,} trainings at most{cost}")
+            console.print(f"{doing}: {count:,} trainings at most{cost}", markup=False)
 
     def on_done(trained: int, remembered: int) -> None:
         nonlocal done, known, told
