@@ -2,6 +2,7 @@
 
 import math
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,32 @@ def test_a_study_that_was_killed_as_it_shortened_goes_on_with_the_race():
         opened.records.drop_population(2)
         opened.records.shorten(stored_config(Path("whole")))
     assert evolve(CONFIG, "run").is_raced
+    assert remembered(Path("run")) == remembered(Path("whole"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "trained", "budget"),
+    [({}, 16 + 18, 60), ({"search.generations": 1, "search.finalists": 4}, 16 + 8, 16 + 8)],
+    ids=["before a generation", "after a heat of the race"],
+)
+def test_a_study_that_was_interrupted_as_it_shortened_closes_and_goes_on(settings, trained, budget, monkeypatch):
+    """What it holds in memory and what is stored are two searches then."""
+    config, limits = changed(CONFIG, settings), Limits(trainings=budget)
+    evolve(config, "run", should_stop=lambda: "enough" if summarise(Path("run")).trainings >= trained else None)
+    shutil.copytree("run", "whole")
+    evolve(config, "whole", limits)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with Study("run", config) as study:
+        with monkeypatch.context() as patch:
+            patch.setattr("evolr.study.open_study.replay", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                study.run(limits)
+        with pytest.raises(StudyError, match="is closed; open it again to go on"):
+            study.run()
+    evolve(config, "run")
     assert remembered(Path("run")) == remembered(Path("whole"))
 
 

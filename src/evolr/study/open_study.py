@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -67,35 +68,31 @@ class OpenStudy:
         current.add((place, pool, seed, outcome.score) for place, seed, outcome in outcomes)
 
     def finish_generation(self, current: CurrentGeneration, shortening: Shortening = lambda _: None) -> None:
-        """Evaluates the current generation, whose trials are all there, and begins the next one, or the race in its place.
-
-        Where a write fails, the study closes: what it holds in memory is ahead of what is stored.
-        """
-        try:
+        """Evaluates the current generation, whose trials are all there, and begins the next one, or the race in its place."""
+        with self._closed_by_failure():
             evaluations = current.evaluate()
             self.state.finish(evaluations)
             self.records.finish_generation(evaluations, self.state.hall_of_fame)
             self.files.write_best()
             if not self.state.is_finished:
                 self._begin_generation(shortening)
-        except BaseException:
-            self._release()
-            raise
 
     def reconsider(self, shortening: Shortening) -> None:
         """Asks once more whether the current generation is to be the race, as long as nothing of it was trained."""
         current = self.state.current
         if current is not None and current.is_untouched and (search := shortening(self.state)) is not None:
-            self.records.drop_population(current.number)
-            self._shorten(search)
-            self._begin_generation()
+            with self._closed_by_failure():
+                self.records.drop_population(current.number)
+                self._shorten(search)
+                self._begin_generation()
 
     def end_race(self) -> int:
         """Ends a race that is under way after the heats of which everything is there: how many; 0 if there is none."""
         current = self.state.current
         if current is None or not (heats := current.heats_done):
             return 0
-        self._shorten(msgspec.structs.replace(self.config.search, race_heats=heats))
+        with self._closed_by_failure():
+            self._shorten(msgspec.structs.replace(self.config.search, race_heats=heats))
         return heats
 
     def close(self) -> None:
@@ -121,6 +118,15 @@ class OpenStudy:
         self.records.shorten(self.config)
         self.state = replay(self.config, self.records)
         self.files = DerivedFiles(self._run_directory, self.state)
+
+    @contextmanager
+    def _closed_by_failure(self) -> Generator[None]:
+        """Closes the study if a write fails, or Ctrl-C comes: what it holds in memory is then not what is stored."""
+        try:
+            yield
+        except BaseException:
+            self._release()
+            raise
 
     def _release(self) -> None:
         if self._database is not None:
