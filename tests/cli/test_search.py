@@ -55,6 +55,32 @@ def test_a_signal_that_the_problem_does_not_give_is_named(evolr, monkeypatch):
         assert "does not give the signal 'val_loss'; it gives epoch, loss" in err
 
 
+def test_the_command_that_began_a_study_finds_it_again_after_a_budget_has_shortened_it(evolr):
+    """Without a preset, its settings are changes of what the study was asked for, not of what was left of it."""
+    small = {
+        "population": 4,
+        "samples": 4,
+        "children": 1,
+        "youth": 1,
+        "newcomers": 1,
+        "seeds": 1,
+        "random_structures": 2,
+    }
+    settings = [f"--set=search.{name}={value}" for name, value in small.items()]
+    settings += ["--set=search.seed_families=false", "--set=search.finalists=3", "--set=search.race_seeds=2"]
+    asked = ["--generations", "4", "--max-trainings", "20"]
+    evolr("evolve", "--preset", "quadratic", "--epochs", "2", *settings, *asked, "--run", "mine", "-q")
+    said = evolr("show", "mine")[1]
+    assert "a budget left no room for" in said
+    for again in (asked, ["--set", "search.finalists=3"], []):
+        code, _, err = evolr("evolve", "--run", "mine", *again, "-q")
+        assert (code, err) == (0, "")
+    assert evolr("show", "mine")[1] == said
+    code, _, err = evolr("evolve", "--run", "mine", "--generations", "9", "-q")
+    assert code == 2
+    assert "breeds no more" in err
+
+
 def test_runs_lists_the_studies_of_a_folder_and_says_which_cannot_be_read(evolr):
     assert evolr("runs")[1] == "no studies in runs\n"
     evolr("evolve", *ORIGINAL, "-q")

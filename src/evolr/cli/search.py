@@ -114,7 +114,7 @@ def search(
         out = progress.output()
         if result.hall_of_fame:
             out.print(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
-        out.print(tables.search_summary(result, resolved, path), soft_wrap=True, highlight=False, markup=False)
+        out.print(tables.search_summary(result, result.config, path), soft_wrap=True, highlight=False, markup=False)
     if context.info_name == "run" and result.schedule is not None:
         compared = compare_run(path, quiet, device_count=devices)
         document["comparison"] = compared.document()
@@ -149,15 +149,15 @@ def runs(
 def _study_of(
     run: Path | None, preset: str | None, file: Path | None, given: dict[str, Any], trainings: int | None
 ) -> tuple[Path, Config]:
-    """The directory of a search and its configuration: the stored one, where it was begun before."""
+    """The directory of a search and its configuration: what it was asked for, where it was begun before."""
     from evolr.config import changed, plan, resolve
     from evolr.presets import DEFAULT
     from evolr.study.database import DATABASE
-    from evolr.study.evolve import stored_config
+    from evolr.study.evolve import asked_config
     from evolr.study.run_directory import RunDirectory
 
     if run is not None and preset is None and file is None and os.path.isfile(run / DATABASE):
-        return run, changed(stored_config(run), given if trainings is None else {**plan(trainings), **given})
+        return run, changed(asked_config(run), given if trainings is None else {**plan(trainings), **given})
     resolved = resolve(preset or DEFAULT, file, given, trainings=trainings)
     return run or RunDirectory.reserve(RUNS, preset or DEFAULT), resolved
 

@@ -203,8 +203,12 @@ def _study_of_model(
 
 def stored_config(directory: Path) -> Config:
     """The configuration of an existing study. Raises StudyError where there is none."""
-    database = Database.open(directory / DATABASE, write=False)
-    try:
+    with closing(Database.open(directory / DATABASE, write=False)) as database:
         return Records(database).config()
-    finally:
-        database.close()
+
+
+def asked_config(directory: Path) -> Config:
+    """The configuration that an existing study was asked for: another than its own if a budget has shortened it. Raises as above."""
+    with closing(Database.open(directory / DATABASE, write=False)) as database:
+        records = Records(database)
+        return records.asked() or records.config()
