@@ -245,6 +245,13 @@ def test_progress_is_shown_in_plain_lines_where_it_is_asked_for_and_nobody_looks
     assert lines[-1].startswith("race  best ")
 
 
+def test_a_budget_announces_the_race_that_it_has_room_for(capsys):
+    evolve(CONFIG, "run", Limits(trainings=40), progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "generation 1 of 4: 16 trainings; 40 in all, about"
+    assert lines[1] == "at the end: a race of 3 finalists on fresh seeds, 6 of these trainings"
+
+
 def test_a_budget_that_ends_in_a_generation_says_so_and_promises_no_race(capsys):
     evolve(CONFIG, "run", Limits(trainings=10), progress=True)
     lines = capsys.readouterr().err.splitlines()

@@ -16,7 +16,7 @@ from evolr.search.individual import Evaluation, Individual, Place
 
 _HEAT_FACTOR: Final = 3  # a heat keeps one in so many, and multiplies the seeds by it
 _LAST_HEAT: Final = 3  # finalists at most that end the race
-_LEAST_FINALISTS: Final = 2  # of a race that a budget has made smaller
+LEAST_FINALISTS: Final = 2  # of a race that a budget has made smaller
 
 
 def seeds_of(config: Config, generation: int) -> list[int]:
@@ -147,14 +147,9 @@ def trainings_ahead(config: Config, generation: int, first: int) -> int:
 
 def finalists_within(search: AnySearch, trainings: float) -> int:
     """The most finalists whose race takes at most so many trainings; 0 if that is not even a race of two."""
-    least = min(_LEAST_FINALISTS, search.finalists)
+    least = min(LEAST_FINALISTS, search.finalists)
     fitting = (n for n in range(search.finalists, least - 1, -1) if race_trainings(search, n) <= trainings)
     return next(fitting, 0)
-
-
-def least_race_trainings(search: AnySearch) -> int:
-    """The trainings of the smallest race that a budget leaves."""
-    return race_trainings(search, min(_LEAST_FINALISTS, search.finalists))
 
 
 def _is_last(search: AnySearch, running: int, heats: int) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from evolr.config import AnySearch
-from evolr.search.evaluation import finalists_within, least_race_trainings, race_trainings
+from evolr.search.evaluation import LEAST_FINALISTS, finalists_within, race_trainings
 from evolr.study.pace import Pace
 from evolr.study.results import Limits
 from evolr.study.state import SearchState
@@ -65,8 +65,12 @@ def shortened(state: SearchState, room: Room) -> AnySearch | None:
 
 def reserve(search: AnySearch, whole: float) -> int:
     """The trainings that are kept for the race, of a budget of so many in all."""
-    finalists = finalists_within(search, _RACES_PART * whole)
-    return race_trainings(search, finalists) if finalists else least_race_trainings(search)
+    return race_trainings(search, kept_finalists(search, whole))
+
+
+def kept_finalists(search: AnySearch, whole: float) -> int:
+    """The finalists of the race for which trainings are kept, of a budget of so many in all; when it comes, it may have more."""
+    return finalists_within(search, _RACES_PART * whole) or min(LEAST_FINALISTS, search.finalists)
 
 
 def seconds_at_most(limits: Limits, *, is_race: bool) -> float:

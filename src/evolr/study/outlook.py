@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from evolr.search.evaluation import race_trainings, trainings_ahead
-from evolr.study.budget import Room
+from evolr.study.budget import Room, kept_finalists
 from evolr.study.pace import Pace
 from evolr.study.results import Limits, Outlook
 from evolr.study.state import SearchState
@@ -16,10 +16,13 @@ def outlook(
 ) -> Outlook:
     """What there is to say while a generation is under way. due, racing: see Outlook. trained: of the study; seconds: of the run."""
     search, current = state.config.search, state.current
-    finalists = len(current.population) if current is not None and racing else search.finalists
-    race = race_trainings(search, finalists) if finalists else 0
     ahead = _ahead(state, due)
     room = Room.within(limits, trained=trained, seconds=seconds, pace=pace)
+    if current is not None and racing:
+        finalists = len(current.population)
+    else:
+        finalists = search.finalists if ahead <= room.left else kept_finalists(search, room.whole)
+    race = race_trainings(search, finalists) if finalists else 0
     expected = ahead if math.isinf(room.left) else max(due, min(ahead, int(room.left)))
     if limits.trainings is not None:  # which ends a generation in its middle
         expected = min(expected, max(0, limits.trainings - trained))

@@ -89,7 +89,7 @@ class Outlook:
 
     generation: the current one, from 0; generations: of the search in all, the race included. racing: finalists in the current heat,
         0 outside the race. due: trainings that the current generation, or heat, lacks.
-    finalists, race_trainings: of the race at the end; 0 if there is none.
+    finalists, race_trainings: of the race at the end, of a budget those that it keeps room for; 0 if there is none.
     trainings: of the study so far. expected: in all, about, what a budget leaves no room for left out.
     seconds_left: until the end, about; None until trainings have landed after those that were begun first, whose time has loading and
         compiling in it.
