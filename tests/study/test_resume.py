@@ -374,6 +374,7 @@ study = Study({str(path)!r}); study.run(Limits(trainings=20)); os._exit(9)"""
         file.chmod(0o644)
     look = f"""
 import os
+import numpy.ma, numpy.random  # which NumPy loads when they are used: then from where this user may not read, maybe
 from pathlib import Path
 import evolr.study.summary as summary
 os.setuid(65534)
