@@ -15,9 +15,9 @@ from evolr.search.bayesian import Bayesian
 from evolr.search.behaviour import LEVEL, behaviour
 from evolr.search.individual import Evaluation
 from evolr.search.landscape import Landscape, levelled
-from evolr.search.method import method_of
 from evolr.search.standard_structures import in_terms
 from evolr.standard import FAMILIES
+from tests.search.lived import lived, recalled
 
 CONFIG = changed(resolve("memetic"), {**plan(40), "search.candidates": 100})
 SEARCH = CONFIG.search
@@ -31,14 +31,7 @@ def nearness(individual, search=SEARCH):
 
 
 def evolved(generations=None, seed=1, judge=nearness, search=SEARCH):
-    """The method after some generations, and its populations with their evaluations."""
-    method, history = method_of(search, seed), []
-    for _ in range(search.generations if generations is None else generations):
-        population = method.population()
-        evaluations = [Evaluation(i, judge(i), judge(i)) for i in population]
-        method.learn(evaluations)
-        history.append((population, evaluations))
-    return method, history
+    return lived(search, search.generations if generations is None else generations, seed, judge)
 
 
 def test_populations_are_a_function_of_settings_seed_and_what_was_told():
@@ -48,10 +41,7 @@ def test_populations_are_a_function_of_settings_seed_and_what_was_told():
 
 def test_a_new_one_that_recalls_what_was_makes_the_same_next_population():
     method, history = evolved(4)
-    other = Bayesian(SEARCH, 1)
-    for population, evaluations in history:
-        other.recall(population)
-        other.learn(evaluations)
+    other = recalled(Bayesian(SEARCH, 1), history)
     assert other.population() == method.population()
     assert other.finalists(8) == method.finalists(8)
 

@@ -14,8 +14,8 @@ from evolr.search.constants import places, tunable
 from evolr.search.evaluation import evaluate_race, race_population, runs_of, runs_of_race, seeds_of
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.search.memetic import Memetic
-from evolr.search.method import method_of
 from evolr.search.standard_structures import standard_structures
+from tests.search.lived import lived, recalled
 
 CONFIG = resolve(
     "memetic", settings={"search.population": 5, "search.youth": 2, "search.samples": 6, "search.children": 5}
@@ -33,14 +33,7 @@ def progress_like(individual):
 
 
 def evolved(generations, seed=1, judge=progress_like, search=SEARCH):
-    """The method after some generations, and its populations with their evaluations."""
-    method, history = method_of(search, seed), []
-    for _ in range(generations):
-        population = method.population()
-        evaluations = [Evaluation(i, judge(i), judge(i)) for i in population]
-        method.learn(evaluations)
-        history.append((population, evaluations))
-    return method, history
+    return lived(search, generations, seed, judge)
 
 
 def test_populations_are_a_function_of_settings_seed_and_what_was_told():
@@ -50,10 +43,7 @@ def test_populations_are_a_function_of_settings_seed_and_what_was_told():
 
 def test_a_new_one_that_recalls_what_was_makes_the_same_next_population():
     method, history = evolved(6)
-    other = Memetic(SEARCH, 1)
-    for population, evaluations in history:
-        other.recall(population)
-        other.learn(evaluations)
+    other = recalled(Memetic(SEARCH, 1), history)
     assert other.population() == method.population()
     assert other.finalists(8) == method.finalists(8)
 

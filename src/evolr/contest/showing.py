@@ -32,18 +32,7 @@ def shown(
     from evolr.report.progress import display, proving
 
     with proving(display(progress), doing, seconds) as (show_total, show_done):
-
-        def total(count: int) -> None:
-            show_total(count)
-            if on_total:
-                on_total(count)
-
-        def done(trained: int, remembered: int) -> None:
-            show_done(trained, remembered)
-            if on_done:
-                on_done(trained, remembered)
-
-        yield total, done
+        yield _both(show_total, on_total), _both(show_done, on_done)
 
 
 @contextmanager
@@ -54,18 +43,18 @@ def shown_comparison(
     from evolr.report.progress import comparing, display
 
     with comparing(display(progress)) as (show_total, show_trained):
+        yield _both(show_total, on_total), _both(show_trained, on_trained)
 
-        def total(count: int) -> None:
-            show_total(count)
-            if on_total:
-                on_total(count)
 
-        def trained(count: int) -> None:
-            show_trained(count)
-            if on_trained:
-                on_trained(count)
+def _both(show: Callable[..., object], caller: Callable[..., object] | None) -> Callable[..., None]:
+    """Tells the bar, and then the caller, if that listens."""
 
-        yield total, trained
+    def told(*counts: int) -> None:
+        show(*counts)
+        if caller:
+            caller(*counts)
+
+    return told
 
 
 def seconds_of(directory: Path, config: Config, epochs: int) -> float | None:

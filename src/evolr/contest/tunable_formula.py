@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from evolr.discovered.entry import STARTS, ScaleRange
 from evolr.schedule import Schedule
 from evolr.search import constants
 from evolr.standard import FreeConstant
 
 SCALE: Final = "scale"
-_STARTS: Final = tuple(10.0**decades for decades in (0, -1, 1, 0.5, -0.5, -1.5, 1.5))
-_SCALES: Final = (0.01, 100.0)
+_SCALES: Final = ScaleRange()  # as those of the gallery
 _FACTOR: Final = 3.0  # that a constant may grow or shrink by
 
 
@@ -34,7 +34,7 @@ class TunableFormula:
 
     @property
     def constants(self) -> tuple[FreeConstant, ...]:
-        scale = FreeConstant(SCALE, *_SCALES, 1.0, "log", is_scale=True)
+        scale = FreeConstant(SCALE, _SCALES.low, _SCALES.high, 1.0, "log", is_scale=True)
         values = constants.values(self.original.expression).tolist() if self.shape else []
         return (scale, *(_constant(f"c{number}", value) for number, value in enumerate(values, 1)))
 
@@ -42,7 +42,7 @@ class TunableFormula:
     def starts(self) -> tuple[dict[str, float], ...]:
         """As it is, and at half-decades around."""
         as_it_is = {constant.name: constant.default for constant in self.constants}
-        return tuple({**as_it_is, SCALE: scale} for scale in _STARTS)
+        return tuple({**as_it_is, SCALE: scale} for scale in STARTS)
 
     def schedule(self, **values: float) -> Schedule:
         expression = self.original.expression

@@ -20,7 +20,7 @@ _FORMAT: Final = "evolr.gallery"
 _MAX_DOCUMENT: Final = 200_000  # bytes
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _MAX_NAME: Final = 30  # characters: it stands in a table of 80 columns
-_STARTS: Final = tuple(10.0**decades for decades in (0, -1, 1, 0.5, -0.5, -1.5, 1.5))
+STARTS: Final = tuple(10.0**decades for decades in (0, -1, 1, 0.5, -0.5, -1.5, 1.5))
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -244,7 +244,7 @@ class GalleryEntry(
     @property
     def starts(self) -> tuple[dict[str, float], ...]:
         """Where a tuner begins: at 1, then half-decades around it. docs/log.md says what that is worth (29 November 2026)."""
-        return tuple({"scale": value} for value in _STARTS if self.scale.low <= value <= self.scale.high)
+        return tuple({"scale": value} for value in STARTS if self.scale.low <= value <= self.scale.high)
 
     @property
     def formula(self) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.config import BayesianSearch
-from evolr.errors import ConfigError, StudyError
+from evolr.errors import ConfigError
 from evolr.expression import Expression
 from evolr.randomness import generator
 from evolr.search import constants, variation
@@ -27,6 +27,7 @@ from evolr.search.behaviour import behaviour
 from evolr.search.evolution import draw_operator, is_oversize, vocabulary
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.search.landscape import Landscape
+from evolr.search.method import not_made_so
 from evolr.search.standard_structures import in_terms
 from evolr.standard import FAMILIES, Family, FreeConstant
 
@@ -50,9 +51,7 @@ _FAMILY: Final = 0.25  # that are of another family, at the level of a parent; t
 _SCALE_SPREAD: Final = 0.5  # decades
 _LEVEL_SPREAD: Final = 0.3  # decades
 _LEAST_WIDTH: Final = 0.06  # of what is drawn near a parent, of the width that a family's constant has a priori
-_CHILD_DEPTH: Final = 3
 _ATTEMPTS: Final = 30  # at a random formula within the limits
-_MOST_CONSTANTS: Final = 40
 
 _NOWHERE: Final = Place(0, 0)
 
@@ -117,10 +116,7 @@ class Bayesian:
         made = self.population()
         is_beginning = self._generation == 0 and [i.operator for i in made] != [i.operator for i in population]
         if is_beginning or [i.place for i in made] != [i.place for i in population]:
-            raise StudyError(
-                f"generation {self._generation + 1} is not what this search makes of those before it: another version of "
-                "evolr, or another program, made it; go on with that one"
-            )
+            raise not_made_so(self._generation)
         # Where its arithmetic differed in the last bits, on another processor say, what was made then is what counts.
         self._asked = [
             point
@@ -264,10 +260,10 @@ class Bayesian:
     def _child(self, rng: np.random.Generator, operator: str, parent: _Point, best: list[_Point]) -> _Point | None:
         father = best[rng.integers(len(best))]
         tree = variation.vary(
-            rng, operator, parent.expression, lambda: father.expression, self._words, depth=_CHILD_DEPTH
+            rng, operator, parent.expression, lambda: father.expression, self._words, depth=variation.CHILD_DEPTH
         )
         tree = self._scaled(tree, 0.0) if tree.signals else tree
-        if not tree.signals or is_oversize(self._search, tree) or len(constants.places(tree)) > _MOST_CONSTANTS:
+        if not tree.signals or is_oversize(self._search, tree) or len(constants.places(tree)) > constants.MOST:
             return None
         return self._point(tree)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evolr.expression import Expression, Token
+
+MOST: Final = 40
+"""Constants that a child may have: with more a tuner comes to nothing."""
 
 
 def tunable(structure: Expression) -> Expression:

@@ -21,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.config import MemeticSearch
-from evolr.errors import ConfigError, StudyError
+from evolr.errors import ConfigError
 from evolr.expression import Expression
 from evolr.randomness import generator, seed_from
 from evolr.search import constants, variation
 from evolr.search.archive import fingerprint
 from evolr.search.evolution import draw_operator, is_oversize, vocabulary
 from evolr.search.individual import Evaluation, Individual, Place
+from evolr.search.method import not_made_so
 from evolr.search.standard_structures import standard_structures
 
 _RELATIVE_SPREAD: Final = 0.35  # of a constant's first samples, of its own size
@@ -35,9 +36,7 @@ _LEAST_SPREAD: Final = 0.05  # and at least
 _SEED_SIGMA: Final = 1.0  # the first step size of a structure that begins untuned
 _CHILD_SIGMA: Final = 0.6  # and of one whose constants were tuned in its parents
 _MEMORY: Final = 3  # generations that a niche is judged by
-_CHILD_DEPTH: Final = 3  # of a child's new subtree
 _ATTEMPTS: Final = 30  # at a child that is new and within the limits
-_MOST_CONSTANTS: Final = 40
 
 
 @dataclass(slots=True, eq=False)
@@ -187,10 +186,7 @@ class Memetic:
             for one, other in zip(made, population, strict=True)
             if one.operator in ("initial", "cma")
         ):
-            raise StudyError(
-                f"generation {self._generation + 1} is not what this search makes of those before it: another version of "
-                "evolr, or another program, made it; go on with that one"
-            )
+            raise not_made_so(self._generation)
         # Where its arithmetic differed in the last bits, on another processor say, what was made then is what counts.
         for niche, slots in self._asked:
             niche.recall([population[slot] for slot in slots])
@@ -273,10 +269,11 @@ class Memetic:
         for _ in range(_ATTEMPTS):
             mother, father = parent(), grown[rng.integers(len(grown))]
             operator = draw_operator(rng, self._search)
-            tree = variation.vary(rng, operator, mother.centre(), father.centre, self._words, depth=_CHILD_DEPTH)
+            tree = variation.vary(
+                rng, operator, mother.centre(), father.centre, self._words, depth=variation.CHILD_DEPTH
+            )
             fits = (
-                not is_oversize(self._search, constants.tunable(tree))
-                and len(constants.places(tree)) <= _MOST_CONSTANTS
+                not is_oversize(self._search, constants.tunable(tree)) and len(constants.places(tree)) <= constants.MOST
             )
             if tree.signals and fits and self._values(tree) not in living:
                 parents = (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from evolr.config import AnySearch, BayesianSearch, GenerationalSearch, MemeticSearch
+from evolr.errors import StudyError
 from evolr.search.individual import Evaluation, Individual
 
 
@@ -39,6 +40,14 @@ class Method(Protocol):
     def finalists(self, count: int) -> list[Evaluation]:
         """The most promising individuals so far, at most `count`, the best first; for the race at the search's end."""
         ...
+
+
+def not_made_so(generation: int) -> StudyError:
+    """What `recall` raises for a generation that its method would not have made."""
+    return StudyError(
+        f"generation {generation + 1} is not what this search makes of those before it: another version of evolr, or another "
+        "program, made it; go on with that one"
+    )
 
 
 def method_of(search: AnySearch, seed: int, *, draws_tasks: bool = False) -> Method:

@@ -17,6 +17,9 @@ from evolr.schedule import Transform
 from evolr.signals.own import is_own
 
 _CONSTANT_SPREAD = 0.25  # of a mutated constant: relative, and against the width of the constants' range
+CHILD_DEPTH = 3
+"""Levels at most of the subtree that a mutation gives to a structure whose constants are tuned."""
+
 _CROSSOVER_INNER = 0.9  # the probability that crossover cuts at a function (Koza)
 
 

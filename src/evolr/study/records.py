@@ -159,8 +159,9 @@ class Records:
     def drop_population(self, generation: int) -> None:
         """Removes a generation of which nothing was trained."""
         with self._database.transaction():
-            own = "(SELECT id FROM individual WHERE generation = ?)"
-            self._database.write(f"DELETE FROM parent WHERE individual IN {own}", (generation,))  # noqa: S608
+            self._database.write(
+                "DELETE FROM parent WHERE individual IN (SELECT id FROM individual WHERE generation = ?)", (generation,)
+            )
             self._database.write("DELETE FROM individual WHERE generation = ?", (generation,))
             self._database.write("DELETE FROM generation WHERE number = ?", (generation,))
 
