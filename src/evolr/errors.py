@@ -119,6 +119,11 @@ def shortened(text: str, limit: int = 40) -> str:
     return text if len(text) <= limit else text[:limit] + "…"
 
 
+def count(number: int, noun: str) -> str:
+    """1 seed, 2 seeds."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """A text as it may stand in one line on a terminal: a space for each line break, escape and half of a character."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -8,7 +8,7 @@ from typing import Final
 from evolr.contest.contender import Contender
 from evolr.contest.results import EVOLVED, FROZEN, NOT_ASKED, ContestResult, Entry
 from evolr.contest.statistics import SIGNIFICANCE, Relation
-from evolr.errors import printable, shortened
+from evolr.errors import count, printable, shortened
 
 LEVELS: Final = (0.001, 0.01, SIGNIFICANCE)
 """A claim names the strictest of these that all its p-values are below."""
@@ -73,11 +73,6 @@ def claim_level(entries: Sequence[Entry]) -> float:
 def listed(names: Sequence[str]) -> str:
     """A, B and C."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def count(number: int, noun: str) -> str:
-    """1 seed, 2 seeds."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def nothing_can_be_told(seeds: int, contenders: int) -> str | None:

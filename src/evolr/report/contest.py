@@ -8,7 +8,8 @@ from pathlib import Path
 import evolr
 from evolr.contest.results import ContestResult, Entry
 from evolr.contest.statistics import CONFIDENCE
-from evolr.contest.verdict import count, verdict
+from evolr.contest.verdict import verdict
+from evolr.errors import count
 from evolr.expression import ordinary_text
 from evolr.report.tables import MINUS, difference_text, score_text
 from evolr.report.terminal_table import TerminalTable

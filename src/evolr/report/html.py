@@ -20,10 +20,9 @@ from evolr.contest.comparison import ComparisonResult
 from evolr.contest.explanation import Explanation
 from evolr.contest.results import ContestResult
 from evolr.contest.tune import Tuned
-from evolr.contest.verdict import count
 from evolr.contest.verdict import verdict as contest_verdict
 from evolr.discovered import GalleryEntry
-from evolr.errors import printable
+from evolr.errors import count, printable
 from evolr.expression.mathml import mathml
 from evolr.named import EPOCHS, STEPS_PER_EPOCH
 from evolr.report.contest import contest_table

@@ -16,8 +16,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from evolr.contest.verdict import count
-from evolr.errors import ConfigError
+from evolr.errors import ConfigError, count
 from evolr.problems import Metric
 from evolr.report.tables import duration
 from evolr.study.results import GenerationReport, Outlook

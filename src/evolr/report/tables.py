@@ -10,8 +10,8 @@ from evolr.config import Config
 from evolr.contest.comparison import CHAMPION, ComparisonResult
 from evolr.contest.explanation import Explanation
 from evolr.contest.statistics import CONFIDENCE, Pairs, Relation
-from evolr.contest.verdict import count, listed, lost_text, nothing_can_be_told
-from evolr.errors import EvolrError
+from evolr.contest.verdict import listed, lost_text, nothing_can_be_told
+from evolr.errors import EvolrError, count
 from evolr.expression import Expression, ordinary_text
 from evolr.problems import Metric
 from evolr.report.terminal_table import GAP, TerminalTable

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from evolr.config import AnySearch
-from evolr.errors import StudyError
+from evolr.errors import StudyError, count
 from evolr.execution.executor import Executor
 from evolr.search.individual import Evaluation
 from evolr.study import outlook as ahead
@@ -99,7 +99,7 @@ class _Run:
         room = Room.within(limits, trained=self.trained, seconds=self.seconds, pace=self._pace)
         search = shortened(state, room)
         if search is not None:
-            finalists = f"{search.finalists} finalist{'' if search.finalists == 1 else 's'}"
+            finalists = count(search.finalists, "finalist")
             how = f"{state.generation} of {stored.race_generation} generations, then a race of {finalists}"
             self.shortened_by = f"{self._budget}: {how}"
         return search
@@ -239,7 +239,7 @@ def _train(study: OpenStudy, current: CurrentGeneration, executor: Executor, now
         rows = [(missing[number].individual.place, missing[number].seed, o) for number, o in outcomes.items()]
         study.add_outcomes(current, rows, pool)
         now.landed(len(outcomes))
-        for count, (number, outcome) in enumerate(outcomes.items(), start=now.trained - len(outcomes) + 1):
+        for trained, (number, outcome) in enumerate(outcomes.items(), start=now.trained - len(outcomes) + 1):
             place = missing[number].individual.place
             watcher.trained(
                 TrialReport(
@@ -252,7 +252,7 @@ def _train(study: OpenStudy, current: CurrentGeneration, executor: Executor, now
                     seconds=outcome.seconds,
                     diverged=outcome.diverged or (outcome.failure is None and bool(np.isnan(outcome.score))),
                     failure=outcome.failure,
-                    trainings=count,
+                    trainings=trained,
                 )
             )
         watcher.progressed(now.outlook())

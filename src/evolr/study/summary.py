@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.config import Config
-from evolr.errors import EvolrError, RunDirectoryError
+from evolr.errors import EvolrError, RunDirectoryError, count
 from evolr.expression import Expression, original_text
 from evolr.problems import Pool
 from evolr.schedule import Schedule
@@ -62,7 +62,7 @@ class Summary:
         """How far it has come: the generations that breed, and the race."""
         search = self.config.search
         bred, has_race = search.race_generation, search.finalists > 0
-        finalists = f"{search.finalists} finalist{'' if search.finalists == 1 else 's'}"
+        finalists = count(search.finalists, "finalist")
         if self.generations_done >= search.generations_in_all:
             said = f"{bred} of {bred}" + (", and the race" if has_race else "")
         elif self.generations_done >= bred:
