@@ -67,6 +67,24 @@ def test_the_command_line_and_python_make_the_same_study(tmp_path, monkeypatch, 
     assert derived(Path("one")) == derived(Path("two"))
 
 
+@pytest.mark.parametrize("given", [("--population", 5), ("--set=search.method=bayesian",), ("--set=search.first=9",)])
+def test_a_setting_beside_the_trainings_that_decide_it_is_refused_where_a_study_is_and_where_none_is(evolr, given):
+    asked = ("evolve", "--preset", "quadratic", "--set=problem.dimension=4", "--epochs", 1, "--run", "mine", "-q")
+    again = ("evolve", "--run", "mine", "-q", "--trainings", 14)
+    told = " follows from trainings=14: give the one or the other"
+    assert told in evolr(*asked, "--trainings", 14, *given)[2]
+    assert not Path("mine/study.db").exists()
+    assert evolr(*asked, "--trainings", 14, "--max-trainings", 2)[0] == 0
+    before = derived(Path("mine"))
+    code, out, err = evolr(*again, *given)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert "was begun with other settings" in evolr(*again, "--epochs", 2)[2]
+    assert "the method is bayesian" in evolr(*again, "--set=search.samples=5")[2]
+    assert derived(Path("mine")) == before
+    assert evolr(*again)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [

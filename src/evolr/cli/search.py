@@ -150,14 +150,14 @@ def _study_of(
     run: Path | None, preset: str | None, file: Path | None, given: dict[str, Any], trainings: int | None
 ) -> tuple[Path, Config]:
     """The directory of a search and its configuration: what it was asked for, where it was begun before."""
-    from evolr.config import changed, plan, resolve
+    from evolr.config import changed, resolve
     from evolr.presets import DEFAULT
     from evolr.study.database import DATABASE
     from evolr.study.evolve import asked_config
     from evolr.study.run_directory import RunDirectory
 
     if run is not None and preset is None and file is None and os.path.isfile(run / DATABASE):
-        return run, changed(asked_config(run), given if trainings is None else {**plan(trainings), **given})
+        return run, changed(asked_config(run), given, trainings=trainings)
     resolved = resolve(preset or DEFAULT, file, given, trainings=trainings)
     return run or RunDirectory.reserve(RUNS, preset or DEFAULT), resolved
 

@@ -46,7 +46,12 @@ def resolve(
     data = _merged({}, PRESETS[preset])
     if file is not None:
         data = _merged(data, read_given(Path(file)))
-    given = dotted(settings or {})
+    return _with(data, settings or {}, trainings)
+
+
+def _with(data: Mapping[str, Any], settings: Mapping[str, Any], trainings: int | None) -> Config:
+    """Settings on top of data, and between them, if a number of trainings is given, those that follow from it."""
+    given = dotted(settings)
     if trainings is not None:
         data = _merged(data, nested(_planned(trainings, given)))
     try:
@@ -91,9 +96,9 @@ def config_of(
     return changed(config, {"comparison.epochs": config.training.epochs})
 
 
-def changed(config: Config, settings: Mapping[str, Any]) -> Config:
-    """A configuration with single settings by dotted name on top; errors as of `resolve`."""
-    return from_data(_merged(msgspec.to_builtins(config), nested(settings)))
+def changed(config: Config, settings: Mapping[str, Any], *, trainings: int | None = None) -> Config:
+    """A configuration with single settings by dotted name on top; trainings and errors as of `resolve`."""
+    return _with(msgspec.to_builtins(config), settings, trainings)
 
 
 def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
