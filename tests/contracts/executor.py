@@ -1,7 +1,7 @@
 """The contract of every executor: subclass `ExecutorContract` in the tests of one, and say there how it is made.
 
 An executor of a JAX problem trains `quadratic()`, one of a function `tests.execution.training_functions.contracted`; both fail
-with the seed FAILING, and both are told progress, loss and val_loss.
+with the seed FAILING, and both are told progress, loss and val_loss. The function never ends with the seed ENDLESS.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evolr.problems import JaxProblem
 from evolr.schedule import Schedule
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
-from tests.execution.training_functions import FAILING
+from tests.execution.training_functions import ENDLESS, FAILING
 
 EPOCHS = 3
 SIGNALS_TOLD = frozenset({"progress", "loss", "val_loss"})
@@ -77,10 +77,12 @@ class ExecutorContract:
     make(folder, count): a new executor, which trains on so many devices or workers at once; `folder` is empty.
     hopeless(folder): one of which nothing can be trained, and whose `prepare` has to say so.
     rates, rows: the shapes, with `keep_steps`, of the learning rates, (rates,), and of each signal, (rows,).
+    asks_meanwhile: whether it asks meanwhile, while nothing lands, whether to go on.
     """
 
     rates: int
     rows: int
+    asks_meanwhile = False
 
     @classmethod
     def make(cls, folder, count=2):
@@ -188,8 +190,9 @@ class ExecutorContract:
         before, landed = executor.trainings, {}
 
         def stop(new):
-            landed.update(new)
-            raise StoppedError
+            if new:
+                landed.update(new)
+                raise StoppedError
 
         trials = [Trial(SCHEDULES[2], seed) for seed in range(100, 160)]
         with pytest.raises(StoppedError):
@@ -199,6 +202,25 @@ class ExecutorContract:
         assert contents(executor.run(TRIALS, EPOCHS, "fitness")) == contents(outcomes)
         again = executor.run(trials, EPOCHS, "fitness")
         assert all(content(again[number]) == content(outcome) for number, outcome in landed.items())
+
+    def test_it_asks_meanwhile_and_drops_what_is_under_way_where_it_says_so(self, executor, outcomes):
+        told = []
+        if not self.asks_meanwhile:
+            executor.run(TRIALS, EPOCHS, "fitness", on_outcomes=told.append)
+            assert all(told)
+            return
+
+        def stop(new):
+            told.append(new)
+            if not new and any(told):
+                raise StoppedError
+
+        before = executor.trainings
+        with pytest.raises(StoppedError):
+            executor.run([TRIALS[0], Trial(SCHEDULES[0], ENDLESS)], EPOCHS, "fitness", on_outcomes=stop)
+        assert contents([outcome for new in told for outcome in new.values()]) == contents(outcomes[:1])
+        assert executor.trainings == before + 1
+        assert contents(executor.run(TRIALS[:3], EPOCHS, "fitness")) == contents(outcomes[:3])
 
     def test_steps_are_kept_where_they_are_asked_for(self, executor, outcomes):
         kept = executor.run(TRIALS[:3], EPOCHS, "fitness", keep_steps=True)

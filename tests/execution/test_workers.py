@@ -22,6 +22,7 @@ from tests.execution.in_workers import failures, run
 
 class TestTheContract(ExecutorContract):
     rates = rows = PLACES
+    asks_meanwhile = True
 
     @classmethod
     def make(cls, folder, count=2):
@@ -178,7 +179,8 @@ def test_what_on_outcomes_raises_ends_the_run_and_what_was_under_way():
 
     def stop(outcomes):
         seen.extend(outcome.score for outcome in outcomes.values())
-        raise RuntimeError("enough")
+        if seen:
+            raise RuntimeError("enough")
 
     trials = [Trial(constant(0.1), 0)] * 5
     with pytest.raises(RuntimeError, match="enough"):

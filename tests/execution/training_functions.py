@@ -10,11 +10,16 @@ import time
 FAILING = 13
 """The seed with which `contracted` fails."""
 
+ENDLESS = 17
+"""The seed with which it never ends."""
+
 
 def contracted(schedule, seed, epochs):
-    """A few steps down a parabola, told progress, loss and val_loss; fails with the seed FAILING."""
+    """A few steps down a parabola, told progress, loss and val_loss; fails with the seed FAILING, and never ends with ENDLESS."""
     if seed == FAILING:
         raise ValueError(f"not with seed {seed}")
+    if seed == ENDLESS:
+        hanging(schedule, seed, epochs)
     place = val_loss = 2.0 + random.Random(seed).random()
     for step in range(4 * epochs):
         place -= schedule(progress=step / (4 * epochs), loss=place**2, val_loss=val_loss) * 2 * place

@@ -58,6 +58,7 @@ def _importable():
 
 class TestAroundWorkers(ExecutorContract):
     rates = rows = PLACES
+    asks_meanwhile = True
 
     @classmethod
     def make(cls, folder, count=2):

@@ -177,7 +177,7 @@ def compare_schedule(
             trials,
             settings.epochs,
             "monitor",
-            on_outcomes=lambda landed: trained(len(landed)),
+            on_outcomes=lambda landed: trained(len(landed)) if landed else None,
         )
     if all(outcome.failure for outcome in outcomes):
         raise StudyError(f"all {len(outcomes)} trainings failed, the first by: {outcomes[0].failure}")

@@ -82,8 +82,10 @@ class Trainings:
         """The outcome of each training, in order, judged on a pool. Raises StudyError where the problem raises."""
         start = trained, remembered = self.trained, self.remembered
 
-        def landed(_: Mapping[int, Outcome]) -> None:
+        def landed(outcomes: Mapping[int, Outcome]) -> None:
             nonlocal trained, remembered
+            if not outcomes:
+                return
             self._on_done(self.trained - trained, self.remembered - remembered)
             trained, remembered = self.trained, self.remembered
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from evolr.errors import ConfigError
 from evolr.execution.training_function import TrainingFunction
 from evolr.problems import Pool, Problem
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Outcome, Trial
+
+MEANWHILE_SECONDS: Final = 0.2
+"""Between two calls of `on_outcomes` with nothing, by an executor that asks whether to go on."""
 
 
 class ExecutorMaker(Protocol):
@@ -91,7 +94,9 @@ class Executor(ExecutorMaker, Protocol):
         """The outcome of each trial, in order, judged on a pool; a trial that fails has an outcome too.
 
         on_outcomes: called with what has just landed, by the trials' numbers. What it raises ends the run; trials under
-            way are dropped.
+            way are dropped. An executor whose trials land one by one asks meanwhile, a few times a second: it is called with nothing then,
+            so that a limit of time is kept whatever a training takes. One that trains a whole population at once does not, since that
+            would lose the population.
         """
         ...
 

@@ -140,7 +140,7 @@ class RayExecutor(Around):
         keep_steps: bool = False,
         on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
     ) -> list[Outcome]:
-        """As of Executor."""
+        """As of Executor; it asks meanwhile where a function trains."""
         if not self.takes_optimizers:
             refuse_optimizers(trials)
         if not trials:
@@ -150,7 +150,7 @@ class RayExecutor(Around):
             for landed in answers:
                 outcomes |= landed
                 self.trainings += len(landed)
-                if on_outcomes:
+                if on_outcomes and (landed or self._parts is None):
                     on_outcomes(landed)
         return [outcomes[number] for number in range(len(trials))]
 
@@ -161,7 +161,7 @@ class RayExecutor(Around):
             self._process = None
 
     def _asked(self, request: str, *arguments: Any) -> Generator[Mapping[int, Outcome]]:
-        """What lands of a request to the process that speaks to Ray, which is started first if there is none."""
+        """What lands of a request to the process that speaks to Ray, which is started first if there is none; nothing meanwhile."""
         if self._process is None:
             self._process = RayProcess(shows_output=self._place.log_to_driver)
             try:
@@ -172,7 +172,7 @@ class RayExecutor(Around):
         yield from self._answers(request, *arguments)
 
     def _answers(self, request: str, *arguments: Any) -> Generator[Mapping[int, Outcome]]:
-        """What lands of a request. It is cancelled where nobody waits for its end."""
+        """What lands of a request, nothing meanwhile. It is cancelled where nobody waits for its end."""
         assert self._process is not None
         is_over = False
         try:
@@ -180,6 +180,8 @@ class RayExecutor(Around):
                 is_over = kind in ("done", "error")
                 if kind == "landed":
                     yield content
+                elif kind == "meanwhile":
+                    yield {}
                 elif kind == "waiting":
                     _log.warning("Ray: %s", content)
                 elif kind == "error":

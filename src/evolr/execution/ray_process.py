@@ -13,6 +13,7 @@ from multiprocessing.connection import Pipe
 from typing import Any, Final
 
 from evolr.errors import ExecutorError
+from evolr.execution.executor import MEANWHILE_SECONDS
 
 _CODE: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -23,7 +24,9 @@ _LEAVE_SECONDS: Final = 20.0  # to end a cluster that it started
 _MAX_SAID: Final = 4_000  # bytes of its last words
 
 Message = tuple[str, Any]
-"""What it says: ("landed", outcomes by number), ("waiting", text), ("error", (kind, text)); ("done", …) ends a request."""
+"""What it says: ("landed", outcomes by number), ("waiting", text), ("error", (kind, text)); ("done", …) ends a request. While it
+says nothing, ("meanwhile", None) stands for that, a few times a second.
+"""
 
 
 class RayProcess:
@@ -53,7 +56,8 @@ class RayProcess:
             raise ExecutorError(f"the Ray cluster has not taken up this program in {_BEGIN_SECONDS:g} s")
         while True:
             try:
-                message: Message = self._connection.recv()
+                is_there = self._connection.poll(MEANWHILE_SECONDS)
+                message: Message = self._connection.recv() if is_there else ("meanwhile", None)
             except (EOFError, OSError) as error:
                 raise self._gone() from error
             yield message

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from evolr.errors import ConfigError, ProblemError, is_number, whole_number
-from evolr.execution.executor import Executor, refuse_optimizers
+from evolr.execution.executor import MEANWHILE_SECONDS, Executor, refuse_optimizers
 from evolr.execution.recording import Calls, Recording
 from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import TrainingFunction, name_of, sendable, takes_pool
@@ -139,7 +139,7 @@ class Workers(Executor):
         keep_steps: bool = False,
         on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
     ) -> list[Outcome]:
-        """As of Executor. The function is told the pool if it takes one; otherwise it alone knows what it judges on.
+        """As of Executor; it asks meanwhile. The function is told the pool if it takes one; otherwise it alone knows what it judges on.
 
         keep_steps: keeps the learning rates and signals of its schedule's calls, at PLACES places of the training.
 
@@ -149,6 +149,7 @@ class Workers(Executor):
         outcomes: dict[int, Outcome] = {}
         begun: dict[int, float] = {}  # time.perf_counter
         waiting, again = deque(range(len(trials))), deque[int]()  # again: in a new worker
+        told = time.perf_counter()
         with self._timed():
             try:
                 while len(outcomes) < len(trials):
@@ -169,8 +170,9 @@ class Workers(Executor):
                             landed[number] = replace(_outcome(message), seconds=time.perf_counter() - begun[number])
                     outcomes |= landed
                     self.trainings += len(landed)
-                    if landed and on_outcomes:
+                    if on_outcomes and (landed or time.perf_counter() - told >= MEANWHILE_SECONDS):
                         on_outcomes(landed)
+                        told = time.perf_counter()
                     if fault:
                         raise fault
             finally:

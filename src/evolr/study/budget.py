@@ -3,12 +3,14 @@
 A race that is larger than a third of the budget is held smaller, by fewer finalists, rather than not at all. The generations that breed
 go before the last ones, which tune the best structures on many trainings: those are the first to give way. A race that takes longer than it
 was to ends with the heats that it has had by then.
+
+Trainings that have processes of their own come in waves, of as many as train at once: four on three workers take as long as six.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from evolr.config import AnySearch
@@ -24,24 +26,50 @@ _GRACE: Final = 1.06  # times the seconds: until then a race that was to fit may
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Trainings that the limits of a run leave room for: from now on, and in all; infinite without a limit."""
+    """What the limits of a run leave: trainings and seconds from now on, and trainings in all; infinite without a limit.
 
-    left: float
+    late: the seconds that a race may be late. each: seconds a training, 0 while nobody knows, so that a limit of time leaves room for
+    whatever there is; at_once: see Pace.
+    """
+
+    trainings: float
+    seconds: float
     whole: float
+    late: float = 0.0
+    each: float = 0.0
+    at_once: int = 1
 
     @classmethod
     def within(cls, limits: Limits, *, trained: int, seconds: float, pace: Pace) -> Room:
-        """The room that limits leave after so many trainings of the study and so many seconds of the run.
+        """The room that limits leave after so many trainings of the study and so many seconds of the run."""
+        trainings = math.inf if limits.trainings is None else limits.trainings
+        limit = math.inf if limits.seconds is None else limits.seconds
+        whole = cls(trainings, limit, trainings, (_GRACE - 1) * limit, pace.seconds or 0.0, pace.at_once)
+        return replace(whole, trainings=trainings - trained, seconds=limit - seconds, whole=whole.left)
 
-        A limit of time leaves what its pace says; all there is while that is not known.
-        """
-        left = whole = math.inf
-        if limits.trainings is not None:
-            left, whole = limits.trainings - trained, limits.trainings
-        if limits.seconds is not None and pace.seconds:
-            each = _CAUTION * pace.seconds
-            left, whole = min(left, (limits.seconds - seconds) / each), min(whole, limits.seconds / each)
-        return cls(left, whole)
+    @property
+    def left(self) -> float:
+        """The trainings that there is room for, with caution."""
+        return min(self._fitting(self.seconds / _CAUTION), self._in_waves(self.seconds))
+
+    @property
+    def at_best(self) -> float:
+        """The trainings that there is room for, if they take no longer than those before, and may be late."""
+        return self._in_waves(self.seconds + self.late)
+
+    def _fitting(self, seconds: float) -> float:
+        return min(self.trainings, seconds / self.each) if self.each and seconds < math.inf else self.trainings
+
+    def _in_waves(self, seconds: float) -> float:
+        """Those that fit into so many seconds; the last ones take a whole wave's time, however few they are."""
+        fitting = self._fitting(seconds)
+        return fitting if self.at_once == 1 or fitting == self.trainings else fitting // self.at_once * self.at_once
+
+    def after(self, trainings: int) -> Room:
+        """The room that is left after so many more."""
+        waves = math.ceil(trainings / self.at_once) * self.at_once
+        seconds = self.each * max(_CAUTION * trainings, waves)
+        return replace(self, trainings=self.trainings - trainings, seconds=self.seconds - seconds)
 
 
 def shortened(state: SearchState, room: Room) -> AnySearch | None:
@@ -56,8 +84,12 @@ def shortened(state: SearchState, room: Room) -> AnySearch | None:
     if state.is_race:
         is_fitting = race_trainings(search, len(current.population)) <= room.left
     else:
-        is_fitting = len(current.missing()) + reserve(search, room.whole) <= room.left
-    if is_fitting or not (finalists := finalists_within(search, room.left)):
+        is_fitting = reserve(search, room.whole) <= room.after(len(current.missing())).left
+    if is_fitting:
+        return None
+    # A race that barely fits is better than none.
+    finalists = finalists_within(search, room.left) or min(finalists_within(search, room.at_best), LEAST_FINALISTS)
+    if not finalists:
         return None
     there_are = len(state.finalists(search.finalists))
     return search.ended_before(state.generation, min(finalists, there_are))
@@ -73,8 +105,14 @@ def kept_finalists(search: AnySearch, whole: float) -> int:
     return finalists_within(search, _RACES_PART * whole) or min(LEAST_FINALISTS, search.finalists)
 
 
-def seconds_at_most(limits: Limits, *, is_race: bool) -> float:
-    """When a run has to end, whatever it is at; infinite without a limit of time."""
+def seconds_at_most(limits: Limits, *, is_race: bool, heat: Pace | None = None) -> float:
+    """When a run has to end, whatever it is at; infinite without a limit of time.
+
+    heat: the pace, if a heat of the race is under way: what trains in processes of its own may need one training's time more, with which
+    the race ends, and without which it would have been for nothing.
+    """
     if limits.seconds is None:
         return math.inf
-    return limits.seconds * (_GRACE if is_race else 1.0)
+    if not is_race:
+        return limits.seconds
+    return _GRACE * limits.seconds + (0.0 if heat is None else _CAUTION * heat.one)

@@ -59,7 +59,7 @@ class Remembered(Around):
         on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
         is_shared: Sequence[bool] = (),
     ) -> list[Outcome]:
-        """As of Executor; what is known lands first. What has landed is remembered before `on_outcomes` is called.
+        """As of Executor; what is known lands first, and it asks meanwhile if the executor does. What has landed is remembered before `on_outcomes` is called.
 
         is_shared: of each trial, whether it is remembered in the shared ledger; none is where it is empty.
         """
@@ -68,9 +68,7 @@ class Remembered(Around):
         numbers: dict[bytes, list[int]] = {}
         for number, key in enumerate(keys):
             numbers.setdefault(key, []).append(number)
-        known: dict[bytes, Outcome] = {}
-        for ledger in dict.fromkeys((self._own, self._shared)):
-            known |= ledger.find([key for key, own in zip(keys, ledgers, strict=True) if own is ledger])
+        known = self._known(keys, ledgers)
         missing = [key for key in numbers if key not in known]
 
         def keep(outcomes: Mapping[bytes, Outcome]) -> None:
@@ -83,7 +81,7 @@ class Remembered(Around):
             self.trainings += len(named)
             if good := [number for number, outcome in named.items() if outcome.failure is None]:
                 self._success = trials[good[0]], epochs, pool
-            if named and on_outcomes:
+            if on_outcomes:  # with nothing, if the executor asks meanwhile
                 on_outcomes(named)
 
         def landed(outcomes: Mapping[int, Outcome]) -> None:
@@ -94,7 +92,8 @@ class Remembered(Around):
             tell(new)
 
         self.unkept = []
-        tell(known)
+        if known:
+            tell(known)
         if missing:
             first = [trials[numbers[key][0]] for key in missing]
             try:
@@ -102,11 +101,22 @@ class Remembered(Around):
             finally:
                 self.seconds = self.alike.seconds
             failed = {key: known[key] for key in missing if known[key].failure is not None}
-            if self.keeps_failures and failed and (len(failed) < len(missing) or self._still_succeeds()):
+            if failed and self._are_outcomes(len(failed), len(missing)):
                 keep(failed)
             else:
                 self.unkept = list(failed.values())
         return [known[key] for key in keys]
+
+    def _known(self, keys: Sequence[bytes], ledgers: Sequence[Ledger]) -> dict[bytes, Outcome]:
+        """What is remembered of some trainings, each in its ledger."""
+        known: dict[bytes, Outcome] = {}
+        for ledger in dict.fromkeys((self._own, self._shared)):
+            known |= ledger.find([key for key, own in zip(keys, ledgers, strict=True) if own is ledger])
+        return known
+
+    def _are_outcomes(self, failures: int, trained: int) -> bool:
+        """Whether so many failures of so many trainings are outcomes, and not a fault to be mended; see `unkept`."""
+        return self.keeps_failures and (failures < trained or self._still_succeeds())
 
     def _still_succeeds(self) -> bool:
         """Whether a training that is known to succeed does so now; it is trained once more. False where none is known."""

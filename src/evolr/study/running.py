@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import numpy as np
@@ -55,7 +55,7 @@ class _Run:
         self._before = study.records.trainings() - executor.trainings
         self._first = study.state.generation, executor.trainings, executor.seconds
         self._pace = Pace(None if limits.seconds is None else summary.pace(study.directory))
-        self._due = self._racing = 0  # see Outlook
+        self.due = self._racing = 0  # see Outlook
         self.shortened_by: str | None = None  # which budget, if one has ended the breeding
 
     @property
@@ -81,13 +81,14 @@ class _Run:
     def begins(self) -> None:
         """A generation is about to be trained, or a heat of the race."""
         current = self._study.state.current
-        self._due = 0 if current is None else len(current.missing())
+        self.due = 0 if current is None else len(current.missing())
         self._racing = len({run.individual for run in current.heat()}) if current is not None and current.is_race else 0
 
-    def landed(self, count: int) -> None:
-        """So many trainings have landed."""
-        self._due -= count
-        self._pace.landed(self.seconds, self.trainings)
+    def landed(self, outcomes: Collection[Outcome]) -> None:
+        """These trainings have landed."""
+        self.due -= len(outcomes)
+        own = [outcome.seconds for outcome in outcomes if outcome.seconds is not None]
+        self._pace.landed(self.seconds, self.trainings, own)
 
     def finished(self) -> None:
         """The trainings of a generation are all there."""
@@ -115,10 +116,11 @@ class _Run:
         """What ended a search whose race had so many heats when its budget was up."""
         return f"{self.shortened_by or self._budget}; the race had {heats} of its heats when it was up"
 
-    def check(self) -> None:
-        """Raises _StopError where it is time to stop."""
+    def check(self, *, is_training: bool = False) -> None:
+        """Raises _StopError where it is time to stop. is_training: whether trainings are under way."""
         limits, trained, state = self._limits, self.trained, self._study.state
-        if limits.seconds is not None and self.seconds >= seconds_at_most(limits, is_race=state.is_race):
+        heat = self._pace if is_training else None
+        if limits.seconds is not None and self.seconds >= seconds_at_most(limits, is_race=state.is_race, heat=heat):
             raise _BudgetError(f"the time is up: {limits.seconds:g} s{self._lacking}")
         if limits.trainings is not None and trained >= limits.trainings:
             raise _BudgetError(f"{trained} trainings are done, {limits.trainings} were wanted{self._lacking}")
@@ -141,7 +143,7 @@ class _Run:
         return ahead.outlook(
             self._study.state,
             self._limits,
-            due=self._due,
+            due=self.due,
             racing=self._racing,
             trained=self.trained,
             seconds=self.seconds,
@@ -236,9 +238,12 @@ def _train(study: OpenStudy, current: CurrentGeneration, executor: Executor, now
     trials = [Trial(search.schedule(run.individual.expression), run.seed) for run in missing]
 
     def landed(outcomes: Mapping[int, Outcome]) -> None:
+        if not outcomes:  # it is asked whether to go on
+            now.check(is_training=True)
+            return
         rows = [(missing[number].individual.place, missing[number].seed, o) for number, o in outcomes.items()]
         study.add_outcomes(current, rows, pool)
-        now.landed(len(outcomes))
+        now.landed(outcomes.values())
         for trained, (number, outcome) in enumerate(outcomes.items(), start=now.trained - len(outcomes) + 1):
             place = missing[number].individual.place
             watcher.trained(
@@ -258,7 +263,7 @@ def _train(study: OpenStudy, current: CurrentGeneration, executor: Executor, now
         watcher.progressed(now.outlook())
         if any(outcome.failure for outcome in outcomes.values()):
             _refuse_failures(current, study.records, _HOPELESS)
-        now.check()
+        now.check(is_training=now.due > 0)
 
     try:
         executor.run(trials, study.config.training.epochs, pool, on_outcomes=landed)

@@ -79,7 +79,8 @@ class Study:
     ) -> SearchResult:
         """Trains and breeds until the last generation, a limit, or until `should_stop` gives a reason to stop.
 
-        executor: where trials run, or what trains; this machine, on all its devices, where None. should_stop: asked whenever trainings have finished.
+        executor: where trials run, or what trains; this machine, on all its devices, where None. should_stop: asked whenever trainings have finished, and, while a
+        function trains, a few times a second; so a limit of seconds is kept, and trainings under way then are dropped.
         on_trial: called with a TrialReport for each training that has landed. on_generation: called with a GenerationReport after each
         generation, and after the race. What they raise ends the search, and is raised; what has landed is stored.
         progress: a bar with the time left, on stderr: None, if that is a terminal or a notebook; True, by plain lines if it is
