@@ -125,9 +125,10 @@ def _of_entry(entry: GalleryEntry) -> Named:
 def _of_run(what: str) -> Named:
     summary = summarise(Path(what))
     config = summary.config
-    done = f"{summary.generations_done} of {config.search.generations_in_all}"
     if summary.champion is None:
-        raise StudyError(f"{what} is {summary.state}, {done} generations are done: it {summary.why_no_champion}")
+        raise StudyError(
+            f"{what} is {summary.state}, {summary.bred_text} generations are done: it {summary.why_no_champion}"
+        )
     provenance: dict[str, Any] = {
         "problem": config.problem.name,
         **(

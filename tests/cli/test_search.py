@@ -105,6 +105,19 @@ def test_runs_lists_the_studies_of_a_folder_and_says_which_cannot_be_read(evolr)
     ]
 
 
+def test_runs_counts_the_generations_that_breed_as_every_other_view(evolr):
+    settings = ("--preset", "original", *QUICK[:-2], "--set", "search.finalists=2", "--set", "search.race_seeds=1")
+    evolr("evolve", *settings, "--run", "runs/done", "-q")
+    evolr("evolve", *settings, "--run", "runs/cut", "-q", "--max-trainings", "1")
+    lines = {line.split()[0]: line for line in evolr("runs")[1].splitlines() if line.split()}
+    assert " 2 of 2 " in lines["done"]
+    assert " 1 of 2 " in lines["cut"]
+    listed = {run["run"]: run for run in json.loads(evolr("runs", "--json")[1])["runs"]}
+    assert [listed[f"runs/{name}"]["generations_done"] for name in ("done", "cut")] == [2, 1]
+    assert {run["generations"] for run in listed.values()} == {2}
+    assert "2 of 2, and the race" in evolr("show", "runs/done")[1]
+
+
 def test_evolve_goes_on_with_a_study_and_refuses_another_search_in_it(evolr):
     evolr("evolve", *ORIGINAL, "--max-trainings", "1", "--run", "mine", "-q")
     code, _, err = evolr("evolve", "--run", "mine", "--population", "9")

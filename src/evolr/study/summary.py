@@ -58,17 +58,33 @@ class Summary:
     asked: Config | None = None
 
     @property
+    def bred(self) -> int:
+        """The generations that are finished, without the race, which is none of them."""
+        return min(self.generations_done, self.config.search.race_generation)
+
+    @property
+    def bred_text(self) -> str:
+        """How many generations that is, and of how many."""
+        return f"{self.bred} of {self.config.search.race_generation}"
+
+    @property
+    def is_race_next(self) -> bool:
+        """Whether all generations are bred, and the race of the finalists is not over."""
+        return self.config.search.race_generation <= self.generations_done < self.config.search.generations_in_all
+
+    @property
     def generations_text(self) -> str:
         """How far it has come: the generations that breed, and the race."""
         search = self.config.search
         bred, has_race = search.race_generation, search.finalists > 0
         finalists = count(search.finalists, "finalist")
+        said = self.bred_text
         if self.generations_done >= search.generations_in_all:
-            said = f"{bred} of {bred}" + (", and the race" if has_race else "")
-        elif self.generations_done >= bred:
-            said = f"{bred} of {bred}; the race of {finalists} is next"
-        else:
-            said = f"{self.generations_done} of {bred}" + (f", then a race of {search.finalists}" if has_race else "")
+            said += ", and the race" if has_race else ""
+        elif self.is_race_next:
+            said += f"; the race of {finalists} is next"
+        elif has_race:
+            said += f", then a race of {search.finalists}"
         if self.asked is not None and self.asked.search.race_generation > bred:
             said += f"; a budget left no room for {self.asked.search.race_generation - bred} more"
         return said
@@ -92,7 +108,7 @@ class Summary:
             return f"has no champion yet: {so_far}; go on with its search first"
         what = "diverged or failed" if self.failed else "diverged"
         return (
-            f"has no champion: every training of its {self.generations_done} generations {what}; look at the training "
+            f"has no champion: every training of its {count(self.bred, 'generation')} {what}; look at the training "
             "itself, or begin another study with a lower search.max_lr"
         )
 
