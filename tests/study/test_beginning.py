@@ -1,5 +1,7 @@
 """Searches that begin with schedules, by whatever names them."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from evolr.schedule import Schedule
 from evolr.search.behaviour import behaviour
 from evolr.study.beginning import begun_with, in_search
 from evolr.study.study import Study
+from tests.study.small import small
 
 LOG = changed(resolve("memetic"), plan(40))
 LINEAR = changed(LOG, {"search.transform": "linear"})
@@ -117,3 +120,15 @@ def test_a_former_run_without_a_schedule_is_refused(tmp_path):
         pass
     with pytest.raises(ConfigError, match="no schedule yet to begin with"):
         begun_with(config, tmp_path / "empty")
+
+
+def test_initial_formulas_beyond_the_population_are_warned_of_once_where_the_study_begins():
+    config = small(**{"search.initial": [f"{k}.5 - progress" for k in range(11)]})
+    with pytest.warns(
+        UserWarning, match=r"has 11 formulas, and search\.population room for 8: the last 3 are left out"
+    ):
+        Study("run", config).close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Study("run", config).close()
+        Study("fits", changed(config, {"search.initial": config.search.initial[:8]})).close()

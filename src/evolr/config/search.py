@@ -43,7 +43,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     transform, reference_lr, min_lr, max_lr: of every schedule; see Schedule.
     seeds: training runs of an individual; its fitness is their mean.
     initial: formulas that the first population begins with, in the search's own terms (before the transform); `evolve` writes
-        schedules so. initial_depth: least and greatest depth of the ramped half-and-half initialisation.
+        schedules so. The generational method begins with as many as its population has room for, and warns of more. initial_depth: least and greatest depth of the ramped half-and-half initialisation.
     crossover, subtree_mutation, point_mutation, hoist_mutation, constant_mutation, growth_mutation, power_mutation,
         product_crossover: the probability that a child is made so (search/variation.py says how); what they leave of 1 is the
         probability that it is a copy.
@@ -156,6 +156,11 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The number that the race has, if there is one: it comes after all others."""
         return self.generations
 
+    @property
+    def initial_at_most(self) -> int:
+        """How many of the initial formulas it begins with: the first ones."""
+        return len(self.initial)
+
     def seeds_at(self, generation: int) -> int:
         """The trainings of each individual of a generation, which is not the race."""
         del generation  # they are the same for all
@@ -198,6 +203,10 @@ class GenerationalSearch(Search, frozen=True, kw_only=True, tag_field="method", 
                 raise ConfigError(
                     f"search.{name} must be at most the population, {self.population}, got {getattr(self, name)}"
                 )
+
+    @property
+    def initial_at_most(self) -> int:
+        return self.population
 
     def individuals_at(self, generation: int, first: int) -> int:
         return self.population - self.elites if generation else first

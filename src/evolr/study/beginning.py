@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import numpy as np
 
 from evolr.config import Config, Search, changed
-from evolr.errors import ConfigError, EvolrError, shortened
+from evolr.errors import ConfigError, EvolrError, count, shortened
 from evolr.expression import Expression, original_text
 from evolr.schedule import Schedule
 from evolr.search.behaviour import behaviour
@@ -37,6 +37,17 @@ def begun_with(config: Config, initial: object) -> Config:
         raise ConfigError(f"initial is a list of schedules, formulas, names or runs, got {shortened(repr(initial))}")
     formulas = [text for what in cast("Iterable[Any]", initial) for text in _formulas(config.search, what)]
     return changed(config, {"search.initial": list(dict.fromkeys([*config.search.initial, *formulas]))})
+
+
+def warn_of_left_out(search: Search) -> None:
+    """Warns of initial formulas that the search does not begin with."""
+    given, room = len(search.initial), search.initial_at_most
+    if given > room:
+        warnings.warn(
+            f"search.initial has {count(given, 'formula')}, and search.population room for {room}: the last {given - room} are left out",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _formulas(search: Search, what: Any) -> list[str]:

@@ -12,6 +12,7 @@ from evolr.config import AnySearch, Config
 from evolr.errors import StudyError
 from evolr.search.individual import Place
 from evolr.study.agreement import agreed
+from evolr.study.beginning import warn_of_left_out
 from evolr.study.database import DATABASE, Database
 from evolr.study.derived_files import DerivedFiles
 from evolr.study.generation import CurrentGeneration
@@ -43,6 +44,7 @@ class OpenStudy:
             if config is None or path.is_file():
                 self._database = Database.open(path, write=True)
             else:
+                warn_of_left_out(config.search)
                 self._database = Database.create(path, lambda database: Records(database).create(config))
             self.records = Records(self._database)
             self.config = agreed(self.records, config, directory)
