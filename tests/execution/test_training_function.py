@@ -43,6 +43,30 @@ def test_limits_out_of_range_are_refused(options, message):
         Workers(functions.falling, **options)
 
 
+class Called:
+    def __init__(self, function):
+        self.name = function.__name__
+
+    async def __call__(self, schedule, seed, epochs):
+        return 1.0
+
+
+@pytest.mark.parametrize(
+    ("train", "kind"),
+    [
+        (functions.coroutine, r"a coroutine function \(async def\)"),
+        (functions.generator, r"a generator function \(it has a yield\)"),
+        (functions.generator_of_coroutines, "a generator function"),
+        (functools.partial(functools.partial(functions.coroutine), epochs=3), "a coroutine function"),
+        (Called(functions.falling), "a coroutine function"),
+    ],
+    ids=["async", "yield", "both", "partial", "object"],
+)
+def test_a_function_of_which_a_call_runs_nothing_is_refused(train, kind):
+    with pytest.raises(ConfigError, match=f"must return a number when it is called, but .* is {kind}"):
+        Workers(train)
+
+
 def test_a_module_that_a_worker_cannot_import_is_told_with_its_reason(tmp_path, monkeypatch):
     (tmp_path / "fleeting.py").write_text("def train(schedule, seed, epochs):\n    return 1.0\n")
     monkeypatch.syspath_prepend(tmp_path)

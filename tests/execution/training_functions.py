@@ -35,6 +35,18 @@ def falling(schedule, seed, epochs):
     return -math.fsum(abs(a - b) for a, b in zip(rates, wanted, strict=True)) + seed % 7 * 1e-4
 
 
+async def coroutine(schedule, seed, epochs):
+    return 1.0
+
+
+def generator(schedule, seed, epochs):
+    yield 1.0
+
+
+async def generator_of_coroutines(schedule, seed, epochs):
+    yield 1.0
+
+
 def tempered(schedule, seed, epochs):
     """Higher the nearer the learning rate is to a temperature of its own."""
     temperatures = [0.001 * (10 + seed % 5 + 7 * epoch) for epoch in range(epochs)]

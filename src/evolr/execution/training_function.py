@@ -68,9 +68,25 @@ def function_named(text: str) -> TrainingFunction:
     return cast("TrainingFunction", found)
 
 
+def not_run_by_a_call(function: Any) -> str | None:
+    """What a function is of which a call runs nothing yet, such as «a coroutine function»; None where a call runs it."""
+    while isinstance(function, functools.partial):
+        function = cast("functools.partial[Any]", function).func
+    for each in (function, *([type(function).__call__] if callable(function) else [])):
+        if inspect.iscoroutinefunction(each):
+            return "a coroutine function (async def)"
+        if inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each):
+            return "a generator function (it has a yield)"
+    return None
+
+
 def require_callable(train: TrainingFunction) -> None:
-    """Raises ConfigError where a function cannot be called with a schedule, a seed and epochs."""
+    """Raises ConfigError where a function cannot be called with a schedule, a seed and epochs, and where a call runs nothing."""
     name, is_told = name_of(train), takes_pool(train)
+    if kind := not_run_by_a_call(train):
+        raise ConfigError(
+            f"the training function must return a number when it is called, but {name} is {kind}: give an ordinary one"
+        )
     try:
         signature = inspect.signature(train)
     except (TypeError, ValueError):
