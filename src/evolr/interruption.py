@@ -9,8 +9,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
+
+
+def _say(text: str) -> None:
+    """Writes to stderr, from a handler too; what is wrong with that ends nothing."""
+    with suppress(OSError):
+        os.write(2, text.encode())
 
 
 def end_now(*_: object) -> NoReturn:
@@ -18,7 +25,7 @@ def end_now(*_: object) -> NoReturn:
 
     Every file is written beside its place and renamed, so there is nothing to tidy up.
     """
-    os.write(2, b"\ninterrupted\n")
+    _say("\ninterrupted\n")
     os._exit(130)
 
 
@@ -26,7 +33,7 @@ def end_saying(message: str) -> None:
     """From now on Ctrl-C and SIGTERM end the process with a message, for work that loses nothing by it."""
 
     def end(number: int, _: object) -> NoReturn:
-        os.write(2, f"\ninterrupted; {message}\n".encode())
+        _say(f"\ninterrupted; {message}\n")
         os._exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -59,15 +66,15 @@ class Interruption:
     def leave(self) -> None:
         """Ends the process where the search was interrupted."""
         if self._signal is not None:
-            print(f"interrupted; {self._go_on()}", file=sys.stderr)
+            _say(f"interrupted; {self._go_on()}\n")
             sys.exit(128 + self._signal)
 
     def _take(self, number: int, _: object) -> None:
         if self._signal is not None or not self._database.is_file():
-            os.write(2, f"\ninterrupted; {self._go_on()}\n".encode())
+            _say(f"\ninterrupted; {self._go_on()}\n")
             os._exit(128 + number)
         self._signal = number
-        os.write(2, b"\nstopping after the trainings under way; once more to stop now\n")
+        _say("\nstopping after the trainings under way; once more to stop now\n")
 
     def _go_on(self) -> str:
         if not self._database.is_file():

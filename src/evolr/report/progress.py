@@ -20,9 +20,10 @@ from evolr.errors import ConfigError, count
 from evolr.problems import Metric
 from evolr.report.tables import duration
 from evolr.study.results import GenerationReport, Outlook
-from evolr.study.watching import Display, ShowProgress, Watcher
+from evolr.study.watching import NO_CHAMPION, Display, ShowProgress, Watcher
 
 _PLAIN_WIDTH = 120
+_A_FEW_SECONDS = 5.0
 
 
 def output() -> Console:
@@ -150,7 +151,7 @@ def proving(
         nonlocal done, known, told
         done, known = done + trained, known + remembered
         left = (time.perf_counter() - start) / max(done, 1) * (total - done - known)
-        line = f"{done + known} of at most {total} trainings" + (f"  {duration(left)} left" if done else "")
+        line = f"{done + known} of at most {total} trainings" + (f"  {_left_text(left)}" if done and left else "")
         bar.update(task, completed=done + known, description=line)
         if how == "plain" and done + known >= told:
             console.print(line)
@@ -162,14 +163,35 @@ def proving(
         console.print(f"{done} trainings, {known} remembered  {duration(time.perf_counter() - start)}")
 
 
-class _StderrConsole(Console):
-    def on_broken_pipe(self) -> None:
-        """Shows nothing more, and the search goes on: rich would end the program, and take its stdout away."""
-        self.quiet = True
+class _Stderr:
+    """stderr, of which the first failure is the last: with nobody who reads, a full disk, a closed file. What it shows is progress, for
+    which no search ends.
+    """
+
+    def __init__(self) -> None:
+        self._stream: Any = sys.stderr  # None of a program without a console, on Windows
+        self._is_silent = self._stream is None
+
+    def write(self, text: str) -> int:
+        self._tried("write", text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._tried("flush")
+
+    def _tried(self, what: str, *arguments: str) -> None:
+        if not self._is_silent:
+            try:
+                getattr(self._stream, what)(*arguments)
+            except (OSError, ValueError):  # the latter of a closed file, and of what its encoding cannot say
+                self._is_silent = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _console() -> Console:
-    return _StderrConsole(stderr=True, highlight=False, soft_wrap=True)
+    return Console(file=cast("Any", _Stderr()), highlight=False, soft_wrap=True)
 
 
 def _bar(console: Console) -> Progress:
@@ -188,12 +210,17 @@ def _cost_lines(outlook: Outlook) -> list[str]:
         return [f"the race: {outlook.due:,} trainings of {count(outlook.racing, 'finalist')} are due"]
     done = f", {outlook.trainings:,} of them done" if outlook.trainings else ""
     generation = f"generation {outlook.generation + 1} of {_bred(outlook)}"
-    lines = [f"{generation}: {outlook.due:,} trainings; {outlook.expected:,} in all, about{done}"]
+    in_all = f"{outlook.expected:,} in all"
+    in_all = f"at most {in_all}, as the time allows" if outlook.is_at_most else f"{in_all}, about"
+    lines = [f"{generation}: {outlook.due:,} trainings; {in_all}{done}"]
     if outlook.expected - outlook.trainings < outlook.due:
         lines.append("the budget ends the search in this generation")
+    elif outlook.race_trainings:
+        most = "at most " if outlook.is_at_most else ""
+        finalists = f"{most}{count(outlook.finalists, 'finalist')} on fresh seeds"
+        lines.append(f"at the end: a race of {finalists}, {most}{outlook.race_trainings:,} of these trainings")
     elif outlook.finalists:
-        finalists = f"{count(outlook.finalists, 'finalist')} on fresh seeds"
-        lines.append(f"at the end: a race of {finalists}, {outlook.race_trainings:,} of these trainings")
+        lines.append("the time ends this call before the race of the finalists; the study can go on")
     return lines
 
 
@@ -207,7 +234,9 @@ def _stage(generation: int, generations: int) -> str:
 
 
 def _left_text(seconds: float | None) -> str:
-    return f"about {duration(seconds)} left" if seconds else ""
+    if not seconds:
+        return ""
+    return "a few seconds left" if seconds < _A_FEW_SECONDS else f"about {duration(seconds)} left"
 
 
 def _scores_text(report: GenerationReport, metric: Metric) -> str:
@@ -219,12 +248,21 @@ def _scores_text(report: GenerationReport, metric: Metric) -> str:
 def _generation_line(report: GenerationReport, generations: int | None, metric: Metric) -> str:
     """generations: of the search without its race, where that is known."""
     stage = "race" if report.is_race else _stage(report.generation, generations or report.generations)
-    rate = report.trainings / report.training_seconds if report.training_seconds else 0.0
-    parts = (stage, _scores_text(report, metric), f"{rate:.1f} networks/s", _left_text(report.seconds_left))
+    parts = (stage, _scores_text(report, metric), _rate_text(report), _left_text(report.seconds_left))
     return "  ".join(part for part in parts if part)
 
 
+def _rate_text(report: GenerationReport) -> str:
+    """How fast it trains; of trainings of many seconds, how long one takes, with all that train at once."""
+    if not (report.trainings and report.training_seconds):
+        return ""
+    seconds = report.training_seconds / report.trainings
+    return f"{duration(seconds)} a training" if seconds >= _A_FEW_SECONDS else f"{1 / seconds:.1f} trainings/s"
+
+
 def _champion_line(report: GenerationReport, metric: Metric) -> str:
+    if not report.has_champion:
+        return NO_CHAMPION
     return f"champion {metric.text(report.champion.score)}  {report.champion.individual.expression}"
 
 

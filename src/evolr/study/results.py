@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,15 @@ from evolr.search.individual import Evaluation
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What ends a search before its last generation. seconds: of this call. trainings: of the study in all.
-    target: a score, in the problem's metric, that the champion reaches.
+    """What ends a search before its last generation. seconds: of this call, the start of its workers included. trainings: of the study in
+    all. target: a score, in the problem's metric, that the champion reaches.
 
         evolr.evolve(train, "runs/mine", evolr.Limits(trainings=200), epochs=10)
 
     Seconds and trainings are budgets, in which a race of the finalists has its part: the search breeds as many generations as leave
     time for it, then races, by fewer finalists if the race is larger than a third of the budget, and is over. A budget too short for
-    the first generation and a race of two ends the search without one, as a target does; it can go on then.
+    the first generation and a race of two ends the search without one, as a target does; it can go on then. So it can after a later call on a
+    study that has trained already, whose seconds end that call alone.
 
     Raises ConfigError for a limit that is none.
     """
@@ -82,6 +84,11 @@ class GenerationReport:
     is_race: bool = False
     seconds_left: float | None = None
 
+    @property
+    def has_champion(self) -> bool:
+        """Whether anything has trained to a score yet."""
+        return not math.isnan(self.champion.score)
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
@@ -89,8 +96,10 @@ class Outlook:
 
     generation: the current one, from 0; generations: of the search in all, the race included. racing: finalists in the current heat,
         0 outside the race. due: trainings that the current generation, or heat, lacks.
-    finalists, race_trainings: of the race at the end, of a budget those that it keeps room for; 0 if there is none.
-    trainings: of the study so far. expected: in all, about, what a budget leaves no room for left out.
+    finalists, race_trainings: of the race at the end, of a budget those that it keeps room for; 0 if there is none. No race_trainings, but
+        finalists: a limit of time ends this call before the race.
+    trainings: of the study so far. expected: in all, about, what a budget leaves no room for left out. is_at_most: whether a limit of time
+        may leave out some of them, and finalists, since nobody knows yet how long a training takes.
     seconds_left: until the end, about; None until trainings have landed after those that were begun first, whose time has loading and
         compiling in it.
     """
@@ -104,6 +113,7 @@ class Outlook:
     trainings: int
     expected: int
     seconds_left: float | None
+    is_at_most: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final, Literal
 
 from evolr.errors import ConfigError, printable
+from evolr.execution.training_function import not_run_by_a_call
 from evolr.problems import Metric
 from evolr.study.results import GenerationReport, Outlook, SearchResult, TrialReport
 
@@ -39,6 +40,13 @@ Display = Literal["live", "plain", "none"]
 ShowProgress = bool | Display | None
 """Whether progress is shown on stderr: None, if that is a terminal or a notebook; True, by plain lines if it is neither; and how,
 by its name."""
+
+
+ShouldStop = Callable[[], str | bool | None]
+"""Asked while a search runs: why it is to stop, or True; None or False to go on."""
+
+
+NO_CHAMPION: Final = "no champion yet: every training diverged or failed"
 
 
 class Watchers(Watcher):
@@ -88,6 +96,8 @@ def require_functions(**given: object) -> None:
     for name, function in given.items():
         if not callable(function) and not (function is None and name.startswith("on_")):
             raise ConfigError(f"{name} must be a function, got {function!r}")
+        if kind := not_run_by_a_call(function):
+            raise ConfigError(f"{name} must be an ordinary function, got {kind}, of which a call runs nothing")
 
 
 class Callbacks(Watcher):
@@ -130,12 +140,12 @@ class Log(Watcher):
             _log.debug("training %d: %s, seed %d: %s", report.trainings, formula, report.seed, what)
 
     def finished(self, report: GenerationReport) -> None:
-        champion = report.champion
-        found = self._metric.text(champion.score), champion.individual.expression
+        champion = f"champion {self._metric.text(report.champion.score)}, {report.champion.individual.expression}"
+        found = champion if report.has_champion else NO_CHAMPION
         if report.is_race:
-            _log.info("the race is over: champion %s, %s", *found)
+            _log.info("the race is over: %s", found)
         else:
-            _log.info("generation %d of %d: champion %s, %s", report.generation + 1, self._generations, *found)
+            _log.info("generation %d of %d: %s", report.generation + 1, self._generations, found)
 
     def ended(self, result: SearchResult) -> None:
         _log.info("the search ended after %d trainings: %s", result.trainings, result.stopped_by or "all is done")
