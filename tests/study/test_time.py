@@ -1,7 +1,9 @@
 """A limit of time where a training takes minutes: real searches, on a clock that their trainings move."""
 
 import heapq
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,16 +11,19 @@ from evolr.config import changed, resolve
 from evolr.execution.executor import Around
 from evolr.study import running
 from evolr.study.budget import Room
-from evolr.study.evolve import evolve
+from evolr.study.evolve import evolve, stored_config
 from evolr.study.pace import Pace
 from evolr.study.results import Limits
 from evolr.study.study import Study
+from evolr.study.summary import summarise
 from evolr.study.trained_by import executor_for
 from evolr.study.watching import Watcher
 from tests.execution import training_functions as functions
-from tests.study.small import small
+from tests.study.small import remembered, small
 from tests.study.test_evolve_function import _importable  # noqa: F401 (a fixture)
 from tests.study.test_evolve_function import evolve as evolve_function
+from tests.study.test_race import CONFIG as RACE
+from tests.study.test_resume import interrupted_after
 
 
 class Processes(Around):
@@ -102,7 +107,7 @@ def test_a_few_waves_are_enough_for_a_race():
 def test_a_training_that_outlasts_the_limit_is_dropped_when_the_time_is_up():
     result, end = searched(GENERATIONAL, 2, lambda number, _: 100.0 if number < 5 else 10_000.0, 500.0)
     assert (result.is_raced, result.trainings, end) == (False, 5, 500.0)
-    assert result.stopped_by == "the time is up: 500 s; too short for a race"
+    assert result.stopped_by == "the time is up: 500 s; too short for a race, and the study can go on"
 
 
 @pytest.mark.parametrize(("racing", "is_raced"), [(180.0, True), (10_000.0, False)])
@@ -113,13 +118,16 @@ def test_a_race_that_needs_a_little_more_time_has_it_and_one_that_hangs_has_not(
     assert result.is_raced == is_raced
     assert 550.0 < end <= 1.06 * 550.0 + 120.0 + 1.0
     if not is_raced:
-        assert result.stopped_by == "the time is up: 550 s; the race is not over"
+        assert result.stopped_by == "the time is up: 550 s; the race is not over, and the study can go on"
         assert evolve(config, "run").is_raced
 
 
 def test_a_limit_and_should_stop_end_a_function_that_never_ends():
     result = evolve_function(functions.hanging, "run", limits=Limits(seconds=0.7), workers=2)
-    assert (result.trainings, result.stopped_by) == (0, "the time is up: 0.7 s; too short for a race")
+    assert (result.trainings, result.stopped_by) == (
+        0,
+        "the time is up: 0.7 s; too short for a race, and the study can go on",
+    )
     asked = []
 
     def stop():
@@ -128,6 +136,89 @@ def test_a_limit_and_should_stop_end_a_function_that_never_ends():
 
     result = evolve_function(functions.hanging, "run", should_stop=stop, workers=2)
     assert (result.trainings, result.stopped_by) == (0, "enough")
+
+
+# --- a later call ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "trained", "seconds", "lacking"),
+    [
+        ({}, 16 + 18, 20.0, "the race is still to come"),  # before a generation, whose place a race of two would take
+        ({"search.generations": 1}, 16, 20.0, "the race is not over"),  # before the race, which would be smaller
+        ({"search.generations": 1, "search.finalists": 4}, 16 + 8, 9.0, "the race is not over"),  # after a heat of it
+        ({"search.generations": 1, "search.finalists": 4}, 16 + 8 + 3, 2.0, "the race is not over"),
+    ],
+    ids=["generation", "race", "heat", "in a heat"],
+)
+def test_a_time_limit_of_a_later_call_ends_that_call_and_the_study_loses_nothing(
+    settings, trained, seconds, lacking, monkeypatch
+):
+    """Its pace is known, three seconds a training, by which a smaller race would fit in the place of what is due."""
+    monkeypatch.setattr("evolr.study.summary.pace", lambda _: 3.0)
+    config = changed(RACE, settings)
+    should_stop, on_trial = interrupted_after(trained)
+    evolve(config, "run", should_stop=should_stop, on_trial=on_trial)
+    before = summarise(Path("run")).trainings
+    result, end = searched(config, 1, lambda *_: 3.0, seconds)
+    assert before < result.trainings
+    assert end == seconds if lacking.endswith("come") else seconds <= end <= 1.06 * seconds + 4.6
+    assert result.stopped_by == f"the time is up: {seconds:g} s; {lacking}, and the study can go on"
+    assert stored_config(Path("run")) == config
+    assert evolve(config, "run").stopped_by is None
+    evolve(config, "whole")
+    assert remembered_unordered("run") == remembered_unordered("whole")
+
+
+def remembered_unordered(path):
+    memory = remembered(Path(path))
+    memory["trial"] = sorted(memory["trial"], key=repr)
+    return memory
+
+
+def test_a_later_call_says_whether_its_time_is_enough_for_the_race(capsys, monkeypatch):
+    evolve(RACE, "run", should_stop=lambda: "enough" if summarise(Path("run")).generations_done == 2 else None)
+    monkeypatch.setattr("evolr.study.summary.pace", lambda _: 3.0)
+    said = []
+    for seconds in (90.0, 1000.0):  # 18 + 18 trainings and a race of 26 are due
+        with Study("run") as study:
+            asked = []
+            study.run(Limits(seconds=seconds), should_stop=lambda: len(asked) > 1 or asked.append(1), progress=True)
+        said.append(capsys.readouterr().err.splitlines())
+    assert "the time ends this call before the race of the finalists; the study can go on" in said[0]
+    assert "at the end: a race of 7 finalists on fresh seeds, 26 of these trainings" in said[1]
+    assert not any("the race included" in line for line in said[0])
+
+
+class Slow(Around):
+    """Gets ready for a while, as workers that import torch do."""
+
+    def __init__(self, alike):
+        self.alike, self.seconds, self.trainings = alike, 0.0, 0
+
+    def prepare(self, pool):
+        time.sleep(0.3)
+        return self.alike.prepare(pool)
+
+    def run(self, trials, epochs, pool, *, keep_steps=False, on_outcomes=None):
+        return self.alike.run(trials, epochs, pool, keep_steps=keep_steps, on_outcomes=on_outcomes)
+
+    def close(self):
+        self.alike.close()
+
+
+def test_the_time_of_a_limit_counts_from_the_call_and_the_start_of_the_workers_is_in_it():
+    result = evolve(small(), "run", Limits(seconds=0.2), executor=Slow(executor_for(small())))
+    assert (result.trainings, result.stopped_by) == (0, "the time is up: 0.2 s")
+    assert result.seconds >= 0.3
+
+
+def test_a_limit_of_time_says_at_most_while_nobody_knows_how_long_a_training_takes(capsys):
+    evolve(RACE, "run", Limits(seconds=1000.0), progress=True)
+    assert capsys.readouterr().err.splitlines()[:2] == [
+        "generation 1 of 4: 16 trainings; at most 96 in all, as the time allows",
+        "at the end: a race of at most 7 finalists on fresh seeds, at most 26 of these trainings",
+    ]
 
 
 def test_a_pace_sees_how_many_train_at_once():

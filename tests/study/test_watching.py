@@ -3,13 +3,15 @@
 import logging
 import math
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import evolr as package
-from evolr.errors import ConfigError, EvolrError
+from evolr.errors import ConfigError, EvolrError, StudyError
 from evolr.study.evolve import evolve
 from evolr.study.results import Limits
 from evolr.study.study import Study
@@ -174,6 +176,84 @@ def test_what_is_to_be_called_and_is_no_function_is_refused_before_anything_is_w
     with Study("run", small()) as study, pytest.raises(ConfigError, match=f"{name} must be a function, got 5"):
         study.run(**{name: 5})
     assert summarise(Path("run")).trainings == 0
+
+
+@pytest.mark.parametrize("name", ["on_trial", "on_generation", "should_stop"])
+def test_what_is_to_be_called_and_runs_nothing_then_is_refused(name):
+    async def later(*_):
+        return "enough"
+
+    def one_by_one(*_):
+        yield "enough"
+
+    for function, kind in ((later, "a coroutine function"), (one_by_one, "a generator function")):
+        with pytest.raises(ConfigError, match=f"{name} must be an ordinary function, got {kind}"):
+            evolve(small(), "run", **{name: function})
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"), [(True, "stopped by should_stop"), (np.True_, "stopped by should_stop"), ("enough", "enough")]
+)
+def test_a_search_stops_for_a_reason_or_without_one(answer, reason):
+    assert evolve(small(), "run", should_stop=lambda: answer).stopped_by == reason
+
+
+@pytest.mark.parametrize("answer", [None, False, np.False_, ""], ids=repr)
+def test_a_search_goes_on_where_it_is_not_to_stop(answer):
+    assert evolve(small(**{"search.generations": 1}), "run", should_stop=lambda: answer).stopped_by is None
+
+
+@pytest.mark.parametrize("answer", [1, 0.5, ["enough"]], ids=repr)
+def test_an_answer_that_is_none_is_refused(answer):
+    with pytest.raises(ConfigError, match="should_stop must return why to stop, as a text or True, or None or False"):
+        evolve(small(), "run", should_stop=lambda: answer)
+
+
+@pytest.mark.parametrize("what", ["run", "close", "ask", "tell"])
+@pytest.mark.parametrize("where", ["on_trial", "on_generation", "should_stop"])
+def test_what_a_search_calls_cannot_run_or_write_its_study(what, where):
+    with Study("run", CONFIG) as study:
+        told = study.ask()[0]
+        again = {"run": study.run, "close": study.close, "ask": study.ask, "tell": lambda: study.tell(told, 1.0)}[what]
+
+        def called(*_):
+            assert not study.is_finished  # it may be looked at
+            again()
+
+        with pytest.raises(
+            StudyError, match="the study in run is running: what it calls, such as on_trial, cannot run"
+        ):
+            study.run(**{where: called})
+        study.run(Limits(trainings=20))  # and goes on
+
+
+def test_a_study_of_another_thread_is_refused_in_words():
+    errors = []
+
+    def used(study):
+        for what in (study.run, study.ask, study.close):
+            try:
+                what()
+            except StudyError as error:
+                errors.append(str(error))
+
+    with Study("run", small()) as study:
+        thread = threading.Thread(target=used, args=(study,))
+        thread.start()
+        thread.join()
+        study.run(Limits(trainings=1))
+    assert len(errors) == 3
+    assert all("was opened in another thread" in error for error in errors)
+
+
+def test_where_every_training_diverges_there_is_no_champion(caplog, capsys):
+    hopeless = small(**{"search.min_lr": 5e9, "search.max_lr": 1e10, "search.generations": 1})
+    with caplog.at_level(logging.INFO, "evolr"):
+        evolve(hopeless, "run", progress=True)
+    said = "no champion yet: every training diverged or failed"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(said)
+    assert f"generation 1 of 1: {said}" in caplog.text
 
 
 @pytest.mark.parametrize("progress", ["nonsense", 1, 0, Everything])

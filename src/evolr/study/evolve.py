@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +21,7 @@ from evolr.study.results import GenerationReport, Limits, SearchResult, TrialRep
 from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study
 from evolr.study.trained_by import executor_for
-from evolr.study.watching import ShowProgress, Watcher, bar, require_functions
+from evolr.study.watching import ShouldStop, ShowProgress, Watcher, bar, require_functions
 
 _COMMON: Final = ("limits", "initial", "should_stop", "on_trial", "on_generation", "progress")
 """The options of evolve with anything."""
@@ -35,7 +36,7 @@ def evolve(
     device_count: int | None = None,
     executor: ExecutorMaker | None = None,
     initial: object = None,
-    should_stop: Callable[[], str | None] = lambda: None,
+    should_stop: ShouldStop = lambda: None,
     on_trial: Callable[[TrialReport], object] | None = None,
     on_generation: Callable[[GenerationReport], object] | None = None,
     progress: ShowProgress | Watcher = None,
@@ -61,7 +62,7 @@ def evolve(
     threads: int = 1,
     executor: ExecutorMaker | None = None,
     initial: object = None,
-    should_stop: Callable[[], str | None] = lambda: None,
+    should_stop: ShouldStop = lambda: None,
     on_trial: Callable[[TrialReport], object] | None = None,
     on_generation: Callable[[GenerationReport], object] | None = None,
     progress: ShowProgress | Watcher = None,
@@ -80,7 +81,7 @@ def evolve(
     device_count: int | None = None,
     executor: ExecutorMaker | None = None,
     initial: object = None,
-    should_stop: Callable[[], str | None] = lambda: None,
+    should_stop: ShouldStop = lambda: None,
     on_trial: Callable[[TrialReport], object] | None = None,
     on_generation: Callable[[GenerationReport], object] | None = None,
     progress: ShowProgress | Watcher = None,
@@ -93,7 +94,7 @@ def evolve(
     limits: Limits | None = None,
     *,
     initial: object = None,
-    should_stop: Callable[[], str | None] = lambda: None,
+    should_stop: ShouldStop = lambda: None,
     on_trial: Callable[[TrialReport], object] | None = None,
     on_generation: Callable[[GenerationReport], object] | None = None,
     progress: ShowProgress | Watcher = None,
@@ -131,6 +132,7 @@ def evolve(
     Raises ConfigError for what cannot be trained so, before anything is written; ProblemError where a worker cannot
     import the function; and what Study and Study.run raise.
     """
+    begun = time.perf_counter()
     if limits is not None and not isinstance(cast("Any", limits), Limits):
         raise ConfigError(f"limits must be evolr.Limits(seconds=…, trainings=…, target=…) or None, got {limits!r}")
     require_functions(should_stop=should_stop, on_trial=on_trial, on_generation=on_generation)
@@ -147,6 +149,7 @@ def evolve(
                 on_trial=on_trial,
                 on_generation=on_generation,
                 progress=shown,
+                begun=begun,
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 
 import msgspec
 
@@ -39,6 +40,7 @@ class OpenStudy:
         self._run_directory = RunDirectory.prepare(directory, may_begin=config is not None)
         self._lock = WriterLock(directory, holder(directory))
         self._database: Database | None = None
+        self._thread, self._is_running = get_ident(), False
         try:
             path = directory / DATABASE
             if config is None or path.is_file():
@@ -58,9 +60,32 @@ class OpenStudy:
             raise
 
     def require_open(self) -> None:
-        """Raises StudyError where the study is closed."""
+        """Raises StudyError where the study is closed, and where it is not the caller's turn."""
+        self._require_turn()
         if self._database is None:
             raise StudyError(f"the study in {self.directory} is closed; open it again to go on")
+
+    def _require_turn(self) -> None:
+        """Raises StudyError while the study runs, and in another thread than it was opened in."""
+        if get_ident() != self._thread:
+            raise StudyError(
+                f"the study in {self.directory} was opened in another thread, whose it is: open, run and close it in one"
+            )
+        if self._is_running:
+            raise StudyError(
+                f"the study in {self.directory} is running: what it calls, such as on_trial, cannot run, ask, tell or close it; "
+                "should_stop ends the run"
+            )
+
+    @contextmanager
+    def running(self) -> Generator[None]:
+        """The turn of whoever runs the search: what that calls cannot write the study meanwhile. Raises as `require_open`."""
+        self.require_open()
+        self._is_running = True
+        try:
+            yield
+        finally:
+            self._is_running = False
 
     def add_outcomes(
         self, current: CurrentGeneration, outcomes: Sequence[tuple[Place, int, Outcome]], pool: str
@@ -98,7 +123,8 @@ class OpenStudy:
         return heats
 
     def close(self) -> None:
-        """Writes the files and gives back the right to write. Closing twice is closing once."""
+        """Writes the files and gives back the right to write. Closing twice is closing once. Raises StudyError while it runs."""
+        self._require_turn()
         try:
             if self._database is not None:
                 self.files.write()

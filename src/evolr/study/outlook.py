@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from evolr.search.evaluation import race_trainings, trainings_ahead
 from evolr.study.budget import Room, kept_finalists
@@ -12,17 +13,31 @@ from evolr.study.state import SearchState
 
 
 def outlook(
-    state: SearchState, limits: Limits, *, due: int, racing: int, trained: int, seconds: float, pace: Pace
+    state: SearchState,
+    limits: Limits,
+    *,
+    due: int,
+    racing: int,
+    trained: int,
+    seconds: float,
+    pace: Pace,
+    is_first: bool,
 ) -> Outlook:
-    """What there is to say while a generation is under way. due, racing: see Outlook. trained: of the study; seconds: of the run."""
+    """What there is to say while a generation is under way. due, racing: see Outlook. trained: of the study; seconds: of the run.
+
+    is_first: whether this is the study's first run, so that its limit of time ends the search and not only the run.
+    """
     search, current = state.config.search, state.current
     ahead = _ahead(state, due)
     room = Room.within(limits, trained=trained, seconds=seconds, pace=pace)
+    is_cut = (
+        not is_first and ahead > replace(room, trainings=math.inf).left
+    )  # by a limit of time, which the race does not come before
     if current is not None and racing:
         finalists = len(current.population)
     else:
-        finalists = search.finalists if ahead <= room.left else kept_finalists(search, room.whole)
-    race = race_trainings(search, finalists) if finalists else 0
+        finalists = search.finalists if is_cut or ahead <= room.left else kept_finalists(search, room.whole)
+    race = race_trainings(search, finalists) if finalists and (racing or not is_cut) else 0
     expected = ahead if math.isinf(room.left) else max(due, min(ahead, int(room.left)))
     if limits.trainings is not None:  # which ends a generation in its middle
         expected = min(expected, max(0, limits.trainings - trained))
@@ -39,6 +54,7 @@ def outlook(
         trainings=trained,
         expected=trained + expected,
         seconds_left=left,
+        is_at_most=limits.seconds is not None and not pace.seconds,
     )
 
 

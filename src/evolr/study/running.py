@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 
+from evolr import errors
 from evolr.config import AnySearch
-from evolr.errors import StudyError, count
+from evolr.errors import ConfigError, StudyError, count
 from evolr.execution.executor import Executor
 from evolr.search.individual import Evaluation
 from evolr.study import outlook as ahead
@@ -21,8 +23,10 @@ from evolr.study.pace import Pace
 from evolr.study.records import Records
 from evolr.study.results import GenerationReport, Limits, Outlook, SearchResult, TrialReport
 from evolr.study.state import SearchState
-from evolr.study.watching import Watcher
+from evolr.study.watching import ShouldStop, Watcher
 from evolr.training.task import Outcome, Trial
+
+_OVER: Final = "the search is over"
 
 _HOPELESS: Final = 12  # failures with which a study begins that tell of a fault in the problem, not in a schedule
 
@@ -43,20 +47,27 @@ class _Run:
         study: OpenStudy,
         executor: Executor,
         limits: Limits,
-        should_stop: Callable[[], str | None],
+        should_stop: ShouldStop,
+        *,
         clock: Callable[[], float],
+        begun: float | None,
     ) -> None:
         self._study = study
         self._executor = executor
         self._limits = limits
         self._should_stop = should_stop
         self._clock = clock
-        self._start = clock()
-        self._before = study.records.trainings() - executor.trainings
+        self._ready = clock()
+        self._start = self._ready if begun is None else begun
+        trained = study.records.trainings()
+        self.is_first = (
+            trained == 0
+        )  # the study's first run: what limits its time limits the study's from its beginning
+        self._before = trained - executor.trainings
         self._first = study.state.generation, executor.trainings, executor.seconds
         self._pace = Pace(None if limits.seconds is None else summary.pace(study.directory))
         self.due = self._racing = 0  # see Outlook
-        self.shortened_by: str | None = None  # which budget, if one has ended the breeding
+        self._shortened_by: str | None = None  # which budget, if one has ended the breeding
 
     @property
     def seconds(self) -> float:
@@ -88,33 +99,38 @@ class _Run:
         """These trainings have landed."""
         self.due -= len(outcomes)
         own = [outcome.seconds for outcome in outcomes if outcome.seconds is not None]
-        self._pace.landed(self.seconds, self.trainings, own)
+        self._pace.landed(self._clock() - self._ready, self.trainings, own)
 
     def finished(self) -> None:
         """The trainings of a generation are all there."""
-        self._pace.finished(self.seconds, self.trainings)
+        self._pace.finished(self._clock() - self._ready, self.trainings)
 
     def shortening(self, state: SearchState) -> AnySearch | None:
         """See Shortening: the settings of a search that races now, to end within its budget."""
-        limits, stored = self._limits, state.config.search
-        room = Room.within(limits, trained=self.trained, seconds=self.seconds, pace=self._pace)
+        stored = state.config.search
+        room = Room.within(self._budget, trained=self.trained, seconds=self.seconds, pace=self._pace)
         search = shortened(state, room)
         if search is not None:
             finalists = count(search.finalists, "finalist")
             how = f"{state.generation} of {stored.race_generation} generations, then a race of {finalists}"
-            self.shortened_by = f"{self._budget}: {how}"
+            self._shortened_by = f"{self._budget_text}: {how}"
         return search
 
     @property
-    def _budget(self) -> str:
-        limits = self._limits
-        seconds = None if limits.seconds is None else f"{limits.seconds:g} s"
-        trainings = None if limits.trainings is None else f"{limits.trainings} trainings"
+    def _budget(self) -> Limits:
+        """The limits that may end the search for good: trainings are of the study in all, and seconds of a study that this run has begun."""
+        return self._limits if self.is_first else replace(self._limits, seconds=None)
+
+    @property
+    def _budget_text(self) -> str:
+        seconds = None if self._budget.seconds is None else f"{self._budget.seconds:g} s"
+        trainings = None if self._budget.trainings is None else f"{self._budget.trainings} trainings"
         return f"the budget of {' and '.join(each for each in (seconds, trainings) if each)}"
 
     def ended_race(self, heats: int) -> str:
         """What ended a search whose race had so many heats when its budget was up."""
-        return f"{self.shortened_by or self._budget}; the race had {heats} of its heats when it was up"
+        how = f"the race had {heats} of its heats when it was up"
+        return f"{self._shortened_by or self._budget_text}; {how}; {_OVER}"
 
     def check(self, *, is_training: bool = False) -> None:
         """Raises _StopError where it is time to stop. is_training: whether trainings are under way."""
@@ -128,7 +144,7 @@ class _Run:
             metric = self._study.config.problem.metric
             if best.fitness >= metric.fitness(limits.target):
                 raise _StopError(f"the target is reached: {metric.name} {metric.text(best.score)}")
-        if why := self._should_stop():
+        if why := _reason(self._should_stop()):
             raise _StopError(why)
 
     @property
@@ -137,7 +153,11 @@ class _Run:
         state = self._study.state
         if state.is_finished or not state.config.search.finalists:
             return ""
-        return "; the race is not over" if state.is_race else "; too short for a race"
+        if state.is_race:
+            lacking = "the race is not over"
+        else:
+            lacking = "too short for a race" if self.is_first else "the race is still to come"
+        return f"; {lacking}, and the study can go on"
 
     def outlook(self) -> Outlook:
         return ahead.outlook(
@@ -148,6 +168,7 @@ class _Run:
             trained=self.trained,
             seconds=self.seconds,
             pace=self._pace,
+            is_first=self.is_first,
         )
 
     def report(self, best: Evaluation, *, is_race: bool) -> GenerationReport:
@@ -177,7 +198,7 @@ class _Run:
             is_raced=best is not None and state.is_raced(best),
             hall_of_fame=state.front,
             history=list(state.history),
-            stopped_by=stopped_by or self.shortened_by,
+            stopped_by=stopped_by or (self._shortened_by and f"{self._shortened_by}; {_OVER}"),
             trainings=self._study.records.trainings(),
             seconds=self.seconds,
             training_seconds=self.training_seconds,
@@ -187,19 +208,39 @@ class _Run:
         )
 
 
+def _reason(answer: Any) -> str | None:
+    """The reason to stop that `should_stop` gives, None to go on. Raises ConfigError for what is neither."""
+    if isinstance(answer, bool | np.bool_):
+        return "stopped by should_stop" if answer else None
+    if answer is None or isinstance(answer, str):
+        return answer or None
+    raise ConfigError(
+        f"should_stop must return why to stop, as a text or True, or None or False to go on, got {errors.shortened(repr(answer))}"
+    )
+
+
 def run(
     study: OpenStudy,
     executor: Executor,
     limits: Limits,
     *,
-    should_stop: Callable[[], str | None],
+    should_stop: ShouldStop,
     watcher: Watcher,
     clock: Callable[[], float] = time.perf_counter,
+    begun: float | None = None,
 ) -> SearchResult:
-    """See Study.run. clock: seconds, from any moment on."""
-    study.require_open()
-    now = _Run(study, executor, limits, should_stop, clock)
-    stopped_by = None
+    """See Study.run. clock: seconds, from any moment on; begun: when the call began, by it."""
+    with study.running():
+        now = _Run(study, executor, limits, should_stop, clock=clock, begun=begun)
+        stopped_by = _stopped_by(study, executor, now, watcher)
+        study.files.write()
+        result = now.result(stopped_by)
+        watcher.ended(result)
+        return result
+
+
+def _stopped_by(study: OpenStudy, executor: Executor, now: _Run, watcher: Watcher) -> str | None:
+    """Runs the search to its end, or to where it stops: why it did."""
     try:
         study.reconsider(now.shortening)
         while (current := study.state.current) is not None:
@@ -210,16 +251,13 @@ def run(
                 _train(study, current, executor, now, watcher)
             _finish(study, current, now, watcher)
     except _BudgetError as stop:
-        heats = study.end_race()
-        stopped_by = now.ended_race(heats) if heats else str(stop)
+        heats = study.end_race() if now.is_first else 0
         if heats and study.state.current is not None:
             _finish(study, study.state.current, now, watcher)
+        return now.ended_race(heats) if heats else str(stop)
     except _StopError as stop:
-        stopped_by = str(stop)
-    study.files.write()
-    result = now.result(stopped_by)
-    watcher.ended(result)
-    return result
+        return str(stop)
+    return None
 
 
 def _finish(study: OpenStudy, current: CurrentGeneration, now: _Run, watcher: Watcher) -> None:

@@ -5,6 +5,7 @@ It is what its parts do: ask_tell.py, running.py, replay.py where it is opened, 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from evolr.study.open_study import OpenStudy
 from evolr.study.results import GenerationReport, Limits, SearchResult, TrialReport
 from evolr.study.run_directory import RunDirectory
 from evolr.study.trained_by import executor_for
-from evolr.study.watching import Callbacks, Log, ShowProgress, Watcher, Watchers, bar, require_functions
+from evolr.study.watching import Callbacks, Log, ShouldStop, ShowProgress, Watcher, Watchers, bar, require_functions
 
 
 class Study:
@@ -72,12 +73,13 @@ class Study:
         limits: Limits | None = None,
         *,
         executor: ExecutorMaker | None = None,
-        should_stop: Callable[[], str | None] = lambda: None,
+        should_stop: ShouldStop = lambda: None,
         on_trial: Callable[[TrialReport], object] | None = None,
         on_generation: Callable[[GenerationReport], object] | None = None,
         progress: ShowProgress | Watcher = None,
+        begun: float | None = None,
     ) -> SearchResult:
-        """Trains and breeds until the last generation, a limit, or until `should_stop` gives a reason to stop.
+        """Trains and breeds until the last generation, a limit, or until `should_stop` gives a reason to stop, or True.
 
         executor: where trials run, or what trains; this machine, on all its devices, where None. should_stop: asked whenever trainings have finished, and, while a
         function trains, a few times a second; so a limit of seconds is kept, and trainings under way then are dropped.
@@ -85,9 +87,11 @@ class Study:
         generation, and after the race. What they raise ends the search, and is raised; what has landed is stored.
         progress: a bar with the time left, on stderr: None, if that is a terminal or a notebook; True, by plain lines if it is
         neither; False, nothing; a Watcher of your own is told in its place. The logger `evolr` is told too, each generation at INFO and each training at DEBUG.
+        begun: when that began of which limits.seconds are, by time.perf_counter; this call where None.
 
         Raises StudyError where every training of the first generation fails, or each of the first 12.
         """
+        begun = time.perf_counter() if begun is None else begun
         self._open.require_open()
         require_functions(should_stop=should_stop, on_trial=on_trial, on_generation=on_generation)
         trainer = executor_for(self.config, options={"executor": executor})
@@ -95,7 +99,9 @@ class Study:
         try:
             with bar(progress, metric) as shown:
                 watchers = Watchers([Log(metric), shown, Callbacks(on_trial, on_generation)])
-                return running.run(self._open, trainer, limits or Limits(), should_stop=should_stop, watcher=watchers)
+                return running.run(
+                    self._open, trainer, limits or Limits(), should_stop=should_stop, watcher=watchers, begun=begun
+                )
         finally:
             if trainer is not executor:
                 trainer.close()
