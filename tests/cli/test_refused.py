@@ -1,5 +1,7 @@
 """What the command line refuses: a message, exit code 2 and nothing written."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,9 @@ def test_bad_input_is_one_message_exit_code_2_and_nothing_written(evolr, argumen
     assert part in err
     assert "Traceback" not in err
     assert sorted(map(str, Path().rglob("*"))) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is Linux's")
+def test_the_exit_code_says_what_a_full_disk_cannot():
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([sys.executable, "-m", "evolr", "show", "nope"], stderr=full, check=False).returncode == 2

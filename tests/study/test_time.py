@@ -1,8 +1,10 @@
 """A limit of time where a training takes minutes: real searches, on a clock that their trainings move."""
 
 import heapq
+import itertools
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -176,14 +178,18 @@ def remembered_unordered(path):
     return memory
 
 
+def _at_the_third(asked):
+    return next(asked) > 1
+
+
 def test_a_later_call_says_whether_its_time_is_enough_for_the_race(capsys, monkeypatch):
     evolve(RACE, "run", should_stop=lambda: "enough" if summarise(Path("run")).generations_done == 2 else None)
     monkeypatch.setattr("evolr.study.summary.pace", lambda _: 3.0)
     said = []
     for seconds in (90.0, 1000.0):  # 18 + 18 trainings and a race of 26 are due
+        asked = itertools.count()
         with Study("run") as study:
-            asked = []
-            study.run(Limits(seconds=seconds), should_stop=lambda: len(asked) > 1 or asked.append(1), progress=True)
+            study.run(Limits(seconds=seconds), should_stop=partial(_at_the_third, asked), progress=True)
         said.append(capsys.readouterr().err.splitlines())
     assert "the time ends this call before the race of the finalists; the study can go on" in said[0]
     assert "at the end: a race of 7 finalists on fresh seeds, 26 of these trainings" in said[1]

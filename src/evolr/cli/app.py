@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,14 +48,20 @@ def main() -> None:
         app()
         sys.stdout.flush()
     except EvolrError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         sys.exit(2)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
+        _say(f"error: cannot write the output: {error.strerror}")
         sys.exit(2)
+
+
+def _say(text: str) -> None:
+    """Writes to stderr; the exit code says that something is wrong where that cannot."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr)
 
 
 @app.callback(invoke_without_command=True)

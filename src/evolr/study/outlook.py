@@ -30,9 +30,8 @@ def outlook(
     search, current = state.config.search, state.current
     ahead = _ahead(state, due)
     room = Room.within(limits, trained=trained, seconds=seconds, pace=pace)
-    is_cut = (
-        not is_first and ahead > replace(room, trainings=math.inf).left
-    )  # by a limit of time, which the race does not come before
+    # Whether a limit of time ends this call, and does not bring the race forward.
+    is_cut = not is_first and ahead > replace(room, trainings=math.inf).left
     if current is not None and racing:
         finalists = len(current.population)
     else:
