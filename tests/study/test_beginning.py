@@ -124,9 +124,7 @@ def test_a_former_run_without_a_schedule_is_refused(tmp_path):
 
 def test_initial_formulas_beyond_the_population_are_warned_of_once_where_the_study_begins():
     config = small(**{"search.initial": [f"{k}.5 - progress" for k in range(11)]})
-    with pytest.warns(
-        UserWarning, match=r"has 11 formulas, and search\.population room for 8: the last 3 are left out"
-    ):
+    with pytest.warns(UserWarning, match=r"has 11 formulas, and search\.population room for 8; left out: the last 3"):
         Study("run", config).close()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -44,9 +44,9 @@ def warn_of_left_out(search: Search) -> None:
     given, room = len(search.initial), search.initial_at_most
     if given > room:
         warnings.warn(
-            f"search.initial has {count(given, 'formula')}, and search.population room for {room}: the last {given - room} are left out",
+            f"search.initial has {count(given, 'formula')}, and search.population room for {room}; left out: the last {given - room}",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,  # who calls evolve
         )
 
 
