@@ -142,7 +142,7 @@ def _of_run(what: str) -> Named:
         "state": summary.state,
         "generations": summary.generations_text,
         "trainings": summary.trainings,
-        **({"expected trainings": summary.expected} if summary.expected > summary.trainings else {}),
+        **({"expected trainings": summary.expected} if summary.expected > summary.whole_trainings else {}),
         "last activity": summary.active_at,
     }
     if summary.failed:

@@ -166,6 +166,11 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         del generation  # they are the same for all
         return self.seeds
 
+    def epochs_at(self, generation: int, epochs: int) -> int:
+        """The epochs of the trainings of a generation; epochs: of a whole training, as those of the race are."""
+        del generation
+        return epochs
+
     def individuals_at(self, generation: int, first: int) -> int:
         """How many individuals of a generation have to be trained, about; first: of the first one."""
         return self.population if generation else first
@@ -221,6 +226,9 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         families, as far as the language can say them. random_structures: random ones among the first.
     last_generations: after the `generations`, so many more that breed no children: the best `last_population` structures tune
         their constants on `last_seeds` trainings a point, where many tasks or much luck make a few say little.
+    horizon: the part of `training.epochs` that the trainings of the `generations` run. Such a training is a whole one of fewer epochs,
+        `progress` goes from 0 to 1, so it shows what a schedule is worth; the beginning of a longer one does not. The last generations
+        and the race run all epochs.
     """
 
     samples: int = 8
@@ -232,6 +240,7 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
     last_generations: int = 0
     last_population: int = 4
     last_seeds: int = 24
+    horizon: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -248,6 +257,8 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         at_least("search.last_generations", self.last_generations, 0)
         at_least("search.last_population", self.last_population, 1)
         at_least("search.last_seeds", self.last_seeds, 1)
+        if not 0 < self.horizon <= 1:
+            raise ConfigError(f"search.horizon is a part of training.epochs, above 0 and at most 1; got {self.horizon}")
         if not (self.seed_families or self.random_structures):
             raise ConfigError("search.random_structures must be at least 1 where search.seed_families is false, got 0")
         safe = self.youth * self.newcomers
@@ -270,6 +281,9 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
 
     def seeds_at(self, generation: int) -> int:
         return self.last_seeds if self.is_last(generation) else self.seeds
+
+    def epochs_at(self, generation: int, epochs: int) -> int:
+        return max(1, round(self.horizon * epochs)) if generation < self.generations else epochs
 
     def individuals_at(self, generation: int, first: int) -> int:
         if generation == 0:

@@ -15,7 +15,7 @@ from evolr.training.optimizers import Optimizer
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one network trains. epochs: of a trial of the search."""
+    """How one network trains. epochs: of a trial of the search; see also search.horizon."""
 
     epochs: int = 10
     optimizer: Optimizer = msgspec.field(default_factory=Optimizer)
@@ -66,6 +66,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "not in proportion to the learning rate: leave it out of search.terminals"
             )
         require_signals(self.problem, (t for t in self.search.terminals if t != CONSTANT))
+
+    def epochs_at(self, generation: int) -> int:
+        """The epochs of the trainings of a generation."""
+        return self.search.epochs_at(generation, self.training.epochs)
+
+    def part_at(self, generation: int) -> float:
+        """The part of a whole training that each training of a generation is; by it they count where trainings are a cost."""
+        return self.epochs_at(generation) / self.training.epochs
 
 
 def require_signals(problem: Problem, names: Iterable[str]) -> None:

@@ -48,7 +48,7 @@ def prove(
         evolr.prove("runs/memetic-1")
         evolr.prove(train, "runs/mine", budget=60, seeds=16)
 
-    budget: training runs that each contender is tuned with; as many as the study's search had where None.
+    budget: training runs that each contender is tuned with; as many as the study's search had where None, shorter ones counted in parts.
     seeds: trainings of each contender in the final; 32 where None, 16 in a rehearsal.
     epochs: of each training; those of the study's comparison where None.
     is_quick: a rehearsal of some minutes on smaller numbers that leaves the test pool unseen.
@@ -81,10 +81,10 @@ def prove(
         closing(executor_for(config, trained_by, options)) as executor,
         shown(progress, "proving", on_total, on_done, seconds) as (total, done),
     ):
-        budget = summary.trainings if budget is None else budget
+        budget = summary.whole_trainings if budget is None else budget
         settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick, rivals=rivals)
         candidates = [Candidate(schedule, score) for schedule, score in best_schedules(path, settings.finalists[0])]
-        evolved = Evolved(candidates, "the study's search", summary.trainings, config.training.epochs)
+        evolved = Evolved(candidates, "the study's search", summary.whole_trainings, config.training.epochs)
         result = hold(evolved, config, settings, path, executor, on_total=total, on_done=done)
     save(RunDirectory(path), result)
     return result

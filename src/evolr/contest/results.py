@@ -79,7 +79,7 @@ def quick(epochs: int, budget: int, runs_per_candidate: int) -> Settings:
 class Evolved:
     """What is to be proven: schedules, the most promising first; where they come from; what the search for them cost.
 
-    trained: training runs; epochs: of each of these; both None where there was no search.
+    trained: training runs, shorter ones counted in parts; epochs: of a whole one; both None where there was no search.
     """
 
     candidates: list[Candidate]

@@ -107,9 +107,10 @@ def _search_text(result: ContestResult) -> str:
     evolved = result.evolved
     if evolved.trained is None or evolved.epochs is None:
         return f"The evolved schedule was {evolved.source}."
+    in_parts = ", shorter ones counted in parts" if result.config.epochs_at(0) < evolved.epochs else ""
     return (
         f"The evolved schedule was found by its study with {count(evolved.trained, 'training run')} at "
-        f"{count(evolved.epochs, 'epoch')}."
+        f"{count(evolved.epochs, 'epoch')}{in_parts}."
     )
 
 

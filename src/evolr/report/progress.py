@@ -86,7 +86,9 @@ class _Search(Watcher):
 
     def progressed(self, outlook: Outlook) -> None:
         if outlook.seconds_left and not self._is_timed:
-            has_race = outlook.racing or (outlook.race_trainings and outlook.expected - outlook.trainings > outlook.due)
+            has_race = outlook.racing or (
+                outlook.race_trainings and outlook.expected - outlook.trainings > outlook.due * outlook.part
+            )
             self._say(_left_text(outlook.seconds_left) + (", the race included" if has_race else ""))
             self._is_timed = True
         self._draw(outlook)
@@ -212,8 +214,9 @@ def _cost_lines(outlook: Outlook) -> list[str]:
     generation = f"generation {outlook.generation + 1} of {_bred(outlook)}"
     in_all = f"{outlook.expected:,} in all"
     in_all = f"at most {in_all}, as the time allows" if outlook.is_at_most else f"{in_all}, about"
-    lines = [f"{generation}: {outlook.due:,} trainings; {in_all}{done}"]
-    if outlook.expected - outlook.trainings < outlook.due:
+    of_a_part = f" of {count(outlook.epochs, 'epoch')}, which count in parts" if outlook.part < 1 else ""
+    lines = [f"{generation}: {outlook.due:,} trainings{of_a_part}; {in_all}{done}"]
+    if outlook.expected - outlook.trainings < int(outlook.due * outlook.part):
         lines.append("the budget ends the search in this generation")
     elif outlook.race_trainings:
         most = "at most " if outlook.is_at_most else ""

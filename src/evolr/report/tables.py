@@ -110,10 +110,11 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
     """What a search found and what it took, in a few lines."""
     metric, best = config.problem.metric, result.champion
     if best is not None:
-        seeds = config.search.seeds_at(best.individual.place.generation)
+        generation = best.individual.place.generation
+        seeds, epochs = config.search.seeds_at(generation), config.epochs_at(generation)
         runs = count(seeds, "run") if result.history or seeds == 1 else f"at most {count(seeds, 'run')}"
         judged = "won the race on fresh seeds" if result.is_raced else runs
-        fitness = f"{metric.name} {metric.text(best.score)} ({count(config.training.epochs, 'epoch')}, {judged})"
+        fitness = f"{metric.name} {metric.text(best.score)} ({count(epochs, 'epoch')}, {judged})"
         found = [
             f"champion: {ordinary_text(best.individual.expression)}",
             f"fitness: {fitness}",

@@ -135,13 +135,15 @@ def heats_done(config: Config, finalists: Sequence[Individual], scores: Scores) 
     return len(_heats(config, finalists, scores)) - 1
 
 
-def trainings_ahead(config: Config, generation: int, first: int) -> int:
-    """The trainings of a search from a generation on, about, its race included. first: the individuals of the first generation."""
+def trainings_ahead(config: Config, generation: int, first: int) -> float:
+    """The trainings of a search from a generation on, about, its race included, shorter ones counted by their part. first: the individuals of
+    the first generation.
+    """
     search = config.search
     if generation > search.race_generation:
         return 0
     bred = range(generation, search.race_generation)
-    trained = sum(search.seeds_at(number) * search.individuals_at(number, first) for number in bred)
+    trained = sum(config.part_at(n) * search.seeds_at(n) * search.individuals_at(n, first) for n in bred)
     return trained + race_trainings(search, search.finalists)
 
 

@@ -26,7 +26,7 @@ _GRACE: Final = 1.06  # times the seconds: until then a race that was to fit may
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What the limits of a run leave: trainings and seconds from now on, and trainings in all; infinite without a limit.
+    """What the limits of a run leave: whole trainings and seconds from now on, and trainings in all; infinite without a limit.
 
     late: the seconds that a race may be late. each: seconds a training, 0 while nobody knows, so that a limit of time leaves room for
     whatever there is; at_once: see Pace.
@@ -40,8 +40,8 @@ class Room:
     at_once: int = 1
 
     @classmethod
-    def within(cls, limits: Limits, *, trained: int, seconds: float, pace: Pace) -> Room:
-        """The room that limits leave after so many trainings of the study and so many seconds of the run."""
+    def within(cls, limits: Limits, *, trained: float, seconds: float, pace: Pace) -> Room:
+        """The room that limits leave after so many whole trainings of the study and so many seconds of the run."""
         trainings = math.inf if limits.trainings is None else limits.trainings
         limit = math.inf if limits.seconds is None else limits.seconds
         whole = cls(trainings, limit, trainings, (_GRACE - 1) * limit, pace.seconds or 0.0, pace.at_once)
@@ -65,7 +65,7 @@ class Room:
         fitting = self._fitting(seconds)
         return fitting if self.at_once == 1 or fitting == self.trainings else fitting // self.at_once * self.at_once
 
-    def after(self, trainings: int) -> Room:
+    def after(self, trainings: float) -> Room:
         """The room that is left after so many more."""
         waves = math.ceil(trainings / self.at_once) * self.at_once
         seconds = self.each * max(_CAUTION * trainings, waves)
@@ -84,7 +84,7 @@ def shortened(state: SearchState, room: Room) -> AnySearch | None:
     if state.is_race:
         is_fitting = race_trainings(search, len(current.population)) <= room.left
     else:
-        is_fitting = reserve(search, room.whole) <= room.after(len(current.missing())).left
+        is_fitting = reserve(search, room.whole) <= room.after(current.part * len(current.missing())).left
     if is_fitting:
         return None
     # A race that barely fits is better than none.

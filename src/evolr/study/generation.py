@@ -49,7 +49,7 @@ def evaluated_so_far(config: Config, population: Sequence[Individual], scores: S
 class CurrentGeneration:
     """A population under evaluation; it is evaluated when it lacks nothing.
 
-    known: the evaluations that need no training again; those of this generation are added to them. scores: of its runs so
+    epochs: of its trainings; part: see Config.part_at. known: the evaluations that need no training again; those of this generation are added to them. scores: of its runs so
     far, by place, pool and seed.
     """
 
@@ -57,6 +57,7 @@ class CurrentGeneration:
         self, config: Config, number: int, population: Sequence[Individual], known: KnownEvaluations, scores: Scores
     ) -> None:
         self.number = number
+        self.epochs, self.part = config.epochs_at(number), config.part_at(number)
         self.population = list(population)
         self.is_race = is_race(config, number)
         self._config = config

@@ -91,7 +91,7 @@ class OpenStudy:
         self, current: CurrentGeneration, outcomes: Sequence[tuple[Place, int, Outcome]], pool: str
     ) -> None:
         """Stores outcomes of the current generation's trials, each by its individual's place and its seed."""
-        self.records.add_outcomes(outcomes, pool, self.config.training.epochs)
+        self.records.add_outcomes(outcomes, pool, current.epochs)
         current.add((place, pool, seed, outcome.score) for place, seed, outcome in outcomes)
 
     def finish_generation(self, current: CurrentGeneration, shortening: Shortening = lambda _: None) -> None:

@@ -18,17 +18,18 @@ def outlook(
     *,
     due: int,
     racing: int,
-    trained: int,
+    trained: float,
     seconds: float,
     pace: Pace,
     is_first: bool,
 ) -> Outlook:
-    """What there is to say while a generation is under way. due, racing: see Outlook. trained: of the study; seconds: of the run.
+    """What there is to say while a generation is under way. due, racing: see Outlook. trained: of the study, in whole trainings; seconds: of the run.
 
     is_first: whether this is the study's first run, so that its limit of time ends the search and not only the run.
     """
     search, current = state.config.search, state.current
-    ahead = _ahead(state, due)
+    part = 1.0 if current is None else current.part
+    ahead = _ahead(state, due * part)
     room = Room.within(limits, trained=trained, seconds=seconds, pace=pace)
     # Whether a limit of time ends this call, and does not bring the race forward.
     is_cut = not is_first and ahead > replace(room, trainings=math.inf).left
@@ -37,7 +38,7 @@ def outlook(
     else:
         finalists = search.finalists if is_cut or ahead <= room.left else kept_finalists(search, room.whole)
     race = race_trainings(search, finalists) if finalists and (racing or not is_cut) else 0
-    expected = ahead if math.isinf(room.left) else max(due, min(ahead, int(room.left)))
+    expected = ahead if math.isinf(room.left) else max(due * part, min(ahead, room.left))
     if limits.trainings is not None:  # which ends a generation in its middle
         expected = min(expected, max(0, limits.trainings - trained))
     left = expected * pace.seconds if pace.seconds is not None and pace.is_settled else None
@@ -48,17 +49,19 @@ def outlook(
         generations=search.generations_in_all,
         racing=racing,
         due=due,
+        epochs=state.config.training.epochs if current is None else current.epochs,
+        part=part,
         finalists=finalists,
         race_trainings=race,
-        trainings=trained,
-        expected=trained + expected,
+        trainings=math.ceil(trained),
+        expected=math.ceil(trained + expected),
         seconds_left=left,
         is_at_most=limits.seconds is not None and not pace.seconds,
     )
 
 
-def _ahead(state: SearchState, due: int) -> int:
-    """The trainings that are still to come, about; due: those of the current generation, or heat."""
+def _ahead(state: SearchState, due: float) -> float:
+    """The trainings that are still to come, about, in whole ones; due: those of the current generation, or heat."""
     search, current = state.config.search, state.current
     if current is None:
         return 0

@@ -272,6 +272,10 @@ class Records:
         """The number of trials stored."""
         return self._database.rows("SELECT count(*) FROM trial")[0][0]
 
+    def epochs(self) -> int:
+        """The epochs of all trials stored."""
+        return self._database.rows("SELECT coalesce(sum(epochs), 0) FROM trial")[0][0]
+
     # --- evaluations ------------------------------------------------------------------------------------------------
 
     def finish_generation(self, evaluations: Sequence[Evaluation], hall_of_fame: Sequence[Evaluation]) -> None:
@@ -311,26 +315,25 @@ class Records:
         )
         return [(number, float("nan") if score is None else score, formula) for number, score, formula in rows]
 
-    def best_trained(self, count: int, generation: int | None = None) -> list[tuple[str, float]]:
-        """The formula and score of the fittest different formulas that were trained, the fittest first; of one
-        generation, where one is given.
-        """
+    def best_trained(self, count: int, first: int = 0) -> list[tuple[str, float]]:
+        """The formula and score of the fittest different formulas that were trained from a generation on, the fittest first."""
         rows = self._database.rows(
             "SELECT expression, score FROM evaluation JOIN individual ON individual.id = evaluation.individual "
-            "WHERE source = 'trained' AND (? IS NULL OR generation = ?) "
+            "WHERE source = 'trained' AND generation >= ? "
             "GROUP BY expression ORDER BY max(fitness) DESC, size, individual.id LIMIT ?",
-            (generation, generation, count),
+            (first, count),
         )
         return [(formula, float("nan") if score is None else score) for formula, score in rows]
 
     def recorded(self, formula: str) -> NDArray[np.float32]:
-        """The curves of a formula's finished trainings, (trainings, 4, epochs), in the order of curves.CURVES."""
+        """The curves of a formula's finished trainings, of the longest of them, (trainings, 4, epochs), in the order of curves.CURVES."""
         rows = self._database.rows(
-            "SELECT curves FROM trial JOIN individual ON individual.id = trial.individual "
+            "SELECT curves, epochs FROM trial JOIN individual ON individual.id = trial.individual "
             "WHERE expression = ? AND status = 'finished' AND curves IS NOT NULL ORDER BY trial.id",
             (formula,),
         )
-        found = [curves.unpacked(content) for (content,) in rows if content]
+        longest = max((epochs for _, epochs in rows), default=0)
+        found = [curves.unpacked(content) for content, epochs in rows if content and epochs == longest]
         return np.array(found, np.float32) if found else np.empty((0, len(curves.CURVES), 0), np.float32)
 
     def evaluations(self, population: Sequence[Individual]) -> list[Evaluation]:

@@ -20,7 +20,7 @@ class Limits:
 
         evolr.evolve(train, "runs/mine", evolr.Limits(trainings=200), epochs=10)
 
-    Seconds and trainings are budgets, in which a race of the finalists has its part: the search breeds as many generations as leave
+    A shorter training (`search.horizon`) counts as the part of a whole one that it is. Seconds and trainings are budgets, in which a race of the finalists has its part: the search breeds as many generations as leave
     time for it, then races, by fewer finalists if the race is larger than a third of the budget, and is over. A budget too short for
     the first generation and a race of two ends the search without one, as a target does; it can go on then. So it can after a later call on a
     study that has trained already, whose seconds end that call alone.
@@ -95,7 +95,8 @@ class Outlook:
     """What a search has before it.
 
     generation: the current one, from 0; generations: of the search in all, the race included. racing: finalists in the current heat,
-        0 outside the race. due: trainings that the current generation, or heat, lacks.
+        0 outside the race. due: trainings that the current generation, or heat, lacks; epochs: of each of these, and part: what of a whole
+        training it is. All other trainings are whole ones: shorter ones are counted by their part.
     finalists, race_trainings: of the race at the end, of a budget those that it keeps room for; 0 if there is none. No race_trainings, but
         finalists: a limit of time ends this call before the race.
     trainings: of the study so far. expected: in all, about, what a budget leaves no room for left out. is_at_most: whether a limit of time
@@ -108,6 +109,8 @@ class Outlook:
     generations: int
     racing: int
     due: int
+    epochs: int
+    part: float
     finalists: int
     race_trainings: int
     trainings: int

@@ -138,7 +138,7 @@ class RunDirectory:
             "seed": config.seed,
             "generation": individual.place.generation,
             "slot": individual.place.slot,
-            "epochs": config.training.epochs,
+            "epochs": config.epochs_at(individual.place.generation),
             "raced": is_raced,
             config.problem.metric.name: None if math.isnan(champion.score) else champion.score,
         }

@@ -64,7 +64,9 @@ class _Run:
             trained == 0
         )  # the study's first run: what limits its time limits the study's from its beginning
         self._before = trained - executor.trainings
+        self._epochs = study.records.epochs()  # of all trainings of the study
         self._first = study.state.generation, executor.trainings, executor.seconds
+        self._told, self._whole_seconds = self._ready, 0.0
         self._pace = Pace(None if limits.seconds is None else summary.pace(study.directory))
         self.due = self._racing = 0  # see Outlook
         self._shortened_by: str | None = None  # which budget, if one has ended the breeding
@@ -95,20 +97,33 @@ class _Run:
         self.due = 0 if current is None else len(current.missing())
         self._racing = len({run.individual for run in current.heat()}) if current is not None and current.is_race else 0
 
-    def landed(self, outcomes: Collection[Outcome]) -> None:
-        """These trainings have landed."""
-        self.due -= len(outcomes)
-        own = [outcome.seconds for outcome in outcomes if outcome.seconds is not None]
-        self._pace.landed(self._clock() - self._ready, self.trainings, own)
+    @property
+    def _spent(self) -> float:
+        """Trainings of the study in all, shorter ones counted by their part."""
+        return self._epochs / self._study.config.training.epochs
 
-    def finished(self) -> None:
+    def landed(self, current: CurrentGeneration, outcomes: Collection[Outcome]) -> None:
+        """These trainings of a generation have landed."""
+        self.due -= len(outcomes)
+        self._epochs += current.epochs * len(outcomes)
+        own = [outcome.seconds / current.part for outcome in outcomes if outcome.seconds is not None]
+        self._pace.landed(self._as_if_whole(current.part), self.trainings, own)
+
+    def finished(self, current: CurrentGeneration) -> None:
         """The trainings of a generation are all there."""
-        self._pace.finished(self._clock() - self._ready, self.trainings)
+        self._pace.finished(self._as_if_whole(current.part), self.trainings)
+
+    def _as_if_whole(self, part: float) -> float:
+        """The seconds until now if all trainings had been whole ones: those since the last call count as many times as these are shorter."""
+        now = self._clock()
+        self._whole_seconds += (now - self._told) / part
+        self._told = now
+        return self._whole_seconds
 
     def shortening(self, state: SearchState) -> AnySearch | None:
         """See Shortening: the settings of a search that races now, to end within its budget."""
         stored = state.config.search
-        room = Room.within(self._budget, trained=self.trained, seconds=self.seconds, pace=self._pace)
+        room = Room.within(self._budget, trained=self._spent, seconds=self.seconds, pace=self._pace)
         search = shortened(state, room)
         if search is not None:
             finalists = count(search.finalists, "finalist")
@@ -134,12 +149,12 @@ class _Run:
 
     def check(self, *, is_training: bool = False) -> None:
         """Raises _StopError where it is time to stop. is_training: whether trainings are under way."""
-        limits, trained, state = self._limits, self.trained, self._study.state
+        limits, state = self._limits, self._study.state
         heat = self._pace if is_training else None
         if limits.seconds is not None and self.seconds >= seconds_at_most(limits, is_race=state.is_race, heat=heat):
             raise _BudgetError(f"the time is up: {limits.seconds:g} s{self._lacking}")
-        if limits.trainings is not None and trained >= limits.trainings:
-            raise _BudgetError(f"{trained} trainings are done, {limits.trainings} were wanted{self._lacking}")
+        if limits.trainings is not None and self._spent >= limits.trainings:
+            raise _BudgetError(f"{int(self._spent)} trainings are done, {limits.trainings} were wanted{self._lacking}")
         if limits.target is not None and (best := state.winner):
             metric = self._study.config.problem.metric
             if best.fitness >= metric.fitness(limits.target):
@@ -165,7 +180,7 @@ class _Run:
             self._limits,
             due=self.due,
             racing=self._racing,
-            trained=self.trained,
+            trained=self._spent,
             seconds=self.seconds,
             pace=self._pace,
             is_first=self.is_first,
@@ -262,7 +277,7 @@ def _stopped_by(study: OpenStudy, executor: Executor, now: _Run, watcher: Watche
 
 def _finish(study: OpenStudy, current: CurrentGeneration, now: _Run, watcher: Watcher) -> None:
     """Finishes a generation whose trainings are all there."""
-    now.finished()
+    now.finished(current)
     study.finish_generation(current, now.shortening)
     if study.state.best is not None:
         watcher.finished(now.report(study.state.best, is_race=current.is_race))
@@ -281,7 +296,7 @@ def _train(study: OpenStudy, current: CurrentGeneration, executor: Executor, now
             return
         rows = [(missing[number].individual.place, missing[number].seed, o) for number, o in outcomes.items()]
         study.add_outcomes(current, rows, pool)
-        now.landed(outcomes.values())
+        now.landed(current, outcomes.values())
         for trained, (number, outcome) in enumerate(outcomes.items(), start=now.trained - len(outcomes) + 1):
             place = missing[number].individual.place
             watcher.trained(
@@ -304,7 +319,7 @@ def _train(study: OpenStudy, current: CurrentGeneration, executor: Executor, now
         now.check(is_training=now.due > 0)
 
     try:
-        executor.run(trials, study.config.training.epochs, pool, on_outcomes=landed)
+        executor.run(trials, current.epochs, pool, on_outcomes=landed)
     except _StopError:
         if current.missing():
             raise  # otherwise the generation is whole, and is finished first

@@ -63,6 +63,8 @@ class SearchState:
 
     def begin(self, population: Sequence[Individual], scores: Scores) -> None:
         """Makes a population the current generation. scores: of its trials so far, by place, pool and seed."""
+        if self._is_longer:
+            self._trained = KnownEvaluations(self.config.search.own_signals)
         known = self._trained if self._reuses_scores else KnownEvaluations(self.config.search.own_signals)
         self.current = CurrentGeneration(self.config, self.generation, population, known, scores)
 
@@ -70,9 +72,10 @@ class SearchState:
         """Takes up the evaluations of a generation, which is finished by that."""
         if self.is_race:
             self.before_race = self.winner
-        if (self.is_race or self.config.problem.draws_tasks) and any(math.isfinite(e.fitness) for e in evaluations):
+        is_other = self.is_race or self.config.problem.draws_tasks or self._is_longer
+        if is_other and any(math.isfinite(e.fitness) for e in evaluations):
             # These scores replace earlier ones, and are not compared with them: those of a race are of another pool and of more
-            # runs, and those of other tasks would be the better the easier these were.
+            # runs, those of other tasks would be the better the easier these were, and those of longer trainings the better for that.
             self._best, self._front = None, []
         if not self.is_race:
             self._method.learn(evaluations)
@@ -86,6 +89,11 @@ class SearchState:
         self._front = hall_of_fame([*self._front, *evaluations])
         self.generation += 1
         self.current = None
+
+    @property
+    def _is_longer(self) -> bool:
+        """Whether the trainings of the current generation run more epochs than those of the one before."""
+        return self.config.epochs_at(self.generation) > self.config.epochs_at(max(0, self.generation - 1))
 
     @property
     def _reuses_scores(self) -> bool:

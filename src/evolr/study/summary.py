@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,8 +41,9 @@ class Summary:
     state: `running`, `done`, or `stopped`: it can go on. front: size, score and formula of the fittest of each size, by
     size; the last one is the champion: of the finished generations, or while there is none, by the trials there are.
     is_raced: whether that champion won the race of the finalists, as of SearchResult. active_at: the latest write, ISO 8601,
-        UTC. failed, last_failure: trainings that failed, and what was said of the latest. expected: trainings in all, about, at its
-        end. asked: what it was asked for, if a budget has shortened its search.
+        UTC. failed, last_failure: trainings that failed, and what was said of the latest. whole_trainings: the trainings that run all epochs
+        and make as many epochs as those of the study do; expected: these in all, about, at its end. asked: what it was asked for, if a budget
+        has shortened its search.
     """
 
     directory: Path
@@ -55,6 +57,7 @@ class Summary:
     failed: int
     last_failure: str | None
     expected: int = 0
+    whole_trainings: int = 0
     asked: Config | None = None
 
     @property
@@ -137,6 +140,7 @@ def summarise(directory: Path) -> Summary:
         done = database.rows("SELECT count(*) FROM generation WHERE finished_at IS NOT NULL")[0][0]
         failed, last_failure = records.failed()
         front = _front(records, config)
+        whole = records.epochs() / config.training.epochs
         ended = "done" if done >= config.search.generations_in_all else "stopped"
         return Summary(
             directory=directory,
@@ -149,15 +153,16 @@ def summarise(directory: Path) -> Summary:
             active_at=database.rows("SELECT active_at FROM study")[0][0],
             failed=failed,
             last_failure=last_failure,
-            expected=records.trainings() + (0 if ended == "done" else _ahead(records, config)),
+            expected=math.ceil(whole + (0 if ended == "done" else _ahead(records, config))),
             asked=records.asked(),
+            whole_trainings=math.ceil(whole),
         )
     finally:
         database.close()
 
 
 def pace(directory: Path) -> float | None:
-    """Seconds that a study's search took for a training, with all that trained at once: the median over its generations.
+    """Seconds that a study's search took for a whole training, with all that trained at once: the median over its generations.
 
     The first is left out, and one in which a session began: it may have a night in it. None where no other is finished. Errors
     as of `summarise`. It counts every training of the study, which takes a tenth of a second for a million.
@@ -165,25 +170,26 @@ def pace(directory: Path) -> float | None:
     database = Database.open(directory / DATABASE, write=False)
     try:
         rows = database.rows(
-            "SELECT finished_at, count(trial.id) FROM generation "
+            "SELECT finished_at, coalesce(sum(trial.epochs), 0) FROM generation "
             "LEFT JOIN individual ON individual.generation = generation.number "
             "LEFT JOIN trial ON trial.individual = individual.id "
             "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number"
         )
         sessions = [datetime.fromisoformat(start) for (start,) in database.rows("SELECT started_at FROM session")]
+        whole = Records(database).config().training.epochs
     finally:
         database.close()
-    ends = [(datetime.fromisoformat(end), trainings) for end, trainings in rows]
+    ends = [(datetime.fromisoformat(end), epochs) for end, epochs in rows]
     paces = [
-        (end - begin).total_seconds() / count
-        for (begin, _), (end, count) in pairwise(ends)
-        if count and begin < end and not any(begin < start < end for start in sessions)
+        (end - begin).total_seconds() * whole / epochs
+        for (begin, _), (end, epochs) in pairwise(ends)
+        if epochs and begin < end and not any(begin < start < end for start in sessions)
     ]
     return median(paces) if paces else None
 
 
-def _ahead(records: Records, config: Config) -> int:
-    """The trainings that a search still takes, about."""
+def _ahead(records: Records, config: Config) -> float:
+    """The trainings that a search still takes, about, shorter ones counted by their part."""
     numbers = records.generations()
     if not numbers:
         return 0
@@ -195,7 +201,9 @@ def _ahead(records: Records, config: Config) -> int:
         return race_trainings(config.search, len(latest)) - len(scores)
     fresh = to_train(latest, KnownEvaluations(config.search.own_signals))
     due = len(fresh) * config.search.seeds_at(numbers[-1]) - len(scores)
-    return max(0, due) + trainings_ahead(config, numbers[-1] + 1, len(records.population(0)))
+    return config.part_at(numbers[-1]) * max(0, due) + trainings_ahead(
+        config, numbers[-1] + 1, len(records.population(0))
+    )
 
 
 class _Best(NamedTuple):
@@ -272,7 +280,8 @@ def success(directory: Path) -> Success | None:
 def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
     """The study's fittest schedules that differ by their values, with their scores, the fittest first.
 
-    Where its finalists have raced, theirs are the scores; where each seed is another task, those of the latest generation; while no generation is finished, those of the trials there are.
+    Where its finalists have raced, theirs are the scores; where each seed is another task, those of the latest generation; otherwise those of the
+    longest trainings so far; while no generation is finished, those of the trials there are.
     Errors as of `summarise`.
     """
     database = Database.open(directory / DATABASE, write=False)
@@ -281,11 +290,14 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
         config = records.config()
         search = config.search
         latest = database.rows("SELECT max(number) FROM generation WHERE finished_at IS NOT NULL")[0][0]
-        is_raced = search.finalists > 0 and latest == search.race_generation
-        only = latest if is_raced or config.problem.draws_tasks else None
+        first = 0
+        if latest is not None:
+            is_raced = search.finalists > 0 and latest == search.race_generation
+            alike = (g for g in range(latest) if config.epochs_at(g) == config.epochs_at(latest))
+            first = latest if is_raced or config.problem.draws_tasks else next(alike, latest)
         values = partial(fingerprint, own=search.own_signals)
         found: dict[bytes, tuple[Schedule, float]] = {}
-        for formula, score in records.best_trained(_ALIKE * count, only):
+        for formula, score in records.best_trained(_ALIKE * count, first):
             expression = records.expression(formula)
             found.setdefault(values(expression), (search.schedule(expression), score))
         if not found:
