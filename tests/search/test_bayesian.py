@@ -224,6 +224,15 @@ def test_what_diverged_is_worst_whatever_the_scale_of_the_scores(scale):
     np.testing.assert_allclose(levelled(scale * np.array([-1.7, 0.3, 1.7])), levelled(np.array([-1.7, 0.3, 1.7])))
 
 
+@pytest.mark.parametrize("bad", [-1e3, -1e18, -1e300])
+def test_many_that_are_worse_by_orders_of_magnitude_leave_the_good_ones_apart(bad):
+    """More than half of the first formulas may diverge without an infinity: a loss of 10¹⁸ is a number."""
+    good = np.array([-0.030, -0.022, -0.018, -0.016])
+    y = levelled(np.array([*good, *[bad * (1 + k) for k in range(6)]]))
+    assert np.all(np.diff(y[:4]) > 0.05)
+    assert np.all(y[4:] < y[:4].min())
+
+
 # --- the budget ---------------------------------------------------------------------------------------------------------
 
 

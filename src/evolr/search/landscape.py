@@ -24,7 +24,14 @@ _LUCKS: Final = (0.0, 0.1, 0.5)  # variance of what all trainings of a generatio
 _TYPICAL: Final = (0.5, 0.4, 0.2, 0.1)
 _DOUBT: Final = 1.5  # nats of the logarithm's deviation: how far from typical the scales may be
 _FITTED: Final = 256  # points at most that scales, noise and luck are fitted to: evenly of all
-_WORST: Final = 2.0  # how far below the middle a fitness counts, in units of how far the best is above it
+_WORST: Final = ((0.5, 2.0), (0.75, 8.0), (0.875, 32.0))
+"""Quantiles of the fitness, and how many times as far below them as the best is above them a fitness counts. The first is the middle; the others are
+for a search half of whose formulas or more were worse by orders of magnitude, and say nothing of the scale of the good ones.
+"""
+
+_FEW: Final = 20  # trainings; of more, a fitness counts less far down, since the more there are, the finer are the differences at the top
+
+_ALIKE: Final = 1e-12  # what differs by less, of itself, differs by rounding
 
 Array = NDArray[np.float64]
 
@@ -114,12 +121,18 @@ def levelled(fitness: Array) -> Array:
     finite = fitness[np.isfinite(fitness)]
     if not len(finite):
         return np.zeros(len(fitness))
-    size = -int(np.frexp(np.abs(finite).max())[1])  # a power of two changes no bit; huge values would overflow below
-    finite, fitness = np.ldexp(finite, size), np.ldexp(fitness, size)
-    middle, best = np.quantile(finite, 0.5), finite.max()
-    least = middle - _WORST * max(best - middle, 1e-12)
-    y = np.maximum(np.where(np.isfinite(fitness), fitness, -np.inf), least)
-    return (y - y.mean()) / max(float(y.std()), 1e-12)
+    # To the size of the best ones: a power of two changes no bit, huge values would overflow below, and those that do so now are the worst.
+    size = -int(np.frexp(np.abs(finite[finite >= np.quantile(finite, _WORST[-1][0], method="higher")]).max())[1])
+    with np.errstate(over="ignore", under="ignore"):
+        fitness = np.ldexp(fitness, size)
+    finite = fitness[np.isfinite(fitness)]
+    best = float(finite.max())
+    depth = min(1.0, (_FEW / len(fitness)) ** 0.5)
+    quantiles = ((float(np.quantile(finite, part)), depth * times) for part, times in _WORST)
+    below = [q - times * (best - q) for q, times in quantiles if best - q > _ALIKE * abs(best)]
+    y = np.maximum(np.where(np.isfinite(fitness), fitness, -np.inf), max(below, default=float(finite.min()) - 1))
+    above, spread = y - y.mean(), float(y.std())
+    return above / spread if spread > _ALIKE * float(np.abs(y).max()) else np.zeros(len(y))
 
 
 def _squared_distances(a: Array, b: Array) -> tuple[Array, Array]:
