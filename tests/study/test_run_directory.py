@@ -50,8 +50,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 
 def test_reserved_names_count_up_and_are_had_once(tmp_path):
-    assert RunDirectory.reserve(tmp_path / "runs", "original").name == "original-1"
-    assert RunDirectory.reserve(tmp_path / "runs", "original").name == "original-2"
+    assert RunDirectory.reserve(tmp_path / "runs", "original").path.name == "original-1"
+    assert RunDirectory.reserve(tmp_path / "runs", "original").path.name == "original-2"
 
 
 def test_what_is_no_run_directory_is_refused(tmp_path):

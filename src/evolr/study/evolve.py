@@ -12,9 +12,10 @@ from evolr.errors import ConfigError, unknown_name
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.training_function import TrainingFunction
 from evolr.problems import OwnProblem, given_problem
+from evolr.run_files import DATABASE
 from evolr.study import own_training
 from evolr.study.beginning import begun_with
-from evolr.study.database import DATABASE, Database
+from evolr.study.database import Database
 from evolr.study.records import Records
 from evolr.study.results import GenerationReport, Limits, SearchResult, TrialReport
 from evolr.study.run_directory import RunDirectory
