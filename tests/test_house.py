@@ -243,7 +243,7 @@ def test_no_file_evaluates_or_unpickles_anything():
 
 WRITES = {
     *("write_text", "write_bytes", "savefig", "imsave", "to_csv", "to_pickle", "savez", "savetxt", "tofile", "dump"),
-    *("rename", "renames", "copy2", "copyfile", "copytree", "move", "symlink_to", "hardlink_to", "truncate"),
+    *("rename", "renames", "symlink_to", "hardlink_to", "truncate"),
     *("mkstemp", "NamedTemporaryFile", "TemporaryFile", "fdopen"),
 }
 """Calls that write a file, by their last name."""
@@ -251,6 +251,7 @@ WRITES = {
 MAY_WRITE = {
     "writing.py": {"open", "replace"},
     "study/database.py": {"replace"},  # SQLite's own file, which appears whole
+    "execution/packing.py": {"dump"},  # to a buffer
     "report/pictures.py": {"savefig"},  # to a buffer
     "problems/mnist1d_data.py": {"savez"},  # to a buffer
     "execution/ray_process.py": {"mkstemp"},  # what a process says, under no name
@@ -276,7 +277,7 @@ def writing_calls(path):
         elif name == "replace":  # of os or a path; a string's takes two, a struct's takes names
             if owner == "os" or (len(node.args) == 1 and not node.keywords):
                 yield name
-        elif name in WRITES or (name == "save" and owner in ("np", "torch")):
+        elif name in WRITES or owner == "shutil" or (name == "save" and owner in ("np", "torch")):
             yield name
 
 

@@ -157,7 +157,7 @@ DERIVED = ["champion.json", "history.csv", "front.png", "comparison.png", "expla
 @pytest.mark.parametrize("name", OF_A_RUN)
 def test_the_memory_of_a_study_is_written_by_nobody_else_wherever_it_lies(name):
     assert belongs_to_a_run(Path(name))
-    with pytest.raises(ConfigError, match="is a file of the run in"):
+    with pytest.raises(ConfigError, match="is one of the files that a run keeps"):
         Output.checked(name, force=True)
 
 
@@ -169,7 +169,7 @@ def test_the_derived_files_of_a_run_are_written_by_nobody_else(name, memory):
     Path("run", memory).write_text("")
     Path("link").symlink_to(f"run/{name}")
     for named in (f"run/{name}", f"run/../run/{name}", "link"):
-        with pytest.raises(ConfigError, match="is a file of the run in"):
+        with pytest.raises(ConfigError, match="is one of the files that a run keeps"):
             Output.checked(named, force=True)
     Output.checked("run/champion.py").write(b"mine")
 

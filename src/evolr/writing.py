@@ -90,9 +90,7 @@ class Output:
             raise ConfigError(f"{named} ends as a directory does; name a file")
         target = Path(os.path.realpath(named))
         if belongs_to_a_run(target):
-            raise ConfigError(
-                f"{named} is a file of the run in {target.parent}, which writes it itself; name another file"
-            )
+            raise ConfigError(f"{named} is one of the files that a run keeps in {target.parent}; name another file")
         try:
             _replaceable(target)
         except OSError as error:
