@@ -58,6 +58,51 @@ def test_what_a_kill_left_is_removed_by_the_next_write(moment):
     assert sorted(os.listdir()) == ["file", "other"]
 
 
+AT_EACH_LINE = """
+import os, signal, sys
+from pathlib import Path
+from evolr import writing
+
+def written(line):
+    # Writes in a process of its own, which is killed at a line of the writer, by its number; whether it was.
+    seen = 0
+    def trace(frame, event, argument):
+        nonlocal seen
+        if frame.f_code.co_filename != writing.__file__:
+            return None
+        seen += event == "line"
+        if seen > line:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    process = os.fork()
+    if process == 0:
+        sys.settrace(trace)
+        writing.Output("file", True).write(b"new")
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+
+line = 0
+while True:
+    Path("file").write_bytes(b"old")
+    if not written(line):
+        break
+    content = Path("file").read_bytes()
+    left = len(os.listdir()) - 1
+    Path("file").write_bytes(b"old")
+    writing.write(Path("file"), b"next")
+    print(content.decode(), left, os.listdir(), Path("file").read_bytes().decode())
+    line += 1
+"""
+
+
+def test_a_kill_at_any_line_leaves_the_former_file_and_is_no_obstacle():
+    done = subprocess.run([sys.executable, "-c", AT_EACH_LINE], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) > 30
+    # Before the temporary file is made, and while it is written; the renaming comes last.
+    assert set(lines) == {"old 0 ['file'] next", "old 1 ['file'] next"}
+
+
 def test_what_others_are_writing_stays():
     killed("fsync")
     (left,) = (name for name in os.listdir() if is_leftover(name))

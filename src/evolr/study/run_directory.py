@@ -19,6 +19,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -209,9 +210,19 @@ class RunDirectory:
         return [_history_row(evaluation) for evaluation in history]
 
     def write_all(self, contents: Mapping[str, bytes]) -> None:
-        """Writes files, in this order. Raises RunDirectoryError where that fails."""
-        for name, content in contents.items():
-            self.write(name, content)
+        """Writes files, in this order. Raises RunDirectoryError where that fails; what was new of them, and its directory, is
+        removed then.
+        """
+        new = [name for name in contents if not os.path.lexists(self.path / name)]
+        try:
+            for name, content in contents.items():
+                self.write(name, content)
+        except BaseException:
+            for name in new:
+                with suppress(OSError):
+                    (self.path / name).unlink(missing_ok=True)
+            self.remove_unused()
+            raise
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a file whole or not at all. Raises RunDirectoryError where that fails."""
