@@ -106,9 +106,11 @@ def test_a_kill_at_any_line_leaves_the_former_file_and_is_no_obstacle():
 def test_what_others_are_writing_stays():
     killed("fsync")
     (left,) = (name for name in os.listdir() if is_leftover(name))
-    _, here, process, _ = left.split("-")
-    living, elsewhere = f".evolr-{here}-{os.getpid()}-0.tmp", f".evolr-{int(here, 16) ^ 1:08x}-{process}-0.tmp"
-    for name in (living, elsewhere):
+    _, here, process, own, _ = left.split("-")
+    living = f".evolr-{here}-{os.getppid()}-{own}-0.tmp"
+    elsewhere = f".evolr-{int(here, 16) ^ 1:08x}-{process}-{own}-0.tmp"
+    of_a_former_process = f".evolr-{here}-{os.getpid()}-{own}-0.tmp"  # whose number this one has now
+    for name in (living, elsewhere, of_a_former_process):
         Path(name).write_text("half")
     remove_leftovers(Path())
     assert set(os.listdir()) == {living, elsewhere}

@@ -21,11 +21,12 @@ from typing import Final
 from evolr.errors import ConfigError
 from evolr.run_files import belongs_to_a_run
 
-_TEMPORARY: Final = re.compile(r"\.evolr-([0-9a-f]{8})-(\d+)-\d+\.tmp")
-_FORGOTTEN: Final = (
-    3600.0  # seconds, after which a temporary file is a dead process's wherever that ran: a write takes none of them
-)
+_TEMPORARY: Final = re.compile(r"\.evolr-([0-9a-f]{8})-(\d+)-([0-9a-f]{8})-\d+\.tmp")
+"""Of a machine, a process of it, and what tells that from an earlier one of the same number."""
 
+_FORGOTTEN: Final = 3600.0  # seconds: no write takes as long, wherever its process runs
+
+_own = os.urandom(4).hex()
 _numbers = itertools.count()
 
 
@@ -36,7 +37,7 @@ def write(path: Path, content: bytes) -> None:
     """
     mode = _replaceable(path)
     remove_leftovers(path.parent)
-    temporary = path.with_name(f".evolr-{_here():08x}-{os.getpid()}-{next(_numbers)}.tmp")
+    temporary = path.with_name(f".evolr-{_here():08x}-{os.getpid()}-{_own}-{next(_numbers)}.tmp")
     try:
         with open(temporary, "xb") as file:
             if mode is not None:
@@ -139,8 +140,12 @@ def _is_of_a_dead(found: re.Match[str], entry: os.DirEntry[str]) -> bool:
     with suppress(OSError):
         if time.time() - entry.stat(follow_symlinks=False).st_mtime > _FORGOTTEN:
             return True
-    # On Windows, os.kill ends a process whatever the signal.
-    return os.name == "posix" and int(found[1], 16) == _here() and not _lives(int(found[2]))
+    if int(found[1], 16) != _here():
+        return False
+    process = int(found[2])
+    if process == os.getpid():
+        return found[3] != _own
+    return os.name == "posix" and not _lives(process)  # on Windows, os.kill ends a process whatever the signal
 
 
 def _lives(process: int) -> bool:

@@ -87,7 +87,7 @@ def test_a_comparison_that_was_killed_half_way_is_no_obstacle_to_its_own_retry(e
         half.mkdir()
         for name in COMPARISON_FILES[:done]:
             shutil.copy(f"whole/{name}", half)
-        (half / ".evolr-00000000-1-0.tmp").write_text("half")
+        (half / ".evolr-00000000-1-00000000-0.tmp").write_text("half")
         assert evolr(*COMPARE, "-o", half)[0] == 0
         assert (half / "comparison.json").read_bytes() == Path("whole/comparison.json").read_bytes()
 
