@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evolr.errors import ConfigError
-from evolr.run_files import CONTEST, belongs_to_a_run, contest_files
+from evolr.run_files import belongs_to_a_run, contest_files
 from evolr.writing import Output, is_leftover, remove_leftovers, write
 from tests.trees import tree
 
@@ -198,7 +198,7 @@ OF_A_RUN = [
     "contest.db-wal",
     "writer.lock",
 ]
-DERIVED = ["champion.json", "history.csv", "front.png", "comparison.png", "explanation.json", *contest_files(CONTEST)]
+DERIVED = ["champion.json", "history.csv", "front.png", "comparison.png", "explanation.json", *contest_files("contest")]
 
 
 @pytest.mark.parametrize("name", OF_A_RUN)

@@ -27,8 +27,10 @@ COMPARISON_FILES: Final = ("comparison.csv", "comparison.png", "comparison.json"
 
 EXPLANATION_FILES: Final = ("explanation.png", "explanation.json")
 
-CONTEST: Final = "contest"
-REHEARSAL: Final = "rehearsal"
+
+def contest_name(*, is_quick: bool) -> str:
+    """What a contest's files are called: a rehearsal's are not taken for a contest's, nor written over them."""
+    return "rehearsal" if is_quick else "contest"
 
 
 def contest_files(name: str) -> tuple[str, ...]:
@@ -37,7 +39,7 @@ def contest_files(name: str) -> tuple[str, ...]:
 
 
 _DERIVED: Final = frozenset(
-    (*SEARCH_FILES, *COMPARISON_FILES, *EXPLANATION_FILES, *contest_files(CONTEST), *contest_files(REHEARSAL))
+    (*SEARCH_FILES, *COMPARISON_FILES, *EXPLANATION_FILES, *contest_files("contest"), *contest_files("rehearsal"))
 )
 
 

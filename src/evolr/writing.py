@@ -176,4 +176,4 @@ def _replaceable(path: Path) -> int | None:
         kinds = ((stat.S_ISDIR, "a directory"), (stat.S_ISLNK, "a link"), (stat.S_ISFIFO, "a pipe"))
         what = next((words for test, words in kinds if test(mode)), "a device")
         raise FileExistsError(None, f"it is {what}, which a file would take the place of")
-    return stat.S_IMODE(mode)
+    return mode & 0o777

@@ -80,6 +80,9 @@ def test_a_contest_is_held_in_an_empty_directory_and_in_no_other_without_force(e
     assert "holds other files" in refused(evolr, *GIVEN, "full")
     assert "holds a study" in refused(evolr, *GIVEN, "mine", "--force")
     assert "is no directory" in refused(evolr, *GIVEN, "precious", "--force")
+    Path("others").mkdir()
+    Path("others/proven.json").write_text("{}")
+    assert "holds other files" in refused(evolr, *GIVEN, "others")
     assert evolr(*GIVEN, "empty")[0] == 0
     assert evolr(*GIVEN, "full", "--force")[0] == 0
     assert Path("full/letter.txt").read_text() == "dear"

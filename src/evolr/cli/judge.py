@@ -63,7 +63,6 @@ def compare(
     from evolr.contest import comparison
     from evolr.named import named
     from evolr.presets import DEFAULT
-    from evolr.run_files import COMPARISON_FILES
     from evolr.study.run_directory import RunDirectory
 
     if (run is None) == (expression is None):
@@ -91,11 +90,11 @@ def compare(
         )
         require_signals(resolved.problem, sorted(schedule.signals))
         if output is not None:
-            RunDirectory.require_free(output, COMPARISON_FILES, force=force)
+            comparison.require_place(output, force=force)
         warn_of(found, resolved.comparison.epochs, resolved.problem.steps_per_epoch)
         result = comparison.compare_schedule(schedule, resolved, device_count=devices, progress=not quiet)
         if output is not None:
-            RunDirectory.require_free(output, COMPARISON_FILES, force=force)  # training took a while
+            comparison.require_place(output, force=force)  # training took a while
             comparison.save(RunDirectory.create(output), result)
     if json:
         print_json(result.document())
@@ -169,10 +168,8 @@ def prove(
         found = named(expression or "", of_formula)
         config = resolve(preset or DEFAULT, None, read_settings(setting))
         warn_of(found, epochs or config.comparison.epochs, config.problem.steps_per_epoch)
-        path, result = (
-            output,
-            contests.prove_schedule(found.schedule, config, output, budget=runs, force=force, **options),
-        )
+        path = output
+        result = contests.prove_schedule(found.schedule, config, output, budget=runs, force=force, **options)
     if json:
         print_json(result.document(verdict(result)))
         return

@@ -193,6 +193,12 @@ def compare_schedule(
     return ComparisonResult(config, settings, seeds, contenders, executor.title)
 
 
+def require_place(path: Path, *, force: bool) -> None:
+    """Raises RunDirectoryError where a comparison cannot be saved in a directory that a person names; see RunDirectory."""
+    # The document is written last: without it, the others are of an attempt that was killed.
+    RunDirectory.require_free(path, COMPARISON_FILES, force=force, unfinished=COMPARISON_FILES[:-1])
+
+
 def save(directory: RunDirectory, result: ComparisonResult) -> None:
     """Writes the comparison's files when all are made: everything to the single run, and the picture."""
     from evolr.report.pictures import comparison_picture

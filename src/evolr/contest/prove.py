@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from evolr.contest.tuning import Candidate
 from evolr.contest.verdict import verdict
 from evolr.errors import StudyError, whole_number
 from evolr.execution.executor import Executor
-from evolr.run_files import DATABASE, LEDGER, contest_files
+from evolr.run_files import DATABASE, LEDGER, contest_files, contest_name
 from evolr.schedule import Schedule
 from evolr.study.run_directory import RunDirectory, csv_text
 from evolr.study.summary import best_schedules, summarise
@@ -75,6 +76,7 @@ def prove(
         raise StudyError(f"{path} is still being searched; wait for its end, or stop it, before its champion is proven")
     if summary.champion is None:
         raise StudyError(f"{path} {summary.why_no_champion}")
+    RunDirectory(path).require_replaceable((LEDGER, *contest_files(contest_name(is_quick=is_quick))))
     config = summary.config
     seconds = seconds_of(path, config, epochs or config.comparison.epochs)
     with (
@@ -83,7 +85,6 @@ def prove(
     ):
         budget = summary.trainings if budget is None else budget
         settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick, rivals=rivals)
-        RunDirectory(path).require_replaceable((LEDGER, *contest_files(settings.file_name)))
         candidates = [Candidate(schedule, score) for schedule, score in best_schedules(path, settings.finalists[0])]
         evolved = Evolved(candidates, "the study's search", summary.trainings, config.training.epochs)
         result = hold(evolved, config, settings, path, executor, on_total=total, on_done=done)
@@ -116,13 +117,13 @@ def prove_schedule(
     other files, over those of the same names. Raises RunDirectoryError where it is another schedule's, or a study's.
     """
     path = Path(directory)
+    _require_place(path, schedule, contest_files(contest_name(is_quick=is_quick)), force=force)
     with (
         closing(executor_for(config, trained_by, options)) as executor,
         shown(progress, "proving", on_total, on_done) as (total, done),
     ):
         require_told("the schedule", schedule.signals, executor)
         settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick, rivals=rivals)
-        _require_place(path, schedule, settings, force=force)
         evolved = Evolved([Candidate(schedule, float("nan"))], "given as a formula")
         result = hold(evolved, config, settings, path, executor, on_total=total, on_done=done)
     save(RunDirectory(path), result)
@@ -130,7 +131,7 @@ def prove_schedule(
 
 
 def save(directory: RunDirectory, result: ContestResult) -> None:
-    """Writes the contest's files when all are made: the page, the picture, everything to the single run, and the champion as it was proven."""
+    """Writes the contest's files when all are made: page, picture, everything to the single run, the champion as it was proven."""
     from evolr.report.contest import page
     from evolr.report.contest_picture import contest_picture
     from evolr.report.profile_picture import profile_picture
@@ -148,9 +149,8 @@ def save(directory: RunDirectory, result: ContestResult) -> None:
     directory.write_all({name: content for name, content in named if content is not None})
 
 
-def _require_place(path: Path, schedule: Schedule, settings: Settings, *, force: bool) -> None:
+def _require_place(path: Path, schedule: Schedule, files: Sequence[str], *, force: bool) -> None:
     """Raises RunDirectoryError where the contest of a schedule cannot be held in a directory; see `prove_schedule`."""
-    files = contest_files(settings.file_name)
     if os.path.isfile(path / LEDGER) and not os.path.isfile(path / DATABASE):
         require_subject(path, schedule.to_json())
         RunDirectory(path).require_replaceable((LEDGER, *files))

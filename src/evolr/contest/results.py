@@ -18,7 +18,7 @@ from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.tuning import Candidate
 from evolr.errors import ConfigError
 from evolr.problems import Pool
-from evolr.run_files import CONTEST, REHEARSAL
+from evolr.run_files import contest_name
 from evolr.training.optimizers import Optimizer
 
 EVOLVED: Final = "evolved"
@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def file_name(self) -> str:
         """What the contest's files are called."""
-        return REHEARSAL if self.is_quick else CONTEST
+        return contest_name(is_quick=self.is_quick)
 
     @property
     def told_apart(self) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class ContestResult:
 
     @property
     def file_name(self) -> str:
-        """What its files are called: a rehearsal's are not taken for a contest's, nor written over them."""
+        """What its files are called."""
         return self.settings.file_name
 
     @property

@@ -16,9 +16,9 @@ from evolr.run_files import DATABASE
 from evolr.study import own_training
 from evolr.study.beginning import begun_with
 from evolr.study.database import Database
+from evolr.study.open_study import require_agreement
 from evolr.study.records import Records
 from evolr.study.results import GenerationReport, Limits, SearchResult, TrialReport
-from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study
 from evolr.study.trained_by import executor_for
 from evolr.study.watching import ShowProgress, Watcher, bar, require_functions
@@ -138,7 +138,7 @@ def evolve(
     config, executor = study_of(what, options)
     config = begun_with(config, initial)
     with closing(executor), bar(progress, config.problem.metric) as shown:
-        RunDirectory.require_usable(Path(directory))
+        require_agreement(Path(directory), config)
         executor.prepare("fitness")  # before anything is written, so that what is refused leaves nothing
         with Study(directory, config) as study:
             return study.run(

@@ -71,9 +71,7 @@ class OpenStudy:
             if self.state.current is None and not self.state.is_finished:
                 self._begin_generation()
         except BaseException:
-            if self._database is None and not os.path.lexists(
-                directory / DATABASE
-            ):  # on a full disk, say: as it was before
+            if not os.path.lexists(directory / DATABASE):  # on a full disk, say: all is as it was
                 with suppress(OSError):
                     (directory / LOCK_FILE).unlink(missing_ok=True)
             self._release()

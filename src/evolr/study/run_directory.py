@@ -99,10 +99,10 @@ class RunDirectory:
             )
 
     @classmethod
-    def require_free(cls, path: Path, files: Sequence[str], *, force: bool) -> None:
+    def require_free(cls, path: Path, files: Sequence[str], *, force: bool, unfinished: Sequence[str] = ()) -> None:
         """Raises RunDirectoryError where these files cannot be written in a directory that a person names for them, new or empty:
-        where it holds others, unless `force` allows that, or a study's. The last of the files is written last, so a directory
-        that lacks it is an attempt that was killed.
+        where it holds others, unless `force` allows that, or a study. unfinished: of the files those that a killed attempt may
+        have left there.
         """
         names = names_in(path)
         if names is None:
@@ -111,7 +111,7 @@ class RunDirectory:
             raise RunDirectoryError(
                 f"{path} exists already and holds a study, which has files of its own; name another directory"
             )
-        if names - set(files[:-1]) and not force:
+        if names - set(unfinished) and not force:
             raise RunDirectoryError(
                 f"{path} exists already and holds other files; name another directory, or write in it, over those of the same "
                 "names: force=True, --force on the command line"
