@@ -38,6 +38,7 @@ def contest_files(name: str) -> tuple[str, ...]:
     return (f"{name}.csv", f"{name}.md", f"{name}.png", f"{name}-profile.png", "proven.json", f"{name}.json")
 
 
+_DATABASES: Final = (DATABASE, LEDGER)
 _DERIVED: Final = frozenset(
     (*SEARCH_FILES, *COMPARISON_FILES, *EXPLANATION_FILES, *contest_files("contest"), *contest_files("rehearsal"))
 )
@@ -51,6 +52,3 @@ def belongs_to_a_run(path: Path) -> bool:
     if name == LOCK_FILE or any(name == own or name.startswith((f"{own}-", own + UNFINISHED)) for own in _DATABASES):
         return True
     return name in _DERIVED and any(os.path.isfile(path.with_name(own)) for own in _DATABASES)
-
-
-_DATABASES: Final = (DATABASE, LEDGER)

@@ -129,8 +129,8 @@ def is_leftover(name: str) -> bool:
 
 def remove_leftovers(directory: Path) -> None:
     """Removes the temporary files of processes that are dead."""
-    with suppress(OSError):
-        for entry in os.scandir(directory):
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
             if (found := _TEMPORARY.fullmatch(entry.name)) and _is_of_a_dead(found, entry):
                 with suppress(OSError):
                     os.unlink(entry.path)
