@@ -37,7 +37,7 @@ from evolr.problems import PROBLEMS
 from evolr.randomness import seed_from
 from evolr.report.gallery import with_entries
 from evolr.report.gallery_picture import picture
-from evolr.study.database import DATABASE
+from evolr.run_files import DATABASE
 from evolr.study.summary import Summary, summarise
 from evolr.study.trained_by import executor_for
 from evolr.training.task import Trial

@@ -51,8 +51,8 @@ from evolr.execution.ray import Ray
 from evolr.execution.training_function import name_of
 from evolr.execution.workers import Workers
 from evolr.expression import parse
+from evolr.run_files import DATABASE
 from evolr.schedule import Schedule
-from evolr.study.database import DATABASE
 from evolr.study.evolve import evolve
 from evolr.study.records import Records
 from evolr.study.results import Limits

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,25 @@ def _signals_of_a_terminal() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def no_room():
+    """Inside `with no_room(size)`, no file of this process grows beyond so many bytes: writing fails as on a full disk."""
+    resource = pytest.importorskip("resource")  # of Linux and macOS
+
+    @contextmanager
+    def limited(size):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, before)
+
+    return limited
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "advice": {"errors", "expression", "schedule", "signals"},
     "training": {"errors", "expression", "schedule", "signals"},
     "discovered": {"errors", "expression", "formula", "problems", "report", "schedule", "standard", "training"},
-    "problems": {"errors", "expression", "randomness", "schedule", "training"},
+    "problems": {"errors", "expression", "randomness", "schedule", "training", "writing"},
     "execution": {"", "errors", "problems", "schedule", "signals", "training"},
     "presets": {"expression"},
     "config": {"errors", "expression", "presets", "schedule", "training", "problems", "signals"},
@@ -46,7 +46,8 @@ MAY_IMPORT = {
         "signals",
         "study",
     },
-    "writing": set(),
+    "run_files": set(),
+    "writing": {"errors", "run_files"},
     "signal_bank": {"expression", "randomness", "signals"},
     "simplification": {"advice", "errors", "expression", "schedule", "signal_bank", "signals"},
     "search": {
@@ -69,6 +70,7 @@ MAY_IMPORT = {
         "execution",
         "expression",
         "problems",
+        "run_files",
         "schedule",
         "search",
         "training",
@@ -86,6 +88,7 @@ MAY_IMPORT = {
         "expression",
         "problems",
         "randomness",
+        "run_files",
         "schedule",
         "search",
         "simplification",
@@ -130,8 +133,10 @@ MAY_IMPORT = {
         "interruption",
         "presets",
         "report",
+        "run_files",
         "schedule",
         "study",
+        "writing",
         "",
     },
     "__main__": {"cli"},
@@ -234,6 +239,58 @@ def test_no_file_evaluates_or_unpickles_anything():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in {"eval", "exec", "compile", "__import__"}, path
         assert not {"pickle", "marshal", "shelve"} & {module for module, _ in imports(path)}, path
+
+
+WRITES = {
+    *("write_text", "write_bytes", "savefig", "imsave", "to_csv", "to_pickle", "savez", "savetxt", "tofile", "dump"),
+    *("rename", "renames", "symlink_to", "hardlink_to", "truncate"),
+    *("mkstemp", "NamedTemporaryFile", "TemporaryFile", "fdopen"),
+}
+"""Calls that write a file, by their last name."""
+
+MAY_WRITE = {
+    "writing.py": {"open", "replace"},
+    "study/database.py": {"replace"},  # SQLite's own file, which appears whole
+    "execution/packing.py": {"dump"},  # to a buffer
+    "report/pictures.py": {"savefig"},  # to a buffer
+    "problems/mnist1d_data.py": {"savez"},  # to a buffer
+    "execution/ray_process.py": {"mkstemp"},  # what a process says, under no name
+    "cli/app.py": {"open"},  # the null device, in the place of a stdout that is gone
+}
+
+
+def writing_calls(path):
+    """The calls in a file that write one."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+        owner = getattr(getattr(node.func, "value", None), "id", "")
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        texts = [str(a.value) for a in arguments if isinstance(a, ast.Constant)]
+        flags = [a.attr for argument in arguments for a in ast.walk(argument) if isinstance(a, ast.Attribute)]
+        if name == "open" and (
+            any(set(text) <= set("rwaxbt+") and set(text) & set("wax+") for text in texts if text)
+            or {"O_WRONLY", "O_RDWR"} & set(flags)
+        ):
+            yield name
+        elif name == "replace":  # of os or a path; a string's takes two, a struct's takes names
+            if owner == "os" or (len(node.args) == 1 and not node.keywords):
+                yield name
+        elif name in WRITES or owner == "shutil" or (name == "save" and owner in ("np", "torch")):
+            yield name
+
+
+def test_a_file_is_written_by_the_one_writer():
+    for path in FILES:
+        place = path.relative_to(SOURCE).as_posix()
+        assert set(writing_calls(path)) == MAY_WRITE.get(place, set()), place
+
+
+def test_what_one_system_alone_has_is_imported_in_functions():
+    for path in FILES:
+        top = {module for module, is_top in imports(path) if is_top}
+        assert not top & {"fcntl", "msvcrt", "resource", "pwd", "grp", "termios", "psutil", "winreg"}, path
 
 
 HEAVY = ("jax", "torch", "ray", "matplotlib", "sympy", "scipy", "optax", "mnist1d", "rich", "typer")

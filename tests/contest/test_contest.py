@@ -16,7 +16,7 @@ from evolr.contest import results
 from evolr.contest.contest import RANDOM_SEARCH
 from evolr.contest.prove import prove, prove_schedule
 from evolr.contest.results import EVOLVED, FROZEN, Settings
-from evolr.contest.trainings import LEDGER, Trainings, Wanted
+from evolr.contest.trainings import Trainings, Wanted
 from evolr.contest.tuning import Candidate, FamilyTuner, best_of, tune
 from evolr.contest.verdict import verdict
 from evolr.errors import ConfigError, ProblemError, RunDirectoryError, StudyError
@@ -24,6 +24,7 @@ from evolr.expression import parse
 from evolr.problems import Metric
 from evolr.report.contest import contest_table, page, summary
 from evolr.report.contest_picture import contest_picture
+from evolr.run_files import LEDGER
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
 from evolr.study.ledger import Ledger, training_key

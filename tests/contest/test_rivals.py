@@ -15,13 +15,13 @@ from evolr.contest.prove import prove_schedule
 from evolr.contest.reading import read_contest
 from evolr.contest.results import EVOLVED, NO_OPTIMIZERS, NOT_ASKED, Evolved, Settings
 from evolr.contest.rivals import TUNED, rivals_of
-from evolr.contest.trainings import LEDGER
 from evolr.contest.tuning import Candidate
 from evolr.contest.verdict import verdict
 from evolr.errors import ConfigError
 from evolr.expression import parse
 from evolr.report.contest import contest_table, page
 from evolr.report.contest_picture import contest_picture
+from evolr.run_files import LEDGER
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
 from evolr.study.ledger import training_key

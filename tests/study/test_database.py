@@ -13,9 +13,11 @@ from evolr.errors import StudyError
 from evolr.study import database as module
 from evolr.study.database import Database
 from evolr.study.migrations import MIGRATIONS
+from evolr.study.results import Limits
 from evolr.study.study import Study
 from evolr.study.summary import summarise
 from tests.study.small import remembered, small
+from tests.trees import tree
 
 KEPT = Path(__file__).parent / "databases"
 
@@ -66,6 +68,31 @@ def test_a_failing_migration_leaves_the_schema_before(tmp_path, monkeypatch):
     assert not database.rows("SELECT 1 FROM sqlite_schema WHERE name = 'extra'")
     assert database.version == len(MIGRATIONS)
     database.close()
+
+
+def test_what_a_killed_writer_left_in_the_log_is_read_on_a_full_disk_too(tmp_path, no_room):
+    with Study(tmp_path / "run", small()) as study:
+        study.run(Limits(trainings=20))
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        for name in ("study.db", "study.db-wal"):
+            shutil.copy(tmp_path / "run" / name, copy)
+    assert (copy / "study.db-wal").stat().st_size > 0
+    before = tree(copy)
+    with no_room(0):
+        read = summarise(copy).trainings
+    assert tree(copy).items() >= before.items()
+    assert read == summarise(copy).trainings >= 20
+
+
+def test_a_study_that_cannot_be_made_leaves_nothing(tmp_path, no_room):
+    with no_room(0), pytest.raises(StudyError, match="room"):
+        Study(tmp_path / "new" / "run", small())
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "empty").mkdir()
+    with no_room(0), pytest.raises(StudyError, match="room"):
+        Study(tmp_path / "empty", small())
+    assert list((tmp_path / "empty").iterdir()) == []
 
 
 KILLED = """

@@ -9,8 +9,9 @@ import pytest
 from evolr.config import changed, resolve
 from evolr.errors import ConfigError, StudyError
 from evolr.report.tables import search_summary
+from evolr.run_files import DATABASE
 from evolr.search.evaluation import trainings_ahead
-from evolr.study.database import DATABASE, Database
+from evolr.study.database import Database
 from evolr.study.evolve import evolve
 from evolr.study.records import Records
 from evolr.study.results import Limits

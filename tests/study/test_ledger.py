@@ -6,9 +6,11 @@ from threading import Barrier, Thread
 import numpy as np
 import pytest
 
+from evolr.errors import StudyError
 from evolr.study.curves import packed
-from evolr.study.ledger import APPLICATION_ID, Ledger
+from evolr.study.ledger import APPLICATION_ID, Ledger, notes
 from evolr.training.task import Outcome
+from tests.trees import tree
 
 SCHEMA_1 = """
 CREATE TABLE training (key BLOB PRIMARY KEY, score REAL, diverged_at INTEGER, curves BLOB NOT NULL, learning_rates BLOB)
@@ -75,3 +77,26 @@ def test_several_that_bring_a_ledger_up_to_date_at_once_all_can_use_it(tmp_path,
     for thread in threads:
         thread.join()
     assert (failed, opened) == ([], [{b"known"}] * 4)
+
+
+def test_a_note_that_comes_second_is_not_kept(tmp_path):
+    ledger = Ledger(tmp_path / "contest.db")
+    assert [ledger.note_first("subject", subject) for subject in (b"mine", b"other", b"mine")] == [True, False, True]
+    assert ledger.note_first("look", b"other")  # another kind
+    assert notes(tmp_path / "contest.db", "subject") == [b"mine"]
+    ledger.close()
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_notes_are_read_of_any_schema_and_the_file_is_left_as_it_is(tmp_path, version):
+    path = older(tmp_path / "contest.db", version)
+    before = tree(tmp_path)
+    assert notes(path, "look") == [b"settings"]
+    assert notes(path, "subject") == notes(tmp_path / "none.db", "look") == []
+    assert tree(tmp_path) == before
+
+
+def test_a_ledger_that_cannot_be_made_leaves_no_directory(tmp_path, no_room):
+    with no_room(0), pytest.raises(StudyError, match="room"):
+        Ledger(tmp_path / "new" / "contest.db")
+    assert not (tmp_path / "new").exists()

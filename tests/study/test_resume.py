@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from evolr.errors import StudyError, StudyLockedError
-from evolr.study.database import DATABASE, Database
+from evolr.run_files import DATABASE
+from evolr.study.database import Database
 from evolr.study.evolve import evolve
 from evolr.study.records import Records
 from evolr.study.results import Limits

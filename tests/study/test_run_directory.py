@@ -49,9 +49,37 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["champion.txt"]
 
 
+def test_files_that_belong_together_are_all_written_or_none_is_new(tmp_path, no_room):
+    contents = {"comparison.csv": b"small", "comparison.png": bytes(2000), "comparison.json": b"small"}
+    for made in (tmp_path / "new" / "run", tmp_path / "run"):
+        with no_room(1000), pytest.raises(RunDirectoryError, match=r"comparison\.png: File too large"):
+            RunDirectory.create(made).write_all(contents)
+    assert list(tmp_path.iterdir()) == []
+    directory = RunDirectory.create(tmp_path / "run")
+    directory.write("comparison.csv", b"old")
+    with no_room(1000), pytest.raises(RunDirectoryError):
+        directory.write_all(contents)
+    assert [p.name for p in directory.path.iterdir()] == ["comparison.csv"]
+    directory.write_all(contents)
+    assert {p.name: p.read_bytes() for p in directory.path.iterdir()} == contents
+
+
+def test_an_unused_directory_goes_again_and_one_that_was_there_stays(tmp_path):
+    (tmp_path / "runs").mkdir()
+    RunDirectory.reserve(tmp_path / "runs", "original").remove_unused()
+    assert [p.name for p in tmp_path.iterdir()] == ["runs"]
+    RunDirectory.reserve(tmp_path / "other", "original").remove_unused()
+    RunDirectory.create(tmp_path / "a" / "b" / "c").remove_unused()
+    assert [p.name for p in tmp_path.iterdir()] == ["runs"]
+    used = RunDirectory.create(tmp_path / "a" / "b" / "c")
+    used.write("champion.txt", b"epoch")
+    used.remove_unused()
+    assert (used.path / "champion.txt").exists()
+
+
 def test_reserved_names_count_up_and_are_had_once(tmp_path):
-    assert RunDirectory.reserve(tmp_path / "runs", "original").name == "original-1"
-    assert RunDirectory.reserve(tmp_path / "runs", "original").name == "original-2"
+    assert RunDirectory.reserve(tmp_path / "runs", "original").path.name == "original-1"
+    assert RunDirectory.reserve(tmp_path / "runs", "original").path.name == "original-2"
 
 
 def test_what_is_no_run_directory_is_refused(tmp_path):

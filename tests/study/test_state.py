@@ -5,7 +5,8 @@ import math
 import pytest
 
 from evolr.config import resolve
-from evolr.study.database import DATABASE, Database
+from evolr.run_files import DATABASE
+from evolr.study.database import Database
 from evolr.study.derived_files import DerivedFiles
 from evolr.study.records import Records
 from evolr.study.replay import replay

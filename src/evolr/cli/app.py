@@ -40,6 +40,10 @@ Train = Annotated[
 ]
 WorkerCount = Annotated[int | None, typer.Option(help="With --train: processes that train at once.", min=1)]
 
+Force = Annotated[
+    bool, typer.Option("--force", help="With --output: write over what is there; never over what a study keeps.")
+]
+
 
 def main() -> None:
     """The program. Turns what evolr raises on purpose into a message and exit code 2."""
@@ -78,6 +82,12 @@ def training_function(name: str | None) -> Any:
     from evolr.execution.training_function import function_named
 
     return None if name is None else function_named(name)
+
+
+def require_output(output: object, *, force: bool) -> None:
+    """Raises ConfigError for --force without --output."""
+    if force and output is None:
+        raise ConfigError("--force belongs to --output: it writes over what is there")
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evolr.cli.app import Devices, Train, WorkerCount, app, training_function
+from evolr.cli.app import Devices, Force, Train, WorkerCount, app, require_output, training_function
 from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options, warn_of
 from evolr.errors import ConfigError
 
@@ -23,8 +22,10 @@ def export(
         ),
     ],
     to: Annotated[str, typer.Option("--to", help="python, torch, optax, keras, lightning or huggingface.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file; stdout by default.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="The file; stdout by default.")
+    ] = None,
+    force: Force = False,
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Of a run: the champion's typical learning rates, as a curve of its own.")
     ] = False,
@@ -37,12 +38,13 @@ def export(
     workers: WorkerCount = None,
 ) -> None:
     """Export a schedule as code for a framework: one Python file that needs no evolr."""
-    from evolr.exports.export import require_free, save
-    from evolr.exports.targets import source
+    from evolr.exports.targets import require_target, source
     from evolr.named import named
+    from evolr.writing import Output
 
-    if output is not None:
-        require_free(output, force=force)
+    require_output(output, force=force)
+    file = None if output is None else Output.checked(output, force=force)
+    require_target(to)
     found = named(what, formula_options(transform, min_lr, max_lr, plateau))
     warn_of(found, *found.horizon)
     schedule, provenance = found.schedule, dict(found.provenance)
@@ -56,10 +58,10 @@ def export(
     elif train is not None:
         raise ConfigError("--train belongs to --frozen: nothing else of an export trains")
     text = source(schedule, to, provenance)
-    if output is None:
+    if file is None:
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")  # which Python reads its source in
         sys.stdout.write(text)
         return
-    save(text, output)
+    file.write(text.encode())
     typer.echo(f"saved: {output}", err=True)

@@ -9,6 +9,7 @@ import typer
 
 from evolr.cli.app import (
     Devices,
+    Force,
     Json,
     Quiet,
     Settings,
@@ -17,6 +18,7 @@ from evolr.cli.app import (
     app,
     print_json,
     read_settings,
+    require_output,
     training_function,
 )
 from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options, warn_of
@@ -45,7 +47,10 @@ def compare(
     seeds: Annotated[int | None, typer.Option(help="Trainings of each schedule.")] = None,
     base_lr: Annotated[float | None, typer.Option(help="The learning rate that the baselines start at.")] = None,
     seed: Annotated[int | None, typer.Option(help="The seed that the trainings' seeds are drawn from.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A new directory for the files.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="A new directory for the files.")
+    ] = None,
+    force: Force = False,
     setting: Settings = None,
     devices: Devices = None,
     train: Train = None,
@@ -62,6 +67,7 @@ def compare(
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
+    require_output(output, force=force)
     of_formula = formula_options(transform, min_lr, max_lr, plateau)
     changes: dict[str, Any] = {"epochs": epochs, "seeds": seeds, "base_lr": base_lr}
     if run is not None:
@@ -83,11 +89,12 @@ def compare(
             preset or DEFAULT, config, {name: value for name, value in given.items() if value is not None}
         )
         require_signals(resolved.problem, sorted(schedule.signals))
-        if output is not None and output.exists():
-            raise ConfigError(f"{output} exists already; name another directory for the files")
+        if output is not None:
+            comparison.require_place(output, force=force)
         warn_of(found, resolved.comparison.epochs, resolved.problem.steps_per_epoch)
         result = comparison.compare_schedule(schedule, resolved, device_count=devices, progress=not quiet)
         if output is not None:
+            comparison.require_place(output, force=force)  # training took a while
             comparison.save(RunDirectory.create(output), result)
     if json:
         print_json(result.document())
@@ -108,7 +115,10 @@ def prove(
     preset: Annotated[
         str | None, typer.Option(help="With --expression: the preset that names the problem; memetic by default.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="With --expression: the directory.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="With --expression: the directory.")
+    ] = None,
+    force: Force = False,
     budget: Annotated[
         str, typer.Option(help="Training runs that each contender is tuned with; `equal`: as many as the study had.")
     ] = "equal",
@@ -138,6 +148,7 @@ def prove(
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
+    require_output(output, force=force)
     of_formula = formula_options(transform, min_lr, max_lr, plateau)
     options: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "is_quick": quick, "rivals": rivals}
     options |= {"device_count": devices, "workers": workers, "progress": not quiet}
@@ -157,7 +168,8 @@ def prove(
         found = named(expression or "", of_formula)
         config = resolve(preset or DEFAULT, None, read_settings(setting))
         warn_of(found, epochs or config.comparison.epochs, config.problem.steps_per_epoch)
-        path, result = output, contests.prove_schedule(found.schedule, config, output, budget=runs, **options)
+        path = output
+        result = contests.prove_schedule(found.schedule, config, output, budget=runs, force=force, **options)
     if json:
         print_json(result.document(verdict(result)))
         return

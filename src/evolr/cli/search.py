@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from evolr.interruption import Interruption
 
 if TYPE_CHECKING:
     from evolr.config import Config
+    from evolr.study.run_directory import RunDirectory
 
 
 def search(
@@ -63,10 +64,9 @@ def search(
 ) -> None:
     from evolr.report import progress, tables
     from evolr.report.shown import describe
-    from evolr.study.database import DATABASE
+    from evolr.run_files import COMPARISON_FILES, DATABASE
     from evolr.study.evolve import evolve
     from evolr.study.results import Limits
-    from evolr.study.run_directory import RunDirectory
 
     given: dict[str, Any] = {
         "seed": seed,
@@ -84,8 +84,12 @@ def search(
     }
     given = {name: value for name, value in given.items() if value is not None}
     limits = Limits(None if max_time is None else _seconds(max_time), max_trainings, target)
-    path, resolved = _study_of(run, preset, config, given, trainings)
-    with Interruption(path / DATABASE) as interruption, _unused_removed(path, reserved=run is None):
+    directory, resolved = _study_of(run, preset, config, given, trainings)
+    path = directory.path
+    has_comparison = context.info_name == "run"
+    with Interruption(path / DATABASE) as interruption, _unused_removed(directory):
+        if has_comparison:
+            directory.require_replaceable(COMPARISON_FILES)
         result = evolve(
             resolved,
             path,
@@ -96,7 +100,7 @@ def search(
             progress=not quiet,
         )
         if result.schedule is not None:
-            RunDirectory.open(path).write("front.png", describe(str(path), None, None, None).picture())
+            directory.write("front.png", describe(str(path), None, None, None).picture())
         if result.stopped_by is not None:
             interruption.leave()
     document: dict[str, Any] = {
@@ -115,7 +119,7 @@ def search(
         if result.hall_of_fame:
             out.print(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
         out.print(tables.search_summary(result, result.config, path), soft_wrap=True, highlight=False, markup=False)
-    if context.info_name == "run" and result.schedule is not None:
+    if has_comparison and result.schedule is not None:
         compared = compare_run(path, quiet, device_count=devices)
         document["comparison"] = compared.document()
         if not json:
@@ -148,30 +152,27 @@ def runs(
 
 def _study_of(
     run: Path | None, preset: str | None, file: Path | None, given: dict[str, Any], trainings: int | None
-) -> tuple[Path, Config]:
+) -> tuple[RunDirectory, Config]:
     """The directory of a search and its configuration: what it was asked for, where it was begun before."""
     from evolr.config import changed, resolve
     from evolr.presets import DEFAULT
-    from evolr.study.database import DATABASE
+    from evolr.run_files import DATABASE
     from evolr.study.evolve import asked_config
     from evolr.study.run_directory import RunDirectory
 
     if run is not None and preset is None and file is None and os.path.isfile(run / DATABASE):
-        return run, changed(asked_config(run), given, trainings=trainings)
+        return RunDirectory(run), changed(asked_config(run), given, trainings=trainings)
     resolved = resolve(preset or DEFAULT, file, given, trainings=trainings)
-    return run or RunDirectory.reserve(RUNS, preset or DEFAULT), resolved
+    return RunDirectory.reserve(RUNS, preset or DEFAULT) if run is None else RunDirectory(run), resolved
 
 
 @contextmanager
-def _unused_removed(path: Path, *, reserved: bool) -> Generator[None]:
+def _unused_removed(directory: RunDirectory) -> Generator[None]:
     """Where a search is refused before it begins, the directories that were made for it go again."""
     try:
         yield
     except EvolrError:
-        if reserved:
-            with suppress(OSError):  # not empty, so in use
-                path.rmdir()
-                path.parent.rmdir()
+        directory.remove_unused()
         raise
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evolr.cli.app import Json, app, print_json
+from evolr.cli.app import Force, Json, app, print_json, require_output
 from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options
-from evolr.errors import ConfigError
 
 
 @app.command(cls=FormulaCommand)
@@ -26,19 +24,21 @@ def show(
     min_lr: MinLr = None,
     max_lr: MaxLr = None,
     plateau: PlateauText = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A PNG file to draw the curve to.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="A PNG file to draw the curve to.")
+    ] = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Show a schedule: its formula, simplified and in LaTeX, and its learning-rate curve."""
     from evolr.report import progress, shown
+    from evolr.writing import Output
 
+    require_output(output, force=force)
+    file = None if output is None else Output.checked(output, force=force)
     described = shown.describe(what, formula_options(transform, min_lr, max_lr, plateau), epochs, steps_per_epoch)
-    if output is not None:
-        picture = described.picture()
-        try:
-            output.write_bytes(picture)
-        except OSError as error:
-            raise ConfigError(f"cannot write {output}: {error.strerror}") from error
+    if file is not None:
+        file.write(described.picture())
     if json:
         print_json(described.document())
         return

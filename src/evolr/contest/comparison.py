@@ -23,10 +23,11 @@ from evolr.contest.statistics import CONFIDENCE, corrected
 from evolr.errors import StudyError, whole_number
 from evolr.problems import Metric, Problem
 from evolr.randomness import seed_from
+from evolr.run_files import COMPARISON_FILES
 from evolr.schedule import Schedule
 from evolr.standard import PUBLISHED_BASELINES
 from evolr.study.evolve import stored_config
-from evolr.study.run_directory import RunDirectory
+from evolr.study.run_directory import RunDirectory, csv_text
 from evolr.study.trained_by import executor_for, of_run, require_told
 from evolr.study.watching import ShowProgress
 from evolr.training.task import Trial
@@ -119,6 +120,7 @@ def compare(
     """
     trained_by, path = of_run(what, directory)
     run = RunDirectory.open(path)
+    run.require_replaceable(COMPARISON_FILES)
     config = stored_config(run.path)
     changes = {"seeds": seeds, "epochs": epochs, "base_lr": base_lr}
     settings = changed_settings(config.comparison, changes)
@@ -191,14 +193,23 @@ def compare_schedule(
     return ComparisonResult(config, settings, seeds, contenders, executor.title)
 
 
+def require_place(path: Path, *, force: bool) -> None:
+    """Raises RunDirectoryError where a comparison cannot be saved in a directory that a person names; see RunDirectory."""
+    # The document is written last: without it, the others are of an attempt that was killed.
+    RunDirectory.require_free(path, COMPARISON_FILES, force=force, unfinished=COMPARISON_FILES[:-1])
+
+
 def save(directory: RunDirectory, result: ComparisonResult) -> None:
-    """Writes the comparison's files: everything to the single run, and the picture."""
+    """Writes the comparison's files when all are made: everything to the single run, and the picture."""
     from evolr.report.pictures import comparison_picture
 
     rows = result.rows()
-    directory.write("comparison.json", encoded("comparison", result.document()))
-    directory.write_csv("comparison.csv", list(rows[0]), rows)
-    directory.write("comparison.png", comparison_picture(result))
+    contents = (
+        csv_text(list(rows[0]), rows),
+        comparison_picture(result),
+        encoded("comparison", result.document()),
+    )
+    directory.write_all(dict(zip(COMPARISON_FILES, contents, strict=True)))
 
 
 def changed_settings(settings: Comparison, changes: Mapping[str, Any]) -> Comparison:

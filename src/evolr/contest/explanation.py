@@ -26,6 +26,7 @@ from evolr.contest.trainings import Trainings, Wanted
 from evolr.errors import StudyError
 from evolr.expression import Expression
 from evolr.randomness import seed_from
+from evolr.run_files import EXPLANATION_FILES
 from evolr.schedule import Schedule
 from evolr.signals.own import token_of
 from evolr.simplification import simplified
@@ -98,6 +99,7 @@ def explain(
     trained_by, path, config, champion = _champion(what, directory)
     epochs, names = config.training.epochs, sorted(champion.signals)
     drawn = _seeds(config, seeds)
+    RunDirectory(path).require_replaceable(EXPLANATION_FILES)
     seconds = seconds_of(path, config, epochs)
     with (
         closing(executor_for(config, trained_by, options)) as executor,
@@ -143,11 +145,11 @@ def _champion(what: object, directory: Path | str | None) -> tuple[object, Path,
 
 
 def save(directory: RunDirectory, explanation: Explanation) -> None:
-    """Writes the explanation's files: everything to the single run, and the picture."""
+    """Writes the explanation's files when both are made: everything to the single run, and the picture."""
     from evolr.report.pictures import explanation_picture
 
-    directory.write("explanation.json", encoded("explanation", explanation.document()))
-    directory.write("explanation.png", explanation_picture(explanation))
+    contents = explanation_picture(explanation), encoded("explanation", explanation.document())
+    directory.write_all(dict(zip(EXPLANATION_FILES, contents, strict=True)))
 
 
 def typical_curve(schedule: Schedule, seeds: Sequence[int], trainings: Trainings) -> Schedule | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from evolr.contest.contest import hold
 from evolr.contest.record import encoded
 from evolr.contest.results import RACE_TASKS, ContestResult, Evolved, Settings, quick
 from evolr.contest.showing import OnDone, OnTotal, seconds_of, shown
-from evolr.contest.trainings import LEDGER
+from evolr.contest.trainings import require_subject
 from evolr.contest.tuning import Candidate
 from evolr.contest.verdict import verdict
-from evolr.errors import RunDirectoryError, StudyError, whole_number
+from evolr.errors import StudyError, whole_number
 from evolr.execution.executor import Executor
+from evolr.run_files import DATABASE, LEDGER, contest_files, contest_name
 from evolr.schedule import Schedule
-from evolr.study.database import DATABASE
-from evolr.study.run_directory import RunDirectory
+from evolr.study.run_directory import RunDirectory, csv_text
 from evolr.study.summary import best_schedules, summarise
 from evolr.study.trained_by import executor_for, of_run, require_told
 from evolr.study.watching import ShowProgress
@@ -75,6 +76,7 @@ def prove(
         raise StudyError(f"{path} is still being searched; wait for its end, or stop it, before its champion is proven")
     if summary.champion is None:
         raise StudyError(f"{path} {summary.why_no_champion}")
+    RunDirectory(path).require_replaceable((LEDGER, *contest_files(contest_name(is_quick=is_quick))))
     config = summary.config
     seconds = seconds_of(path, config, epochs or config.comparison.epochs)
     with (
@@ -101,6 +103,7 @@ def prove_schedule(
     epochs: int | None = None,
     is_quick: bool = False,
     rivals: bool = True,
+    force: bool = False,
     on_total: OnTotal = None,
     on_done: OnDone = None,
     progress: ShowProgress = None,
@@ -110,18 +113,17 @@ def prove_schedule(
 
         evolr.prove_schedule(evolr.load("0.1*(1 - progress)"), evolr.resolve("memetic"), "runs/line", budget=300)
 
-    directory: a new one, or that of the same schedule's contest, to go on with it. Raises RunDirectoryError where it is
-    another's, or a study's.
+    directory: a new or an empty one, or that of the same schedule's contest, to go on with it. force: writes in one that holds
+    other files, over those of the same names. Raises RunDirectoryError where it is another schedule's, or a study's.
     """
     path = Path(directory)
+    _require_place(path, schedule, contest_files(contest_name(is_quick=is_quick)), force=force)
     with (
         closing(executor_for(config, trained_by, options)) as executor,
         shown(progress, "proving", on_total, on_done) as (total, done),
     ):
         require_told("the schedule", schedule.signals, executor)
         settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick, rivals=rivals)
-        if path.exists() and (os.path.isfile(path / DATABASE) or not os.path.isfile(path / LEDGER)):
-            raise RunDirectoryError(f"{path} exists already and holds no contest of a schedule; name another directory")
         evolved = Evolved([Candidate(schedule, float("nan"))], "given as a formula")
         result = hold(evolved, config, settings, path, executor, on_total=total, on_done=done)
     save(RunDirectory(path), result)
@@ -129,19 +131,31 @@ def prove_schedule(
 
 
 def save(directory: RunDirectory, result: ContestResult) -> None:
-    """Writes the contest's files: the page, the picture, everything to the single run, and the champion as it was proven."""
+    """Writes the contest's files when all are made: page, picture, everything to the single run, the champion as it was proven."""
     from evolr.report.contest import page
     from evolr.report.contest_picture import contest_picture
     from evolr.report.profile_picture import profile_picture
 
-    rows, name, said = result.rows(), result.file_name, verdict(result)
-    directory.write(f"{name}.json", encoded("contest", result.document(said)))
-    directory.write("proven.json", result.champion.result.schedule.to_json({"contest": said}))
-    directory.write_csv(f"{name}.csv", list(rows[0]), rows)
-    directory.write(f"{name}.md", page(result).encode())
-    directory.write(f"{name}.png", contest_picture(result))
-    if result.config.problem.draws_tasks:
-        directory.write(f"{name}-profile.png", profile_picture(result))
+    rows, said = result.rows(), verdict(result)
+    contents = (
+        csv_text(list(rows[0]), rows),
+        page(result).encode(),
+        contest_picture(result),
+        profile_picture(result) if result.config.problem.draws_tasks else None,
+        result.champion.result.schedule.to_json({"contest": said}),
+        encoded("contest", result.document(said)),
+    )
+    named = zip(contest_files(result.file_name), contents, strict=True)
+    directory.write_all({name: content for name, content in named if content is not None})
+
+
+def _require_place(path: Path, schedule: Schedule, files: Sequence[str], *, force: bool) -> None:
+    """Raises RunDirectoryError where the contest of a schedule cannot be held in a directory; see `prove_schedule`."""
+    if os.path.isfile(path / LEDGER) and not os.path.isfile(path / DATABASE):
+        require_subject(path, schedule.to_json())
+        RunDirectory(path).require_replaceable((LEDGER, *files))
+    else:
+        RunDirectory.require_free(path, files, force=force)
 
 
 def _settings(

@@ -18,6 +18,7 @@ from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.tuning import Candidate
 from evolr.errors import ConfigError
 from evolr.problems import Pool
+from evolr.run_files import contest_name
 from evolr.training.optimizers import Optimizer
 
 EVOLVED: Final = "evolved"
@@ -61,6 +62,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def pool(self) -> Pool:
         """The pool of the final."""
         return "selection" if self.is_quick else "test"
+
+    @property
+    def file_name(self) -> str:
+        """What the contest's files are called."""
+        return contest_name(is_quick=self.is_quick)
 
     @property
     def told_apart(self) -> dict[str, Any]:
@@ -155,8 +161,8 @@ class ContestResult:
 
     @property
     def file_name(self) -> str:
-        """What its files are called: a rehearsal's are not taken for a contest's, nor written over them."""
-        return "rehearsal" if self.settings.is_quick else "contest"
+        """What its files are called."""
+        return self.settings.file_name
 
     @property
     def champion(self) -> Entry:

@@ -17,13 +17,14 @@ import platformdirs
 from evolr.errors import RunDirectoryError, StudyError
 from evolr.execution.executor import Executor
 from evolr.problems import Pool
-from evolr.study.ledger import Ledger
+from evolr.run_files import LEDGER
+from evolr.study.ledger import Ledger, notes
 from evolr.study.remembered import Remembered
 from evolr.study.summary import success
 from evolr.training.task import Outcome, Trial
 
-LEDGER: Final = "contest.db"
-"""The ledger's file in a run directory."""
+_SUBJECT: Final = "subject"
+"""The note of whose contest a ledger is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,17 @@ class Wanted:
 def shared_directory() -> Path:
     """Where what depends on problems alone is kept: in the user's cache directory."""
     return platformdirs.user_cache_path("evolr") / "contests"
+
+
+def require_subject(directory: Path, subject: bytes) -> None:
+    """Raises RunDirectoryError where a directory's ledger is another subject's, as far as looking at it tells; see `claim`."""
+    noted = notes(directory / LEDGER, _SUBJECT)
+    if noted and subject not in noted:
+        raise _other_subject(directory)
+
+
+def _other_subject(directory: Path) -> RunDirectoryError:
+    return RunDirectoryError(f"{directory} holds the contest of another schedule; name another directory")
 
 
 class Trainings:
@@ -59,13 +71,21 @@ class Trainings:
     ) -> None:
         self._epochs = epochs
         self._on_done = on_done or (lambda _trained, _remembered: None)
-        self._own = Ledger(own / LEDGER)
+        known = success(own) if executor.keeps_failures else None  # what is asked of failures alone
+        # That of all studies is opened first: where it cannot be, nothing was made in the run directory.
+        place = None if executor.identity else (shared or shared_directory())
         try:
-            self._shared = self._own if executor.identity else Ledger((shared or shared_directory()) / LEDGER)
+            others = None if place is None else Ledger(place / LEDGER)
         except RunDirectoryError as error:
             advice = "" if shared else "; the user's cache directory is where XDG_CACHE_HOME says"
             raise RunDirectoryError(f"{error}{advice}") from error
-        known = success(own) if executor.keeps_failures else None  # what is asked of failures alone
+        try:
+            self._own = Ledger(own / LEDGER)
+        except BaseException:
+            if others is not None:
+                others.close()
+            raise
+        self._shared = others or self._own
         self._executor = Remembered(executor, self._own, shared=self._shared, success=known)
 
     @property
@@ -115,10 +135,8 @@ class Trainings:
 
     def claim(self, subject: bytes) -> None:
         """Makes the run directory's ledger that of one subject. Raises RunDirectoryError where it is another's."""
-        if self._own.note("subject", subject) > 1:
-            raise RunDirectoryError(
-                f"{self._own.path.parent} holds the contest of another schedule; name another directory"
-            )
+        if not self._own.note_first(_SUBJECT, subject):
+            raise _other_subject(self._own.path.parent)
 
     def close(self) -> None:
         """Closes the ledgers; the executor is whoever's made it."""

@@ -51,8 +51,7 @@ def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None
     provenance: what the file's docstring is to say of where the schedule comes from.
     Raises ScheduleError for an unknown target, and where the schedule reads a signal that the target cannot supply.
     """
-    if target not in TARGETS:
-        raise ScheduleError(unknown_name("target", str(target), TARGETS))
+    require_target(target)
     chosen = TARGETS[target]
     if missing := chosen.lacks(schedule.signals):
         able = [t.name for t in TARGETS.values() if not t.lacks(schedule.signals)]
@@ -61,6 +60,12 @@ def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None
             "Or export its typical curve, frozen: --frozen"
         )
     return chosen.write(schedule, provenance or {})
+
+
+def require_target(target: str) -> None:
+    """Raises ScheduleError for an unknown target."""
+    if target not in TARGETS:
+        raise ScheduleError(unknown_name("target", str(target), TARGETS))
 
 
 def _python(schedule: Schedule, provenance: Mapping[str, Any]) -> str:

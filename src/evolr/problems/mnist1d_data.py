@@ -5,16 +5,17 @@ The package draws from NumPy's and Python's global random state, which is put ba
 
 from __future__ import annotations
 
+import io
 import logging
-import os
 import random
-import tempfile
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
+
+from evolr.writing import write
 
 LENGTH: Final = 40  # values in a sample
 CLASSES: Final = 10
@@ -74,16 +75,10 @@ def _load(path: Path, count: int) -> Samples:
 
 
 def _save(path: Path, samples: Samples) -> None:
-    """Writes beside the place, then renames: a reader never meets half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, inputs=samples.inputs, labels=samples.labels)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    content = io.BytesIO()
+    np.savez(content, inputs=samples.inputs, labels=samples.labels)
+    write(path, content.getvalue())
 
 
 def _build(count: int, seed: int) -> Samples:

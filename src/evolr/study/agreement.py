@@ -14,7 +14,7 @@ from evolr.study.records import Records
 
 
 def agreed(records: Records, given: Config | None, directory: Path) -> Config:
-    """The stored configuration, grown where the given one asks for more generations.
+    """The stored configuration, grown where the given one asks for more generations. Stores nothing.
 
     Raises StudyError where it asks for anything else.
     """
@@ -46,5 +46,4 @@ def agreed(records: Records, given: Config | None, directory: Path) -> Config:
         raise StudyError(
             f"{directory} breeds no more: its best structures are tuned, or race, already, and its generations cannot grow any more"
         )
-    records.replace_config(given)
     return given

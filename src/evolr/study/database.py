@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,10 +18,9 @@ from urllib.parse import quote
 
 import evolr
 from evolr.errors import StudyError
+from evolr.run_files import UNFINISHED
 from evolr.study.migrations import MIGRATIONS
 
-DATABASE: Final = "study.db"
-UNFINISHED: Final = ".new"  # after the name of a database that is being made
 APPLICATION_ID: Final = 0x65766F6C  # "evol": tells a study from any other SQLite file
 _BUSY_SECONDS: Final = 10.0
 
@@ -37,11 +36,24 @@ class Database:
     def create(cls, path: Path, begin: Callable[[Database], None]) -> Database:
         """A new database with the schema and what `begin` writes.
 
-        The file appears whole, or not at all: it is made beside its place and renamed.
+        The file appears whole, or not at all: it is made beside its place and renamed. Raises StudyError where that fails;
+        nothing half-made stays.
         """
         unfinished = path.with_name(path.name + UNFINISHED)
-        for leftover in path.parent.glob(unfinished.name + "*"):
-            leftover.unlink()
+        try:
+            cls._make(path, unfinished, begin)
+        except BaseException:
+            with suppress(OSError):
+                _remove(unfinished)
+            raise
+        return cls.open(path, write=True)
+
+    @classmethod
+    def _make(cls, path: Path, unfinished: Path, begin: Callable[[Database], None]) -> None:
+        try:
+            _remove(unfinished)  # what a kill left
+        except OSError as error:
+            raise StudyError(f"cannot remove {unfinished}: {error.strerror}") from error
         with reported(path):
             connection = sqlite3.connect(unfinished, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
@@ -52,8 +64,10 @@ class Database:
                 begin(database)
             finally:
                 connection.close()
-            unfinished.rename(path)
-        return cls.open(path, write=True)
+        try:
+            os.replace(unfinished, path)
+        except OSError as error:
+            raise StudyError(f"cannot make {path}: {error.strerror}") from error
 
     @classmethod
     def open(cls, path: Path, *, write: bool) -> Database:
@@ -63,36 +77,17 @@ class Database:
         """
         if not path.is_file():
             raise StudyError(f"{path.parent} is not a study: it has no {path.name}")
-        # After a kill, whoever comes first has to put the log's index in order, a reader too: so a reader that has the
-        # right to write opens the file with it, and forbids itself to use it (`query_only`).
-        may_write = write or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         with reported(path):
+            database = cls(_connected(path, "mode=rw") if write else connected_to_read(path), path)
             try:
-                return cls._connected(path, "mode=rw" if may_write else "mode=ro", write=write)
-            except sqlite3.OperationalError:
-                log = path.with_name(path.name + "-wal")
-                if may_write or (log.exists() and log.stat().st_size):
-                    raise
-                # A reader of a WAL database needs files beside it, which cannot be made here. Nobody is writing, and
-                # nothing waits in the log, so the file is all there is.
-                return cls._connected(path, "immutable=1", write=False)
-
-    @classmethod
-    def _connected(cls, path: Path, mode: str, *, write: bool) -> Database:
-        uri = f"file:{quote(str(path.absolute()))}?{mode}"
-        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
-        database = cls(connection, path)
-        try:
-            database._recognise()
-            if write:
-                database._prepare()
-                database._migrate()
-            else:
-                connection.execute("PRAGMA query_only = ON")
-        except BaseException:
-            connection.close()
-            raise
-        return database
+                database._recognise()
+                if write:
+                    database._prepare()
+                    database._migrate()
+            except BaseException:
+                database.close()
+                raise
+            return database
 
     def close(self) -> None:
         self._connection.close()
@@ -136,7 +131,6 @@ class Database:
 
     def _recognise(self) -> None:
         self._connection.row_factory = sqlite3.Row
-        self._connection.execute("SELECT 1 FROM sqlite_schema").fetchall()  # raises where it cannot be read
         if self.rows("PRAGMA application_id")[0][0] != APPLICATION_ID:
             raise StudyError(f"{self.path} is not evolr's: it is another program's database; it was left as it is")
         if self.version > len(MIGRATIONS):
@@ -162,6 +156,57 @@ class Database:
                 )
                 record = (version, now(), evolr.__version__)
                 self._connection.execute("INSERT INTO migration VALUES (?, ?, ?)", record)
+
+
+def connected_to_read(path: Path) -> sqlite3.Connection:
+    """A connection to a WAL database that changes nothing of what it holds; on a full or read-only disk too.
+
+    Raises sqlite3's errors where the file cannot be read.
+    """
+    # After a kill, whoever comes first has to put the log's index in order, a reader too: so a reader that has the
+    # right to write opens the file with it, and forbids itself to use it (`query_only`).
+    may_write = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    try:
+        connection = _connected(path, "mode=rw" if may_write else "mode=ro")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _NOTHING_BESIDE:
+            raise
+        connection = _connected_alone(path, error)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+_NOTHING_BESIDE: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
+"""What SQLite says if the files that it needs beside a WAL database cannot be made."""
+
+
+def _connected_alone(path: Path, failure: sqlite3.OperationalError) -> sqlite3.Connection:
+    """A connection that needs no files beside the database, for where none can be made: nobody can be writing there."""
+    log = path.with_name(path.name + "-wal")
+    if not (log.exists() and log.stat().st_size):
+        return _connected(path, "immutable=1")  # nothing waits in the log, so the file is all there is
+    try:
+        return _connected(path, "mode=ro&vfs=unix-none", "PRAGMA locking_mode = EXCLUSIVE")  # the log's index in memory
+    except sqlite3.OperationalError:
+        raise failure from None  # a system without this way
+
+
+def _connected(path: Path, mode: str, *first: str) -> sqlite3.Connection:
+    uri = f"file:{quote(str(path.absolute()))}?{mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        for statement in (*first, "SELECT 1 FROM sqlite_schema"):  # raises where it cannot be read
+            connection.execute(statement).fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _remove(unfinished: Path) -> None:
+    """Removes a database that is being made, and what SQLite keeps beside it."""
+    for leftover in unfinished.parent.glob(f"{unfinished.name}*"):
+        leftover.unlink()
 
 
 def now() -> str:

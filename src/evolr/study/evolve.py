@@ -13,12 +13,13 @@ from evolr.errors import ConfigError, unknown_name
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.training_function import TrainingFunction
 from evolr.problems import OwnProblem, given_problem
+from evolr.run_files import DATABASE
 from evolr.study import own_training
 from evolr.study.beginning import begun_with
-from evolr.study.database import DATABASE, Database
+from evolr.study.database import Database
+from evolr.study.open_study import require_agreement
 from evolr.study.records import Records
 from evolr.study.results import GenerationReport, Limits, SearchResult, TrialReport
-from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study
 from evolr.study.trained_by import executor_for
 from evolr.study.watching import ShouldStop, ShowProgress, Watcher, bar, require_functions
@@ -139,7 +140,7 @@ def evolve(
     config, executor = study_of(what, options)
     config = begun_with(config, initial)
     with closing(executor), bar(progress, config.problem.metric) as shown:
-        RunDirectory.require_usable(Path(directory))
+        require_agreement(Path(directory), config)
         executor.prepare("fitness")  # before anything is written, so that what is refused leaves nothing
         with Study(directory, config) as study:
             return study.run(

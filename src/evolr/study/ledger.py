@@ -7,18 +7,21 @@ contest has to keep: after a kill, it is computed anew from its start, and only 
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from evolr.errors import RunDirectoryError, StudyError
+from evolr.errors import StudyError
 from evolr.signals import SIGNALS
 from evolr.study.curves import packed, unpacked
-from evolr.study.database import reported
+from evolr.study.database import connected_to_read, reported
+from evolr.study.run_directory import RunDirectory
 from evolr.training.task import Outcome, Trial
 
 APPLICATION_ID: Final = 0x65766F63  # "evoc"
@@ -74,18 +77,26 @@ class Ledger:
         return self._opened
 
     def _open(self) -> sqlite3.Connection:
+        directory = RunDirectory.create(self.path.parent)
+        is_new = not os.path.lexists(self.path)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunDirectoryError(f"cannot create the directory {self.path.parent}: {error.strerror}") from error
-        with reported(self.path):
-            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-            try:
-                self._begin(connection)
-            except BaseException:
-                connection.close()
-                raise
-            return connection
+            with reported(self.path):
+                return self._connected()
+        except BaseException:
+            with suppress(OSError):
+                if is_new and self.path.stat().st_size == 0:  # on a full disk, say
+                    self.path.unlink()
+            directory.remove_unused()
+            raise
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            self._begin(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Recognises the file, or makes the schema in an empty one."""
@@ -118,6 +129,15 @@ class Ledger:
         with reported(self.path):
             self._connection.execute("INSERT OR IGNORE INTO note VALUES (?, ?)", (kind, content))
             return self._connection.execute("SELECT count(*) FROM note WHERE kind = ?", (kind,)).fetchone()[0]
+
+    def note_first(self, kind: str, content: bytes) -> bool:
+        """Keeps a note if there is no other one of its kind; whether this one stands there then."""
+        with reported(self.path):
+            self._connection.execute(
+                "INSERT OR IGNORE INTO note SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM note WHERE kind = ?1)",
+                (kind, content),
+            )
+            return (content,) in self._connection.execute("SELECT content FROM note WHERE kind = ?", (kind,)).fetchall()
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Outcome]:
         """The outcomes that are known, by key."""
@@ -160,6 +180,16 @@ class Ledger:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+def notes(path: Path, kind: str) -> list[bytes]:
+    """The notes of a kind in the ledger at a path, which is left as it is; none where there is no file."""
+    if not os.path.isfile(path):
+        return []
+    with reported(path), closing(connected_to_read(path)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'note'").fetchall():
+            return []
+        return [content for (content,) in connection.execute("SELECT content FROM note WHERE kind = ?", (kind,))]
 
 
 def training_key(context: Mapping[str, Any], trial: Trial, epochs: int, pool: str, *, keep_steps: bool) -> bytes:

@@ -6,15 +6,13 @@ that ends: a dead writer's lock is simply free.
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 from typing import Final
 
 from filelock import FileLock, Timeout
 
 from evolr.errors import StudyError, StudyLockedError
-
-LOCK_FILE: Final = "writer.lock"
+from evolr.run_files import LOCK_FILE
 
 _PATIENCE: Final = 0.5  # seconds: longer than anybody looks, in `is_held`
 
@@ -43,6 +41,10 @@ class WriterLock:
 def is_held(directory: Path) -> bool:
     """Whether somebody is writing a study. Looks for an instant, by a shared lock that needs no right to write."""
     try:
+        import fcntl
+    except ImportError:  # Windows
+        return _is_taken(directory / LOCK_FILE)
+    try:
         with (directory / LOCK_FILE).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -50,3 +52,16 @@ def is_held(directory: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def _is_taken(file: Path) -> bool:
+    """The same by the lock itself, which whoever may not write cannot try: then False."""
+    if not file.is_file():
+        return False
+    try:
+        with FileLock(file, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
 
@@ -11,10 +12,11 @@ import msgspec
 
 from evolr.config import AnySearch, Config
 from evolr.errors import StudyError
+from evolr.run_files import DATABASE, LOCK_FILE, SEARCH_FILES
 from evolr.search.individual import Place
 from evolr.study.agreement import agreed
 from evolr.study.beginning import warn_of_left_out
-from evolr.study.database import DATABASE, Database
+from evolr.study.database import Database
 from evolr.study.derived_files import DerivedFiles
 from evolr.study.generation import CurrentGeneration
 from evolr.study.lock import WriterLock
@@ -29,6 +31,16 @@ Shortening = Callable[[SearchState], AnySearch | None]
 None if it goes on as it is."""
 
 
+def require_agreement(directory: Path, config: Config | None) -> None:
+    """Raises what opening a study to write it would, as far as looking at it tells: before its lock, its schema or a file changes."""
+    RunDirectory.require_usable(directory)
+    if not os.path.isfile(directory / DATABASE):
+        return
+    with closing(Database.open(directory / DATABASE, write=False)) as database:
+        agreed(Records(database), config, directory)
+    RunDirectory(directory).require_replaceable((LOCK_FILE, *SEARCH_FILES))
+
+
 class OpenStudy:
     """The settings of a study, where its search stands, its records and its files; and the right to write them.
 
@@ -37,8 +49,13 @@ class OpenStudy:
 
     def __init__(self, directory: Path, config: Config | None) -> None:
         self.directory = directory
+        require_agreement(directory, config)
         self._run_directory = RunDirectory.prepare(directory, may_begin=config is not None)
-        self._lock = WriterLock(directory, holder(directory))
+        try:
+            self._lock = WriterLock(directory, holder(directory))
+        except StudyError:
+            self._run_directory.remove_unused()
+            raise
         self._database: Database | None = None
         self._thread, self._is_running = get_ident(), False
         try:
@@ -50,13 +67,19 @@ class OpenStudy:
                 self._database = Database.create(path, lambda database: Records(database).create(config))
             self.records = Records(self._database)
             self.config = agreed(self.records, config, directory)
+            if self.config != self.records.config():
+                self.records.replace_config(self.config)
             self.records.begin_session()
             self.state = replay(self.config, self.records)
             self.files = DerivedFiles(self._run_directory, self.state)
             if self.state.current is None and not self.state.is_finished:
                 self._begin_generation()
         except BaseException:
+            if not os.path.lexists(directory / DATABASE):  # on a full disk, say: all is as it was
+                with suppress(OSError):
+                    (directory / LOCK_FILE).unlink(missing_ok=True)
             self._release()
+            self._run_directory.remove_unused()
             raise
 
     def require_open(self) -> None:

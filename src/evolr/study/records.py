@@ -19,9 +19,10 @@ from evolr import config as configuration
 from evolr.config import Config
 from evolr.errors import StudyError
 from evolr.expression import LANGUAGE_VERSION, UPGRADES, Expression, original_text, parse
+from evolr.run_files import DATABASE
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.study import curves
-from evolr.study.database import DATABASE, Database, now
+from evolr.study.database import Database, now
 from evolr.training.task import Outcome
 
 TOLD = "told"

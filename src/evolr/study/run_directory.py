@@ -8,8 +8,8 @@
     front.csv         the best formula of each size, with the columns that PySR's users know
     comparison.*      the comparison with the baselines: json, csv, png
 
-Every file is written beside its place and renamed, so that none is ever half there. None is flushed to the disk: what a
-power cut takes of the derived files, going on with the study writes again.
+Every file is written by the one writer (writing.py), so that none is ever half there. What is no regular file is never
+written over: a link in a run directory that somebody else made may lead anywhere.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,10 @@ from evolr import config as configuration
 from evolr.config import Config
 from evolr.errors import RunDirectoryError, StudyError
 from evolr.expression import ordinary_text, original_text
+from evolr.run_files import DATABASE, LOCK_FILE, UNFINISHED
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
-from evolr.study.database import DATABASE, UNFINISHED
-from evolr.study.lock import LOCK_FILE
-from evolr.writing import write
+from evolr.writing import is_leftover, require_nameable, require_replaceable, write
 
 _HISTORY_COLUMNS = (
     "generation",
@@ -52,8 +52,10 @@ _HISTORY_COLUMNS = (
 class RunDirectory:
     """A run directory at a path."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, made: Sequence[Path] = ()) -> None:
+        """made: the directories that were made for it, the innermost first."""
         self.path = path
+        self._made = made
 
     @classmethod
     def prepare(cls, path: Path, *, may_begin: bool) -> RunDirectory:
@@ -71,27 +73,58 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path) -> RunDirectory:
-        """A directory to write in. Raises RunDirectoryError where it cannot be made."""
+        """A directory to write in. Raises RunDirectoryError where it cannot be made, ConfigError for one that begins with ~."""
+        require_nameable(os.fspath(path))
+        missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+        directory = cls(path, missing)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            directory.remove_unused()
             raise RunDirectoryError(f"cannot create the directory {path}: {error.strerror}") from error
-        return cls(path)
+        return directory
 
     @staticmethod
     def require_usable(path: Path) -> None:
-        """Raises RunDirectoryError where a path is taken by what is no study: a file, or another directory."""
-        try:
-            if not path.exists():
-                return
-            names = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
-        except OSError as error:
-            raise RunDirectoryError(f"cannot look into {path}: {error.strerror}") from error
+        """Raises RunDirectoryError where a path is taken by what is no study: a file, or another directory; and where it can
+        be no directory.
+        """
+        names = names_in(path)
+        if names is None:
+            return
         leftovers = {name for name in names if name == LOCK_FILE or name.startswith(DATABASE + UNFINISHED)}
         if DATABASE not in names and names - leftovers:
             raise RunDirectoryError(
                 f"{path} exists already and is no study; name another directory, or remove it first"
             )
+
+    @classmethod
+    def require_free(cls, path: Path, files: Sequence[str], *, force: bool, unfinished: Sequence[str] = ()) -> None:
+        """Raises RunDirectoryError where these files cannot be written in a directory that a person names for them, new or empty:
+        where it holds others, unless `force` allows that, or a study. unfinished: of the files those that a killed attempt may
+        have left there.
+        """
+        names = names_in(path)
+        if names is None:
+            return
+        if DATABASE in names:
+            raise RunDirectoryError(
+                f"{path} exists already and holds a study, which has files of its own; name another directory"
+            )
+        if names - set(unfinished) and not force:
+            raise RunDirectoryError(
+                f"{path} exists already and holds other files; name another directory, or write in it, over those of the same "
+                "names: force=True, --force on the command line"
+            )
+        cls(path).require_replaceable(files)
+
+    def require_replaceable(self, files: Iterable[str]) -> None:
+        """Raises RunDirectoryError where one of these files could not be written: by what is there, or by the directory."""
+        for name in files if os.path.lexists(self.path) else ():
+            try:
+                require_replaceable(self.path / name)
+            except OSError as error:
+                raise RunDirectoryError(f"cannot write {self.path / name}: {error.strerror}") from error
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
@@ -101,19 +134,30 @@ class RunDirectory:
         return cls(path)
 
     @classmethod
-    def reserve(cls, folder: Path, name: str) -> Path:
+    def reserve(cls, folder: Path, name: str) -> RunDirectory:
         """Makes the first of folder/name-1, folder/name-2, … that does not exist, for the caller alone."""
-        cls.create(folder)
+        above = cls.create(folder)
         number = 1
         while True:
             path = folder / f"{name}-{number}"
             try:
                 path.mkdir()
-                return path
+                return cls(path, [path, *above._made])
             except FileExistsError:
                 number += 1
             except OSError as error:
+                above.remove_unused()
                 raise RunDirectoryError(f"cannot create the directory {path}: {error.strerror}") from error
+
+    def remove_unused(self) -> None:
+        """Removes the directories that were made for it, as far as they are empty."""
+        for path in self._made:
+            try:
+                path.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:  # not empty, so in use
+                return
 
     def save_config(self, config: Config) -> None:
         self.write("config.toml", configuration.to_toml(config))
@@ -154,22 +198,31 @@ class RunDirectory:
                 raise RunDirectoryError(f"cannot remove {self.path / name}: {error.strerror}") from error
 
     def save_front(self, front: Sequence[Evaluation]) -> None:
-        self.write_csv("front.csv", ("Complexity", "Loss", "Equation", "Score"), map(_front_row, front))
+        columns = ("Complexity", "Loss", "Equation", "Score")
+        self.write("front.csv", csv_text(columns, map(_front_row, front)))
 
     def save_history(self, history: Sequence[Evaluation]) -> None:
-        self.write_csv("history.csv", _HISTORY_COLUMNS, self.history_rows(history))
+        self.write("history.csv", csv_text(_HISTORY_COLUMNS, self.history_rows(history)))
 
     @staticmethod
     def history_rows(history: Sequence[Evaluation]) -> list[dict[str, Any]]:
         """The rows of history.csv, one an individual."""
         return [_history_row(evaluation) for evaluation in history]
 
-    def write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self.write(name, text.getvalue().encode())
+    def write_all(self, contents: Mapping[str, bytes]) -> None:
+        """Writes files, in this order. Raises RunDirectoryError where that fails; what was new of them, and its directory, is
+        removed then.
+        """
+        new = [name for name in contents if not os.path.lexists(self.path / name)]
+        try:
+            for name, content in contents.items():
+                self.write(name, content)
+        except BaseException:
+            for name in new:
+                with suppress(OSError):
+                    (self.path / name).unlink(missing_ok=True)
+            self.remove_unused()
+            raise
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a file whole or not at all. Raises RunDirectoryError where that fails."""
@@ -177,6 +230,38 @@ class RunDirectory:
             write(self.path / name, content)
         except OSError as error:
             raise RunDirectoryError(f"cannot write {self.path / name}: {error.strerror}") from error
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """A table as a CSV file holds it."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def names_in(path: Path) -> set[str] | None:
+    """The names in a directory, but for what the writer of files left; None where there is nothing yet, and it can be made.
+
+    Raises RunDirectoryError where there is a file, where nobody may look, and where no directory can be made; ConfigError for a
+    path that begins with ~.
+    """
+    require_nameable(os.fspath(path))
+    try:
+        if os.path.lexists(path):
+            if not path.is_dir():
+                raise RunDirectoryError(f"{path} exists already and is no directory; name another one")
+            return {entry.name for entry in path.iterdir() if not is_leftover(entry.name)}
+        above = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+        problem = None if above.is_dir() else f"{above} is no directory"
+        if problem is None and not os.access(above, os.W_OK | os.X_OK):
+            problem = f"{above} cannot be written"
+    except OSError as error:
+        raise RunDirectoryError(f"cannot look into {path}: {error.strerror}") from error
+    if problem is not None:
+        raise RunDirectoryError(f"cannot create the directory {path}: {problem}")
+    return None
 
 
 def _front_row(evaluation: Evaluation) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from evolr.config import Config
 from evolr.errors import EvolrError, RunDirectoryError, count
 from evolr.expression import Expression, original_text
 from evolr.problems import Pool
+from evolr.run_files import DATABASE
 from evolr.schedule import Schedule
 from evolr.search.archive import KnownEvaluations, fingerprint, hall_of_fame
 from evolr.search.evaluation import is_race, race_trainings, to_train, trainings_ahead
 from evolr.search.individual import Evaluation
-from evolr.study.database import DATABASE, Database
+from evolr.study.database import Database
 from evolr.study.generation import evaluated_so_far
 from evolr.study.lock import is_held
 from evolr.study.records import Records

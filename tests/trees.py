@@ -1,0 +1,20 @@
+"""A directory tree, to be compared with what it was: every name, kind, permission and byte."""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+
+def tree(path="."):
+    """By path: kind and permissions, and the content of a file, the target of a link."""
+    found = {}
+    for entry in sorted(Path(path).rglob("*")):
+        mode = entry.lstat().st_mode
+        content = ""
+        if stat.S_ISREG(mode):
+            content = hashlib.sha256(entry.read_bytes()).hexdigest()
+        elif stat.S_ISLNK(mode):
+            content = os.readlink(entry)
+        found[str(entry)] = (stat.filemode(mode), content)
+    return found
