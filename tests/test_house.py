@@ -16,12 +16,12 @@ MAY_IMPORT = {
     "randomness": set(),
     "signals": {"errors"},
     "expression": {"errors", "signals"},
-    "schedule": {"errors", "expression", "report", "signals"},  # of report what shows it, in functions alone
+    "schedule": {"errors", "expression", "views", "signals"},  # of views what shows it, in functions alone
     "standard": {"errors", "expression", "schedule", "signals"},
     "formula": {"errors", "expression", "schedule", "standard", "signals"},
     "advice": {"errors", "expression", "schedule", "signals"},
     "training": {"errors", "expression", "schedule", "signals"},
-    "discovered": {"errors", "expression", "formula", "problems", "report", "schedule", "standard", "training"},
+    "discovered": {"errors", "expression", "formula", "problems", "views", "schedule", "standard", "training"},
     "problems": {"errors", "expression", "randomness", "schedule", "training"},
     "execution": {"", "errors", "problems", "schedule", "signals", "training"},
     "presets": {"expression"},
@@ -61,8 +61,8 @@ MAY_IMPORT = {
         "standard",
         "training",
     },
-    "study": {  # of report the bar and what shows a result, in functions alone; named in beginning.py, inside, alone
-        "report",
+    "study": {  # of views the bar and what shows a result, in functions alone; named in beginning.py, inside, alone
+        "views",
         "named",
         "config",
         "errors",
@@ -76,8 +76,8 @@ MAY_IMPORT = {
         "",
         "signals",
     },
-    "contest": {  # of report what writes files and what shows a result, in functions alone
-        "report",
+    "contest": {  # of views what writes files and what shows a result, in functions alone
+        "views",
         "discovered",
         "formula",
         "config",
@@ -95,7 +95,7 @@ MAY_IMPORT = {
         "",
         "signals",
     },
-    "report": {
+    "views": {
         "named",
         "advice",
         "config",
@@ -129,7 +129,7 @@ MAY_IMPORT = {
         "formula",
         "interruption",
         "presets",
-        "report",
+        "views",
         "schedule",
         "study",
         "",
@@ -160,8 +160,8 @@ HOMES = {
     "transformers": {"huggingface"},
     "keras": {"keras"},
     "lightning": {"lightning"},
-    "matplotlib": {"report"},
-    "rich": {"report"},
+    "matplotlib": {"views"},
+    "rich": {"views"},
     "typer": {"cli"},
     "sympy": set(),
     "scipy": {"contest", "problems", "search", "standard"},
@@ -218,10 +218,8 @@ def test_a_file_imports_only_what_its_room_may(path):
 
 def test_what_shows_is_imported_in_functions_alone_by_what_is_shown():
     for path in FILES:
-        if room_of(path) not in ("report", "cli"):
-            assert not [module for module, is_top in imports(path) if is_top and module.startswith("evolr.report")], (
-                path
-            )
+        if room_of(path) not in ("views", "cli"):
+            assert not [module for module, is_top in imports(path) if is_top and module.startswith("evolr.views")], path
 
 
 def test_the_rooms_are_all_listed():

@@ -61,12 +61,12 @@ def search(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    from evolr.report import progress, tables
-    from evolr.report.shown import describe
     from evolr.study.database import DATABASE
     from evolr.study.evolve import evolve
     from evolr.study.results import Limits
     from evolr.study.run_directory import RunDirectory
+    from evolr.views import progress, tables
+    from evolr.views.shown import describe
 
     given: dict[str, Any] = {
         "seed": seed,
@@ -134,8 +134,8 @@ def runs(
     json: Json = False,
 ) -> None:
     """List the studies in a folder: where they stand and what they found, while they run too."""
-    from evolr.report import progress, tables
     from evolr.study.summary import summaries
+    from evolr.views import progress, tables
 
     found = list(summaries(folder))
     if json:

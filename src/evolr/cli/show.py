@@ -30,7 +30,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a schedule: its formula, simplified and in LaTeX, and its learning-rate curve."""
-    from evolr.report import progress, shown
+    from evolr.views import progress, shown
 
     described = shown.describe(what, formula_options(transform, min_lr, max_lr, plateau), epochs, steps_per_epoch)
     if output is not None:

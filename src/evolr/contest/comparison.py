@@ -59,7 +59,7 @@ class ComparisonResult:
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
-        from evolr.report.html import comparison_html
+        from evolr.views.html import comparison_html
 
         return comparison_html(self)
 
@@ -193,7 +193,7 @@ def compare_schedule(
 
 def save(directory: RunDirectory, result: ComparisonResult) -> None:
     """Writes the comparison's files: everything to the single run, and the picture."""
-    from evolr.report.pictures import comparison_picture
+    from evolr.views.pictures import comparison_picture
 
     rows = result.rows()
     directory.write("comparison.json", encoded("comparison", result.document()))

@@ -54,7 +54,7 @@ class Explanation:
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
-        from evolr.report.html import explanation_html
+        from evolr.views.html import explanation_html
 
         return explanation_html(self)
 
@@ -144,7 +144,7 @@ def _champion(what: object, directory: Path | str | None) -> tuple[object, Path,
 
 def save(directory: RunDirectory, explanation: Explanation) -> None:
     """Writes the explanation's files: everything to the single run, and the picture."""
-    from evolr.report.pictures import explanation_picture
+    from evolr.views.pictures import explanation_picture
 
     directory.write("explanation.json", encoded("explanation", explanation.document()))
     directory.write("explanation.png", explanation_picture(explanation))

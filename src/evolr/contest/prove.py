@@ -130,9 +130,9 @@ def prove_schedule(
 
 def save(directory: RunDirectory, result: ContestResult) -> None:
     """Writes the contest's files: the page, the picture, everything to the single run, and the champion as it was proven."""
-    from evolr.report.contest import page
-    from evolr.report.contest_picture import contest_picture
-    from evolr.report.profile_picture import profile_picture
+    from evolr.views.contest import page
+    from evolr.views.contest_picture import contest_picture
+    from evolr.views.profile_picture import profile_picture
 
     rows, name, said = result.rows(), result.file_name, verdict(result)
     directory.write(f"{name}.json", encoded("contest", result.document(said)))

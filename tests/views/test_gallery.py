@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from evolr.discovered import Figures, gallery
-from evolr.report.gallery import entry_text, gallery_table, with_entries
 from evolr.training.optimizers import Optimizer
+from evolr.views.gallery import entry_text, gallery_table, with_entries
 
 PAGE = "".join(f"<!-- {name}: here -->\n<!-- end of {name} -->\n" for name in ("answer", "entries"))
 WON = Figures(metric="accuracy", rival="cosine", seeds=64, difference=0.03, low=0.02, high=0.04, p=0.001)

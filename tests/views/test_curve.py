@@ -9,10 +9,10 @@ from evolr.config import changed
 from evolr.errors import ScheduleError
 from evolr.expression import parse
 from evolr.loop import follow
-from evolr.report import curve as curves
-from evolr.report.curve import MOST_DRAWN, MOST_FOLLOWED, Curve, Losses, curve, falling_losses, recorded_losses
-from evolr.report.pictures import run_picture, schedule_picture
 from evolr.schedule import Schedule
+from evolr.views import curve as curves
+from evolr.views.curve import MOST_DRAWN, MOST_FOLLOWED, Curve, Losses, curve, falling_losses, recorded_losses
+from evolr.views.pictures import run_picture, schedule_picture
 from tests.study.small import small
 
 PNG = b"\x89PNG"
@@ -102,7 +102,7 @@ def test_pictures_of_long_curves_say_which_steps_they_show():
     from matplotlib.figure import Figure
 
     from evolr.problems import Metric
-    from evolr.report.pictures import _rates
+    from evolr.views.pictures import _rates
 
     axes = Figure().add_subplot()
     _rates(axes, "curve", long)
@@ -155,7 +155,7 @@ def test_a_run_with_long_trainings_is_shown_and_exported_without_a_curve(evolr, 
 
     for name in ("curve", "_followed", "_curve_of"):
         monkeypatch.setattr(curves, name, refuse)
-    monkeypatch.setattr("evolr.report.shown.curve", refuse)
+    monkeypatch.setattr("evolr.views.shown.curve", refuse)
     with pytest.raises(DrawnError):
         evolr("show", "run")
     assert evolr("export", "run", "--to", "python", "-o", "champion.py")[0] == 0

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from evolr.discovered import GalleryEntry
-from evolr.report.pictures import COLOURS, finish, log_if_positive, png
+from evolr.views.pictures import COLOURS, finish, log_if_positive, png
 
 _COLUMNS: Final = 2  # so that a page shows it at its full size
 

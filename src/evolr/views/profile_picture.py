@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from evolr.contest.profile import share_within, shortfalls
 from evolr.contest.results import ContestResult
-from evolr.report.contest_picture import looks
-from evolr.report.pictures import finish, png
+from evolr.views.contest_picture import looks
+from evolr.views.pictures import finish, png
 
 _POINTS = 400
 _SHOWN = (

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evolr.contest.results import ContestResult, Entry
-from evolr.report.pictures import COLOURS, ends, finish, log_if_positive, png
+from evolr.views.pictures import COLOURS, ends, finish, log_if_positive, png
 
 _BEST_CURVES = 5  # contenders whose learning rates are drawn, beside the champion's
 

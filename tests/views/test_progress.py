@@ -1,8 +1,8 @@
 from evolr.expression import parse
 from evolr.problems import Metric
-from evolr.report import progress
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.study.results import GenerationReport
+from evolr.views import progress
 
 LOSS, ACCURACY = Metric("loss", higher_is_better=False), Metric("accuracy", higher_is_better=True)
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from evolr.discovered import Figures, GalleryEntry
 from evolr.errors import ConfigError
-from evolr.report.shown import sparkline
-from evolr.report.terminal_table import GAP, TerminalTable
 from evolr.simplification import simplified
+from evolr.views.shown import sparkline
+from evolr.views.terminal_table import GAP, TerminalTable
 
 NOT_JUDGED: Final = "not judged yet"
 _LINE: Final = 78  # characters of a sentence's line

@@ -14,10 +14,10 @@ from evolr.contest.results import EVOLVED, FROZEN
 from evolr.errors import StudyError
 from evolr.expression import ordinary_text, parse
 from evolr.problems import Metric
-from evolr.report.contest import contest_table
-from evolr.report.tables import comparison_table, explanation_table, front_table, runs_table
-from evolr.report.terminal_table import GAP, TerminalTable
 from evolr.study.summary import Summary
+from evolr.views.contest import contest_table
+from evolr.views.tables import comparison_table, explanation_table, front_table, runs_table
+from evolr.views.terminal_table import GAP, TerminalTable
 from tests.contest.test_verdict import ABOVE, BELOW, LEVEL, OWN, comparison, contenders, contest
 
 WIDTHS = (40, 60, 80, 120)
@@ -158,7 +158,7 @@ def test_the_command_line_prints_tables_as_wide_as_columns_says(evolr, monkeypat
 
 
 def test_without_a_terminal_and_without_columns_a_line_has_120(evolr, monkeypatch):
-    from evolr.report.progress import output
+    from evolr.views.progress import output
 
     monkeypatch.delenv("COLUMNS")
     assert output().width == 120

@@ -196,7 +196,7 @@ def curve_figure(
     val_losses: Sequence[float],
 ) -> Figure:
     """The picture of a schedule's learning rates; see Schedule.plot for the arguments and errors."""
-    from evolr.report.pictures import schedule_figure
+    from evolr.views.pictures import schedule_figure
 
     drawn, note = _curve_of(schedule, total_steps, steps_per_epoch, losses, val_losses)
     title = f"learning rate: {shortened(simplified(schedule).text, 70)}"

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.report.curve import Curve
+from evolr.views.curve import Curve
 
 _WIDTH, _HEIGHT = 440, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 24  # margins, for the labels

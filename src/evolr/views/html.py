@@ -25,16 +25,16 @@ from evolr.discovered import GalleryEntry
 from evolr.errors import count, printable
 from evolr.expression.mathml import mathml
 from evolr.named import EPOCHS, STEPS_PER_EPOCH
-from evolr.report.contest import contest_table
-from evolr.report.curve import Curve, assumed, curve, falling_losses, recorded_curve, recorded_note
-from evolr.report.gallery import NOT_JUDGED, gallery_table
-from evolr.report.inline_curve import inline_curve
-from evolr.report.tables import comparison_table, duration, explanation_table, front_table, verdict
-from evolr.report.terminal_table import TerminalTable
 from evolr.schedule import Schedule
 from evolr.simplification import simplified
 from evolr.study.results import SearchResult
 from evolr.study.summary import recorded_trainings, standing_text, summarise
+from evolr.views.contest import contest_table
+from evolr.views.curve import Curve, assumed, curve, falling_losses, recorded_curve, recorded_note
+from evolr.views.gallery import NOT_JUDGED, gallery_table
+from evolr.views.inline_curve import inline_curve
+from evolr.views.tables import comparison_table, duration, explanation_table, front_table, verdict
+from evolr.views.terminal_table import TerminalTable
 
 _log = logging.getLogger(__name__)
 

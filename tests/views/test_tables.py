@@ -1,6 +1,6 @@
 import pytest
 
-from evolr.report.tables import duration
+from evolr.views.tables import duration
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_the_knee_is_marked_where_there_is_a_choice():
 
     from evolr.expression import parse
     from evolr.problems import Metric
-    from evolr.report.tables import front_table
+    from evolr.views.tables import front_table
 
     rows = [(1, 0.5, parse("epoch")), (3, 0.69, parse("2*epoch")), (30, 0.70, parse("sin(epoch)"))]
 

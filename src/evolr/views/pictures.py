@@ -17,8 +17,8 @@ from evolr.contest.comparison import ComparisonResult
 from evolr.contest.explanation import Explanation
 from evolr.errors import shortened
 from evolr.problems import Metric
-from evolr.report.curve import Curve
 from evolr.search.archive import knee
+from evolr.views.curve import Curve
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, told apart by colour-blind readers; line styles tell them apart in print."""

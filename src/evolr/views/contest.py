@@ -11,9 +11,9 @@ from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.verdict import verdict
 from evolr.errors import count
 from evolr.expression import ordinary_text
-from evolr.report.tables import MINUS, difference_text, score_text
-from evolr.report.terminal_table import TerminalTable
 from evolr.simplification import simplified
+from evolr.views.tables import MINUS, difference_text, score_text
+from evolr.views.terminal_table import TerminalTable
 
 _COLUMNS = ("contender", "{metric}", MINUS, "p (Holm)", "optimism", "P(better)", "d")
 

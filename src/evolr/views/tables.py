@@ -14,11 +14,11 @@ from evolr.contest.verdict import listed, lost_text, nothing_can_be_told
 from evolr.errors import EvolrError, count
 from evolr.expression import Expression, ordinary_text
 from evolr.problems import Metric
-from evolr.report.terminal_table import GAP, TerminalTable
 from evolr.search.archive import knee
 from evolr.search.individual import Evaluation
 from evolr.study.results import SearchResult
 from evolr.study.summary import Summary, standing_text
+from evolr.views.terminal_table import GAP, TerminalTable
 
 MINUS: Final = f"{CHAMPION} minus it"
 """The column of paired differences: the champion's score minus that of the row, as in the pictures."""

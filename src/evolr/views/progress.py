@@ -18,9 +18,9 @@ from rich.text import Text
 
 from evolr.errors import ConfigError, count
 from evolr.problems import Metric
-from evolr.report.tables import duration
 from evolr.study.results import GenerationReport, Outlook
 from evolr.study.watching import Display, ShowProgress, Watcher
+from evolr.views.tables import duration
 
 _PLAIN_WIDTH = 120
 

@@ -14,7 +14,12 @@ from evolr.errors import shortened
 from evolr.expression import ordinary_text, original_text
 from evolr.formula import FormulaOptions
 from evolr.named import named
-from evolr.report.curve import (
+from evolr.schedule import Schedule
+from evolr.search.archive import knee
+from evolr.signals import observed
+from evolr.simplification import simplified
+from evolr.study.summary import RecordedTrainings, Summary, recorded_trainings
+from evolr.views.curve import (
     RECORDED,
     Curve,
     assumed,
@@ -25,13 +30,8 @@ from evolr.report.curve import (
     recorded_losses,
     recorded_note,
 )
-from evolr.report.tables import front_table
-from evolr.report.terminal_table import TerminalTable
-from evolr.schedule import Schedule
-from evolr.search.archive import knee
-from evolr.signals import observed
-from evolr.simplification import simplified
-from evolr.study.summary import RecordedTrainings, Summary, recorded_trainings
+from evolr.views.tables import front_table
+from evolr.views.terminal_table import TerminalTable
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = 60
@@ -59,7 +59,7 @@ class Shown:
 
     def picture(self) -> bytes:
         """The PNG of the curve; of a run, with the front of sizes and scores beside it."""
-        from evolr.report.pictures import run_picture, schedule_picture
+        from evolr.views.pictures import run_picture, schedule_picture
 
         if self.summary is None:
             return schedule_picture(self.title, self.curve)

@@ -19,12 +19,12 @@ from evolr.contest.comparison import CHAMPION, ComparisonResult
 from evolr.contest.results import EVOLVED
 from evolr.contest.tune import Tuned
 from evolr.expression import parse
-from evolr.report.curve import Curve
-from evolr.report.inline_curve import inline_curve
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
 from evolr.study.results import SearchResult
 from evolr.study.study import Study
+from evolr.views.curve import Curve
+from evolr.views.inline_curve import inline_curve
 from tests.contest.test_verdict import ABOVE, BELOW, OWN, contenders, contest
 
 EVIL = "<script>alert(1)</script>"
@@ -131,7 +131,7 @@ def test_what_cannot_be_shown_raises_nothing_and_is_logged(tmp_path, caplog):
     with study(tmp_path / "gone") as found:
         pass
     shutil.rmtree(tmp_path / "gone")
-    with caplog.at_level(logging.DEBUG, "evolr.report.html"):
+    with caplog.at_level(logging.DEBUG, "evolr.views.html"):
         assert found._repr_html_() is None
     assert "is not a study" in caplog.text
 
@@ -193,7 +193,7 @@ def test_showing_a_schedule_imports_no_matplotlib_and_no_jax():
 
 
 def test_a_schedule_with_a_memory_is_followed_through_few_steps(tmp_path, monkeypatch):
-    from evolr.report import html
+    from evolr.views import html
 
     drawn = []
     monkeypatch.setattr(html, "inline_curve", lambda curve: drawn.append(curve) or "")
