@@ -39,6 +39,11 @@ _ASSUMED: Final = (2.3, 0.5)  # losses, from the first to the last, of a trainin
 RECORDED: Final = {"loss": "train_loss", "val_loss": "val_loss"}
 """Of the observations that a study records, the curve that it records them in."""
 
+_SMOOTH: Final = frozenset(
+    {"progress", "epoch", "epoch_progress", "total_epochs"}
+)  # the clock, but for what counts steps
+_PLACES: Final = 40  # of an epoch, at which a schedule of these is drawn at least
+
 _MEMORYLESS: Final = {*CLOCK, "loss", "val_loss"}  # the signals whose value at a step needs none before it
 
 
@@ -173,6 +178,13 @@ def _followed(
             loop.observe(**{name: float(series[step]) for name, series in of_epochs.items()})
         rates.append(loop.learning_rate)
     return np.array(rates)
+
+
+def clock_curve(schedule: Schedule, epochs: int, steps_per_epoch: int) -> Curve:
+    """The curve of an open-loop schedule; of one that counts no steps, smooth however few an epoch has."""
+    if schedule.signals <= _SMOOTH:
+        steps_per_epoch = max(steps_per_epoch, _PLACES)
+    return curve(schedule, epochs * steps_per_epoch, steps_per_epoch)
 
 
 def made_up_names(schedule: Schedule) -> list[str]:

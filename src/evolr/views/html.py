@@ -30,7 +30,7 @@ from evolr.simplification import simplified
 from evolr.study.results import SearchResult
 from evolr.study.summary import recorded_trainings, standing_text, summarise
 from evolr.views.contest import contest_table
-from evolr.views.curve import Curve, assumed, curve, falling_losses, recorded_curve, recorded_note
+from evolr.views.curve import Curve, assumed, clock_curve, curve, falling_losses, recorded_curve, recorded_note
 from evolr.views.gallery import NOT_JUDGED, gallery_table
 from evolr.views.inline_curve import inline_curve
 from evolr.views.tables import comparison_table, duration, explanation_table, front_table, verdict
@@ -40,8 +40,6 @@ _log = logging.getLogger(__name__)
 
 _MOST_NODES: Final = 60  # of a formula that is set as one, and not only written
 _MOST_STEPS: Final = 4_000  # that a schedule with a memory is followed through for a picture
-_OF_THE_CLOCK: Final = frozenset({"progress", "epoch", "epoch_progress", "total_epochs"})
-_SMOOTH: Final = 40  # places of an epoch at which a schedule of the clock is drawn
 
 _Given = ParamSpec("_Given")
 
@@ -205,10 +203,8 @@ def _champion(schedule: Schedule, config: Config, directory: Path) -> list[str]:
 
 def _assumed(schedule: Schedule, epochs: int, steps_per_epoch: int) -> tuple[Curve, str]:
     """The curve over a horizon, a short one if the training has more steps than can be followed in a moment; what it assumes."""
-    if schedule.signals <= _OF_THE_CLOCK:
-        steps_per_epoch = max(steps_per_epoch, _SMOOTH)
     if schedule.expression.is_open_loop:
-        return curve(schedule, epochs * steps_per_epoch, steps_per_epoch), ""
+        return clock_curve(schedule, epochs, steps_per_epoch), ""
     steps_per_epoch = max(1, min(steps_per_epoch, _MOST_STEPS // epochs))
     losses = falling_losses(epochs * steps_per_epoch, steps_per_epoch)
     return curve(schedule, epochs * steps_per_epoch, steps_per_epoch, losses), assumed(schedule, losses)

@@ -68,6 +68,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "text.color": INK,
 }
 _NAME: Final = 26  # characters of a name beside a plot
+_COUNTED: Final = ("epoch", "generation", "nodes of the formula")  # axes of whole numbers
 _WIDTH: Final = 5.2  # inches, of 72 units each
 _FEW_DECADES: Final = 50.0  # greatest ÷ least of a log axis: below it, 2 and 5 have labels too
 _LEFT_OUT: Final = re.compile(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL)
@@ -114,7 +115,7 @@ def titled(axes: Axes, title: str, unit: str = "", xlabel: str = "epoch") -> Non
     axes.set_title(printable(title))
     axes.set_xlabel(printable(xlabel))
     axes.set_ylabel(printable(unit))
-    if xlabel in ("epoch", "generation"):
+    if xlabel in _COUNTED:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 

@@ -72,9 +72,9 @@ def _lead(run: Run) -> str:
     """What this is, in a sentence."""
     summary, config = run.summary, run.summary.config
     where = config.problem.identity or config.problem.name
-    state = {"done": "finished", "running": "running"}.get(summary.state, "unfinished")
+    state = {"done": "A finished", "running": "A running"}.get(summary.state, "An unfinished")
     return (
-        f"A {state} search for a learning-rate schedule: {where}, {count(summary.trainings, 'training')} of "
+        f"{state} search for a learning-rate schedule: {where}, {count(summary.trainings, 'training')} of "
         f"{count(config.training.epochs, 'epoch')}; {_standing(run)}."
     )
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from evolr.errors import count
 from evolr.study.curves import CURVES
+from evolr.views.curve import clock_curve
 from evolr.views.page.records import Run
 from evolr.views.pictures import ends
 
@@ -51,10 +52,13 @@ def champion_rates(run: Run) -> Rates | None:
         found = _explained(run) or _proven(run) or _searched(run)
         if found is not None:
             return found
+    config = run.summary.config
     drawn = shown.curve
+    if champion.expression.is_open_loop:
+        drawn = clock_curve(champion, config.comparison.epochs, config.problem.steps_per_epoch)
     total = drawn.total_steps / drawn.steps_per_epoch
     note = "; ".join(part for part in (shown.note, drawn.note) if part)
-    if champion.expression.is_open_loop and not note:
+    if champion.expression.is_open_loop:
         note = "the same in every training, since it reads the clock alone"
     at = np.unique(np.linspace(0, len(drawn.rates) - 1, min(len(drawn.rates), _MOST_PLACES)).round().astype(int))
     return Rates(drawn.epochs[at], np.asarray(drawn.rates, np.float64)[at], None, None, total, note)

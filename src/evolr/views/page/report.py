@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Final
 
 from evolr.exports.export import require_free, save
 from evolr.views.page.page import page
 from evolr.views.page.records import read_run
+
+REPORT: Final = "report.html"
+"""The report in a run directory, of which it is one of the files that are derived."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -110,24 +110,25 @@ def _averaged(places: NDArray[np.float64], rates: NDArray[np.float64]) -> NDArra
 
 
 def _phases_text(found: Sequence[Phase], greatest: float) -> str:
-    return _joined([_phase_text(phase, place == 0, len(found) == 1, greatest) for place, phase in enumerate(found)])
+    last = len(found) - 1
+    return _joined([_phase_text(phase, place == 0, place == last, greatest) for place, phase in enumerate(found)])
 
 
-def _phase_text(phase: Phase, is_first: bool, is_only: bool, greatest: float) -> str:
-    to, is_end = _rate(phase.last, greatest), phase.end > 0.985
-    until = "the end" if is_end else f"{phase.end:.0%}".replace("%", " %")
+def _phase_text(phase: Phase, is_first: bool, is_last: bool, greatest: float) -> str:
+    first, to = _rate(phase.first, greatest), _rate(phase.last, greatest)
+    until = "the end" if is_last else f"{100 * phase.end:.0f} %"
     if phase.move == "stay":
-        near = f"near {_rate(phase.first, greatest)}"
-        if is_only:
-            return f"stays {near} for the whole training"
-        return f"stays {near if is_first else 'there'} until {until}"
-    begin = f"from {_rate(phase.first, greatest)} " if is_first else ""
+        if is_first:
+            return f"stays near {first} " + ("for the whole training" if is_last else f"until {until}")
+        return f"stays there until {until}"
     verb = "rises" if phase.move == "rise" else "falls"
-    if is_only:
-        return f"{verb} {begin}to {to} over the whole training"
-    if is_first and phase.move == "rise":
-        return f"warms up {begin}to {to} in the first {until}" if not is_end else f"rises {begin}to {to} at the end"
-    return f"{verb} {begin}to {to} at {until}"
+    if not is_first:
+        return f"{verb} to {to} at {until}"
+    if is_last:
+        return f"{verb} from {first} to {to} over the whole training"
+    if phase.move == "rise":
+        return f"warms up from {first} to {to} in the first {until}"
+    return f"falls from {first} to {to} at {until}"
 
 
 def _rate(rate: float, greatest: float) -> str:

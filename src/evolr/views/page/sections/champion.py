@@ -73,8 +73,8 @@ def _spans(run: Run) -> list[tuple[str, float, float]]:
 
 def _judged(run: Run) -> str:
     if run.summary.is_raced:
-        return ", in the race on fresh seeds"
-    return ", in few trainings, whose luck it was chosen by"
+        return " in the race, on fresh seeds"
+    return " in its few trainings, their luck included"
 
 
 def _picture(rates: Rates) -> Picture:

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from evolr.expression import ordinary_text
 from evolr.search.archive import knee
+from evolr.simplification import simplified
 from evolr.views.page.drawing import BAD, SERIES, drawing, titled
 from evolr.views.page.parts import Cell, Column, Part, Picture, Pictures, Row, Section, Sentences, Table
 from evolr.views.page.records import Run
@@ -16,7 +16,7 @@ from evolr.views.page.records import Run
 
 def front(run: Run) -> Section | None:
     """The front; None without one."""
-    rows, metric = run.summary.front, run.metric
+    rows, metric, search = run.summary.front, run.metric, run.summary.config.search
     if not rows:
         return None
     place = knee([size for size, _, _ in rows], [metric.fitness(score) for _, score, _ in rows])
@@ -25,7 +25,12 @@ def front(run: Run) -> Section | None:
     parts: list[Part] = []
     if len(drawn) > 1:
         parts.append(Pictures((_picture(run, drawn, rows[place][0] if has_knee else None),)))
-    columns = (Column("nodes"), Column(metric.name), Column("", is_number=False), Column("formula", is_number=False))
+    columns = (
+        Column("nodes"),
+        Column(metric.name),
+        Column("", is_number=False),
+        Column("learning rate, in short", is_number=False),
+    )
     table = Table(
         "The best formula of each size that is better than everything smaller; the last one is the champion",
         columns,
@@ -35,7 +40,7 @@ def front(run: Run) -> Section | None:
                     Cell(str(size), size),
                     Cell(metric.text(score), None if math.isnan(score) else score),
                     Cell("knee" if has_knee and number == place else ""),
-                    Cell(ordinary_text(expression), is_code=True),
+                    Cell(simplified(search.schedule(expression)).text, is_code=True),
                 ),
                 has_knee and number == place,
             )
@@ -45,9 +50,6 @@ def front(run: Run) -> Section | None:
     parts.append(table)
     if has_knee:
         parts.append(Sentences(("The knee is the size beyond which more size buys little",), is_note=True))
-    if run.summary.config.search.transform == "log":
-        reference = run.summary.config.search.reference_lr
-        parts.append(Sentences((f"A learning rate here is {reference:g} · exp(formula)",), is_note=True))
     return Section("front", "Size and score", tuple(parts))
 
 
@@ -62,8 +64,8 @@ def _picture(run: Run, drawn: list[tuple[int, float]], at_knee: int | None) -> P
         if at_knee is not None and at_knee in sizes:
             score = scores[sizes == at_knee][0]
             axes.plot(at_knee, score, "o", color=BAD, markersize=9, label=f"knee: {at_knee} nodes")
-            axes.legend(loc="lower right" if metric.higher_is_better else "upper right")
+            axes.legend()
         titled(axes, f"Best {metric.name} of each size", metric.unit, xlabel="nodes of the formula")
 
     label = f"Best {metric.name} by size: {scores[0]:.4g} with {sizes[0]:g} nodes, {scores[-1]:.4g} with {sizes[-1]:g}"
-    return Picture(drawing("front", label, 2.4, draw), f"Best {metric.name} of each size")
+    return Picture(drawing("front", label, 2.4, draw), "")

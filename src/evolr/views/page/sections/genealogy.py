@@ -59,14 +59,12 @@ def genealogy(run: Run) -> Section | None:
 
 def _born(line: list[Step]) -> str:
     """When the champion's formula first appeared."""
-    champion = line[0]
-    same = [step for step in line if step.expression == champion.expression]
-    shape = _shape(champion)
-    alike = [step for step in line if _shape(step) == shape]
-    born = f"this formula appeared in generation {same[-1].place.generation}"
-    if alike[-1].place != same[-1].place:
-        born += f", and with other constants in generation {alike[-1].place.generation}"
-    return born
+    same = [step for step in line if step.expression == line[0].expression]
+    alike = [step for step in line if _shape(step) == _shape(line[0])]
+    structure, constants = alike[-1].place.generation, same[-1].place.generation
+    if structure == constants:
+        return f"this formula appeared in generation {constants}"
+    return f"the structure of this formula appeared in generation {structure}, its constants in generation {constants}"
 
 
 def _shape(step: Step) -> tuple[object, ...]:

@@ -97,16 +97,14 @@ def _picture(run: Run, bred: list[Generation]) -> Picture:
         marker = "o" if len(at) < 12 else ""
         axes.plot(at, best, color=SERIES[0], linewidth=2, marker=marker, markersize=4, label="best of the generation")
         axes.plot(at, median, color=SOFT, linestyle=STYLES[1], linewidth=1.4, label="median of the generation")
-        titled(axes, f"{metric.name} of each generation", metric.unit, xlabel="generation")
+        titled(axes, f"Best and median {metric.name}, as the search saw it", metric.unit, xlabel="generation")
         known = np.concatenate([best, median])
         known = known[np.isfinite(known)]
         _show_the_better(axes, best, known, higher_is_better=metric.higher_is_better)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
     label = f"{metric.name} over {count(len(bred), 'generation')}: the best of each, and the median"
-    return Picture(
-        drawing("history", label, 2.6, draw), f"{metric.name} of each generation that was bred, as the search saw it"
-    )
+    return Picture(drawing("history", label, 2.6, draw), "")
 
 
 def _show_the_better(axes: object, best: np.ndarray, known: np.ndarray, *, higher_is_better: bool) -> None:

@@ -2,71 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from evolr.contest.contender import Contender
+from evolr.errors import count, printable
 from evolr.problems import Metric
+from evolr.study.curves import CURVES
 from evolr.views.page.drawing import SERIES, STYLES, drawing, log_axis, titled
-from evolr.views.page.parts import Code, Picture, Pictures, Section, Sentences
+from evolr.views.page.parts import Picture, Pictures, Section, Sentences
 from evolr.views.page.rates import quantiles
 from evolr.views.page.records import Run
-from evolr.views.page.sections.verdict import prove_command
 from evolr.views.pictures import ends
 
 _RIVALS = 3  # the best ones, beside the champion
 
 
+class _Kind(NamedTuple):
+    """A kind of curve. scale: of its values; is_log: whether they are shown on a log axis."""
+
+    title: str
+    scale: float = 1.0
+    is_log: bool = True
+
+
+class _Learner(NamedTuple):
+    """Who learns. curves: (trainings, places) by name; finds_step: whether its optimiser finds its own step size, of which its
+    learning rate is a factor.
+    """
+
+    name: str
+    curves: Mapping[str, NDArray[np.float64]]
+    finds_step: bool = False
+
+
 def learning(run: Run) -> Section:
-    """The curves of the contest; where there is none, those of the comparison with untuned baselines; else what would make them."""
-    contest, comparison = run.contest, run.comparison
-    title = "Learning curves"
+    """The curves of the contest; where there is none, those of the comparison with untuned baselines, or of the champion alone."""
+    title, contest, comparison = "Learning curves", run.contest, run.comparison
     if contest is not None:
-        shown = [contest.champion.result, *(entry.result for entry in contest.others[:_RIVALS])]
-        parts = _pictures(shown, contest.config.problem.metric, contest.settings.epochs, "contest")
+        shown = _learners([contest.champion.result, *(entry.result for entry in contest.others[:_RIVALS])])
+        epochs, name = contest.settings.epochs, "contest"
         whose = f"The evolved schedule and the {len(shown) - 1} best of the other contenders, in the contest's final"
     elif comparison is not None:
-        shown = comparison.contenders[: _RIVALS + 1]
-        parts = _pictures(shown, comparison.metric, comparison.settings.epochs, "comparison")
+        shown = _learners(comparison.contenders[: _RIVALS + 1])
+        epochs, name = comparison.settings.epochs, "comparison"
         whose = "The evolved schedule and baselines that are not tuned"
+    elif run.recorded is not None:
+        of_champion = zip(CURVES, run.recorded.transpose(1, 0, 2).astype(np.float64), strict=True)
+        shown = [_Learner("champion", dict(of_champion))]
+        epochs, name = run.summary.config.training.epochs, "search"
+        trainings = count(len(run.recorded), "training")
+        whose = f"The champion alone, in its {trainings} of the search; a contest has its rivals beside it"
     else:
-        if run.champion is None:
-            return Section("learning", title, (Sentences(("There is no champion to train yet",)),))
-        missing = (
-            "The search records its champion's trainings alone: a contest has learning curves of its rivals beside it"
-        )
-        return Section("learning", title, (Sentences((missing,)), Code("Hold one", prove_command(run))))
+        return Section(title=title, name="learning", parts=(Sentences(("No training of the champion is recorded",)),))
+    parts = _pictures(shown, run.metric, epochs, name)
     if not parts:
-        return Section(
-            "learning", title, (Sentences(("These trainings told nothing on their way, so there are no curves",)),)
-        )
-    how = "Lines are medians over the seeds, the band reaches from 10 to 90 % of the champion's"
+        nothing = "The trainings told nothing on their way, so there are no curves"
+        return Section("learning", title, (Sentences((nothing,)),))
+    how = "Lines are medians over the trainings, the band reaches from 10 to 90 % of the champion's"
     return Section("learning", title, (Pictures(parts), Sentences((whose, how), is_note=True)))
 
 
-def _pictures(shown: list[Contender], metric: Metric, epochs: int, name: str) -> tuple[Picture, ...]:
+def _learners(contenders: Sequence[Contender]) -> list[_Learner]:
+    return [
+        _Learner(one.name, {name: one.curves(name) for name in CURVES}, finds_step=one.optimizer is not None)
+        for one in contenders
+    ]
+
+
+def _pictures(shown: Sequence[_Learner], metric: Metric, epochs: int, name: str) -> tuple[Picture, ...]:
     """Of the score on the way, the training loss and the learning rates, those that are known."""
-    kinds = (
-        ("val_score", _on_the_way(metric), metric.scale, metric.scale == 1.0),
-        ("train_loss", "Training loss", 1.0, True),
-        ("learning_rate", "Learning rate, log scale", 1.0, True),
-    )
+    kinds = {
+        "val_score": _Kind(_on_the_way(metric), metric.scale, is_log=metric.scale == 1.0),
+        "train_loss": _Kind("Training loss"),
+        "learning_rate": _Kind("Learning rate, log scale"),
+    }
     parts: list[Picture] = []
-    for curve, title, scale, is_log in kinds:
-        # A rival's learning rate is a factor of the step size that it finds by itself.
+    for curve, kind in kinds.items():
         known = [
-            (place, contender)
-            for place, contender in enumerate(shown)
-            if np.isfinite(contender.curves(curve)).any() and (curve != "learning_rate" or contender.optimizer is None)
+            (place, learner)
+            for place, learner in enumerate(shown)
+            if np.isfinite(learner.curves[curve]).any() and not (curve == "learning_rate" and learner.finds_step)
         ]
         if not known:
             continue
-
-        draw = partial(_draw, known, curve, epochs, title, (scale, is_log))
-        label = f"{title}, of {', '.join(contender.name for _, contender in known)}"
+        label = f"{kind.title}, of {', '.join(learner.name for _, learner in known)}"
+        draw = partial(_draw, known, curve, epochs, kind)
         parts.append(Picture(drawing(f"{name}-{curve.replace('_', '-')}", label, 2.7, draw), ""))
     return tuple(parts)
 
@@ -76,28 +103,28 @@ def _on_the_way(metric: Metric) -> str:
     return f"{metric.name[:1].upper()}{metric.name[1:]} on the way{unit}"
 
 
-def _draw(
-    known: list[tuple[int, Contender]], curve: str, epochs: int, title: str, look: tuple[float, bool], figure: Figure
-) -> None:
-    """One curve of contenders, each with its place among those that are shown, which its colour says; look: the scale of its values, and whether its
-    axis is logarithmic.
-    """
-    axes, (scale, is_log) = figure.add_subplot(), look
-    for place, contender in known:
-        _line(axes, contender, scale * contender.curves(curve), epochs, place)
-    titled(axes, title)
-    if is_log:
+def _draw(known: Sequence[tuple[int, _Learner]], curve: str, epochs: int, kind: _Kind, figure: Figure) -> None:
+    """One curve of learners, each with its place among those that are shown, which its colour says."""
+    axes = figure.add_subplot()
+    for place, learner in known:
+        _line(axes, learner.name, kind.scale * learner.curves[curve], epochs, place)
+    titled(axes, kind.title)
+    if kind.is_log:
         log_axis(axes)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    if len(known) > 1:
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
-def _line(axes: Axes, contender: Contender, curves: np.ndarray, epochs: int, place: int) -> None:
-    """A contender's median, and of the first a band; a place that no training reached is left out."""
+def _line(axes: Axes, name: str, curves: NDArray[np.float64], epochs: int, place: int) -> None:
+    """A median, and of the first a band; a place that no training reached is left out."""
     reached = np.flatnonzero(np.isfinite(curves).any(axis=0))
     low, middle, high = quantiles(curves[:, reached])
     at = ends(curves, epochs)[reached]
-    marker = "o" if len(at) == 1 else ""
-    style = {"color": SERIES[place], "linestyle": STYLES[place], "linewidth": 2.2 if place == 0 else 1.5}
-    axes.plot(at, middle, label=contender.name, marker=marker, zorder=4 - place, **style)
+    style: dict[str, Any] = {
+        "color": SERIES[place],
+        "linestyle": STYLES[place],
+        "linewidth": 2.2 if place == 0 else 1.5,
+    }
+    axes.plot(at, middle, label=printable(name), marker="o" if len(at) == 1 else "", zorder=4 - place, **style)
     if place == 0 and len(curves) > 1:
         axes.fill_between(at, low, high, color=SERIES[0], alpha=0.2, linewidth=0)

@@ -90,7 +90,7 @@ def _table(explanation: Explanation) -> Table:
         ]
         values = [None if number is None or math.isnan(number) else number for number in numbers]
         rows.append(Row(tuple(map(Cell, map(bracketed, cells), values))))
-    return Table(f"{shown.title}; {MINUS}: the frozen one", columns, tuple(rows))
+    return Table(f"{bracketed(shown.title)}; {MINUS}: the champion with that signal frozen", columns, tuple(rows))
 
 
 def _picture(explanation: Explanation) -> Picture:
