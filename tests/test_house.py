@@ -96,6 +96,7 @@ MAY_IMPORT = {
         "signals",
     },
     "views": {
+        "signal_bank",
         "named",
         "advice",
         "config",

@@ -70,6 +70,7 @@ _SETTINGS: Final[dict[str, Any]] = {
 _NAME: Final = 26  # characters of a name beside a plot
 _COUNTED: Final = ("epoch", "generation", "nodes of the formula")  # axes of whole numbers
 _WIDTH: Final = 5.2  # inches, of 72 units each
+_NARROW: Final = 12.0
 _FEW_DECADES: Final = 50.0  # greatest ÷ least of a log axis: below it, 2 and 5 have labels too
 _LEFT_OUT: Final = re.compile(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL)
 _TAG: Final = re.compile(r"<[^>]*>")
@@ -126,6 +127,10 @@ def log_axis(axes: Axes) -> None:
         return
     low, high = axes.get_ylim()
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if high / low < _NARROW:  # not one power of ten in it, perhaps
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_minor_locator(NullLocator())
+        return
     few = high / low < _FEW_DECADES
     axes.yaxis.set_minor_formatter(
         FuncFormatter(lambda value, _: f"{value:g}" if few and f"{value:e}"[0] in "25" else "")

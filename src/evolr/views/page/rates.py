@@ -17,6 +17,7 @@ from evolr.views.pictures import ends
 BAND: Final = (10, 90)
 """Per cent of the trainings, between which a band lies."""
 
+_WIDE, _BEYOND = 2.0, 1e6  # greatest ÷ least of a band, from which on it is said to be wide, and up to which how wide
 _MOST_PLACES: Final = 300  # of a drawn line
 
 
@@ -70,7 +71,7 @@ def _explained(run: Run) -> Rates | None:
         return None
     rates = np.asarray(explanation.learning_rates, np.float64)
     at = (np.arange(rates.shape[1]) + 0.5) / max(rates.shape[1], 1) * explanation.epochs
-    return _band(rates, at, explanation.epochs, "in {trainings} of its explanation: each step")
+    return _band(rates, at, explanation.epochs, "in the median of {trainings} of its explanation: each step")
 
 
 def _proven(run: Run) -> Rates | None:
@@ -79,7 +80,9 @@ def _proven(run: Run) -> Rates | None:
         return None
     rates = contest.champion.result.curves("learning_rate")
     epochs = contest.settings.epochs
-    return _band(rates, _middles(rates, epochs), epochs, "in {trainings} of the contest: the mean of each part")
+    return _band(
+        rates, _middles(rates, epochs), epochs, "in the median of {trainings} of the contest: the mean of each part"
+    )
 
 
 def _searched(run: Run) -> Rates | None:
@@ -87,7 +90,9 @@ def _searched(run: Run) -> Rates | None:
         return None
     rates = run.recorded[:, CURVES.index("learning_rate")].astype(np.float64)
     epochs = run.summary.config.training.epochs
-    return _band(rates, _middles(rates, epochs), epochs, "in {trainings} of the search: the mean of each part")
+    return _band(
+        rates, _middles(rates, epochs), epochs, "in the median of {trainings} of the search: the mean of each part"
+    )
 
 
 def _middles(curves: NDArray[np.float64], epochs: int) -> NDArray[np.float64]:
@@ -107,9 +112,17 @@ def _band(rates: NDArray[np.float64], at: NDArray[np.float64], total: float, not
     middle = np.asarray(np.nanmedian(rates, axis=0), np.float64)
     said = note.format(trainings=count(trainings, "training"))
     if trainings < 2:
-        return Rates(at, middle, None, None, total, said)
+        return Rates(at, middle, None, None, total, said.replace("the median of 1", "1"))
     low, high = (np.asarray(limit, np.float64) for limit in np.nanpercentile(rates, BAND, axis=0))
-    return Rates(at, middle, low, high, total, f"{said}; line: the median, band: {BAND[0]}–{BAND[1]} % of them")
+    band = f"{said}; the band reaches from {BAND[0]} to {BAND[1]} % of them"
+    widest = float((high / np.maximum(low, 1e-300)).max())
+    if widest >= _WIDE:
+        band += (
+            f", and where it is widest, these are a factor of {widest:.2g} apart"
+            if widest < _BEYOND
+            else ", and is very wide"
+        )
+    return Rates(at, middle, low, high, total, band)
 
 
 def quantiles(curves: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

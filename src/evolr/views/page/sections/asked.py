@@ -22,7 +22,7 @@ def asked(run: Run) -> Section:
         ("metric", f"{run.metric.name}, {'higher' if run.metric.higher_is_better else 'lower'} is better"),
         ("tasks", "each seed draws another one" if problem.draws_tasks else ""),
         ("optimiser", "" if problem.identity else config.training.optimizer.text if problem.name != "external" else ""),
-        ("a training", f"{count(config.training.epochs, 'epoch')} of {count(problem.steps_per_epoch, 'step')}"),
+        ("a training", _training(run)),
         ("search", f"{search.method}, {count(search.seeds, 'training')} a formula, seed {config.seed}"),
         ("formulas of", ", ".join([*search.terminals, *search.functions])),
         ("bounds", f"learning rates from {search.min_lr:g} to {search.max_lr:g}"),
@@ -38,6 +38,13 @@ def asked(run: Run) -> Section:
     if run.faults:
         parts.append(Sentences(tuple(f"left out: {fault}" for fault in run.faults), is_note=True))
     return Section("search", "What was searched", tuple(parts))
+
+
+def _training(run: Run) -> str:
+    """How long a training is; of a user's function nobody may have said how many steps an epoch has."""
+    config = run.summary.config
+    epochs, steps = count(config.training.epochs, "epoch"), config.problem.steps_per_epoch
+    return epochs if config.problem.name == "external" and steps == 1 else f"{epochs} of {count(steps, 'step')}"
 
 
 def _trainings(run: Run) -> str:

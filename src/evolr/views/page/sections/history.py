@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from evolr.errors import count
 from evolr.study.course import Generation
@@ -15,6 +16,9 @@ from evolr.views.page.parts import Cell, Column, Facts, Part, Picture, Pictures,
 from evolr.views.page.records import Run
 from evolr.views.tables import duration
 
+_Scores = NDArray[np.float64]
+
+_FLAT: Final = 12.0  # times the spread of the best scores: beyond it, not all medians are in view
 _MOST: Final = 60  # generations in the table: of more, evenly spaced ones
 
 
@@ -92,32 +96,40 @@ def _picture(run: Run, bred: list[Generation]) -> Picture:
         for values in ([g.best for g in bred], [g.median for g in bred])
     )
 
+    low, high = _in_view(best, median, higher_is_better=metric.higher_is_better)
+    has_median = bool(((median >= low) & (median <= high)).any())
+
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         marker = "o" if len(at) < 12 else ""
         axes.plot(at, best, color=SERIES[0], linewidth=2, marker=marker, markersize=4, label="best of the generation")
-        axes.plot(at, median, color=SOFT, linestyle=STYLES[1], linewidth=1.4, label="median of the generation")
-        titled(axes, f"Best and median {metric.name}, as the search saw it", metric.unit, xlabel="generation")
-        known = np.concatenate([best, median])
-        known = known[np.isfinite(known)]
-        _show_the_better(axes, best, known, higher_is_better=metric.higher_is_better)
+        if has_median:
+            axes.plot(at, median, color=SOFT, linestyle=STYLES[1], linewidth=1.4, label="median of the generation")
+        titled(
+            axes,
+            f"{'Best and median' if has_median else 'Best'} {metric.name}, as the search saw it",
+            metric.unit,
+            xlabel="generation",
+        )
+        if low < high:
+            axes.set_ylim(low, high)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
     label = f"{metric.name} over {count(len(bred), 'generation')}: the best of each, and the median"
     return Picture(drawing("history", label, 2.6, draw), "")
 
 
-def _show_the_better(axes: object, best: np.ndarray, known: np.ndarray, *, higher_is_better: bool) -> None:
-    """The best ones in view, if a median of generations that mostly diverged would flatten them."""
-    from matplotlib.axes import Axes
-
-    finite = best[np.isfinite(best)]
-    if not isinstance(axes, Axes) or len(finite) < 2:
-        return
-    spread = float(np.ptp(finite)) or abs(float(finite[0])) or 1.0
-    if float(np.ptp(known)) <= 12 * spread:
-        return
-    low, high = float(finite.min()), float(finite.max())
-    axes.set_ylim(
-        (low - 3 * spread, high + 0.3 * spread) if higher_is_better else (low - 0.3 * spread, high + 3 * spread)
-    )
+def _in_view(best: _Scores, median: _Scores, *, higher_is_better: bool) -> tuple[float, float]:
+    """The least and the greatest score that are shown: all, unless medians of generations that mostly diverged would make the best
+    ones a flat line.
+    """
+    known = np.concatenate([best, median])
+    known, own = known[np.isfinite(known)], best[np.isfinite(best)]
+    if not len(own):
+        return 0.0, 0.0
+    spread = float(np.ptp(own)) or 0.1 * abs(float(own[0])) or 1.0
+    low, high = float(known.min()), float(known.max())
+    if high - low > _FLAT * spread:
+        low, high = (own.min() - 3 * spread, own.max()) if higher_is_better else (own.min(), own.max() + 3 * spread)
+    margin = 0.06 * (high - low)
+    return float(low - margin), float(high + margin)

@@ -79,7 +79,7 @@ def _learners(contenders: Sequence[Contender]) -> list[_Learner]:
 def _pictures(shown: Sequence[_Learner], metric: Metric, epochs: int, name: str) -> tuple[Picture, ...]:
     """Of the score on the way, the training loss and the learning rates, those that are known."""
     kinds = {
-        "val_score": _Kind(_on_the_way(metric), metric.scale, is_log=metric.scale == 1.0),
+        "val_score": _Kind(_on_the_way(metric), metric.scale, is_log=not metric.higher_is_better),
         "train_loss": _Kind("Training loss"),
         "learning_rate": _Kind("Learning rate, log scale"),
     }

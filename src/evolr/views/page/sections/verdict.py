@@ -56,10 +56,11 @@ def verdict(run: Run) -> Section:
     contest = run.contest
     if contest is None:
         return Section("verdict", "The verdict", _no_contest(run))
-    claim, *others = sentences_of(contest)
+    first, *others = sentences_of(contest)
+    claim, _, rest = first.partition("; ")
     parts: list[Part] = [Sentences((claim,), is_claim=True)]
-    if others:
-        parts.append(Sentences(tuple(others)))
+    if said := [sentence for sentence in (rest, *others) if sentence]:
+        parts.append(Sentences(tuple(said)))
     if not run.is_of_champion:
         proven = simplified(contest.champion.result.schedule).text
         parts.append(
