@@ -94,5 +94,5 @@ def _sittings(database: Database) -> list[Sitting]:
             last = active_at
         else:
             last = max([start, *(at for at in finished if start <= at <= starts[place + 1])])
-        found.append(Sitting(start, last, *versions))
+        found.append(Sitting(start, max(start, last), *versions))
     return found

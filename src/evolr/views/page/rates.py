@@ -71,58 +71,53 @@ def _explained(run: Run) -> Rates | None:
         return None
     rates = np.asarray(explanation.learning_rates, np.float64)
     at = (np.arange(rates.shape[1]) + 0.5) / max(rates.shape[1], 1) * explanation.epochs
-    return _band(rates, at, explanation.epochs, "in the median of {trainings} of its explanation: each step")
+    return _band(rates, at, explanation.epochs, "its explanation")
 
 
 def _proven(run: Run) -> Rates | None:
     contest = run.contest
     if contest is None or not run.is_of_champion:
         return None
-    rates = contest.champion.result.curves("learning_rate")
-    epochs = contest.settings.epochs
-    return _band(
-        rates, _middles(rates, epochs), epochs, "in the median of {trainings} of the contest: the mean of each part"
-    )
+    return _of_means(contest.champion.result.curves("learning_rate"), contest.settings.epochs, "the contest")
 
 
 def _searched(run: Run) -> Rates | None:
     if run.recorded is None:
         return None
     rates = run.recorded[:, CURVES.index("learning_rate")].astype(np.float64)
-    epochs = run.summary.config.training.epochs
-    return _band(
-        rates, _middles(rates, epochs), epochs, "in the median of {trainings} of the search: the mean of each part"
-    )
+    return _of_means(rates, run.summary.config.training.epochs, "the search")
 
 
-def _middles(curves: NDArray[np.float64], epochs: int) -> NDArray[np.float64]:
-    """The middles of the curves' parts, in epochs."""
-    return ends(curves, epochs) - 0.5 * epochs / max(curves.shape[1], 1)
+def _of_means(rates: NDArray[np.float64], epochs: int, where: str) -> Rates | None:
+    """The band of means over equal parts of a training, each drawn in the middle of its part."""
+    parts = rates.shape[1]
+    middles = ends(rates, epochs) - 0.5 * epochs / max(parts, 1)
+    return _band(rates, middles, epochs, f"{where}, by the means of {count(parts, 'part')}")
 
 
-def _band(rates: NDArray[np.float64], at: NDArray[np.float64], total: float, note: str) -> Rates | None:
+def _band(rates: NDArray[np.float64], at: NDArray[np.float64], total: float, where: str) -> Rates | None:
     """The band of rates (trainings, n) at these epochs; None where no training knows them."""
     known = np.flatnonzero(np.isfinite(rates).any(axis=0))
     if not len(known):
         return None
-    if len(known) > _MOST_PLACES:
-        known = known[np.unique(np.linspace(0, len(known) - 1, _MOST_PLACES).round().astype(int))]
+    known = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), _MOST_PLACES)).round().astype(int))]
     rates, at = rates[:, known], at[known]
     trainings = int(np.isfinite(rates).any(axis=1).sum())
-    middle = np.asarray(np.nanmedian(rates, axis=0), np.float64)
-    said = note.format(trainings=count(trainings, "training"))
+    low, middle, high = quantiles(rates)
     if trainings < 2:
-        return Rates(at, middle, None, None, total, said.replace("the median of 1", "1"))
-    low, high = (np.asarray(limit, np.float64) for limit in np.nanpercentile(rates, BAND, axis=0))
-    band = f"{said}; the band reaches from {BAND[0]} to {BAND[1]} % of them"
+        return Rates(at, middle, None, None, total, f"in one training of {where}")
+    note = f"in the median of {trainings} trainings of {where}; the band reaches from {BAND[0]} to {BAND[1]} % of them"
+    return Rates(at, middle, low, high, total, note + _width(low, high))
+
+
+def _width(low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
+    """How wide a band is, if it is wide."""
     widest = float((high / np.maximum(low, 1e-300)).max())
-    if widest >= _WIDE:
-        band += (
-            f", and where it is widest, these are a factor of {widest:.2g} apart"
-            if widest < _BEYOND
-            else ", and is very wide"
-        )
-    return Rates(at, middle, low, high, total, band)
+    if widest < _WIDE:
+        return ""
+    if widest > _BEYOND:
+        return ", which lie far apart"
+    return f", which are up to a factor of {widest:{'.2g' if widest < 10 else '.0f'}} apart"
 
 
 def quantiles(curves: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

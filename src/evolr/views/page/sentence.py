@@ -1,6 +1,6 @@
 """What a learning rate does, in one generated sentence: its phases along a training, and how it answers to its signals.
 
-Nothing is said that is not computed. A change below a twentieth of the greatest learning rate is none; a signal is said to raise or
+Nothing is said that is not computed. A change below a twentieth of the greatest learning rate, and to no fraction of itself, is none; a signal is said to raise or
 lower the learning rate only if it does so, or nothing, at every point that was tried.
 """
 
@@ -19,7 +19,9 @@ from evolr.signal_bank import Span, signal_bank, spans_of
 from evolr.signals import in_order, signal_named
 
 _LEVEL: Final = 0.05  # of the greatest learning rate: a change below it is none
+_TIMES: Final = 1.5  # greatest ÷ least of a stretch: from that on, it is a change however small both are
 _NOTHING: Final = 0.005  # of the greatest learning rate: what is below it is «nearly 0»
+_SPAN: Final = 0.1  # of a training, over which a curve that goes up and down is averaged
 _MOST_PHASES: Final = 5  # that are told one by one
 _FACTORS: Final = (0.5, 0.8, 1.25, 2.0)  # by which a signal is moved, alone
 _ROUNDING: Final = 1e-9  # relative: no reaction
@@ -73,12 +75,14 @@ def _corners(places: NDArray[np.float64], heights: NDArray[np.float64]) -> list[
 
 
 def _steady(found: list[Phase], greatest: float) -> list[Phase]:
-    """Phases of which neighbours differ: stays that drift beyond a level together are a move, and like moves are one."""
+    """Phases of which neighbours differ: a stay that drifts, beyond a level or to a fraction of itself, is a move, and like moves are one."""
     merged: list[Phase] = []
     for phase in found:
         change = (phase.last - phase.first) / greatest
         move: Move = phase.move
-        if move == "stay" and abs(change) >= _LEVEL:
+        least, most = sorted((phase.first, phase.last))
+        is_many_times = most >= _NOTHING * greatest and most > _TIMES * least
+        if move == "stay" and (abs(change) >= _LEVEL or is_many_times):
             move = "rise" if change > 0 else "fall"
         if merged and merged[-1].move == move:
             merged[-1] = merged[-1]._replace(end=phase.end, last=phase.last)
@@ -95,8 +99,8 @@ def course_text(places: NDArray[np.float64], rates: NDArray[np.float64]) -> str:
     found = phases(places, rates)
     if len(found) <= _MOST_PHASES:
         return _phases_text(found, greatest)
-    even = _averaged(places, rates)
-    found = phases(places, even)
+    inner, even = _averaged(places, rates)
+    found = phases(inner, even) if len(inner) > 1 else found
     spread = f"between {_rate(float(rates.min()), greatest)} and {_rate(greatest, greatest)}"
     if len(found) <= _MOST_PHASES:
         return f"{_phases_text(found, float(even.max()))} on the average over a tenth of the training, going up and down {spread}"
@@ -104,9 +108,13 @@ def course_text(places: NDArray[np.float64], rates: NDArray[np.float64]) -> str:
     return f"goes up and down {spread}; it begins at {begin} and ends at {end}"
 
 
-def _averaged(places: NDArray[np.float64], rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over a tenth of the training around each place."""
-    return np.array([rates[np.abs(places - place) <= 0.05].mean() for place in places])
+def _averaged(
+    places: NDArray[np.float64], rates: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The means over a tenth of the training, and where they are: around each place that has so much of it on both sides."""
+    half = _SPAN / 2
+    inner = places[(places >= places[0] + half) & (places <= places[-1] - half)]
+    return inner, np.array([rates[np.abs(places - place) <= half].mean() for place in inner])
 
 
 def _phases_text(found: Sequence[Phase], greatest: float) -> str:

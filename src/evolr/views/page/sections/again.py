@@ -63,9 +63,11 @@ def _commands(run: Run) -> tuple[str, str]:
             flags += ["--quick"] if settings.is_quick else []
             flags += [] if settings.has_rivals or run.contest.no_rivals != NOT_ASKED else ["--no-rivals"]
             lines.append(f"evolr prove {new} {' '.join(flags)}{suffix}")
+        if run.comparison is not None:
+            lines.append(f"evolr compare {new} --seeds {len(run.comparison.seeds)}{suffix}")
         if run.explanation is not None:
             lines.append(f"evolr explain {new} --seeds {len(run.explanation.champion.scores)}{suffix}")
-    lines.append(f"evolr report {name} --force  # this page again")
+    lines.append(f"evolr report {name}  # this page again")
     return "Commands", "\n".join(lines)
 
 

@@ -36,10 +36,9 @@ def genealogy(run: Run) -> Section | None:
     line = whole[::-1]  # the first ancestor first
     left_out = max(0, len(line) - _MOST)
     shown = line if not left_out else [line[0], *line[left_out + 1 :]]
-    said = (
-        _born(run.lineage.line),
-        f"it descends from {count(run.lineage.ancestors, 'individual')} in all; below, by first parents",
-    )
+    said = [_born(run.lineage.line)]
+    if run.lineage.ancestors:
+        said.append(f"it descends from {count(run.lineage.ancestors, 'individual')} in all; below, by first parents")
     rows = tuple(_row(run, step, number == len(shown) - 1) for number, step in enumerate(shown))
     columns = (
         Column("generation"),
@@ -54,7 +53,9 @@ def genealogy(run: Run) -> Section | None:
     notes = ["Scores of different generations are of different trainings"]
     if run.summary.is_raced:
         notes.append("That of the race is of fresh seeds and another pool: it replaces the earlier one")
-    return Section("genealogy", "Where it comes from", (Sentences(said), table, Sentences(tuple(notes), is_note=True)))
+    return Section(
+        "genealogy", "Where it comes from", (Sentences(tuple(said)), table, Sentences(tuple(notes), is_note=True))
+    )
 
 
 def _born(line: list[Step]) -> str:
@@ -69,6 +70,11 @@ def _born(line: list[Step]) -> str:
 
 def _shape(step: Step) -> tuple[object, ...]:
     return tuple(None if isinstance(token, float) else token for token in step.expression.tokens)
+
+
+def operator_text(operator: str) -> str:
+    """How an individual was made, in words."""
+    return _WORDS.get(operator, operator.replace("_", " "))
 
 
 def _without_copies(line: list[Step]) -> list[Step]:
@@ -98,7 +104,7 @@ def _row(run: Run, step: Step, is_champion: bool) -> Row:
 
 
 def _made(step: Step) -> str:
-    how = _WORDS.get(step.operator, step.operator.replace("_", " "))
+    how = operator_text(step.operator)
     if step.oversize:
         return f"copied, since its {how} was too large"
     return how if step.other is None else f"{how}, with one of generation {step.other.generation}"

@@ -14,6 +14,7 @@ from evolr.study.course import Generation
 from evolr.views.page.drawing import SERIES, SOFT, STYLES, drawing, titled
 from evolr.views.page.parts import Cell, Column, Facts, Part, Picture, Pictures, Row, Section, Sentences, Table
 from evolr.views.page.records import Run
+from evolr.views.page.sections.genealogy import operator_text
 from evolr.views.tables import duration
 
 _Scores = NDArray[np.float64]
@@ -40,9 +41,9 @@ def history(run: Run) -> Section | None:
             )
         )
     parts.append(_table(run, generations, race))
-    operators = [f"{name.replace('_', ' ')} {number}" for name, number in run.course.operators.items()]
+    operators = [f"{operator_text(name)}: {number}" for name, number in run.course.operators.items()]
     sittings = [f"{s.started_at:%Y-%m-%d %H:%M} UTC, {duration(s.seconds)}" for s in run.course.sittings]
-    parts.append(Facts((("individuals by", ", ".join(operators)), ("sittings", "; ".join(sittings)))))
+    parts.append(Facts((("how individuals were made", "; ".join(operators)), ("sittings", "; ".join(sittings)))))
     return Section("history", "How the search went", tuple(parts))
 
 
