@@ -113,11 +113,11 @@ def test_a_contest_of_another_schedule_says_so(runs, tmp_path):
     record = json.loads((copy / "contest.json").read_bytes())
     champion = record["contenders"][0]
     for document in (champion, *champion["finalists"], *champion["candidates"]):
-        document["schedule"] = {**champion["schedule"], "expression": "(progress mul 0.125)", "transform": "linear"}
+        document["schedule"] = {**champion["schedule"], "expression": "(progress mul 0.3)", "transform": "linear"}
     (copy / "contest.json").write_text(json.dumps(record))
     page = checked(evolr.report(copy).html)
     assert (
-        "The contest was about another schedule than the champion above, 0.125*progress: the search has gone on since"
+        "The contest was about another schedule than the champion above, 0.3*progress: the search has gone on since"
         in page.text
     )
 
