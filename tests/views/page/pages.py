@@ -39,7 +39,7 @@ def made(folder):
             patch.setattr(f"evolr.{place}.FAMILIES", chosen)
         patch.setattr("evolr.contest.trainings.shared_directory", lambda: folder / "shared")
         patch.syspath_prepend(str(ROOT))
-        judging = {"budget": 4, "seeds": 8}
+        judging = {"budget": 3, "seeds": 8}
 
         evolr.evolve(small(**LIVE), folder / "proven")
         evolr.explain(folder / "proven", seeds=6)

@@ -44,7 +44,13 @@ def test_a_proven_run_shows_its_verdict_and_what_was_made_of_it(runs, pages):
     assert all(contender["name"] in page.text for contender in contest["contenders"])
     assert "Final loss of each contender with its interval" in page.labels[1]
     assert "in the median of 6 trainings of its explanation" in page.text.lower()
-    assert f"evolr prove {runs['proven']}-again --budget 4 --seeds 8 --epochs" in page.text
+    commands = next(text for text in page.words["pre"] if "evolr prove" in text).splitlines()
+    again = f"{runs['proven']}-again"
+    assert commands[:3] == [
+        f"evolr evolve --config {runs['proven']}/config.toml --run {again}",
+        f"evolr prove {again} --budget 3 --seeds 8 --epochs {contest['settings']['epochs']} --no-rivals",
+        f"evolr explain {again} --seeds 6",
+    ]
     assert ", ".join(map(str, contest["seeds"])) in page.text
 
 

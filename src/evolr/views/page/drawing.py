@@ -83,7 +83,8 @@ def drawing(name: str, label: str, height: float, draw: Callable[[Figure], objec
     """The `svg` element of a drawing. name: unlike that of any other on the page; label: what it shows, for who cannot see it;
     height: in inches, of a width of five; draw: is given the empty figure.
     """
-    with mpl.rc_context({**_SETTINGS, "svg.hashsalt": name}):
+    settings: Any = {**_SETTINGS, "svg.hashsalt": name}
+    with mpl.rc_context(settings):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure)
