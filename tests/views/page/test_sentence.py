@@ -37,7 +37,7 @@ def course(formula):
         ),
         ("0.1 - 0.004*progress", "stays near 0.1 for the whole training"),
         (
-            "0.1 + 0.05*sin(300*progress)",
+            "0.1 + 0.05*sin(100*pi*progress)",
             "stays near 0.1 for the whole training on the average over a tenth of the training, going up and down between 0.05 and 0.15",
         ),
     ],
