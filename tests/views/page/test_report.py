@@ -140,8 +140,19 @@ def test_it_is_saved_once_and_over_another_only_by_force(runs, tmp_path, monkeyp
     monkeypatch.undo()
     path.write_text("old")
     assert evolr.report(runs["unfinished"], path, force=True).html == path.read_text(encoding="utf-8")
-    with pytest.raises(StudyError, match="is not a study"):
-        evolr.report(tmp_path / "nothing")
+    for nothing in (tmp_path / "nothing", "", "a\0b"):
+        with pytest.raises(StudyError, match="is not a study"):
+            evolr.report(nothing)
+    for wrong in (None, 5, report):
+        with pytest.raises(ConfigError, match="expected a run directory"):
+            evolr.report(wrong)
+
+
+def test_a_run_is_named_by_its_directory_wherever_one_stands(runs, monkeypatch):
+    monkeypatch.chdir(runs["unfinished"])
+    page = checked(evolr.report(".").html)
+    assert page.headings[0] == "unfinished"
+    assert "evolr export . --to optax" in page.text
 
 
 def test_a_notebook_shows_it_in_a_frame_of_its_own(runs):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -57,7 +58,7 @@ def page(run: Run) -> str:
         _environment()
         .get_template("template.html")
         .render(
-            name=run.path.name or str(run.path),
+            name=Path(os.path.abspath(run.path)).name or str(run.path),
             lead=_lead(run),
             sections=sections,
             style=Markup(style),  # noqa: S704 evolr's own file

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
+from evolr.errors import ConfigError, shortened
 from evolr.exports.export import require_free, save
 from evolr.views.page.page import page
 from evolr.views.page.records import read_run
@@ -48,9 +49,12 @@ def report(run: Path | str, path: Path | str | None = None, *, force: bool = Fal
 
     run: a run directory; its search may be running. path: where to save it; nowhere where None. force: writes over a file that is there.
 
-    Raises StudyError where there is no study, or it cannot be read, and ConfigError where the file cannot be written, or is there.
+    Raises StudyError where there is no study, or it cannot be read, and ConfigError where the file cannot be written, or is there, and for what is no path.
     A record beside the study that cannot be read, a damaged contest, say, is left out, and the page says so.
     """
+    for given in (run, *([] if path is None else [path])):
+        if not isinstance(cast("Any", given), str | Path):
+            raise ConfigError(f"expected a run directory, and a path or None, got {shortened(repr(given), 200)}")
     keep = None if path is None else _saver(Path(path), force=force)
     directory = Path(run)
     html = page(read_run(directory))

@@ -51,5 +51,3 @@ for (const block of document.querySelectorAll(".code")) {
   });
   block.append(button);
 }
-// What is folded is printed too.
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => { each.open = true; }));
