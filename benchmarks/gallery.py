@@ -35,12 +35,12 @@ from evolr.errors import ConfigError, EvolrError
 from evolr.presets import PRESETS
 from evolr.problems import PROBLEMS
 from evolr.randomness import seed_from
-from evolr.report.gallery import with_entries
-from evolr.report.gallery_picture import picture
 from evolr.run_files import DATABASE
 from evolr.study.summary import Summary, summarise
 from evolr.study.trained_by import executor_for
 from evolr.training.task import Trial
+from evolr.views.gallery import with_entries
+from evolr.views.gallery_picture import picture
 
 ENTRIES = ROOT / "src" / "evolr" / "discovered" / "entries"
 PAGE = ROOT / "docs" / "gallery.md"

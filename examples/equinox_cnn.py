@@ -21,9 +21,9 @@ from rich.console import Console
 import evolr
 from evolr.config import config_of
 from evolr.problems.mnist1d_data import fresh
-from evolr.report.pictures import comparison_picture
-from evolr.report.tables import comparison_table
 from evolr.training.devices import prepare
+from evolr.views.pictures import comparison_picture
+from evolr.views.tables import comparison_table
 
 
 class Convolution(eqx.Module):

@@ -17,7 +17,7 @@ from evolr.errors import ConfigError
 from evolr.expression import PRIMITIVES, SIGNALS, parse
 from evolr.expression.notation import SUGAR
 from evolr.problems.mixed import KINDS
-from evolr.report.gallery import with_entries
+from evolr.views.gallery import with_entries
 
 DOCS = Path(__file__).parents[1] / "docs"
 

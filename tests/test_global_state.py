@@ -17,10 +17,10 @@ from evolr.contest.comparison import compare_schedule
 from evolr.contest.tuning import FamilyTuner
 from evolr.expression import parse
 from evolr.interruption import Interruption
-from evolr.report.pictures import comparison_picture
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
 from evolr.study.study import Study
+from evolr.views.pictures import comparison_picture
 from tests.study.small import small
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from evolr.study.evolve import evolve
     from evolr.study.results import Limits
     from evolr.study.study import Study
+    from evolr.views.page.report import report
 
 __version__: Final = "0.1.0"
 
@@ -58,6 +59,7 @@ _HOMES: Final = {
     "pools": "evolr.problems.pools",
     "prove": "evolr.contest.prove",
     "prove_schedule": "evolr.contest.prove",
+    "report": "evolr.views.page.report",
     "resolve": "evolr.config",
     "tune": "evolr.contest.tune",
 }
@@ -88,6 +90,7 @@ __all__ = [
     "pools",
     "prove",
     "prove_schedule",
+    "report",
     "resolve",
     "tune",
 ]

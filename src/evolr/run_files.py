@@ -27,6 +27,9 @@ COMPARISON_FILES: Final = ("comparison.csv", "comparison.png", "comparison.json"
 
 EXPLANATION_FILES: Final = ("explanation.png", "explanation.json")
 
+REPORT: Final = "report.html"
+"""The report, which is made anew whenever it is asked for; a person may name it too."""
+
 
 def contest_name(*, is_quick: bool) -> str:
     """What a contest's files are called: a rehearsal's are not taken for a contest's, nor written over them."""

@@ -185,13 +185,13 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         What else it reads, a gradient's norm, say, is made up, as the title then says.
         Raises ScheduleError where the horizon, or a record that the schedule needs, is not given.
         """
-        from evolr.report.curve import curve_figure
+        from evolr.views.curve import curve_figure
 
         return curve_figure(self, total_steps, steps_per_epoch=steps_per_epoch, losses=losses, val_losses=val_losses)
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
-        from evolr.report.html import schedule_html
+        from evolr.views.html import schedule_html
 
         return schedule_html(self)
 

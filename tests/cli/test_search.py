@@ -133,7 +133,7 @@ def test_help_names_every_command_and_the_version_is_told(evolr):
     _, out, _ = evolr("--help")
     assert all(
         command in out
-        for command in ("evolve", "run", "compare", "prove", "explain", "show", "export", "gallery", "runs")
+        for command in ("evolve", "run", "compare", "prove", "explain", "show", "export", "gallery", "report", "runs")
     )
     assert evolr("--version")[1].strip() == __version__
 
@@ -142,7 +142,7 @@ def test_every_command_is_in_the_readme():
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert all(
         f"evolr {command}" in readme
-        for command in ("evolve", "run", "compare", "prove", "explain", "show", "export", "gallery", "runs")
+        for command in ("evolve", "run", "compare", "prove", "explain", "show", "export", "gallery", "report", "runs")
     )
 
 

@@ -3,9 +3,9 @@ import numpy as np
 from evolr.config import Comparison, resolve
 from evolr.contest.comparison import CHAMPION, compare_schedule
 from evolr.expression import parse
-from evolr.report.pictures import comparison_picture
-from evolr.report.tables import comparison_table, verdict
 from evolr.schedule import Schedule
+from evolr.views.pictures import comparison_picture
+from evolr.views.tables import comparison_table, verdict
 
 CONFIG = resolve("quadratic")
 PNG = b"\x89PNG"

@@ -22,8 +22,6 @@ from evolr.contest.verdict import verdict
 from evolr.errors import ConfigError, ProblemError, RunDirectoryError, StudyError
 from evolr.expression import parse
 from evolr.problems import Metric
-from evolr.report.contest import contest_table, page, summary
-from evolr.report.contest_picture import contest_picture
 from evolr.run_files import LEDGER
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
@@ -31,6 +29,8 @@ from evolr.study.ledger import Ledger, training_key
 from evolr.study.study import Study
 from evolr.study.trained_by import executor_for
 from evolr.training.task import Trial
+from evolr.views.contest import contest_table, page, summary
+from evolr.views.contest_picture import contest_picture
 from tests.study.small import small
 
 CONFIG = small()

@@ -7,10 +7,10 @@ import pytest
 
 from evolr.contest.explanation import explain
 from evolr.errors import RunDirectoryError, StudyError
-from evolr.report.pictures import explanation_picture
-from evolr.report.tables import explanation_table
 from evolr.search.archive import knee
 from evolr.study.study import Study
+from evolr.views.pictures import explanation_picture
+from evolr.views.tables import explanation_table
 from tests.study.small import small
 
 

@@ -24,12 +24,12 @@ from evolr.contest.verdict import UNKNOWN_POOLS, verdict
 from evolr.errors import ConfigError, ProblemError, StudyError
 from evolr.execution.workers import Workers
 from evolr.randomness import seed_from
-from evolr.report.shown import describe
 from evolr.schedule import Schedule
 from evolr.study.evolve import stored_config
 from evolr.study.summary import recorded_trainings, summarise
 from evolr.study.trained_by import executor_for
 from evolr.training.task import Trial
+from evolr.views.shown import describe
 from tests.execution import training_functions as functions
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ import evolr
 from evolr.contest.reading import read_comparison, read_contest, read_explanation
 from evolr.contest.verdict import verdict
 from evolr.errors import RunDirectoryError, StudyError
-from evolr.report.contest import contest_table, page
-from evolr.report.contest_picture import contest_picture
-from evolr.report.pictures import comparison_picture, explanation_picture
-from evolr.report.tables import comparison_table, explanation_table
+from evolr.views.contest import contest_table, page
+from evolr.views.contest_picture import contest_picture
+from evolr.views.pictures import comparison_picture, explanation_picture
+from evolr.views.tables import comparison_table, explanation_table
 from tests.execution import training_functions as functions
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,6 @@ from evolr.contest.tuning import Candidate
 from evolr.contest.verdict import verdict
 from evolr.errors import ConfigError
 from evolr.expression import parse
-from evolr.report.contest import contest_table, page
-from evolr.report.contest_picture import contest_picture
 from evolr.run_files import LEDGER
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
@@ -29,6 +27,8 @@ from evolr.study.remembered import Remembered
 from evolr.study.trained_by import executor_for
 from evolr.training.optimizers import OPTIMIZERS, Optimizer
 from evolr.training.task import Trial
+from evolr.views.contest import contest_table, page
+from evolr.views.contest_picture import contest_picture
 from tests.study.small import small
 
 CONFIG = small()

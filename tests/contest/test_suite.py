@@ -17,10 +17,10 @@ from evolr.contest.verdict import verdict
 from evolr.expression import parse
 from evolr.problems import JaxProblem, Kind, Suite
 from evolr.problems.suite import WORST
-from evolr.report.contest import page
-from evolr.report.profile_picture import profile_picture
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
+from evolr.views.contest import page
+from evolr.views.profile_picture import profile_picture
 from tests.contest.test_verdict import contest
 
 NAN = float("nan")

@@ -16,11 +16,11 @@ from evolr.contest.tuning import Candidate
 from evolr.contest.verdict import nothing_can_be_told, verdict
 from evolr.expression import parse
 from evolr.problems import Metric
-from evolr.report.contest import page
-from evolr.report.tables import comparison_table
-from evolr.report.tables import verdict as comparison_verdict
 from evolr.schedule import Schedule
 from evolr.training.task import Outcome
+from evolr.views.contest import page
+from evolr.views.tables import comparison_table
+from evolr.views.tables import verdict as comparison_verdict
 
 NAN = float("nan")
 CONFIG = resolve("original")
@@ -288,9 +288,9 @@ def test_no_name_of_a_contender_breaks_a_list_of_names():
 def test_tables_pictures_pages_and_documents_take_differences_the_same_way():
     from matplotlib.figure import Figure
 
-    from evolr.report.contest import contest_table, page
-    from evolr.report.contest_picture import _differences
-    from evolr.report.tables import MINUS, comparison_table
+    from evolr.views.contest import contest_table, page
+    from evolr.views.contest_picture import _differences
+    from evolr.views.tables import MINUS, comparison_table
 
     scores = {EVOLVED: OWN, "constant": BELOW, "step decay": ABOVE, "cosine": OWN}
     result, compared = contest(scores), comparison(scores)

@@ -10,9 +10,9 @@ import evolr.optax
 from evolr.expression import parse
 from evolr.keras import ExpressionCallback, ExpressionSchedule
 from evolr.loop import Loop, follow, open_loop_rates
-from evolr.report.curve import curve
 from evolr.schedule import Schedule
 from evolr.torch import ExpressionLR, lr_lambda
+from evolr.views.curve import curve
 from tests.frameworks.exported import exported
 
 

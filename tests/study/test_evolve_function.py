@@ -15,10 +15,10 @@ import evolr
 from evolr.cli.app import app
 from evolr.config import load
 from evolr.errors import ConfigError, ProblemError, StudyError
-from evolr.report.shown import describe
 from evolr.study.results import Limits
 from evolr.study.study import Study
 from evolr.study.summary import summarise
+from evolr.views.shown import describe
 from tests.execution import training_functions as functions
 from tests.study.small import derived, remembered
 

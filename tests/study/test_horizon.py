@@ -8,7 +8,6 @@ import pytest
 
 from evolr.config import changed, resolve
 from evolr.errors import ConfigError, StudyError
-from evolr.report.tables import search_summary
 from evolr.run_files import DATABASE
 from evolr.search.evaluation import trainings_ahead
 from evolr.study.database import Database
@@ -17,6 +16,7 @@ from evolr.study.records import Records
 from evolr.study.results import Limits
 from evolr.study.state import SearchState
 from evolr.study.summary import best_schedules, summarise
+from evolr.views.tables import search_summary
 from tests.study.small import derived, remembered
 from tests.study.test_last_generations import LAST
 

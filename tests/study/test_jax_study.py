@@ -11,11 +11,11 @@ from evolr.config import config_of, resolve
 from evolr.contest.explanation import explain, freeze
 from evolr.errors import ConfigError, ProblemError, StudyError
 from evolr.problems import JaxProblem
-from evolr.report.contest import page
-from evolr.report.pictures import comparison_picture
-from evolr.report.tables import comparison_table
 from evolr.study.evolve import stored_config
 from evolr.study.results import Limits
+from evolr.views.contest import page
+from evolr.views.pictures import comparison_picture
+from evolr.views.tables import comparison_table
 
 INPUTS = np.linspace(-1, 1, 200)[:, None] ** np.arange(3)
 TARGETS = INPUTS @ np.array([0.3, -1.0, 2.0]) + np.random.default_rng(0).normal(0, 0.1, 200)

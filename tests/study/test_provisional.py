@@ -11,8 +11,6 @@ import evolr as package
 from evolr.config import resolve
 from evolr.contest.prove import prove
 from evolr.errors import StudyError
-from evolr.report.shown import describe
-from evolr.report.tables import runs_table, search_summary, summary_document
 from evolr.schedule import Schedule
 from evolr.search.individual import Individual, Place
 from evolr.study.evolve import evolve
@@ -23,6 +21,8 @@ from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study
 from evolr.study.summary import best_schedules, recorded_trainings, summaries, summarise
 from evolr.training.task import Outcome
+from evolr.views.shown import describe
+from evolr.views.tables import runs_table, search_summary, summary_document
 from tests.study.small import derived, remembered, small
 from tests.study.test_race import RACING
 from tests.study.test_resume import interrupted_after

@@ -379,7 +379,7 @@ def test_the_judgements_show_their_progress_too(capsys):
 
 
 def test_a_study_that_was_interrupted_shows_how_far_it_has_come():
-    from evolr.report.shown import describe
+    from evolr.views.shown import describe
 
     should_stop, on_trial = interrupted_after(20)
     evolve(CONFIG, "run", should_stop=should_stop, on_trial=on_trial)

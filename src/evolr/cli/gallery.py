@@ -19,8 +19,8 @@ def gallery(
 ) -> None:
     """Show the discovered schedules that come with evolr; show, export, compare and prove take their names."""
     from evolr.discovered import gallery as entries
-    from evolr.report import gallery as views
-    from evolr.report import progress, shown
+    from evolr.views import gallery as views
+    from evolr.views import progress, shown
 
     if name is None:
         found = list(entries.values())

@@ -144,7 +144,7 @@ def prove(
     from evolr.contest.verdict import verdict
     from evolr.named import named
     from evolr.presets import DEFAULT
-    from evolr.report import contest, progress
+    from evolr.views import contest, progress
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
@@ -190,7 +190,7 @@ def explain(
 ) -> None:
     """Explain a champion: what its learning rate does, and which of its signals matter."""
     from evolr.contest import explanation
-    from evolr.report import progress, tables
+    from evolr.views import progress, tables
 
     end_saying("what was trained is kept; the same command goes on")
     result = explanation.explain(
@@ -213,7 +213,7 @@ def compare_run(path: Path, quiet: bool, trained_by: object = None, **options: A
 
 
 def print_comparison(result: ComparisonResult, path: Path | None) -> None:
-    from evolr.report import progress, tables
+    from evolr.views import progress, tables
 
     out = progress.output()
     out.print()

@@ -62,11 +62,11 @@ def search(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    from evolr.report import progress, tables
-    from evolr.report.shown import describe
     from evolr.run_files import COMPARISON_FILES, DATABASE
     from evolr.study.evolve import evolve
     from evolr.study.results import Limits
+    from evolr.views import progress, tables
+    from evolr.views.shown import describe
 
     given: dict[str, Any] = {
         "seed": seed,
@@ -138,8 +138,8 @@ def runs(
     json: Json = False,
 ) -> None:
     """List the studies in a folder: where they stand and what they found, while they run too."""
-    from evolr.report import progress, tables
     from evolr.study.summary import summaries
+    from evolr.views import progress, tables
 
     found = list(summaries(folder))
     if json:

@@ -31,7 +31,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a schedule: its formula, simplified and in LaTeX, and its learning-rate curve."""
-    from evolr.report import progress, shown
+    from evolr.views import progress, shown
     from evolr.writing import Output
 
     require_output(output, force=force)

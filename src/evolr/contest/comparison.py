@@ -60,7 +60,7 @@ class ComparisonResult:
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
-        from evolr.report.html import comparison_html
+        from evolr.views.html import comparison_html
 
         return comparison_html(self)
 
@@ -201,7 +201,7 @@ def require_place(path: Path, *, force: bool) -> None:
 
 def save(directory: RunDirectory, result: ComparisonResult) -> None:
     """Writes the comparison's files when all are made: everything to the single run, and the picture."""
-    from evolr.report.pictures import comparison_picture
+    from evolr.views.pictures import comparison_picture
 
     rows = result.rows()
     contents = (

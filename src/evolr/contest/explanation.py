@@ -55,7 +55,7 @@ class Explanation:
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
-        from evolr.report.html import explanation_html
+        from evolr.views.html import explanation_html
 
         return explanation_html(self)
 
@@ -146,7 +146,7 @@ def _champion(what: object, directory: Path | str | None) -> tuple[object, Path,
 
 def save(directory: RunDirectory, explanation: Explanation) -> None:
     """Writes the explanation's files when both are made: everything to the single run, and the picture."""
-    from evolr.report.pictures import explanation_picture
+    from evolr.views.pictures import explanation_picture
 
     contents = explanation_picture(explanation), encoded("explanation", explanation.document())
     directory.write_all(dict(zip(EXPLANATION_FILES, contents, strict=True)))

@@ -132,9 +132,9 @@ def prove_schedule(
 
 def save(directory: RunDirectory, result: ContestResult) -> None:
     """Writes the contest's files when all are made: page, picture, everything to the single run, the champion as it was proven."""
-    from evolr.report.contest import page
-    from evolr.report.contest_picture import contest_picture
-    from evolr.report.profile_picture import profile_picture
+    from evolr.views.contest import page
+    from evolr.views.contest_picture import contest_picture
+    from evolr.views.profile_picture import profile_picture
 
     rows, said = result.rows(), verdict(result)
     contents = (

@@ -193,7 +193,7 @@ class ContestResult:
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
-        from evolr.report.html import contest_html
+        from evolr.views.html import contest_html
 
         return contest_html(self)
 

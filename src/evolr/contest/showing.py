@@ -29,7 +29,7 @@ def shown(
     doing: what is done, `proving`. on_total, on_done: of the caller, told too. seconds: of a training, where that is known: what all of
     them take is said before the first.
     """
-    from evolr.report.progress import display, proving
+    from evolr.views.progress import display, proving
 
     with proving(display(progress), doing, seconds) as (show_total, show_done):
         yield _both(show_total, on_total), _both(show_done, on_done)
@@ -40,7 +40,7 @@ def shown_comparison(
     progress: ShowProgress, on_total: OnTotal, on_trained: Callable[[int], object] | None
 ) -> Generator[tuple[Callable[[int], None], Callable[[int], None]]]:
     """The same of a comparison, which knows how many trainings it takes, and looks none up."""
-    from evolr.report.progress import comparing, display
+    from evolr.views.progress import comparing, display
 
     with comparing(display(progress)) as (show_total, show_trained):
         yield _both(show_total, on_total), _both(show_trained, on_trained)

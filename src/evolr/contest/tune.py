@@ -42,7 +42,7 @@ class Tuned:
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
-        from evolr.report.html import tuned_html
+        from evolr.views.html import tuned_html
 
         return tuned_html(self)
 

@@ -54,7 +54,7 @@ class Gallery(Mapping[str, GalleryEntry]):
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
-        from evolr.report.html import gallery_html
+        from evolr.views.html import gallery_html
 
         return gallery_html(self.values())
 

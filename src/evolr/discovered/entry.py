@@ -232,7 +232,7 @@ class GalleryEntry(
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
-        from evolr.report.html import entry_html
+        from evolr.views.html import entry_html
 
         return entry_html(self)
 

@@ -153,6 +153,6 @@ class SearchResult:
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
-        from evolr.report.html import search_html
+        from evolr.views.html import search_html
 
         return search_html(self)

@@ -145,7 +145,7 @@ class Study:
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
-        from evolr.report.html import study_html
+        from evolr.views.html import study_html
 
         return study_html(self.directory)
 

@@ -140,7 +140,7 @@ def summarise(directory: Path) -> Summary:
         config = records.config()
         done = database.rows("SELECT count(*) FROM generation WHERE finished_at IS NOT NULL")[0][0]
         failed, last_failure = records.failed()
-        front = _front(records, config)
+        front = summarised_front(records, config)
         whole = records.epochs() / config.training.epochs
         ended = "done" if done >= config.search.generations_in_all else "stopped"
         return Summary(
@@ -207,7 +207,7 @@ def _ahead(records: Records, config: Config) -> float:
     )
 
 
-class _Best(NamedTuple):
+class Best(NamedTuple):
     """The best formula of a size. text: as it is stored."""
 
     generation: int
@@ -216,12 +216,12 @@ class _Best(NamedTuple):
     expression: Expression
 
 
-def _front(records: Records, config: Config) -> list[_Best]:
+def summarised_front(records: Records, config: Config) -> list[Best]:
     """The fittest of each size, by size; see Summary."""
     if rows := records.hall_of_fame():
-        return [_Best(*row, records.expression(row[2])) for row in rows]
+        return [Best(*row, records.expression(row[2])) for row in rows]
     return [
-        _Best(e.individual.place.generation, e.score, original_text(e.individual.expression), e.individual.expression)
+        Best(e.individual.place.generation, e.score, original_text(e.individual.expression), e.individual.expression)
         for e in hall_of_fame(_evaluated_so_far(records, config))
     ]
 
@@ -249,17 +249,23 @@ class RecordedTrainings(NamedTuple):
 
 def recorded_trainings(directory: Path) -> RecordedTrainings | None:
     """What a study has recorded of its champion's trainings; None where it has nothing. Errors as of `summarise`."""
-    database = Database.open(directory / DATABASE, write=False)
-    try:
-        records = Records(database)
-        front = _front(records, records.config())
-        curves = records.recorded(front[-1].text) if front else np.empty((0, 4, 0))
-    finally:
-        database.close()
-    if not curves.size:
+    curves = recorded_curves(directory)
+    if curves is None:
         return None
     train_loss, val_loss, _, learning_rate = np.median(curves, axis=0).astype(np.float64)
     return RecordedTrainings(train_loss, val_loss, learning_rate, len(curves))
+
+
+def recorded_curves(directory: Path) -> NDArray[np.float32] | None:
+    """The same, training by training: (trainings, 4, places), in the order of curves.CURVES."""
+    database = Database.open(directory / DATABASE, write=False)
+    try:
+        records = Records(database)
+        front = summarised_front(records, records.config())
+        curves = records.recorded(front[-1].text) if front else np.empty((0, 4, 0), np.float32)
+    finally:
+        database.close()
+    return curves if curves.size else None
 
 
 def success(directory: Path) -> Success | None:

@@ -85,7 +85,7 @@ def bar(progress: ShowProgress | Watcher, metric: Metric) -> Generator[Watcher]:
     if progress is False:
         yield Watcher()
         return
-    from evolr.report.progress import display, searching  # here alone: it shows what a study tells, with rich
+    from evolr.views.progress import display, searching  # here alone: it shows what a study tells, with rich
 
     with searching(display(progress), metric) as shown:
         yield shown

@@ -1,0 +1,99 @@
+"""How a search went: its generations, who is in them, and when somebody worked on it; read from what the study remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from evolr.run_files import DATABASE
+from evolr.study.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A generation that has been made. best, median: fitness, greater for the better; None while it is unfinished, −∞ where its
+    trainings diverged. individuals, trainings: how many.
+    """
+
+    number: int
+    is_finished: bool
+    best: float | None
+    median: float | None
+    individuals: int
+    trainings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """A time that somebody wrote the study. ended_at: of the last write that is known of it, where it was killed or is still on."""
+
+    started_at: datetime
+    ended_at: datetime
+    evolr: str
+    jax: str
+    python: str
+
+    @property
+    def seconds(self) -> float:
+        return max(0.0, (self.ended_at - self.started_at).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A search as it went. operators: how many individuals each made, by name."""
+
+    generations: list[Generation]
+    sittings: list[Sitting]
+    operators: dict[str, int]
+
+    @property
+    def seconds(self) -> float:
+        """The time of all sittings."""
+        return sum(sitting.seconds for sitting in self.sittings)
+
+
+def course(directory: Path) -> Course:
+    """How the search of a study went. Errors as of `summarise`."""
+    database = Database.open(directory / DATABASE, write=False)
+    try:
+        operators = database.rows(
+            "SELECT operator, count(*) FROM individual GROUP BY operator ORDER BY count(*) DESC, operator"
+        )
+        return Course(_generations(database), _sittings(database), dict(map(tuple, operators)))
+    finally:
+        database.close()
+
+
+def _generations(database: Database) -> list[Generation]:
+    rows = database.rows(
+        "SELECT number, finished_at IS NOT NULL, best, median, "
+        "(SELECT count(*) FROM individual WHERE generation = number), "
+        "(SELECT count(*) FROM trial JOIN individual ON individual.id = trial.individual WHERE generation = number) "
+        "FROM generation ORDER BY number"
+    )
+    return [Generation(number, bool(done), *rest) for number, done, *rest in rows]
+
+
+def _sittings(database: Database) -> list[Sitting]:
+    """The sittings, by their beginning. One without an end ended with the last generation that was finished before the next one
+    began; the last of them with the study's latest write.
+    """
+    rows = database.rows("SELECT started_at, ended_at, evolr, jax, python FROM session ORDER BY id")
+    active_at = datetime.fromisoformat(database.rows("SELECT active_at FROM study")[0][0])
+    finished = [
+        datetime.fromisoformat(end)
+        for (end,) in database.rows("SELECT finished_at FROM generation WHERE finished_at IS NOT NULL")
+    ]
+    starts = [datetime.fromisoformat(start) for start, *_ in rows]
+    found: list[Sitting] = []
+    for place, (_, end, *versions) in enumerate(rows):
+        start = starts[place]
+        if end is not None:
+            last = datetime.fromisoformat(end)
+        elif place == len(rows) - 1:
+            last = active_at
+        else:
+            last = max([start, *(at for at in finished if start <= at <= starts[place + 1])])
+        found.append(Sitting(start, max(start, last), *versions))
+    return found

@@ -1,0 +1,122 @@
+"""The page: sections of plain parts, written as one HTML file that needs nothing beside it.
+
+Jinja2 escapes every text; what is HTML already, the formula's MathML and the drawings, is marked so here and nowhere else. A policy in
+the page's head forbids it to load anything, and every script but its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import evolr
+from evolr.errors import count
+from evolr.views.page.parts import Section
+from evolr.views.page.records import Run
+from evolr.views.page.sections.again import again
+from evolr.views.page.sections.asked import asked
+from evolr.views.page.sections.champion import champion
+from evolr.views.page.sections.code import code
+from evolr.views.page.sections.front import front
+from evolr.views.page.sections.genealogy import genealogy
+from evolr.views.page.sections.history import history
+from evolr.views.page.sections.learning import learning
+from evolr.views.page.sections.matters import matters
+from evolr.views.page.sections.verdict import verdict
+
+SECTIONS: Final[tuple[Callable[[Run], Section | None], ...]] = (
+    asked,
+    champion,
+    verdict,
+    learning,
+    front,
+    matters,
+    genealogy,
+    history,
+    again,
+    code,
+)
+"""The sections, in the order of the page."""
+
+_HERE: Final = Path(__file__).parent
+
+
+def page(run: Run) -> str:
+    """The HTML of a run's report."""
+    sections = [section for make in SECTIONS if (section := make(run)) is not None]
+    style, script = (_file(name) for name in ("style.css", "script.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template("template.html")
+        .render(
+            name=Path(os.path.abspath(run.path)).name or str(run.path),
+            lead=_lead(run),
+            sections=sections,
+            style=Markup(style),  # noqa: S704 evolr's own file
+            script=Markup(script),  # noqa: S704 evolr's own file
+            script_digest=digest,
+            version=evolr.__version__,
+        )
+    )
+
+
+def _lead(run: Run) -> str:
+    """What this is, in a sentence."""
+    summary, config = run.summary, run.summary.config
+    where = config.problem.identity or config.problem.name
+    state = {"done": "A finished", "running": "A running"}.get(summary.state, "An unfinished")
+    return (
+        f"{state} search for a learning-rate schedule: {where}, {count(summary.trainings, 'training')} of "
+        f"{count(config.training.epochs, 'epoch')}; {_standing(run)}."
+    )
+
+
+def _standing(run: Run) -> str:
+    """What was proven so far."""
+    contest = run.contest
+    if run.champion is None:
+        return "no champion so far"
+    if contest is None:
+        return "its champion is not proven"
+    beaten = sum(
+        entry.result.pairs is not None and entry.result.pairs.relation == "better than" for entry in contest.others
+    )
+    kind = "in a rehearsal, which proves nothing, it" if contest.settings.is_quick else "its champion"
+    if not run.is_of_champion:
+        kind = "a schedule of it"
+    return f"{kind} beats {beaten} of {count(len(contest.others), 'contender')}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_legible,
+    )
+    environment.filters["html"] = Markup
+    return environment
+
+
+def _legible(value: Any) -> Any:
+    """A text without characters that HTML may not have, or that turn the text around them; what is HTML already as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "".join(character if character.isprintable() or character in "\n\t" else " " for character in value)
+
+
+@cache
+def _file(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")

@@ -1,0 +1,82 @@
+"""What was searched: the problem, the budget, the time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from evolr.errors import count, printable, shortened
+from evolr.views.page.parts import Facts, Part, Section, Sentences
+from evolr.views.page.records import Run
+from evolr.views.tables import duration
+
+_MESSAGE = 300  # characters of a failure
+
+
+def asked(run: Run) -> Section:
+    """What was searched."""
+    summary, config = run.summary, run.summary.config
+    problem, search = config.problem, config.search
+    external = problem.identity or problem.name == "external"
+    rows = (
+        ("problem", problem.name if not external else problem.identity or "told from outside, by Study.tell"),
+        ("metric", f"{run.metric.name}, {'higher' if run.metric.higher_is_better else 'lower'} is better"),
+        ("tasks", "each seed draws another one" if problem.draws_tasks else ""),
+        ("optimiser", "" if problem.identity else config.training.optimizer.text if problem.name != "external" else ""),
+        ("a training", _training(run)),
+        ("search", f"{search.method}, {count(search.seeds, 'training')} a formula, seed {config.seed}"),
+        ("formulas of", ", ".join([*search.terminals, *search.functions])),
+        ("bounds", f"learning rates from {search.min_lr:g} to {search.max_lr:g}"),
+        ("generations", summary.generations_text),
+        ("trainings", _trainings(run)),
+        ("time", _time(run)),
+        ("state", _state(run)),
+        ("last failure", shortened(" ".join(printable(summary.last_failure or "").split()), _MESSAGE)),
+    )
+    parts: list[Part] = [Facts(rows)]
+    if problem.notes:
+        parts.append(Sentences(tuple(problem.notes), is_note=True))
+    if run.faults:
+        parts.append(Sentences(tuple(f"left out: {fault}" for fault in run.faults), is_note=True))
+    return Section("search", "What was searched", tuple(parts))
+
+
+def _training(run: Run) -> str:
+    """How long a training is; of a user's function nobody may have said how many steps an epoch has."""
+    config = run.summary.config
+    epochs, steps = count(config.training.epochs, "epoch"), config.problem.steps_per_epoch
+    return epochs if config.problem.name == "external" and steps == 1 else f"{epochs} of {count(steps, 'step')}"
+
+
+def _trainings(run: Run) -> str:
+    summary = run.summary
+    said = str(summary.trainings)
+    if summary.expected > summary.trainings:
+        said += f" of about {summary.expected}"
+    return said + (f", {summary.failed} failed" if summary.failed else "")
+
+
+def _time(run: Run) -> str:
+    """When it was begun, and for how long somebody worked on it."""
+    sittings = run.course.sittings
+    if not sittings:
+        return ""
+    begun = _day(sittings[0].started_at)
+    times = "" if len(sittings) == 1 else f" in {count(len(sittings), 'sitting')}"
+    return f"{duration(run.course.seconds)}{times}, begun {begun}"
+
+
+def _state(run: Run) -> str:
+    summary = run.summary
+    if summary.state == "done":
+        return "finished"
+    if summary.state == "running":
+        return f"running when this report was made, latest result {_day(datetime.fromisoformat(summary.active_at))}"
+    return (
+        f"stopped before its end; it can go on: evolr evolve --run {run.path}"
+        if not summary.config.problem.identity
+        else ("stopped before its end; it can go on, by the script that began it")
+    )
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,110 @@
+"""The genealogy of the champion: from its first ancestor to it, how each step was made."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from evolr.errors import count
+from evolr.simplification import simplified
+from evolr.study.lineage import Step
+from evolr.views.page.parts import Cell, Column, Row, Section, Sentences, Table
+from evolr.views.page.records import Run
+
+_MOST: Final = 12
+"""Steps that are shown: the first ancestor, and the latest ones."""
+
+_WORDS: Final = {
+    "initial": "in the first population",
+    "family": "a standard family, at a parent's level",
+    "elite": "kept, as one of the fittest",
+    "copy": "copied",
+    "cma": "constants tuned (CMA-ES)",
+    "finalist": "ran in the race",
+    "growth_mutation": "a term added",
+    "power_mutation": "times a power of a signal",
+    "product_crossover": "product of two",
+}
+"""How an individual was made, in words; of other operators the name says it."""
+
+
+def genealogy(run: Run) -> Section | None:
+    """The champion's line; None without a champion."""
+    if run.lineage is None or not run.lineage.line:
+        return None
+    whole = _without_copies(run.lineage.line)
+    line = whole[::-1]  # the first ancestor first
+    left_out = max(0, len(line) - _MOST)
+    shown = line if not left_out else [line[0], *line[left_out + 1 :]]
+    said = [_born(run.lineage.line)]
+    if run.lineage.ancestors:
+        said.append(f"it descends from {count(run.lineage.ancestors, 'individual')} in all; below, by first parents")
+    rows = tuple(_row(run, step, number == len(shown) - 1) for number, step in enumerate(shown))
+    columns = (
+        Column("generation"),
+        Column("made by", is_number=False),
+        Column(run.metric.name),
+        Column("learning rate, in short", is_number=False),
+    )
+    caption = "From the first ancestor to the champion"
+    if left_out:
+        caption += f"; {count(left_out, 'step')} after the first left out"
+    table = Table(caption, columns, rows, is_sortable=False)
+    notes = ["Scores of different generations are of different trainings"]
+    if run.summary.is_raced:
+        notes.append("That of the race is of fresh seeds and another pool: it replaces the earlier one")
+    return Section(
+        "genealogy", "Where it comes from", (Sentences(tuple(said)), table, Sentences(tuple(notes), is_note=True))
+    )
+
+
+def _born(line: list[Step]) -> str:
+    """When the champion's formula first appeared."""
+    same = [step for step in line if step.expression == line[0].expression]
+    alike = [step for step in line if _shape(step) == _shape(line[0])]
+    structure, constants = alike[-1].place.generation, same[-1].place.generation
+    if structure == constants:
+        return f"this formula appeared in generation {constants}"
+    return f"the structure of this formula appeared in generation {structure}, its constants in generation {constants}"
+
+
+def _shape(step: Step) -> tuple[object, ...]:
+    return tuple(None if isinstance(token, float) else token for token in step.expression.tokens)
+
+
+def operator_text(operator: str) -> str:
+    """How an individual was made, in words."""
+    return _WORDS.get(operator, operator.replace("_", " "))
+
+
+def _without_copies(line: list[Step]) -> list[Step]:
+    """Of copies that follow one another the earliest: nothing happened in between."""
+    kept: list[Step] = []
+    for step, earlier in zip(line, [*line[1:], None], strict=True):
+        is_kept_alone = (
+            step.operator in ("copy", "elite") and earlier is not None and earlier.expression == step.expression
+        )
+        if not is_kept_alone:
+            kept.append(step)
+    return kept
+
+
+def _row(run: Run, step: Step, is_champion: bool) -> Row:
+    schedule = run.summary.config.search.schedule(step.expression)
+    place = str(step.place.generation)
+    score = "" if math.isnan(step.score) else run.metric.text(step.score)
+    value = None if math.isnan(step.score) else step.score
+    cells = (
+        Cell(place, step.place.generation),
+        Cell(_made(step)),
+        Cell(score, value),
+        Cell(simplified(schedule).text, is_code=True),
+    )
+    return Row(cells, is_champion)
+
+
+def _made(step: Step) -> str:
+    how = operator_text(step.operator)
+    if step.oversize:
+        return f"copied, since its {how} was too large"
+    return how if step.other is None else f"{how}, with one of generation {step.other.generation}"

@@ -1,0 +1,118 @@
+"""Which signals matter: what is lost where one of them is frozen."""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.figure import Figure
+
+from evolr.contest.explanation import Explanation
+from evolr.contest.statistics import CONFIDENCE
+from evolr.contest.verdict import listed
+from evolr.simplification import simplified
+from evolr.views.page.drawing import BAD, GOOD, INK, SOFT, Interval, drawing, intervals, titled
+from evolr.views.page.parts import (
+    Cell,
+    Code,
+    Column,
+    Part,
+    Picture,
+    Pictures,
+    Row,
+    Section,
+    Sentences,
+    Table,
+    bracketed,
+)
+from evolr.views.page.records import Run
+from evolr.views.page.sections.again import shell_name, trains_by_function
+from evolr.views.tables import MINUS, explanation_table
+
+
+def matters(run: Run) -> Section | None:
+    """What the explanation says; without one, how to get it; None where there is nothing to freeze."""
+    explanation, champion = run.explanation, run.champion
+    title = "Which signals matter"
+    if explanation is None:
+        if champion is None or not champion.signals:
+            return None
+        reads = f"The champion reads {listed(sorted(champion.signals))}; nobody has tried yet which of these it needs"
+        return Section("signals", title, (Sentences((reads,)), Code("Try it", _command(run))))
+    parts: list[Part] = [Sentences((_said(explanation),), is_claim=True)]
+    if explanation.schedule != champion:
+        other = simplified(explanation.schedule).text
+        parts.append(Sentences((f"The explanation is of an earlier champion, {other}: the search has gone on since",)))
+    if explanation.frozen:
+        parts += [Pictures((_picture(explanation),)), _table(explanation)]
+        how = "Each signal was frozen in turn at its median, and the champion trained again so from the same seeds"
+        parts.append(Sentences((how,), is_note=True))
+    return Section("signals", title, tuple(parts))
+
+
+def _said(explanation: Explanation) -> str:
+    relations: dict[str, list[str]] = {}
+    for name, (_, frozen) in explanation.frozen.items():
+        relation = "untested against" if frozen.pairs is None else frozen.pairs.relation
+        relations.setdefault(relation, []).append(name)
+    said = [
+        (relations.get("better than"), "the champion needs {}: without, it is worse"),
+        (relations.get("worse than"), "it is better without {}"),
+        (relations.get("not distinguishable from"), "freezing {} changes nothing that can be told"),
+        (relations.get("untested against"), "too few trainings finished to tell of {}"),
+    ]
+    return (
+        "; ".join(text.format(listed(names)) for names, text in said if names)
+        or "The champion reads no signal: it is a constant"
+    )
+
+
+def _command(run: Run) -> str:
+    config = run.summary.config
+    if not config.problem.identity:
+        return f"evolr explain {shell_name(run.path)}"
+    if trains_by_function(config):
+        return f"evolr explain {shell_name(run.path)} --train {shell_name(config.problem.identity)}"
+    return f"evolr.explain(problem, {str(run.path)!r})  # problem: the one of the script that began the study"
+
+
+def _table(explanation: Explanation) -> Table:
+    shown = explanation_table(explanation)
+    columns = tuple(Column(header, is_number=place > 0) for place, header in enumerate(shown.headers))
+    rows: list[Row] = []
+    for cells, (median, frozen) in zip(shown.rows, explanation.frozen.values(), strict=True):
+        pairs = frozen.pairs
+        numbers = [
+            None,
+            float(median),
+            frozen.mean,
+            pairs.difference if pairs else None,
+            pairs.p_value if pairs else None,
+        ]
+        values = [None if number is None or math.isnan(number) else number for number in numbers]
+        rows.append(Row(tuple(map(Cell, map(bracketed, cells), values))))
+    return Table(f"{bracketed(shown.title)}; {MINUS}: the champion with that signal frozen", columns, tuple(rows))
+
+
+def _picture(explanation: Explanation) -> Picture:
+    metric = explanation.config.problem.metric
+    colours = {"better than": GOOD, "worse than": BAD}
+    rows: list[Interval] = []
+    for name, (_, frozen) in explanation.frozen.items():
+        pairs = frozen.pairs
+        values = (None, None, None) if pairs is None else (pairs.low, pairs.difference, pairs.high)
+        scaled = [None if value is None else metric.scale * value for value in values]
+        rows.append(Interval(name, *scaled, colour=colours.get(pairs.relation if pairs else "", SOFT)))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.axvline(0.0, color=INK, linewidth=1)
+        intervals(axes, rows)
+        titled(axes, "Champion minus itself with a signal frozen", xlabel=metric.unit_of_differences or metric.name)
+
+    label = f"What freezing each of {listed(list(explanation.frozen))} changes, with intervals"
+    better = "right" if metric.higher_is_better else "left"
+    caption = (
+        f"Differences with {CONFIDENCE:.0%} intervals; to the {better} of 0 the champion is better than without the signal. Grey: not "
+        "distinguishable"
+    )
+    return Picture(drawing("signals", label, 0.8 + 0.25 * max(len(rows), 2), draw), caption)
