@@ -1,8 +1,11 @@
 """When the population trainer compiles its programs, and which trainers share them."""
 
+import gc
 from dataclasses import replace
+from pathlib import Path
 
 import jax
+import pytest
 
 from evolr.problems import Mnist1dMlp
 from evolr.training import programs
@@ -57,6 +60,21 @@ def test_a_trainer_like_one_on_other_devices_shares_nothing():
     two.train(trials, 1)
     found = Trainer(SMALL, SGD, device_count=1, like=two).train(trials, 1)
     assert all(map(same, found, Trainer(SMALL, SGD, device_count=1).train(trials, 1)))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="memory maps are counted on Linux")
+def test_many_optimizers_take_no_more_of_the_memory_maps_than_a_few():
+    """A process has 65,530 of them; XLA ends it where there are no more, so that a contest of a suite of many kinds had no end."""
+    trainer = Trainer(SMALL, SGD, device_count=1)
+
+    def maps_after(*optimizers):
+        for name in optimizers:
+            trainer.train([Trial(schedule("0.01"), 0, Optimizer(name=name))], 1)
+        gc.collect()
+        return len(Path("/proc/self/maps").read_text().splitlines())
+
+    few = maps_after("dog", "momo", "prodigy_adam", "dadapt_adam")
+    assert maps_after("sgd", "momentum", "adam", "mechanic_momentum") < 1.2 * few
 
 
 def test_a_damaged_cache_of_compiled_programs_is_emptied_and_said_so(tmp_path, caplog):

@@ -161,8 +161,21 @@ def tune(
     """Every candidate of every proposer, in order; each proposer spends `budget` training runs, rounded down.
 
     A candidate trains from as many seeds as an individual of the study's search; the seeds of a round are the same for
-    every study.
+    every study. Those of one optimiser after those of another, so that the compiled programs of few are needed at a time.
     """
+    groups: dict[Optimizer | None, list[Proposer]] = {}
+    for proposer in proposers:
+        groups.setdefault(proposer.optimizer, []).append(proposer)
+    found: dict[str, list[Candidate]] = {}
+    for group in groups.values():
+        found |= _tuned_together(group, config, budget, trainings)
+    return {proposer.name: found[proposer.name] for proposer in proposers}
+
+
+def _tuned_together(
+    proposers: Sequence[Proposer], config: Config, budget: int, trainings: Trainings
+) -> dict[str, list[Candidate]]:
+    """Every candidate of proposers, all of which train round by round."""
     metric, runs = config.problem.metric, config.search.seeds
     candidates: dict[str, list[Candidate]] = {proposer.name: [] for proposer in proposers}
     number = max(1, budget // runs)

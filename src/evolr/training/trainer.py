@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import jax
@@ -36,6 +36,10 @@ _Program = tuple[Optimizer, frozenset[str]]
 
 _CPU_RUNS: Final = 10  # runs of a chunk on each device of a CPU: enough to hide the call, few enough to pad
 _ACCELERATOR_RUNS: Final = 1024  # and on an accelerator at most: enough to fill it
+_PROGRAMS: Final = 4
+"""Programs that a trainer keeps, the last used ones: one optimiser, at each level. A compiled one takes some 900 memory maps on a CPU, of which Linux
+gives a process 65,530, and XLA ends the process that has no more.
+"""
 _CHUNKS_IN_FLIGHT: Final = 4  # so that a chunk with work for one device does not hold up the other
 
 
@@ -115,7 +119,7 @@ class Trainer:
         self._programs = (
             like._programs
             if like is not None and like._traced == self._traced
-            else cache(lambda by, level: build(task, by, mesh, batched=self._batched, level=level))
+            else lru_cache(_PROGRAMS)(lambda by, level: build(task, by, mesh, batched=self._batched, level=level))
         )
         self._batches = lru_cache(maxsize=64)(self._load_batches)
 
