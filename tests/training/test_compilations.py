@@ -65,16 +65,17 @@ def test_a_trainer_like_one_on_other_devices_shares_nothing():
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="memory maps are counted on Linux")
 def test_many_optimizers_take_no_more_of_the_memory_maps_than_a_few():
     """A process has 65,530 of them; XLA ends it where there are no more, so that a contest of a suite of many kinds had no end."""
-    trainer = Trainer(SMALL, SGD, device_count=1)
+    trainer = Trainer(anew(SMALL), SGD, device_count=1)
 
     def maps_after(*optimizers):
         for name in optimizers:
             trainer.train([Trial(schedule("0.01"), 0, Optimizer(name=name))], 1)
-        gc.collect()
+            gc.collect()
         return len(Path("/proc/self/maps").read_text().splitlines())
 
-    few = maps_after("dog", "momo", "prodigy_adam", "dadapt_adam")
-    assert maps_after("sgd", "momentum", "adam", "mechanic_momentum") < 1.2 * few
+    few = maps_after(*(four := ("dog", "momo", "prodigy_adam", "dadapt_adam")))
+    maps_after("sgd", "momentum", "adam", "mechanic_momentum")
+    assert maps_after(*four) < 1.2 * few
 
 
 def test_a_damaged_cache_of_compiled_programs_is_emptied_and_said_so(tmp_path, caplog):
