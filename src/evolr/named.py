@@ -142,7 +142,8 @@ def _of_run(what: str) -> Named:
         "state": summary.state,
         "generations": summary.generations_text,
         "trainings": summary.trainings,
-        **({"expected trainings": summary.expected} if summary.expected > summary.whole_trainings else {}),
+        **({"as whole trainings": summary.whole_trainings} if summary.whole_trainings < summary.trainings else {}),
+        **({"expected, as whole trainings": summary.expected} if summary.expected > summary.whole_trainings else {}),
         "last activity": summary.active_at,
     }
     if summary.failed:

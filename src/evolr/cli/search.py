@@ -111,6 +111,7 @@ def search(
         "metric": resolved.problem.metric.name,
         "stopped_by": result.stopped_by,
         "trainings": result.trainings,
+        "whole_trainings": result.whole_trainings,
         "seconds": result.seconds,
         "training_seconds": result.training_seconds,
     }

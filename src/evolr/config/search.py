@@ -259,6 +259,11 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         at_least("search.last_seeds", self.last_seeds, 1)
         if not 0 < self.horizon <= 1:
             raise ConfigError(f"search.horizon is a part of training.epochs, above 0 and at most 1; got {self.horizon}")
+        if self.horizon < 1 and not (self.last_generations or self.finalists):
+            raise ConfigError(
+                "with a search.horizon below 1 no training would run all epochs: let search.last_generations or search.finalists be at "
+                f"least 1, got 0 and 0 and a horizon of {self.horizon:g}"
+            )
         if not (self.seed_families or self.random_structures):
             raise ConfigError("search.random_structures must be at least 1 where search.seed_families is false, got 0")
         safe = self.youth * self.newcomers

@@ -63,11 +63,9 @@ def _read(path: Path, record: str, kind: type[_Document]) -> _Document:
         raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
     head = msgspec.json.decode(content, type=_Head)
     if head.record != record:
-        raise _NoSuchRecordError(f"{path} is no record of a {record}, or one of an older evolr: make it again")
+        raise _NoSuchRecordError(f"{path} is no {record}, or one of an older evolr: make it again")
     if head.version != VERSION:
-        raise _NoSuchRecordError(
-            f"{path} is of version {head.version} of a {record}'s record, and this evolr reads {VERSION}"
-        )
+        raise _NoSuchRecordError(f"{path} is of version {head.version}, and this evolr reads {VERSION}")
     return msgspec.json.decode(content, type=kind)
 
 

@@ -278,5 +278,6 @@ def checked_held_out(kinds: Sequence[str], held_out: Sequence[str], test_on: str
 
 def notes_of(kinds: Sequence[str], held_out: Sequence[str]) -> tuple[str, ...]:
     """What a reader of a suite's results must know."""
-    notes = [f"each seed is another task, of {len(kinds)} kinds: {', '.join(kinds)}"]
+    drawn = f"the kind {kinds[0]}" if len(kinds) == 1 else f"{len(kinds)} kinds: {', '.join(kinds)}"
+    notes = [f"each seed is another task, of {drawn}"]
     return (*notes, *([f"held out of search and selection: {', '.join(held_out)}"] if held_out else []))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolr.config import Config
-from evolr.errors import ConfigError, is_finite, is_number, shortened, whole_number
+from evolr.errors import ConfigError, count, is_finite, is_number, shortened, whole_number
 from evolr.expression import ordinary_text
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
@@ -39,6 +39,11 @@ class Limits:
             raise ConfigError(f"a limit of trainings must be at least 1, got {self.trainings}")
         if self.target is not None and not is_finite(self.target):
             raise ConfigError(f"a target must be a finite number, got {self.target!r}")
+
+
+def trainings_text(trainings: int, whole: int) -> str:
+    """A number of trainings in words; whole: what they count as, where some are shorter."""
+    return count(trainings, "training") + (f", which count as {whole:,}" if whole < trainings else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,8 @@ class SearchResult:
     is_raced: whether the champion won the race of the finalists, on fresh seeds; False where the search stopped before it,
         or holds none. A champion that is not raced may owe its score to the luck of a few trainings.
     before_race: the champion that there was before the race; None without a race.
-    stopped_by: why it stopped before its last generation, None where it did not. trainings: in all. seconds: wall time
+    stopped_by: why it stopped before its last generation, None where it did not. trainings: in all, each counted as one; whole_trainings: shorter
+    ones counted by their part, if anybody counted. seconds: wall time
     of this call; training_seconds: the part of it spent in training, compiling and loading. config, directory: of the study.
     """
 
@@ -144,12 +150,18 @@ class SearchResult:
     config: Config
     directory: Path
     before_race: Evaluation | None = None
+    whole_trainings: int | None = None
+
+    @property
+    def trainings_text(self) -> str:
+        """How many trainings, in words."""
+        return trainings_text(self.trainings, self.trainings if self.whole_trainings is None else self.whole_trainings)
 
     def __repr__(self) -> str:
         metric = self.config.problem.metric
         found = "no champion" if self.champion is None else f"{metric.name} {metric.text(self.champion.score)}"
         formula = "" if self.schedule is None else f" by {shortened(ordinary_text(self.schedule.expression), 200)}"
-        return f"<SearchResult: {found}{formula}; {self.trainings} trainings in {self.directory}>"
+        return f"<SearchResult: {found}{formula}; {self.trainings_text} in {self.directory}>"
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""

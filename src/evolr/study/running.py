@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -220,6 +221,7 @@ class _Run:
             config=self._study.config,
             directory=self._study.directory,
             before_race=state.before_race,
+            whole_trainings=math.ceil(self._spent),
         )
 
 

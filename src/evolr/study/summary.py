@@ -42,9 +42,9 @@ class Summary:
     state: `running`, `done`, or `stopped`: it can go on. front: size, score and formula of the fittest of each size, by
     size; the last one is the champion: of the finished generations, or while there is none, by the trials there are.
     is_raced: whether that champion won the race of the finalists, as of SearchResult. active_at: the latest write, ISO 8601,
-        UTC. failed, last_failure: trainings that failed, and what was said of the latest. whole_trainings: the trainings that run all epochs
-        and make as many epochs as those of the study do; expected: these in all, about, at its end. asked: what it was asked for, if a budget
-        has shortened its search.
+        UTC. failed, last_failure: trainings that failed, and what was said of the latest. whole_trainings: the epochs of all trainings by
+        those of a whole one, rounded up; expected: what these will be at its end, about. champion_epochs: of the champion's trainings. asked: what
+        it was asked for, if a budget has shortened its search.
     """
 
     directory: Path
@@ -59,6 +59,7 @@ class Summary:
     last_failure: str | None
     expected: int = 0
     whole_trainings: int = 0
+    champion_epochs: int = 0
     asked: Config | None = None
 
     @property
@@ -157,6 +158,7 @@ def summarise(directory: Path) -> Summary:
             expected=math.ceil(whole + (0 if ended == "done" else _ahead(records, config))),
             asked=records.asked(),
             whole_trainings=math.ceil(whole),
+            champion_epochs=config.epochs_at(front[-1].generation) if front else config.training.epochs,
         )
     finally:
         database.close()
@@ -235,8 +237,8 @@ def _evaluated_so_far(records: Records, config: Config) -> list[Evaluation]:
 
 
 class RecordedTrainings(NamedTuple):
-    """A champion's trainings: for losses and learning rate, (places,), the medians over so many trainings, NaN where a
-    training told nothing.
+    """A champion's trainings: for losses and learning rate, (places,), the medians over so many trainings of so many epochs, NaN where
+    a training told nothing.
 
     A place is an epoch; for a function of the user's see Outcome.
     """
@@ -245,6 +247,7 @@ class RecordedTrainings(NamedTuple):
     val_loss: NDArray[np.float64]
     learning_rate: NDArray[np.float64]
     trainings: int
+    epochs: int
 
 
 def recorded_trainings(directory: Path) -> RecordedTrainings | None:
@@ -253,7 +256,7 @@ def recorded_trainings(directory: Path) -> RecordedTrainings | None:
     if curves is None:
         return None
     train_loss, val_loss, _, learning_rate = np.median(curves, axis=0).astype(np.float64)
-    return RecordedTrainings(train_loss, val_loss, learning_rate, len(curves))
+    return RecordedTrainings(train_loss, val_loss, learning_rate, len(curves), summarise(directory).champion_epochs)
 
 
 def recorded_curves(directory: Path) -> NDArray[np.float32] | None:

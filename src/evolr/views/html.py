@@ -27,7 +27,7 @@ from evolr.expression.mathml import mathml
 from evolr.named import EPOCHS, STEPS_PER_EPOCH
 from evolr.schedule import Schedule
 from evolr.simplification import simplified
-from evolr.study.results import SearchResult
+from evolr.study.results import SearchResult, trainings_text
 from evolr.study.summary import recorded_trainings, standing_text, summarise
 from evolr.views.contest import contest_table
 from evolr.views.curve import Curve, assumed, clock_curve, curve, falling_losses, recorded_curve, recorded_note
@@ -70,7 +70,7 @@ def search_html(result: SearchResult) -> str:
     facts = [
         ("standing", standing_text(config, is_raced=result.is_raced, is_done=result.stopped_by is None)),
         ("stopped", result.stopped_by or ""),
-        ("took", f"{duration(result.seconds)}; {count(result.trainings, 'training')} in the study"),
+        ("took", f"{duration(result.seconds)}; {result.trainings_text} in the study"),
         ("saved", str(result.directory)),
     ]
     if best is None or result.schedule is None:
@@ -93,7 +93,11 @@ def study_html(directory: Path) -> str:
     metric = config.problem.metric
     facts = [
         ("generations", summary.generations_text),
-        ("trainings", f"{summary.trainings}" + (f", {summary.failed} failed" if summary.failed else "")),
+        (
+            "trainings",
+            trainings_text(summary.trainings, summary.whole_trainings)
+            + (f", {summary.failed} failed" if summary.failed else ""),
+        ),
         ("last failure", summary.last_failure or ""),
         ("standing", summary.standing if summary.front else ""),
         ("trained by", config.problem.identity or f"{config.problem.name}, {config.training.optimizer.text}"),
@@ -196,7 +200,7 @@ def _champion(schedule: Schedule, config: Config, directory: Path) -> list[str]:
     if not schedule.expression.is_open_loop:
         recorded = recorded_trainings(directory) if summarise(directory).champion == schedule else None
         if recorded is not None and np.isfinite(recorded.learning_rate).all():
-            drawn = recorded_curve(recorded.learning_rate, epochs, steps)
+            drawn = recorded_curve(recorded.learning_rate, recorded.epochs, steps)
             return [*_formula(schedule), _drawing(drawn, recorded_note(recorded.trainings))]
     return _schedule(schedule, epochs, steps)
 

@@ -154,7 +154,7 @@ def describe(what: str, options: FormulaOptions | None, epochs: int | None, step
     )
     if recorded is not None and summary is not None and epochs is None and _is_best_drawn(recorded, found.schedule):
         drawn, note = (
-            recorded_curve(recorded.learning_rate, summary.config.training.epochs, horizon[1]),
+            recorded_curve(recorded.learning_rate, recorded.epochs, horizon[1]),
             recorded_note(recorded.trainings),
         )
     else:

@@ -128,7 +128,7 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
         found = ["champion: none yet, for nothing was trained"]
     lines = [
         *found,
-        f"took: {duration(result.seconds)}; {count(result.trainings, 'training')} in the study",
+        f"took: {duration(result.seconds)}; {result.trainings_text} in the study",
         *([f"stopped: {result.stopped_by}"] if result.stopped_by else []),
         *(f"note: {note}" for note in config.problem.notes),
         f"saved: {path}",
@@ -194,6 +194,7 @@ def summary_document(path: Path, summary: Summary | EvolrError) -> dict[str, Any
         "champion": str(summary.champion.expression) if summary.champion else None,
         "raced": summary.is_raced,
         "trainings": summary.trainings,
+        "whole_trainings": summary.whole_trainings,
         "active_at": summary.active_at,
     }
 

@@ -22,7 +22,7 @@ from evolr.errors import count
 from evolr.views.page.parts import Section
 from evolr.views.page.records import Run
 from evolr.views.page.sections.again import again
-from evolr.views.page.sections.asked import asked
+from evolr.views.page.sections.asked import asked, epochs_text
 from evolr.views.page.sections.champion import champion
 from evolr.views.page.sections.code import code
 from evolr.views.page.sections.front import front
@@ -76,7 +76,7 @@ def _lead(run: Run) -> str:
     state = {"done": "A finished", "running": "A running"}.get(summary.state, "An unfinished")
     return (
         f"{state} search for a learning-rate schedule: {where}, {count(summary.trainings, 'training')} of "
-        f"{count(config.training.epochs, 'epoch')}; {_standing(run)}."
+        f"{epochs_text(run)}; {_standing(run)}."
     )
 
 

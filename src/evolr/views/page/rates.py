@@ -85,7 +85,7 @@ def _searched(run: Run) -> Rates | None:
     if run.recorded is None:
         return None
     rates = run.recorded[:, CURVES.index("learning_rate")].astype(np.float64)
-    return _of_means(rates, run.summary.config.training.epochs, "the search")
+    return _of_means(rates, run.summary.champion_epochs, "the search")
 
 
 def _of_means(rates: NDArray[np.float64], epochs: int, where: str) -> Rates | None:

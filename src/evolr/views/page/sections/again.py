@@ -41,6 +41,18 @@ def trains_by_function(config: Config) -> bool:
     return _FUNCTION.fullmatch(identity) is not None and not identity.startswith("__main__:")
 
 
+def command_of(run: Run, command: str) -> str:
+    """What proves or explains a run; of a JaxProblem or a suite no command, but a call; empty if its scores are told from outside."""
+    problem = run.summary.config.problem
+    if problem.name != "external":
+        return f"evolr {command} {shell_name(run.path)}"
+    if not problem.identity:
+        return ""
+    if trains_by_function(run.summary.config):
+        return f"evolr {command} {shell_name(run.path)} --train {shell_name(problem.identity)}"
+    return f"evolr.{command}(problem, {str(run.path)!r})  # problem: the one of the script that began the study"
+
+
 def _commands(run: Run) -> tuple[str, str]:
     """The title and the lines that make all of this again."""
     config, name = run.summary.config, shell_name(run.path)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from evolr.errors import count, printable, shortened
+from evolr.study.results import trainings_text
 from evolr.views.page.parts import Facts, Part, Section, Sentences
 from evolr.views.page.records import Run
+from evolr.views.page.sections.again import shell_name
 from evolr.views.tables import duration
 
 _MESSAGE = 300  # characters of a failure
@@ -43,15 +45,23 @@ def asked(run: Run) -> Section:
 def _training(run: Run) -> str:
     """How long a training is; of a user's function nobody may have said how many steps an epoch has."""
     config = run.summary.config
-    epochs, steps = count(config.training.epochs, "epoch"), config.problem.steps_per_epoch
+    epochs, steps = epochs_text(run), config.problem.steps_per_epoch
     return epochs if config.problem.name == "external" and steps == 1 else f"{epochs} of {count(steps, 'step')}"
+
+
+def epochs_text(run: Run) -> str:
+    """How many epochs the trainings so far had: those of a search by short ones differ."""
+    summary = run.summary
+    generations = range(max(1, summary.generations_done + (summary.state != "done")))
+    lengths = sorted({summary.config.epochs_at(generation) for generation in generations})
+    return f"{lengths[0]} or {count(lengths[1], 'epoch')}" if len(lengths) > 1 else count(lengths[0], "epoch")
 
 
 def _trainings(run: Run) -> str:
     summary = run.summary
-    said = str(summary.trainings)
-    if summary.expected > summary.trainings:
-        said += f" of about {summary.expected}"
+    said = trainings_text(summary.trainings, summary.whole_trainings)
+    if summary.expected > summary.whole_trainings:
+        said += f", of about {summary.expected:,}"
     return said + (f", {summary.failed} failed" if summary.failed else "")
 
 
@@ -71,11 +81,12 @@ def _state(run: Run) -> str:
         return "finished"
     if summary.state == "running":
         return f"running when this report was made, latest result {_day(datetime.fromisoformat(summary.active_at))}"
-    return (
-        f"stopped before its end; it can go on: evolr evolve --run {run.path}"
-        if not summary.config.problem.identity
-        else ("stopped before its end; it can go on, by the script that began it")
-    )
+    problem = summary.config.problem
+    if problem.name != "external":
+        how = f": evolr evolve --run {shell_name(run.path)}"
+    else:
+        how = ", by the script that began it" if problem.identity else ", by whoever asks and tells it"
+    return f"stopped before its end; it can go on{how}"
 
 
 def _day(moment: datetime) -> str:

@@ -20,7 +20,7 @@ _WORDS: Final = {
     "elite": "kept, as one of the fittest",
     "copy": "copied",
     "cma": "constants tuned (CMA-ES)",
-    "finalist": "ran in the race",
+    "finalist": "raced, with its constants as tuned",
     "growth_mutation": "a term added",
     "power_mutation": "times a power of a signal",
     "product_crossover": "product of two",
@@ -36,8 +36,8 @@ def genealogy(run: Run) -> Section | None:
     line = whole[::-1]  # the first ancestor first
     left_out = max(0, len(line) - _MOST)
     shown = line if not left_out else [line[0], *line[left_out + 1 :]]
-    said = [_born(run.lineage.line)]
-    if run.lineage.ancestors:
+    said = [_born(run)]
+    if run.lineage.ancestors > 1:
         said.append(f"it descends from {count(run.lineage.ancestors, 'individual')} in all; below, by first parents")
     rows = tuple(_row(run, step, number == len(shown) - 1) for number, step in enumerate(shown))
     columns = (
@@ -52,19 +52,26 @@ def genealogy(run: Run) -> Section | None:
     table = Table(caption, columns, rows, is_sortable=False)
     notes = ["Scores of different generations are of different trainings"]
     if run.summary.is_raced:
-        notes.append("That of the race is of fresh seeds and another pool: it replaces the earlier one")
+        notes.append(
+            "That of the race is of fresh seeds, and of another pool where the problem has pools: it replaces the earlier one"
+        )
     return Section(
         "genealogy", "Where it comes from", (Sentences(tuple(said)), table, Sentences(tuple(notes), is_note=True))
     )
 
 
-def _born(line: list[Step]) -> str:
+def _born(run: Run) -> str:
     """When the champion's formula first appeared."""
+    line = run.lineage.line if run.lineage is not None else []
     same = [step for step in line if step.expression == line[0].expression]
     alike = [step for step in line if _shape(step) == _shape(line[0])]
     structure, constants = alike[-1].place.generation, same[-1].place.generation
     if structure == constants:
         return f"this formula appeared in generation {constants}"
+    if constants >= run.summary.config.search.race_generation:
+        return (
+            f"the structure of this formula appeared in generation {structure}; its constants were tuned until the race"
+        )
     return f"the structure of this formula appeared in generation {structure}, its constants in generation {constants}"
 
 

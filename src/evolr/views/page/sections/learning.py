@@ -52,13 +52,15 @@ def learning(run: Run) -> Section:
     elif comparison is not None:
         shown = _learners(comparison.contenders[: _RIVALS + 1])
         epochs, name = comparison.settings.epochs, "comparison"
-        whose = "The evolved schedule and baselines that are not tuned"
+        is_earlier = comparison.contenders[0].schedule != run.champion
+        evolved = "An earlier champion, since the search has gone on," if is_earlier else "The evolved schedule"
+        whose = f"{evolved} and baselines that are not tuned"
     elif run.recorded is not None:
         of_champion = zip(CURVES, run.recorded.transpose(1, 0, 2).astype(np.float64), strict=True)
         shown = [_Learner("champion", dict(of_champion))]
-        epochs, name = run.summary.config.training.epochs, "search"
-        trainings = count(len(run.recorded), "training")
-        whose = f"The champion alone, in its {trainings} of the search; a contest has its rivals beside it"
+        epochs, name = run.summary.champion_epochs, "search"
+        trainings = f"{count(len(run.recorded), 'training')} of {count(epochs, 'epoch')}"
+        whose = f"The champion alone, in its {trainings} in the search; a contest has its rivals beside it"
     else:
         return Section(title=title, name="learning", parts=(Sentences(("No training of the champion is recorded",)),))
     parts = _pictures(shown, run.metric, epochs, name)

@@ -25,7 +25,7 @@ from evolr.views.page.parts import (
     bracketed,
 )
 from evolr.views.page.records import Run
-from evolr.views.page.sections.again import shell_name, trains_by_function
+from evolr.views.page.sections.again import command_of
 from evolr.views.tables import MINUS, explanation_table
 
 
@@ -37,7 +37,8 @@ def matters(run: Run) -> Section | None:
         if champion is None or not champion.signals:
             return None
         reads = f"The champion reads {listed(sorted(champion.signals))}; nobody has tried yet which of these it needs"
-        return Section("signals", title, (Sentences((reads,)), Code("Try it", _command(run))))
+        command = command_of(run, "explain")
+        return Section("signals", title, (Sentences((reads,)), *([Code("Try it", command)] if command else [])))
     parts: list[Part] = [Sentences((_said(explanation),), is_claim=True)]
     if explanation.schedule != champion:
         other = simplified(explanation.schedule).text
@@ -64,15 +65,6 @@ def _said(explanation: Explanation) -> str:
         "; ".join(text.format(listed(names)) for names, text in said if names)
         or "The champion reads no signal: it is a constant"
     )
-
-
-def _command(run: Run) -> str:
-    config = run.summary.config
-    if not config.problem.identity:
-        return f"evolr explain {shell_name(run.path)}"
-    if trains_by_function(config):
-        return f"evolr explain {shell_name(run.path)} --train {shell_name(config.problem.identity)}"
-    return f"evolr.explain(problem, {str(run.path)!r})  # problem: the one of the script that began the study"
 
 
 def _table(explanation: Explanation) -> Table:

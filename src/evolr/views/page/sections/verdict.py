@@ -40,6 +40,7 @@ from evolr.views.page.parts import (
     bracketed,
 )
 from evolr.views.page.records import Run
+from evolr.views.page.sections.again import command_of
 from evolr.views.tables import MINUS
 
 _HINTS = {
@@ -86,19 +87,8 @@ def _no_contest(run: Run) -> tuple[Part, ...]:
     said = "No contest yet: nobody knows whether this champion is better than a tuned standard schedule"
     if run.champion is None:
         return (Sentences(("No contest yet, for want of a champion",)),)
-    return (Sentences((said,)), Code("Hold one", prove_command(run)))
-
-
-def prove_command(run: Run) -> str:
-    """What holds a contest of a run; of a JaxProblem or a suite there is no command, but a call."""
-    from evolr.views.page.sections.again import shell_name, trains_by_function
-
-    config = run.summary.config
-    if not config.problem.identity:
-        return f"evolr prove {shell_name(run.path)}"
-    if trains_by_function(config):
-        return f"evolr prove {shell_name(run.path)} --train {shell_name(config.problem.identity)}"
-    return f"evolr.prove(problem, {str(run.path)!r})  # problem: the one of the script that began the study"
+    command = command_of(run, "prove")
+    return (Sentences((said,)), *([Code("Hold one", command)] if command else []))
 
 
 def _table(contest: ContestResult) -> Table:
