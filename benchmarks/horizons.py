@@ -1,11 +1,15 @@
 """Whether a short training shows what a schedule is worth, and what a search by short trainings saves.
 
     .venv/bin/python benchmarks/horizons.py ranks RUN [--generations 0 3 12 36]
+    .venv/bin/python benchmarks/horizons.py bars RUN
     .venv/bin/python benchmarks/horizons.py searches [--problems suite digits] [--seeds 1 2 3] [--runs runs]
 
 ranks: of the formulas of some generations of a study, how a single training orders them, by Spearman's correlation with the mean of
 ten whole ones from other seeds: a whole training, its validation score on the way, as a pruner sees it, and a training of
 fewer epochs, whose schedule is compressed.
+
+bars: what a pruner would have saved in a study, and cost: a training ends when its validation score falls below the worst that the best
+part of the trainings of earlier generations had after so many epochs.
 
 searches: a search whose generations train a third of the epochs (`search.horizon`), one that trains all, and one that trains all and has
 the first one's epochs as its budget. `suite` trains as populations; `digits` is a training function, in workers. Each
@@ -17,7 +21,9 @@ Writes benchmarks/results/horizons.json, a part at a time.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import os
 import platform
 import sqlite3
@@ -40,6 +46,7 @@ from evolr.execution.workers import Workers
 from evolr.expression import parse
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
+from evolr.study.curves import CURVES, unpacked
 from evolr.study.summary import summarise
 from evolr.study.trained_by import executor_for
 from evolr.training.task import Trial
@@ -96,6 +103,45 @@ def ranks(run: Path, generations: Sequence[int]) -> dict[str, Any]:
                 shown = "  ".join(f"{epochs}: {value:.2f}" for epochs, value in found[str(generation)][kind].items())
                 print(f"  {kind:11} {shown}", flush=True)
     return {"problem": config.problem.name, "epochs": whole, "generations": found}
+
+
+# --- bars ----------------------------------------------------------------------------------------------------------------
+
+
+def bars(run: Path) -> list[dict[str, Any]]:
+    config = summarise(run).config
+    sign, epochs = config.problem.metric.fitness(1.0), config.training.epochs
+    generations: dict[int, list[tuple[float, NDArray[np.float64]]]] = {}
+    with closing(sqlite3.connect(run / "study.db")) as database:
+        for number, score, curves in database.execute(
+            "SELECT generation, score, curves FROM trial JOIN individual ON individual.id = trial.individual "
+            "WHERE pool = 'fitness' ORDER BY generation, slot, seed"
+        ):
+            on_the_way = sign * unpacked(curves)[CURVES.index("val_score")].astype(np.float64)
+            fitness = -np.inf if score is None else sign * score
+            generations.setdefault(number, []).append((fitness, np.nan_to_num(on_the_way, nan=-np.inf)))
+    found: list[dict[str, Any]] = []
+    for part, before in itertools.product((0.25, 0.5), ("the generation before", "all generations before")):
+        trained = whole = pruned = best = 0
+        for number, own in generations.items():
+            first = number - 1 if before == "the generation before" else 0
+            known = [trial for g in range(max(first, 0), number) for trial in generations[g] if np.isfinite(trial[0])]
+            known.sort(key=lambda trial: -trial[0])
+            kept = known[: max(1, math.ceil(part * len(known)))]
+            bar = np.min([curve for _, curve in kept], axis=0) if kept else np.full(epochs, -np.inf)
+            quarter = sorted((fitness for fitness, _ in own), reverse=True)[max(0, len(own) // 4 - 1)]
+            for fitness, curve in own:
+                below = np.flatnonzero(curve[:-1] < bar[:-1])
+                trained += int(below[0]) + 1 if len(below) else epochs
+                whole += epochs
+                best += fitness >= quarter
+                pruned += fitness >= quarter and len(below) > 0
+        row = {"best part": part, "of": before, "saved": 1 - trained / whole, "best quarter pruned": pruned / best}
+        found.append(row)
+        print(
+            f"the best {part:.0%} of {before}: saves {row['saved']:.0%}, prunes {row['best quarter pruned']:.0%} of the best quarter"
+        )
+    return found
 
 
 # --- searches ------------------------------------------------------------------------------------------------------------
@@ -212,6 +258,7 @@ def main() -> None:
     one = parts.add_parser("ranks")
     one.add_argument("run", type=Path)
     one.add_argument("--generations", type=int, nargs="+", default=[0, 3, 12, 36])
+    parts.add_parser("bars").add_argument("run", type=Path)
     two = parts.add_parser("searches")
     two.add_argument("--problems", nargs="+", default=["suite", "digits"], choices=["suite", "digits"])
     two.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -230,6 +277,9 @@ def main() -> None:
 
     if given.part == "ranks":
         keep("ranks", ranks(given.run, given.generations))
+        return
+    if given.part == "bars":
+        keep("bars", {"rows": bars(given.run)})
         return
     for problem in given.problems:
         keep(problem, searches(problem, given.seeds, given.runs, given.devices))
