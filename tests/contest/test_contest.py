@@ -425,13 +425,14 @@ def test_what_cannot_be_proven_is_refused(study):
         prove_schedule(schedule("0.1"), external, "mine", budget=4)
     with pytest.raises(ConfigError, match="the budget must be at least 3, got 2"):
         prove(study, budget=2)
-    with pytest.raises(RunDirectoryError, match="holds no contest of a schedule"):
+    with pytest.raises(RunDirectoryError, match="holds a study, which has files of its own"):
         prove_schedule(schedule("0.1"), CONFIG, study, **TINY)
     prove_schedule(schedule("0.1"), CONFIG, "other", **TINY)
     with pytest.raises(RunDirectoryError, match="contest of another schedule"):
         prove_schedule(schedule("0.2"), CONFIG, "other", **TINY)
     Path("taken").mkdir()
-    with pytest.raises(RunDirectoryError, match="holds no contest"):
+    Path("taken", "letter.txt").write_text("kept")
+    with pytest.raises(RunDirectoryError, match="holds other files"):
         prove_schedule(schedule("0.1"), CONFIG, "taken", **TINY)
     assert not Path("mine").exists()
 

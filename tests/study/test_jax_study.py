@@ -140,6 +140,7 @@ def test_a_champion_is_proven_and_explained_by_the_problem_that_trained_it(run, 
 
 def test_a_champion_is_not_proven_by_another_problem_or_none(run):
     directory, _ = run
+    line = directory.parent / "line"
     with pytest.raises(ConfigError, match=r"the study was trained by JaxProblem 'regression'.*got JaxProblem 'other'"):
         evolr.prove(regression(name="other"), directory, budget=4)
     with pytest.raises(ConfigError, match="give the same, and the same data"):
@@ -154,7 +155,7 @@ def test_a_champion_is_not_proven_by_another_problem_or_none(run):
     original = resolve()
     with pytest.raises(ConfigError, match="trained by the problem 'mnist1d-mlp'"):
         evolr.contest.prove.prove_schedule(
-            evolr.Schedule(expression=evolr.parse("0.1")), original, directory, budget=4, trained_by=regression()
+            evolr.Schedule(expression=evolr.parse("0.1")), original, line, budget=4, trained_by=regression()
         )
 
 
