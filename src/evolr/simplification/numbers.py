@@ -55,7 +55,7 @@ def written(value: float) -> Written:
     ways = [_way(size, False, 1.0)]
     if size and math.isfinite(1 / size):
         ways.append(_way(1.0, False, 1 / size))
-    if math.isfinite(size) and not is_short(tidied(size)):
+    if math.isfinite(size) and size and math.isfinite(math.pi / size) and not is_short(tidied(size)):
         ways += [_way(size / math.pi, True, 1.0), _way(1.0, True, math.pi / size), *_fractions(size)]
     best = min(
         (way for way in ways if way is ways[0] or _is_sure(way)), key=lambda way: (way.length, not _is_sure(way))

@@ -23,7 +23,10 @@ _LATE: Final = ("exp", "log", "sin", "cos", "tanh")  # in a product, after what 
 
 def expression_of(form: Form) -> Expression:
     """The expression of a form. Raises ArithmeticError where a number leaves the range of floats."""
-    return Expression(_sum(form, _BRACKETS_OF_ALL))
+    tokens = _sum(form, _BRACKETS_OF_ALL)
+    if not all(isinstance(token, str) or math.isfinite(token) for token in tokens):
+        raise OverflowError("a number that is written is beyond the greatest float")
+    return Expression(tokens)
 
 
 def _sum(form: Form, brackets: int = _BRACKETS) -> Tokens:
