@@ -129,6 +129,8 @@ def _of_run(what: str) -> Named:
         raise StudyError(
             f"{what} is {summary.state}, {summary.bred_text} generations are done: it {summary.why_no_champion}"
         )
+    has_short = summary.whole_trainings < summary.trainings
+    expected = "expected, as whole trainings" if has_short else "expected trainings"
     provenance: dict[str, Any] = {
         "problem": config.problem.name,
         **(
@@ -142,8 +144,8 @@ def _of_run(what: str) -> Named:
         "state": summary.state,
         "generations": summary.generations_text,
         "trainings": summary.trainings,
-        **({"as whole trainings": summary.whole_trainings} if summary.whole_trainings < summary.trainings else {}),
-        **({"expected, as whole trainings": summary.expected} if summary.expected > summary.whole_trainings else {}),
+        **({"as whole trainings": summary.whole_trainings} if has_short else {}),
+        **({expected: summary.expected} if summary.expected > summary.whole_trainings else {}),
         "last activity": summary.active_at,
     }
     if summary.failed:
