@@ -43,7 +43,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     transform, reference_lr, min_lr, max_lr: of every schedule; see Schedule.
     seeds: training runs of an individual; its fitness is their mean.
     initial: formulas that the first population begins with, in the search's own terms (before the transform); `evolve` writes
-        schedules so. The generational method begins with as many as its population has room for, and warns of more. initial_depth: least and greatest depth of the ramped half-and-half initialisation.
+        schedules so. The generational method begins with as many as its population has room for, and warns of more.
+    initial_depth: least and greatest depth of the ramped half-and-half initialisation.
     crossover, subtree_mutation, point_mutation, hoist_mutation, constant_mutation, growth_mutation, power_mutation,
         product_crossover: the probability that a child is made so (search/variation.py says how); what they leave of 1 is the
         probability that it is a copy.

@@ -90,7 +90,6 @@ def _line(database: Database, records: Records, individual: int) -> list[Step]:
             )
         )
         earlier = parents[0][0] if parents else None
-        following = (
-            earlier if earlier is None or earlier < following else None
-        )  # a damaged file may not lead in a circle
+        # A damaged file may not lead in a circle.
+        following = earlier if earlier is None or earlier < following else None
     return line

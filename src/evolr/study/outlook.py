@@ -23,8 +23,9 @@ def outlook(
     pace: Pace,
     is_first: bool,
 ) -> Outlook:
-    """What there is to say while a generation is under way. due, racing: see Outlook. trained: of the study, in whole trainings; seconds: of the run.
+    """What there is to say while a generation is under way.
 
+    due, racing: see Outlook. trained: of the study, in whole trainings; seconds: of the run.
     is_first: whether this is the study's first run, so that its limit of time ends the search and not only the run.
     """
     search, current = state.config.search, state.current

@@ -9,9 +9,8 @@ from statistics import median
 from typing import Final
 
 _WAVE: Final = 1.25  # of the time until the first training landed: what lands by then was begun with it
-_OVERLAP: Final = (
-    0.1  # of a training, that lies beside another one where both train at once: some of it is the way to here and back
-)
+_OVERLAP: Final = 0.1
+"""The part of a training that lies beside another one where both train at once: some of it is the way to here and back."""
 
 
 class Pace:

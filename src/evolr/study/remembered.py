@@ -59,7 +59,8 @@ class Remembered(Around):
         on_outcomes: Callable[[Mapping[int, Outcome]], None] | None = None,
         is_shared: Sequence[bool] = (),
     ) -> list[Outcome]:
-        """As of Executor; what is known lands first, and it asks meanwhile if the executor does. What has landed is remembered before `on_outcomes` is called.
+        """As of Executor; what is known lands first, and it asks meanwhile if the executor does. What has landed is remembered
+        before `on_outcomes` is called.
 
         is_shared: of each trial, whether it is remembered in the shared ledger; none is where it is empty.
         """

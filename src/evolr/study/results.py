@@ -20,7 +20,9 @@ class Limits:
 
         evolr.evolve(train, "runs/mine", evolr.Limits(trainings=200), epochs=10)
 
-    A shorter training (`search.horizon`) counts as the part of a whole one that it is. Seconds and trainings are budgets, in which a race of the finalists has its part: the search breeds as many generations as leave
+    A shorter training (`search.horizon`) counts as the part of a whole one that it is.
+
+    Seconds and trainings are budgets, in which a race of the finalists has its part: the search breeds as many generations as leave
     time for it, then races, by fewer finalists if the race is larger than a third of the budget, and is over. A budget too short for
     the first generation and a race of two ends the search without one, as a target does; it can go on then. So it can after a later call on a
     study that has trained already, whose seconds end that call alone.

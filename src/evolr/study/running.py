@@ -61,9 +61,8 @@ class _Run:
         self._ready = clock()
         self._start = self._ready if begun is None else begun
         trained = study.records.trainings()
-        self.is_first = (
-            trained == 0
-        )  # the study's first run: what limits its time limits the study's from its beginning
+        # The study's first run: what limits its time limits the study's from its beginning.
+        self.is_first = trained == 0
         self._before = trained - executor.trainings
         self._epochs = study.records.epochs()  # of all trainings of the study
         self._first = study.state.generation, executor.trainings, executor.seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -158,7 +158,7 @@ def summarise(directory: Path) -> Summary:
             expected=math.ceil(whole + (0 if ended == "done" else _ahead(records, config))),
             asked=records.asked(),
             whole_trainings=math.ceil(whole),
-            champion_epochs=config.epochs_at(front[-1].generation) if front else config.training.epochs,
+            champion_epochs=_epochs_of(front, config),
         )
     finally:
         database.close()
@@ -252,23 +252,34 @@ class RecordedTrainings(NamedTuple):
 
 def recorded_trainings(directory: Path) -> RecordedTrainings | None:
     """What a study has recorded of its champion's trainings; None where it has nothing. Errors as of `summarise`."""
-    curves = recorded_curves(directory)
+    curves, epochs = _recorded(directory)
     if curves is None:
         return None
     train_loss, val_loss, _, learning_rate = np.median(curves, axis=0).astype(np.float64)
-    return RecordedTrainings(train_loss, val_loss, learning_rate, len(curves), summarise(directory).champion_epochs)
+    return RecordedTrainings(train_loss, val_loss, learning_rate, len(curves), epochs)
 
 
 def recorded_curves(directory: Path) -> NDArray[np.float32] | None:
     """The same, training by training: (trainings, 4, places), in the order of curves.CURVES."""
+    return _recorded(directory)[0]
+
+
+def _recorded(directory: Path) -> tuple[NDArray[np.float32] | None, int]:
+    """The curves of a champion's trainings, None where nothing is recorded, and the epochs of each."""
     database = Database.open(directory / DATABASE, write=False)
     try:
         records = Records(database)
-        front = summarised_front(records, records.config())
+        config = records.config()
+        front = summarised_front(records, config)
         curves = records.recorded(front[-1].text) if front else np.empty((0, 4, 0), np.float32)
     finally:
         database.close()
-    return curves if curves.size else None
+    return (curves if curves.size else None), _epochs_of(front, config)
+
+
+def _epochs_of(front: Sequence[Best], config: Config) -> int:
+    """The epochs of the champion's trainings, the last of a front; of whole ones without a champion."""
+    return config.epochs_at(front[-1].generation) if front else config.training.epochs
 
 
 def success(directory: Path) -> Success | None:

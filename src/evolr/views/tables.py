@@ -12,7 +12,7 @@ from evolr.contest.explanation import Explanation
 from evolr.contest.statistics import CONFIDENCE, Pairs, Relation
 from evolr.contest.verdict import listed, lost_text, nothing_can_be_told
 from evolr.errors import EvolrError, count
-from evolr.expression import Expression, ordinary_text
+from evolr.expression import Expression, Token, ordinary_text
 from evolr.problems import Metric
 from evolr.search.archive import knee
 from evolr.search.individual import Evaluation
@@ -148,11 +148,12 @@ def _preferred(result: SearchResult, config: Config) -> list[str]:
 
 def _is_alike(one: Evaluation, other: Evaluation) -> bool:
     """Whether two formulas differ in their constants at most."""
-    shapes = [
-        [None if isinstance(token, float) else token for token in each.individual.expression.tokens]
-        for each in (one, other)
-    ]
-    return shapes[0] == shapes[1]
+    return without_constants(one.individual.expression) == without_constants(other.individual.expression)
+
+
+def without_constants(expression: Expression) -> list[Token | None]:
+    """The tokens of a formula, None for each constant: formulas that differ in these alone are alike."""
+    return [None if isinstance(token, float) else token for token in expression.tokens]
 
 
 def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> TerminalTable:

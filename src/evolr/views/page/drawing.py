@@ -19,6 +19,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from evolr.contest.statistics import Pairs
 from evolr.errors import printable, shortened
 from evolr.views.pictures import log_if_positive
 
@@ -148,6 +149,22 @@ class Interval(NamedTuple):
     high: float | None
     colour: str
     is_bold: bool = False
+
+
+def interval(
+    name: str, values: Sequence[float | None], scale: float, colour: str, *, is_bold: bool = False
+) -> Interval:
+    """A row of a low, a middle and a high value, in the unit that `scale` makes of them."""
+    low, middle, high = (None if value is None else scale * value for value in values)
+    return Interval(name, low, middle, high, colour, is_bold)
+
+
+def difference(name: str, pairs: Pairs | None, scale: float) -> Interval:
+    """A row of paired differences, in the colour of what the test says of them."""
+    if pairs is None:
+        return Interval(name, None, None, None, SOFT)
+    colour = {"better than": GOOD, "worse than": BAD}.get(pairs.relation, SOFT)
+    return interval(name, (pairs.low, pairs.difference, pairs.high), scale, colour)
 
 
 def intervals(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -130,3 +132,9 @@ def bracketed(cell: str) -> str:
     """A cell of a table for the terminal, with its interval, if it has one, in brackets."""
     middle, gap, interval = cell.partition(GAP)
     return f"{middle} ({interval.strip()})" if gap and "…" in interval else cell
+
+
+def sortable(cells: Sequence[str], numbers: Sequence[float | None]) -> tuple[Cell, ...]:
+    """The cells of a row for the terminal, each with the number that it is sorted by; None, and what is no number, for none."""
+    values = (None if number is None or math.isnan(number) else float(number) for number in numbers)
+    return tuple(map(Cell, map(bracketed, cells), values))

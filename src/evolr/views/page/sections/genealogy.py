@@ -10,6 +10,7 @@ from evolr.simplification import simplified
 from evolr.study.lineage import Step
 from evolr.views.page.parts import Cell, Column, Row, Section, Sentences, Table
 from evolr.views.page.records import Run
+from evolr.views.tables import without_constants
 
 _MOST: Final = 12
 """Steps that are shown: the first ancestor, and the latest ones."""
@@ -64,7 +65,8 @@ def _born(run: Run) -> str:
     """When the champion's formula first appeared."""
     line = run.lineage.line if run.lineage is not None else []
     same = [step for step in line if step.expression == line[0].expression]
-    alike = [step for step in line if _shape(step) == _shape(line[0])]
+    structure_of = without_constants(line[0].expression)
+    alike = [step for step in line if without_constants(step.expression) == structure_of]
     structure, constants = alike[-1].place.generation, same[-1].place.generation
     if structure == constants:
         return f"this formula appeared in generation {constants}"
@@ -73,10 +75,6 @@ def _born(run: Run) -> str:
             f"the structure of this formula appeared in generation {structure}; its constants were tuned until the race"
         )
     return f"the structure of this formula appeared in generation {structure}, its constants in generation {constants}"
-
-
-def _shape(step: Step) -> tuple[object, ...]:
-    return tuple(None if isinstance(token, float) else token for token in step.expression.tokens)
 
 
 def operator_text(operator: str) -> str:

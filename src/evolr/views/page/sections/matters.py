@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 from matplotlib.figure import Figure
 
 from evolr.contest.explanation import Explanation
 from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.verdict import listed
 from evolr.simplification import simplified
-from evolr.views.page.drawing import BAD, GOOD, INK, SOFT, Interval, drawing, intervals, titled
+from evolr.views.page.drawing import INK, difference, drawing, intervals, titled
 from evolr.views.page.parts import (
-    Cell,
     Code,
     Column,
     Part,
@@ -23,6 +20,7 @@ from evolr.views.page.parts import (
     Sentences,
     Table,
     bracketed,
+    sortable,
 )
 from evolr.views.page.records import Run
 from evolr.views.page.sections.again import command_of
@@ -80,20 +78,13 @@ def _table(explanation: Explanation) -> Table:
             pairs.difference if pairs else None,
             pairs.p_value if pairs else None,
         ]
-        values = [None if number is None or math.isnan(number) else number for number in numbers]
-        rows.append(Row(tuple(map(Cell, map(bracketed, cells), values))))
+        rows.append(Row(sortable(cells, numbers)))
     return Table(f"{bracketed(shown.title)}; {MINUS}: the champion with that signal frozen", columns, tuple(rows))
 
 
 def _picture(explanation: Explanation) -> Picture:
     metric = explanation.config.problem.metric
-    colours = {"better than": GOOD, "worse than": BAD}
-    rows: list[Interval] = []
-    for name, (_, frozen) in explanation.frozen.items():
-        pairs = frozen.pairs
-        values = (None, None, None) if pairs is None else (pairs.low, pairs.difference, pairs.high)
-        scaled = [None if value is None else metric.scale * value for value in values]
-        rows.append(Interval(name, *scaled, colour=colours.get(pairs.relation if pairs else "", SOFT)))
+    rows = [difference(name, frozen.pairs, metric.scale) for name, (_, frozen) in explanation.frozen.items()]
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()

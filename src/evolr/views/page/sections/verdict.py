@@ -14,20 +14,19 @@ from evolr.errors import count
 from evolr.simplification import simplified
 from evolr.views.contest import contest_table
 from evolr.views.page.drawing import (
-    BAD,
-    GOOD,
     INK,
     SERIES,
     SOFT,
     Interval,
+    difference,
     drawing,
     edge_of,
+    interval,
     intervals,
     plain_symlog,
     titled,
 )
 from evolr.views.page.parts import (
-    Cell,
     Code,
     Column,
     Part,
@@ -37,7 +36,7 @@ from evolr.views.page.parts import (
     Section,
     Sentences,
     Table,
-    bracketed,
+    sortable,
 )
 from evolr.views.page.records import Run
 from evolr.views.page.sections.again import command_of
@@ -99,8 +98,7 @@ def _table(contest: ContestResult) -> Table:
     )
     rows: list[Row] = []
     for entry, cells, is_bold in zip(contest.ranked, shown.rows, shown.bold, strict=True):
-        values = _values(entry, contest)
-        rows.append(Row(tuple(map(Cell, map(bracketed, cells), values)), is_bold))
+        rows.append(Row(sortable(cells, _values(entry, contest)), is_bold))
     caption = f"{shown.title}; {CONFIDENCE:.0%} intervals"
     return Table(caption, columns, tuple(rows))
 
@@ -112,18 +110,12 @@ def _values(entry: Entry, contest: ContestResult) -> list[float | None]:
         numbers += [0.0, None, contest.optimism(entry), None, None]
     else:
         numbers += [pairs.difference, pairs.p_value, contest.optimism(entry), pairs.improvement, pairs.effect_size]
-    return [None if number is None or math.isnan(number) else float(number) for number in numbers]
+    return numbers
 
 
 def _differences(contest: ContestResult) -> Picture:
     metric, others = contest.config.problem.metric, contest.others
-    colours = {"better than": GOOD, "worse than": BAD}
-    rows: list[Interval] = []
-    for entry in others:
-        pairs = entry.result.pairs
-        low, middle, high = (None, None, None) if pairs is None else (pairs.low, pairs.difference, pairs.high)
-        colour = colours.get(pairs.relation if pairs else "", SOFT)
-        rows.append(Interval(entry.name, *_scaled(metric.scale, low, middle, high), colour=colour))
+    rows = [difference(entry.name, entry.result.pairs, metric.scale) for entry in others]
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -151,8 +143,7 @@ def _scores(contest: ContestResult) -> Picture:
         own, is_champion = entry.result, entry is contest.champion
         mean = None if math.isnan(own.mean) else own.mean
         colour = SERIES[0] if is_champion else SOFT
-        scaled = _scaled(metric.scale, own.low, mean, own.high)
-        rows.append(Interval(entry.name, *scaled, colour=colour, is_bold=is_champion))
+        rows.append(interval(entry.name, (own.low, mean, own.high), metric.scale, colour, is_bold=is_champion))
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -163,7 +154,3 @@ def _scores(contest: ContestResult) -> Picture:
     label = f"Final {metric.name} of each contender with its interval; the best is {ranked[0].name}"
     caption = f"Final {metric.name} with {CONFIDENCE:.0%} intervals, the best first; of contenders far behind the number alone"
     return Picture(drawing("scores", label, 0.75 + 0.21 * max(len(rows), 2), draw), caption)
-
-
-def _scaled(scale: float, *values: float | None) -> list[float | None]:
-    return [None if value is None else scale * value for value in values]
