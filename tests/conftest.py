@@ -113,3 +113,9 @@ def evolr(monkeypatch, capsys):
         return caught.value.code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def importable(monkeypatch):
+    """Lets a worker's process import the functions of tests."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])

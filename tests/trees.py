@@ -6,6 +6,16 @@ import stat
 from pathlib import Path
 
 
+def refused(evolr, *arguments):
+    """The message of a command that is refused, and leaves everything as it was. evolr: the fixture."""
+    before = tree()
+    code, out, err = evolr(*arguments)
+    assert (code, out) == (2, ""), err
+    assert "Traceback" not in err
+    assert tree() == before
+    return err
+
+
 def tree(path="."):
     """By path: kind and permissions, and the content of a file, the target of a link."""
     found = {}

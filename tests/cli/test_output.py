@@ -12,7 +12,7 @@ from evolr.run_files import COMPARISON_FILES
 from evolr.study.evolve import evolve
 from tests.cli.searches import names
 from tests.study.small import small
-from tests.trees import tree
+from tests.trees import refused
 
 SHOW = ("show", "0.1*(1 - progress)")
 EXPORT = ("export", "0.1*(1 - progress)", "--to", "python")
@@ -26,15 +26,6 @@ def found(tmp_path_factory):
     path = tmp_path_factory.mktemp("found") / "mine"
     evolve(small(**{"search.generations": 2}), path)
     return path
-
-
-def refused(evolr, *arguments):
-    before = tree()
-    code, out, err = evolr(*arguments)
-    assert (code, out) == (2, ""), err
-    assert "Traceback" not in err
-    assert tree() == before
-    return err
 
 
 @FILES

@@ -15,7 +15,7 @@ from evolr.errors import EvolrError
 from evolr.run_files import COMPARISON_FILES, EXPLANATION_FILES, SEARCH_FILES, contest_files
 from evolr.standard import FAMILIES
 from evolr.study.evolve import evolve
-from tests.trees import tree
+from tests.trees import refused, tree
 
 SETTINGS = {"search.population": 6, "search.generations": 2, "search.youth": 2, "training.epochs": 1}
 SETTINGS |= {"comparison.epochs": 1, "comparison.seeds": 2}
@@ -55,16 +55,6 @@ def pipe(path):
 
 
 KINDS = {"a directory": directory, "a link": link, "a pipe": pipe}
-
-
-def refused(evolr, *arguments):
-    """The message of a command that is refused, and leaves everything as it was."""
-    before = tree()
-    code, out, err = evolr(*arguments)
-    assert (code, out) == (2, ""), err
-    assert "Traceback" not in err
-    assert tree() == before
-    return err
 
 
 def test_a_contest_that_is_refused_leaves_the_rightful_one_its_directory(evolr):

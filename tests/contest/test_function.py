@@ -44,8 +44,7 @@ NAME = "tests.execution.training_functions:descending"
 
 
 @pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
+def _own_cache(importable, monkeypatch):
     monkeypatch.setattr("evolr.contest.trainings.shared_directory", None)  # not the user's cache: not to be called
 
 

@@ -1,7 +1,5 @@
 """One call tunes a standard schedule, with a function of the user's, a JAX model or a configuration."""
 
-from pathlib import Path
-
 import pytest
 
 import evolr
@@ -18,8 +16,7 @@ OF_FUNCTION = {"epochs": 3, "workers": 2}
 
 
 @pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+def _own_cache(importable, monkeypatch):
     monkeypatch.setattr("evolr.contest.trainings.shared_directory", None)  # not the user's cache: not to be called
 
 

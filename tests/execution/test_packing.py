@@ -25,11 +25,6 @@ from tests.execution import training_functions as functions
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
-
-
 def scores(train, trials=2):
     with closing(Workers(train, count=1)) as workers:
         outcomes = workers.run([Trial(constant(0.1), seed) for seed in range(trials)], 2, "fitness")

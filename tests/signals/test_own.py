@@ -1,7 +1,5 @@
 """Signals of the user's own: written with a mark, told by their name, from `evolve` to an exported file."""
 
-from pathlib import Path
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -127,9 +125,7 @@ def test_its_sign_is_not_taken_for_known():
 # --- the search ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+pytestmark = pytest.mark.usefixtures("importable")
 
 
 def evolved(directory, signals, function=training_functions.tempered, seed=1):

@@ -3,6 +3,11 @@
 import sqlite3
 
 from evolr.config import resolve
+from evolr.study import running
+from evolr.study.evolve import evolve
+from evolr.study.results import Limits
+from evolr.study.study import Study
+from evolr.study.watching import Watcher
 
 SETTINGS = {
     "problem.name": "quadratic",
@@ -49,3 +54,37 @@ def remembered(path):
 def derived(path):
     """The derived files, which hold no times."""
     return {p.name: p.read_bytes() for p in path.iterdir() if p.suffix in (".json", ".csv", ".txt", ".toml")}
+
+
+def interrupted_after(count):
+    """A `should_stop` that stops after some trainings, and the callback that counts them."""
+    trained = [0]
+
+    def on_trial(_):
+        trained[0] += 1
+
+    return (lambda: "enough" if trained[0] >= count else None), on_trial
+
+
+def evolved_with_stops(config, path, every, limits=None):
+    """The result of a search that stops after so many trainings, and goes on, until it ends by itself; and how often it stopped."""
+    stops = -1
+    result = None
+    while result is None or result.stopped_by == "enough":
+        stops += 1
+        should_stop, on_trial = interrupted_after(every)
+        result = evolve(config, path, limits, should_stop=should_stop, on_trial=on_trial)
+    return result, stops
+
+
+def searched_by_clock(config, path, executor, seconds, clock):
+    """The result of a search within so many seconds of a clock."""
+    with Study(path, config) as study:
+        return running.run(
+            study._open,
+            executor,
+            Limits(seconds=seconds),
+            should_stop=lambda: None,
+            watcher=Watcher(),
+            clock=clock,
+        )

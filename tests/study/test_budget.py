@@ -12,7 +12,6 @@ from evolr.errors import StudyError
 from evolr.expression import parse
 from evolr.search.evaluation import finalists_within, race_population, race_trainings, runs_of_race
 from evolr.search.individual import Evaluation, Individual, Place
-from evolr.study import running
 from evolr.study.budget import Room, reserve
 from evolr.study.evolve import evolve, stored_config
 from evolr.study.pace import Pace
@@ -21,11 +20,9 @@ from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study
 from evolr.study.summary import summarise
 from evolr.study.trained_by import executor_for
-from evolr.study.watching import Watcher
-from tests.study.small import derived, remembered, small
+from tests.study.small import derived, evolved_with_stops, remembered, searched_by_clock, small
 from tests.study.test_last_generations import LAST
 from tests.study.test_race import CONFIG, RACING
-from tests.study.test_resume import interrupted_after
 
 # CONFIG trains 16 networks in its first generation, 18 in each of the other three, and 26 in its race of 7 finalists.
 
@@ -86,11 +83,7 @@ def test_so_many_trainings_end_with_a_raced_champion(trainings, generations):
 
 def test_a_budget_is_kept_over_interruptions():
     evolve(CONFIG, "whole", Limits(trainings=60))
-    while True:
-        should_stop, on_trial = interrupted_after(7)
-        result = evolve(CONFIG, "run", Limits(trainings=60), should_stop=should_stop, on_trial=on_trial)
-        if result.stopped_by != "enough":
-            break
+    evolved_with_stops(CONFIG, "run", 7, Limits(trainings=60))
     assert remembered(Path("run")) == remembered(Path("whole"))
     assert derived(Path("run")) == derived(Path("whole"))
 
@@ -191,15 +184,7 @@ def test_a_search_without_a_race_uses_its_whole_budget():
 def searched(path, seconds, second_of, config=CONFIG):
     """A search within so many seconds of a clock that says, for so many trainings, the time; the result and that time."""
     executor = executor_for(config)
-    with Study(path, config) as study:
-        result = running.run(
-            study._open,
-            executor,
-            Limits(seconds=seconds),
-            should_stop=lambda: None,
-            watcher=Watcher(),
-            clock=lambda: second_of(executor.trainings),
-        )
+    result = searched_by_clock(config, path, executor, seconds, lambda: second_of(executor.trainings))
     return result, second_of(executor.trainings)
 
 

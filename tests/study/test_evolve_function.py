@@ -26,9 +26,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = {"search.generations": 3, "search.population": 3, "search.youth": 2}
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
+pytestmark = pytest.mark.usefixtures("importable")
 
 
 def evolve(train, path, limits=None, **options):

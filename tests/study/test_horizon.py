@@ -17,7 +17,7 @@ from evolr.study.results import Limits
 from evolr.study.state import SearchState
 from evolr.study.summary import best_schedules, summarise
 from evolr.views.tables import search_summary
-from tests.study.small import derived, remembered
+from tests.study.small import derived, evolved_with_stops, remembered
 from tests.study.test_last_generations import LAST
 
 SHORT = {**LAST, "training.epochs": 3, "search.horizon": 0.34}
@@ -62,21 +62,8 @@ def test_a_method_without_short_trainings_refuses_it():
 
 
 def test_a_study_that_is_interrupted_ends_as_one_that_is_not(whole, tmp_path):
-    trained, due = 0, 17
-
-    def count(_):
-        nonlocal trained
-        trained += 1
-
-    def should_stop():
-        nonlocal due
-        if trained < due:
-            return None
-        due = trained + 17
-        return "enough"
-
-    while evolve(CONFIG, tmp_path / "run", should_stop=should_stop, on_trial=count).stopped_by is not None:
-        pass
+    result, _ = evolved_with_stops(CONFIG, tmp_path / "run", 17)
+    assert result.stopped_by is None
     assert remembered(tmp_path / "run") == remembered(whole.directory)
     assert derived(tmp_path / "run") == derived(whole.directory)
 

@@ -8,7 +8,7 @@ from evolr.config import resolve
 from evolr.errors import StudyError
 from evolr.study.evolve import evolve
 from evolr.study.summary import summarise
-from tests.study.small import SETTINGS, derived, remembered
+from tests.study.small import SETTINGS, derived, evolved_with_stops, remembered
 
 LAST = {
     **{name: value for name, value in SETTINGS.items() if name not in ("search.transform", "search.constant_range")},
@@ -57,21 +57,8 @@ def test_they_come_after_the_others_and_before_the_race(whole):
 
 @pytest.mark.parametrize("every", [7, 30])
 def test_a_study_that_is_interrupted_in_them_ends_as_one_that_is_not(whole, tmp_path, every):
-    trained, due = 0, every
-
-    def count(_):
-        nonlocal trained
-        trained += 1
-
-    def should_stop():
-        nonlocal due
-        if trained < due:
-            return None
-        due = trained + every
-        return "enough"
-
-    while evolve(CONFIG, tmp_path / "run", should_stop=should_stop, on_trial=count).stopped_by is not None:
-        pass
+    result, _ = evolved_with_stops(CONFIG, tmp_path / "run", every)
+    assert result.stopped_by is None
     assert remembered(tmp_path / "run") == remembered(whole)
     assert derived(tmp_path / "run") == derived(whole)
 

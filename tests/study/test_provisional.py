@@ -23,9 +23,8 @@ from evolr.study.summary import best_schedules, recorded_trainings, summaries, s
 from evolr.training.task import Outcome
 from evolr.views.shown import describe
 from evolr.views.tables import runs_table, search_summary, summary_document
-from tests.study.small import derived, remembered, small
+from tests.study.small import derived, interrupted_after, remembered, small
 from tests.study.test_race import RACING
-from tests.study.test_resume import interrupted_after
 
 CONFIG = small(**{**RACING, "search.seeds": 3})
 

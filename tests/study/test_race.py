@@ -10,8 +10,7 @@ from evolr.study.evolve import evolve
 from evolr.study.run_directory import RunDirectory
 from evolr.study.study import Study
 from evolr.study.summary import best_schedules, summarise
-from tests.study.small import derived, remembered, small
-from tests.study.test_resume import interrupted_after
+from tests.study.small import derived, evolved_with_stops, remembered, small
 
 RACING = {
     "search.method": "memetic",
@@ -50,13 +49,9 @@ def test_the_champion_is_the_winner_of_the_race(whole):
 
 @pytest.mark.parametrize("every", [3, 11, 40])
 def test_an_interrupted_study_ends_as_an_uninterrupted_one(whole, tmp_path, every):
-    path, stops = tmp_path / "run", 0
-    while True:
-        should_stop, on_trial = interrupted_after(every)
-        result = evolve(CONFIG, path, should_stop=should_stop, on_trial=on_trial)
-        if result.stopped_by is None:
-            break
-        stops += 1
+    path = tmp_path / "run"
+    result, stops = evolved_with_stops(CONFIG, path, every)
+    assert result.stopped_by is None
     assert stops >= 1
     assert remembered(path) == remembered(whole)
     assert derived(path) == derived(whole)

@@ -19,7 +19,7 @@ from evolr.study.records import Records
 from evolr.study.results import Limits
 from evolr.study.study import Study
 from evolr.study.summary import summarise
-from tests.study.small import derived, remembered, small
+from tests.study.small import derived, evolved_with_stops, interrupted_after, remembered, small
 
 CONFIG = small()
 
@@ -32,27 +32,11 @@ def whole(tmp_path_factory):
     return path
 
 
-def interrupted_after(count):
-    """A `should_stop` that stops after some trainings, and the callback that counts them."""
-    trained = [0]
-
-    def on_trial(_):
-        trained[0] += 1
-
-    return (lambda: "enough" if trained[0] >= count else None), on_trial
-
-
 @pytest.mark.parametrize("every", [1, 5, 20, 45])
 def test_an_interrupted_study_ends_as_an_uninterrupted_one(whole, tmp_path, every):
     path = tmp_path / "run"
-    stops = 0
-    while True:
-        should_stop, on_trial = interrupted_after(every)
-        result = evolve(CONFIG, path, should_stop=should_stop, on_trial=on_trial)
-        if result.stopped_by is None:
-            break
-        assert result.stopped_by == "enough"
-        stops += 1
+    result, stops = evolved_with_stops(CONFIG, path, every)
+    assert result.stopped_by is None
     assert stops >= 1
     assert remembered(path) == remembered(whole)
     assert derived(path) == derived(whole)

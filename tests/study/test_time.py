@@ -11,7 +11,6 @@ import pytest
 
 from evolr.config import changed, resolve
 from evolr.execution.executor import Around
-from evolr.study import running
 from evolr.study.budget import Room
 from evolr.study.evolve import evolve, stored_config
 from evolr.study.pace import Pace
@@ -19,13 +18,12 @@ from evolr.study.results import Limits
 from evolr.study.study import Study
 from evolr.study.summary import summarise
 from evolr.study.trained_by import executor_for
-from evolr.study.watching import Watcher
 from tests.execution import training_functions as functions
-from tests.study.small import remembered, small
-from tests.study.test_evolve_function import _importable  # noqa: F401 (a fixture)
+from tests.study.small import interrupted_after, remembered, searched_by_clock, small
 from tests.study.test_evolve_function import evolve as evolve_function
 from tests.study.test_race import CONFIG as RACE
-from tests.study.test_resume import interrupted_after
+
+pytestmark = pytest.mark.usefixtures("importable")
 
 
 class Processes(Around):
@@ -65,16 +63,7 @@ class Processes(Around):
 def searched(config, at_once, seconds_of, limit):
     """A search within a limit of seconds; the result, and when it ended."""
     executor = Processes(executor_for(config), at_once, seconds_of)
-    with Study("run", config) as study:
-        result = running.run(
-            study._open,
-            executor,
-            Limits(seconds=limit),
-            should_stop=lambda: None,
-            watcher=Watcher(),
-            clock=lambda: executor.now,
-        )
-    return result, executor.now
+    return searched_by_clock(config, "run", executor, limit, lambda: executor.now), executor.now
 
 
 GENERATIONAL = small(

@@ -15,9 +15,7 @@ from tests.study.small import derived
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
+pytestmark = pytest.mark.usefixtures("importable")
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -18,10 +18,9 @@ from evolr.study.study import Study
 from evolr.study.summary import summarise
 from evolr.study.watching import Watcher
 from tests.execution import training_functions as functions
-from tests.study.small import derived, remembered, small
+from tests.study.small import derived, interrupted_after, remembered, small
 from tests.study.test_evolve_function import evolve as evolve_function
 from tests.study.test_race import CONFIG
-from tests.study.test_resume import interrupted_after
 
 
 class Everything(Watcher):
