@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/horizons.py ranks RUN [--generations 0 3 12 36]
     .venv/bin/python benchmarks/horizons.py bars RUN
-    .venv/bin/python benchmarks/horizons.py searches [--problems suite digits] [--seeds 1 2 3] [--runs runs]
+    .venv/bin/python benchmarks/horizons.py searches [--problems suite memetic digits] [--seeds 1 2 3] [--runs runs]
 
 ranks: of the formulas of some generations of a study, how a single training orders them, by Spearman's correlation with the mean of
 ten whole ones from other seeds: a whole training, its validation score on the way, as a pruner sees it, and a training of
@@ -12,7 +12,7 @@ bars: what a pruner would have saved in a study, and cost: a training ends when 
 part of the trainings of earlier generations had after so many epochs.
 
 searches: a search whose generations train a third of the epochs (`search.horizon`), one that trains all, and one that trains all and has
-the first one's epochs as its budget. `suite` trains as populations; `digits` is a training function, in workers. Each
+the first one's epochs as its budget. `suite` and `memetic`, presets, train as populations; `digits` is a training function, in workers. Each
 champion is trained from fresh seeds of the selection pool. Costs are in whole trainings: a third of the epochs is a third.
 
 Writes benchmarks/results/horizons.json, a part at a time.
@@ -57,6 +57,18 @@ MOST = 72  # formulas of a generation that are looked at
 TRUTH, SINGLE = 10, 2  # seeds
 FINAL = 96  # fresh seeds that a champion is judged on
 DIGITS_EPOCHS = 12
+SHORT: dict[str, dict[str, Any]] = {
+    "suite": {},
+    "digits": {},
+    "memetic": {
+        "search.generations": 20,
+        "search.last_generations": 6,
+        "search.last_population": 5,
+        "search.last_seeds": 2,
+        "search.finalists": 16,
+    },
+}
+"""What the search by short trainings has other than the one by whole ones, beside the horizon."""
 
 
 # --- ranks ---------------------------------------------------------------------------------------------------------------
@@ -234,7 +246,7 @@ def searches(problem: str, seeds: Sequence[int], runs: Path, devices: int | None
             run = runs / f"{problem}-{name.replace(', ', '-').replace(' ', '-')}-{seed}"
             budget = int(cost(runs / f"{problem}-short-{seed}")) if "cost" in name else None
             limits = None if budget is None else evolr.Limits(trainings=budget)
-            settings = {"seed": seed} | ({"search.horizon": HORIZON} if name == "short" else {})
+            settings = {"seed": seed} | ({"search.horizon": HORIZON, **SHORT[problem]} if name == "short" else {})
             made[name] = searched(problem, run, settings, limits, devices)
             found.setdefault(name, {"cost": [], "schedules": []})
             found[name]["cost"].append(cost(run))
@@ -260,7 +272,7 @@ def main() -> None:
     one.add_argument("--generations", type=int, nargs="+", default=[0, 3, 12, 36])
     parts.add_parser("bars").add_argument("run", type=Path)
     two = parts.add_parser("searches")
-    two.add_argument("--problems", nargs="+", default=["suite", "digits"], choices=["suite", "digits"])
+    two.add_argument("--problems", nargs="+", default=list(SHORT), choices=list(SHORT))
     two.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     two.add_argument("--runs", type=Path, default=Path("runs"))
     two.add_argument("--devices", type=int, help="to train on; all where not given")
