@@ -34,7 +34,7 @@ peers: $(VENV)/.ready-test
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("evolr needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	$(PIP) --editable '.[jax]'  # with what trains evolr's own problems
 	touch $@
 
 $(VENV)/.ready-%: $(VENV)/.ready

@@ -13,20 +13,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
-from evolr.errors import ScheduleError
+from evolr.errors import MissingExtraError, ScheduleError
 from evolr.loop import checked_horizon, open_loop_rates, plateau_rule
 from evolr.schedule import LOG_LIMIT, Schedule
 from evolr.signals.memory import begun, clock, observed, remembered, updated, values
 from evolr.signals.own import signal_of
 from evolr.signals.signal import OWN_OBSERVATION, Moment
 from evolr.signals.table import observation_named, signal_named
-from evolr.training.measures import ARRAYS, Network, measured, unless_still
-from evolr.training.primitives import FUNCTIONS, unfolded
+
+try:
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from evolr.training.measures import ARRAYS, Network, measured, unless_still
+    from evolr.training.primitives import FUNCTIONS, unfolded
+except ModuleNotFoundError as error:
+    if error.name not in {"jax", "optax"}:
+        raise
+    raise MissingExtraError("evolr.optax", "jax") from error
 
 Scalar = jax.Array
 

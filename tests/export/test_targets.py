@@ -118,6 +118,8 @@ def test_the_command_refuses_before_it_writes(evolr):
         ("keras", "keras", "keras"),
         ("lightning", "lightning", "lightning"),
         ("huggingface", "transformers", "transformers"),
+        ("optax", "jax", "jax"),
+        ("optax", "optax", "jax"),
     ],
 )
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(module, library, extra):

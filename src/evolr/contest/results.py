@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +16,7 @@ from evolr.contest.record import number, schedule_document
 from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.tuning import Candidate
 from evolr.errors import ConfigError
+from evolr.libraries import versions
 from evolr.problems import Pool
 from evolr.run_files import contest_name
 from evolr.training.optimizers import Optimizer
@@ -28,7 +28,6 @@ NO_OPTIMIZERS: Final = f"{_THESE} took no part: what trains here has an optimise
 NOT_ASKED: Final = f"{_THESE} were left out, as asked."
 _QUICK_RUNS: Final = 32
 _QUICK_CANDIDATES: Final = 12
-_VERSIONS: Final = ("jax", "optax", "optuna", "numpy", "scipy")
 
 
 RACE_TASKS: Final = (8, 48)
@@ -223,7 +222,7 @@ class ContestResult:
             "left_out": self.left_out,
             "no_rivals": self.no_rivals,
             "confidence": CONFIDENCE,
-            "versions": {"evolr": evolr.__version__, **{name: version(name) for name in _VERSIONS}},
+            "versions": {"evolr": evolr.__version__, **versions()},
             "contenders": [self._entry_document(entry) for entry in self.entries],
         }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from evolr.execution.executor import Executor
+from evolr.libraries import require, versions
 from evolr.problems import Pool, Problem
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Outcome, Trial
@@ -18,14 +18,18 @@ from evolr.training.task import Outcome, Trial
 if TYPE_CHECKING:
     from evolr.training.trainer import Trainer
 
+_LIBRARIES: Final = ("jax", "optax", "mnist1d")  # of the extra `jax`
+
 
 class Local(Executor):
     """Runs the trials of a problem on this machine's devices: those of each kind of task by a trainer of their own.
 
     `seconds` is the time spent in training, compiling and loading (JAX, the data), `trainings` the number of trials run.
+    Raises MissingExtraError where the libraries of the extra `jax` are not installed.
     """
 
     def __init__(self, problem: Problem, optimizer: Optimizer, *, device_count: int | None = None) -> None:
+        require(f"training {problem.name} by evolr's own trainer", "jax", _LIBRARIES)
         self._problem = problem
         self._optimizer = optimizer
         self._device_count = device_count
@@ -62,7 +66,7 @@ class Local(Executor):
         return {
             "problem": self._problem.key,
             "optimizer": msgspec.to_builtins(self._optimizer),
-            "versions": {name: version(name) for name in ("jax", "optax", "numpy", "mnist1d")},
+            "versions": versions((*_LIBRARIES, "numpy")),
         }
 
     def prepare(self, pool: Pool) -> Mapping[str, Trainer]:

@@ -7,7 +7,6 @@ import platform
 import socket
 import tomllib
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from evolr import config as configuration
 from evolr.config import Config
 from evolr.errors import StudyError
 from evolr.expression import LANGUAGE_VERSION, UPGRADES, Expression, original_text, parse
+from evolr.libraries import versions
 from evolr.run_files import DATABASE
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.study import curves
@@ -103,7 +103,7 @@ class Records:
             self._database.write("UPDATE study SET asked = coalesce(asked, config), config = ?", values)
 
     def begin_session(self) -> None:
-        values = (now(), socket.gethostname(), os.getpid(), evolr.__version__, _jax_version())
+        values = (now(), socket.gethostname(), os.getpid(), evolr.__version__, versions(["jax"]).get("jax", "none"))
         values = (*values, platform.python_version(), LANGUAGE_VERSION)
         with self._database.transaction():
             self._session = self._database.write(
@@ -373,10 +373,3 @@ def holder(directory: Path) -> str:
 
 def _status(outcome: Outcome) -> str:
     return "failed" if outcome.failure else "diverged" if outcome.diverged or np.isnan(outcome.score) else "finished"
-
-
-def _jax_version() -> str:
-    try:
-        return version("jax")
-    except PackageNotFoundError:
-        return "none"

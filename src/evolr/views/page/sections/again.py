@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 import evolr
 from evolr.config import Config, to_toml
 from evolr.contest.results import NOT_ASKED
+from evolr.libraries import versions
 from evolr.views.page.parts import Code, Facts, Part, Section, Sentences
 from evolr.views.page.records import Run
 
-_LIBRARIES: Final = ("jax", "optax", "optuna", "numpy", "scipy")
 _FUNCTION: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -86,7 +85,7 @@ def _commands(run: Run) -> tuple[str, str]:
 def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     sittings = run.course.sittings
     searched = sorted({f"evolr {s.evolr}, JAX {s.jax}, Python {s.python}" for s in sittings})
-    here = [f"evolr {evolr.__version__}", *(f"{name} {found}" for name in _LIBRARIES if (found := _version(name)))]
+    here = [f"{name} {found}" for name, found in {"evolr": evolr.__version__, **versions()}.items()]
     seeds = "" if run.contest is None else ", ".join(map(str, run.contest.seeds))
     return (
         ("searched with", "; ".join(searched)),
@@ -94,10 +93,3 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("the study's seed", str(run.summary.config.seed)),
         ("seeds of the final", seeds),
     )
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
