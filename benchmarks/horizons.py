@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/horizons.py ranks RUN [--generations 0 3 12 36]
     .venv/bin/python benchmarks/horizons.py bars RUN
     .venv/bin/python benchmarks/horizons.py searches [--problems suite memetic digits] [--seeds 1 2 3] [--runs runs]
+    .venv/bin/python benchmarks/horizons.py families [--seeds 1 2 3] [--runs runs]
 
 ranks: of the formulas of some generations of a study, how a single training orders them, by Spearman's correlation with the mean of
 ten whole ones from other seeds: a whole training, its validation score on the way, as a pruner sees it, and a training of
@@ -14,6 +15,10 @@ part of the trainings of earlier generations had after so many epochs.
 searches: a search whose generations train a third of the epochs (`search.horizon`), one that trains all, and one that trains all and has
 the first one's epochs as its budget. `suite` and `memetic`, presets, train as populations; `digits` is a training function, in workers. Each
 champion is trained from fresh seeds of the selection pool. Costs are in whole trainings: a third of the epochs is a third.
+
+families: the champions of `searches --problems memetic` that are by short trainings, and the standard families that led the contests of mnist1d-mlp
+(benchmarks/results/contest-default-*.md), with the constants that 600 trainings found there; all from the same fresh seeds, on the
+test pool.
 
 Writes benchmarks/results/horizons.json, a part at a time.
 """
@@ -40,12 +45,14 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 import evolr
-from evolr.contest.statistics import mean_interval
+from evolr.contest.statistics import corrected, mean_interval, paired
 from evolr.execution.executor import Executor
 from evolr.execution.workers import Workers
 from evolr.expression import parse
+from evolr.problems import Pool
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
+from evolr.standard import FAMILIES
 from evolr.study.curves import CURVES, unpacked
 from evolr.study.summary import summarise
 from evolr.study.trained_by import executor_for
@@ -57,6 +64,7 @@ MOST = 72  # formulas of a generation that are looked at
 TRUTH, SINGLE = 10, 2  # seeds
 FINAL = 96  # fresh seeds that a champion is judged on
 DIGITS_EPOCHS = 12
+KINDS = ("short", "whole", "whole, at the cost of short")  # of searches, the first is always there
 SHORT: dict[str, dict[str, Any]] = {
     "suite": {},
     "digits": {},
@@ -222,7 +230,9 @@ def cost(run: Path) -> float:
         return database.execute("SELECT sum(epochs) FROM trial").fetchone()[0] / summarise(run).config.training.epochs
 
 
-def judged(problem: str, schedules: Sequence[Schedule], devices: int | None) -> NDArray[np.float64]:
+def judged(
+    problem: str, schedules: Sequence[Schedule], devices: int | None, pool: Pool = "selection"
+) -> NDArray[np.float64]:
     """Scores (schedules, seeds) from fresh seeds."""
     seeds = [seed_from(number, "horizons, final") for number in range(FINAL)]
     trials = [Trial(schedule, seed) for schedule in schedules for seed in seeds]
@@ -234,15 +244,17 @@ def judged(problem: str, schedules: Sequence[Schedule], devices: int | None) -> 
         config = evolr.resolve(problem)
         executor, epochs = executor_for(config, options={"device_count": devices}), config.training.epochs
     with closing(executor):
-        scores = [outcome.score for outcome in executor.run(trials, epochs, "selection")]
+        scores = [outcome.score for outcome in executor.run(trials, epochs, pool)]
     return np.array(scores).reshape(len(schedules), FINAL)
 
 
-def searches(problem: str, seeds: Sequence[int], runs: Path, devices: int | None) -> dict[str, Any]:
+def searches(
+    problem: str, seeds: Sequence[int], runs: Path, devices: int | None, kinds: Sequence[str] = KINDS
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for seed in seeds:
         made: dict[str, Schedule] = {}
-        for name in ("short", "whole", "whole, at the cost of short"):
+        for name in kinds:
             run = runs / f"{problem}-{name.replace(', ', '-').replace(' ', '-')}-{seed}"
             budget = int(cost(runs / f"{problem}-short-{seed}")) if "cost" in name else None
             limits = None if budget is None else evolr.Limits(trainings=budget)
@@ -264,6 +276,37 @@ def searches(problem: str, seeds: Sequence[int], runs: Path, devices: int | None
     return {"seeds": list(seeds), "horizon": HORIZON, "final_seeds": FINAL, "pool": "selection", "searches": found}
 
 
+LEADERS: dict[str, dict[str, float]] = {
+    "one-cycle": {"peak": 0.0272, "rise": 0.638, "div": 16.1, "final_div": 7.75e3},
+    "warm-up + linear": {"peak": 0.0296, "warmup": 0.633},
+    "warm-up + cosine": {"peak": 0.025, "warmup": 0.466},
+    "triangular cyclic": {"base": 0.0257, "least": 0.0757, "cycles": 1},
+    "WSD (linear)": {"peak": 0.0257, "warmup": 0.441, "cooldown": 0.267},
+    "WSD (1 − sqrt)": {"peak": 0.0194, "warmup": 0.308, "cooldown": 0.29},
+    "generalised cosine": {"peak": 0.0266, "warmup": 0.49, "power": 0.246},
+}
+"""The constants that the pages of the contests give, whose first champion they were level with or above."""
+
+
+def families(seeds: Sequence[int], runs: Path, devices: int | None) -> dict[str, Any]:
+    named = {f"evolved, study {seed}": evolr.load(runs / f"memetic-short-{seed}") for seed in seeds}
+    named |= {name: FAMILIES[name].schedule(**constants) for name, constants in LEADERS.items()}
+    scores = dict(zip(named, judged("memetic", list(named.values()), devices, pool="test"), strict=True))
+    metric, rows = evolr.resolve("memetic").problem.metric, {}
+    for name, own in scores.items():
+        mean, low, high = mean_interval(own)
+        rows[name] = {"score": mean, "interval": [low, high]}
+        print(f"{name:20} {mean:.4f} ({low or 0:.4f} … {high or 0:.4f})")
+    for seed in seeds:
+        evolved = f"evolved, study {seed}"
+        all_pairs = corrected([paired(scores[evolved], scores[name], metric) for name in LEADERS])
+        rows[evolved]["against"] = {name: pair.document() for name, pair in zip(LEADERS, all_pairs, strict=True)}
+        print(f"{evolved}, minus:")
+        for name, pair in zip(LEADERS, all_pairs, strict=True):
+            print(f"  {name:20} {pair.difference:+.4f} ({pair.low:+.4f} … {pair.high:+.4f}), p {pair.p_value:.2g}")
+    return {"seeds": list(seeds), "final_seeds": FINAL, "pool": "test", "rows": rows}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = parser.add_subparsers(dest="part", required=True)
@@ -273,9 +316,12 @@ def main() -> None:
     parts.add_parser("bars").add_argument("run", type=Path)
     two = parts.add_parser("searches")
     two.add_argument("--problems", nargs="+", default=list(SHORT), choices=list(SHORT))
-    two.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    two.add_argument("--runs", type=Path, default=Path("runs"))
-    two.add_argument("--devices", type=int, help="to train on; all where not given")
+    two.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    three = parts.add_parser("families")
+    for part in (two, three):
+        part.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+        part.add_argument("--runs", type=Path, default=Path("runs"))
+        part.add_argument("--devices", type=int, help="to train on; all where not given")
     given = parser.parse_args()
     document = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     document |= {
@@ -293,8 +339,11 @@ def main() -> None:
     if given.part == "bars":
         keep("bars", {"rows": bars(given.run)})
         return
+    if given.part == "families":
+        keep("families", families(given.seeds, given.runs, given.devices))
+        return
     for problem in given.problems:
-        keep(problem, searches(problem, given.seeds, given.runs, given.devices))
+        keep(problem, searches(problem, given.seeds, given.runs, given.devices, given.kinds))
 
 
 if __name__ == "__main__":
