@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint format docs bench peers clean
+.PHONY: run test lint format docs package bench peers clean
 
 run: $(VENV)/.ready
 	$(BIN)/evolr run --preset original
@@ -23,6 +23,15 @@ format: $(VENV)/.ready-lint
 
 docs: $(VENV)/.ready-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+package: $(VENV)/.ready-package  # wheel and source distribution, each installed where there is nothing else, and used
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist . >/dev/null
+	$(PYTHON) -m venv dist/venv
+	dist/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	dist/venv/bin/python tests/packaging/installed.py
+	dist/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.tar.gz
+	dist/venv/bin/python tests/packaging/installed.py
 
 bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/training.py
