@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Local(Executor):
     """Runs the trials of a problem on this machine's devices: those of each kind of task by a trainer of their own.
 
-    `seconds` is the time spent in training, compiling and loading (JAX, the data), `trainings` the number of trials run.
+    `seconds` is the time spent in training, compiling and loading (JAX, the data), `preparing_seconds` that in the latter two, `trainings`
+    the number of trials run.
     """
 
     def __init__(self, problem: Problem, optimizer: Optimizer, *, device_count: int | None = None) -> None:
@@ -30,8 +31,14 @@ class Local(Executor):
         self._optimizer = optimizer
         self._device_count = device_count
         self._trainers: dict[Pool, Mapping[str, Trainer]] = {}
+        self._loading = 0.0
         self.seconds = 0.0
         self.trainings = 0
+
+    @property
+    def preparing_seconds(self) -> float:
+        trainers = [trainer for of_pool in self._trainers.values() for trainer in of_pool.values()]
+        return self._loading + sum(trainer.preparing_seconds for trainer in trainers)
 
     @property
     def identity(self) -> str:
@@ -68,6 +75,7 @@ class Local(Executor):
     def prepare(self, pool: Pool) -> Mapping[str, Trainer]:
         """Loads JAX and the data to judge on a pool, once. Raises ConfigError where there are too few devices."""
         if pool not in self._trainers:
+            before = self.seconds
             with self._timed():
                 from evolr.training.trainer import Trainer  # here: it imports JAX
 
@@ -78,6 +86,7 @@ class Local(Executor):
                     )
                     for kind, maker in self._problem.kinds(pool).items()
                 }
+            self._loading += self.seconds - before
         return self._trainers[pool]
 
     def run(
