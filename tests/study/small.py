@@ -77,7 +77,7 @@ def evolved_with_stops(config, path, every, limits=None):
     return result, stops
 
 
-def searched_by_clock(config, path, executor, seconds, clock, watcher=None):
+def searched_by_clock(config, path, executor, seconds, clock, *, watcher=None):
     """The result of a search within so many seconds of a clock."""
     with Study(path, config) as study:
         return running.run(

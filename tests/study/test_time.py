@@ -128,7 +128,7 @@ def test_the_time_left_is_right_from_the_second_chunk_on_though_the_first_waited
         def progressed(self, outlook):
             said.append((executor.now, outlook.seconds_left))
 
-    searched_by_clock(config, "run", executor, 400.0, lambda: executor.now, Told())
+    searched_by_clock(config, "run", executor, 400.0, lambda: executor.now, watcher=Told())
     assert said[0] == (61.0, None)
     assert [now + left for now, left in said[1:]] == pytest.approx([executor.now] * len(said[1:]), rel=0.1)
 

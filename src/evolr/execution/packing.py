@@ -71,15 +71,15 @@ def _pickler() -> Any:
                 return _cached, (obj.__wrapped__, obj.cache_parameters())
             if type(obj) is functools.cached_property:
                 return _cached_property, (obj.func, obj.attrname)
-            if _is_dispatching(obj) and _is_in_no_module(obj):
-                return _dispatching, (dict(obj.registry),)
+            if isinstance(obj, FunctionType) and obj.__code__ is _DISPATCHING and _is_in_no_module(obj):
+                return _dispatching, (dict(cast("Any", obj).registry),)
             return base.reducer_override(self, obj)
 
     return Pickler
 
 
 _CACHED: Final = type(functools.cache(len))
-_DISPATCHING: Final = functools.singledispatch(len).__code__
+_DISPATCHING: Final = cast("Any", functools.singledispatch(len)).__code__
 
 
 def _is_in_no_module(cached: Any) -> bool:
@@ -95,11 +95,6 @@ def _cached_property(function: Any, name: str | None) -> Any:
     made: Any = functools.cached_property(function)
     made.attrname = name  # a class that is unpacked names none of its own
     return made
-
-
-def _is_dispatching(what: Any) -> bool:
-    """Whether it is what functools.singledispatch makes."""
-    return isinstance(what, FunctionType) and what.__code__ is _DISPATCHING
 
 
 def _dispatching(registry: Mapping[type, Any]) -> Any:
