@@ -10,7 +10,7 @@ import random
 
 import evolr
 
-STEPS = 100
+STEPS = 10  # an epoch
 
 
 def loss_under(rates, seed):
@@ -28,16 +28,16 @@ if __name__ == "__main__":
         settings={
             "problem.metric_name": "loss",
             "problem.higher_is_better": False,
+            "training.epochs": 10,
             "search.terminals": ["progress", "constant"],
         },
     )
     with evolr.Study("runs/by_hand", config) as study:
         while asked := study.ask():
-            for individual in asked:
-                schedule = config.search.schedule(individual.expression)
-                rates = schedule.curve(1, STEPS).tolist()
+            for each in asked:
+                rates = each.schedule.curve(each.epochs, STEPS).tolist()
                 losses = [loss_under(rates, seed) for seed in range(8)]
-                study.tell(individual, sum(losses) / len(losses))
+                study.tell(each, sum(losses) / len(losses))
         print(f"{len(study.history())} formulas tried")
         for best in study.front:
             print(f"{best.individual.expression.size:4} nodes, loss {best.score:.2e}: {best.individual.expression}")

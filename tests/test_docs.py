@@ -17,6 +17,8 @@ from evolr.errors import ConfigError
 from evolr.expression import PRIMITIVES, SIGNALS, parse
 from evolr.expression.notation import SUGAR
 from evolr.problems.mixed import KINDS
+from evolr.standard import FAMILIES
+from evolr.training.measures import level_of
 from evolr.views.gallery import with_entries
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -34,6 +36,19 @@ def test_the_problem_of_the_documentation_and_its_equinox_model_can_be_trained()
     names["problem"] = None
     exec(problem[problem.index("def loss") :], names)  # noqa: S102
     assert isinstance(names["problem"].task("test").initial(0), eqx.nn.MLP)
+
+
+def test_the_families_of_a_contest_are_as_many_as_the_documentation_says():
+    standard = [family.schedule() for family in FAMILIES.values() if family.name != "free curve"]
+    count, reading = len(standard), sum(level_of(schedule.signals) > level_of(()) for schedule in standard)
+    words = {26: "Twenty-six", 6: "six"}
+    readme, contest, index = (
+        " ".join(path.read_text(encoding="utf-8").split())
+        for path in (DOCS.parent / "README.md", DOCS / "contest.md", DOCS / "index.md")
+    )
+    assert f"{words[count]} standard families, {words[reading]} of which read gradients" in contest
+    assert f"{count} standard families, {words[reading]} of which read gradients" in readme
+    assert f"against {count} tuned families" in index
 
 
 def test_the_page_of_the_gallery_says_what_its_documents_say():

@@ -302,6 +302,16 @@ def test_what_one_system_alone_has_is_imported_in_functions():
         assert not top & {"fcntl", "msvcrt", "resource", "pwd", "grp", "termios", "psutil", "winreg"}, path
 
 
+def test_what_breeds_and_compares_calls_no_library_for_linear_algebra():
+    """Its threads add up in an order of their own, so that the last bits would depend on the machine's cores."""
+    for path in FILES:
+        if room_of(path) in ("search", "signal_bank", "simplification"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                assert not isinstance(node, ast.MatMult), path
+                assert not (isinstance(node, ast.Attribute) and node.attr in ("dot", "inner", "linalg", "matmul")), path
+            assert not [module for module, _ in imports(path) if ".linalg" in module], path
+
+
 HEAVY = ("jax", "torch", "ray", "matplotlib", "jinja2", "sympy", "scipy", "optax", "mnist1d", "rich", "typer")
 
 

@@ -69,6 +69,46 @@ def test_a_function_with_a_cache_has_an_empty_one_of_its_own_in_the_worker():
     assert scores(lambda schedule, seed, epochs: power(epochs)) == [4.0, 4.0]
 
 
+def test_what_functools_makes_with_a_lock_or_a_weak_cache_is_made_anew_in_the_worker():
+    class Data:
+        reads = 0
+
+        @functools.cached_property
+        def size(self):
+            type(self).reads += 1
+            return 5
+
+        @functools.singledispatchmethod
+        def kind(self, what):
+            return "any"
+
+        @kind.register
+        def _(self, what: int):
+            return "int"
+
+    class More(Data):
+        @functools.cached_property
+        def size(self):
+            return super().size + 1
+
+    @functools.singledispatch
+    def kind(what):
+        return "any" if what is None else kind(None)
+
+    @kind.register
+    def _(what: int):
+        return "int"
+
+    def train(schedule, seed, epochs):
+        made = More()
+        sizes = [made.size, made.size]
+        kinds = [made.kind("a"), made.kind(1), kind("a"), kind(1)]
+        return float(sizes == [6, 6] and More.reads == 1 and kinds == ["any", "int", "any", "int"])
+
+    assert scores(train, 1) == [1.0]
+    assert Data.reads == 0
+
+
 def test_what_can_be_imported_travels_by_its_name_whether_cloudpickle_is_there_or_not(monkeypatch):
     for train in (functions.falling, functools.partial(functions.falling), Trainer(1.0).train):
         assert b"cloudpickle" not in sendable(train)
@@ -99,6 +139,16 @@ def helper(lock):
     return lambda schedule, seed, epochs: float(used() is None)
 
 
+def shared_by_a_class():
+    class Model:
+        guard = LOCK
+
+        def fit(self):
+            return 0.0
+
+    return lambda schedule, seed, epochs: Model().fit()
+
+
 def defaulted():
     def train(schedule, seed, epochs, values=GENERATOR):
         return 0.0
@@ -112,11 +162,20 @@ def defaulted():
         (made(LOCK), r"it holds factor, an object of type _thread\.lock \(TypeError: cannot pickle"),
         (helper(LOCK), r"it holds used → lock, an object of type _thread\.lock"),
         (made({"runs": [1, GENERATOR]}), r"it holds factor\['runs'\]\[1\], an object of type generator"),
+        (shared_by_a_class(), r"it holds Model\.guard, an object of type _thread\.lock"),
         (defaulted(), "it holds values, an object of type generator"),
         (functools.partial(functions.judging, pool=LOCK), r"it holds pool, an object of type _thread\.lock"),
         (Trainer(LOCK).train, r"it holds self\.factor, an object of type _thread\.lock"),
     ],
-    ids=["closed over", "of a helper", "within others", "a default", "bound by a partial", "of the method's object"],
+    ids=[
+        "closed over",
+        "of a helper",
+        "within others",
+        "of a class",
+        "a default",
+        "bound by a partial",
+        "of the method's object",
+    ],
 )
 def test_what_cannot_be_packed_is_named_in_one_sentence(train, named):
     with pytest.raises(

@@ -77,7 +77,7 @@ def evolved_with_stops(config, path, every, limits=None):
     return result, stops
 
 
-def searched_by_clock(config, path, executor, seconds, clock):
+def searched_by_clock(config, path, executor, seconds, clock, *, watcher=None):
     """The result of a search within so many seconds of a clock."""
     with Study(path, config) as study:
         return running.run(
@@ -85,6 +85,6 @@ def searched_by_clock(config, path, executor, seconds, clock):
             executor,
             Limits(seconds=seconds),
             should_stop=lambda: None,
-            watcher=Watcher(),
+            watcher=watcher or Watcher(),
             clock=clock,
         )

@@ -8,6 +8,7 @@ import pytest
 from evolr.config import resolve
 from evolr.errors import ProblemError, StudyError
 from evolr.expression import parse
+from evolr.search.individual import Place
 from evolr.study.results import Limits
 from evolr.study.study import Study
 from evolr.study.summary import summarise
@@ -96,15 +97,16 @@ def test_the_same_score_told_twice_is_told_once_and_another_is_refused(tmp_path)
 
 def test_a_stranger_is_refused(tmp_path):
     with Study(tmp_path, CONFIG) as study:
-        individual = study.ask()[0]
+        asked = study.ask()[0]
+        stranger = replace(asked, individual=replace(asked.individual, expression=parse("epoch*12345")))
         with pytest.raises(StudyError, match="was not asked"):
-            study.tell(replace(individual, expression=parse("epoch*12345")), 1.0)
+            study.tell(stranger, 1.0)
         with pytest.raises(StudyError, match="was not asked"):
-            study.tell(replace(individual, place=type(individual.place)(7, 0)), 1.0)
-        assert study.ask()[0] == individual
-        study.tell(individual, 1.0)
+            study.tell(replace(asked, individual=replace(asked.individual, place=Place(7, 0))), 1.0)
+        assert study.ask()[0] == asked
+        study.tell(asked, 1.0)
         with pytest.raises(StudyError, match="was not asked"):  # a stranger at a place that is told
-            study.tell(replace(individual, expression=parse("epoch*12345")), 1.0)
+            study.tell(stranger, 1.0)
         for score in (None, "half", [1.0]):
             with pytest.raises(StudyError, match="a score is a number"):
                 study.tell(study.ask()[0], score)
@@ -126,7 +128,7 @@ def test_a_score_that_is_not_finite_is_a_diverged_training(tmp_path, told):
         study.tell(first, told)
         for individual in others:
             study.tell(individual, 1.0)
-        evaluation = next(e for e in study.history() if e.individual == first)
+        evaluation = next(e for e in study.history() if e.individual == first.individual)
         assert evaluation.fitness == -math.inf
         assert math.isnan(evaluation.score)
 
@@ -142,6 +144,13 @@ def test_trainings_that_run_elsewhere_have_a_problem_of_their_own(tmp_path):
                 study.tell(individual, score(individual))
         assert study.champion.expression == min(study.history(), key=lambda e: e.score).individual.expression
     assert summarise(tmp_path).state == "done"
+
+
+def test_what_is_asked_is_a_schedule_and_the_epochs_that_it_is_to_be_trained_for(tmp_path):
+    with Study(tmp_path, CONFIG) as study:
+        for asked in study.ask():
+            assert asked.schedule == CONFIG.search.schedule(asked.individual.expression)
+            assert asked.epochs == CONFIG.training.epochs
 
 
 def test_half_told_and_half_trained(tmp_path):

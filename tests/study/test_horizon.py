@@ -15,6 +15,7 @@ from evolr.study.evolve import evolve
 from evolr.study.records import Records
 from evolr.study.results import Limits
 from evolr.study.state import SearchState
+from evolr.study.study import Study
 from evolr.study.summary import best_schedules, summarise
 from evolr.views.tables import search_summary
 from tests.study.small import derived, evolved_with_stops, remembered
@@ -136,6 +137,20 @@ def test_the_curves_of_a_formula_are_those_of_its_longest_trainings(whole):
             curves = records.recorded(formula)
             assert len(curves)
             assert curves.shape[-1] in (1, 3)
+
+
+def test_a_study_by_hand_is_told_the_epochs_of_each_training_and_counts_them(tmp_path):
+    trained = []
+    with Study(tmp_path / "run", CONFIG) as study:
+        while asked := study.ask():
+            for each in asked:
+                trained.append((each.place.generation, each.epochs))
+                study.tell(each, 1.0 + abs(each.expression.size - 7))
+    assert sorted(set(trained)) == [(0, 1), (1, 1), (2, 1), (3, 3), (4, 3), (5, 3)]
+    assert epochs_by_generation(tmp_path / "run") == sorted(set(trained))
+    summary = summarise(tmp_path / "run")
+    assert summary.trainings == len(trained)
+    assert summary.whole_trainings == int(np.ceil(sum(epochs for _, epochs in trained) / 3))
 
 
 def test_the_horizon_of_a_study_does_not_change(whole):

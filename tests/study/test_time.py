@@ -18,9 +18,11 @@ from evolr.study.results import Limits
 from evolr.study.study import Study
 from evolr.study.summary import summarise
 from evolr.study.trained_by import executor_for
+from evolr.study.watching import Watcher
 from tests.execution import training_functions as functions
 from tests.study.small import interrupted_after, remembered, searched_by_clock, small
 from tests.study.test_evolve_function import evolve as evolve_function
+from tests.study.test_last_generations import LAST
 from tests.study.test_race import CONFIG as RACE
 
 pytestmark = pytest.mark.usefixtures("importable")
@@ -60,6 +62,34 @@ class Processes(Around):
         self.alike.close()
 
 
+class Compiles(Around):
+    """Trains by another executor, four together for a second an epoch, and compiles for a minute before the first of them."""
+
+    def __init__(self, alike):
+        self.alike, self.seconds, self.trainings, self.now, self._compiling = alike, 0.0, 0, 0.0, 0.0
+
+    @property
+    def preparing_seconds(self):
+        return self._compiling
+
+    def prepare(self, pool):
+        return self.alike.prepare(pool)
+
+    def run(self, trials, epochs, pool, *, keep_steps=False, on_outcomes=None):
+        outcomes = self.alike.run(trials, epochs, pool)
+        self.now += 60.0 - self._compiling
+        self._compiling = 60.0
+        for first in range(0, len(trials), 4):
+            numbers = range(first, min(first + 4, len(trials)))
+            self.now += epochs
+            self.trainings += len(numbers)
+            on_outcomes({number: outcomes[number] for number in numbers})
+        return outcomes
+
+    def close(self):
+        self.alike.close()
+
+
 def searched(config, at_once, seconds_of, limit):
     """A search within a limit of seconds; the result, and when it ended."""
     executor = Processes(executor_for(config), at_once, seconds_of)
@@ -86,6 +116,21 @@ def test_an_hour_of_trainings_of_minutes_ends_in_time_with_a_raced_champion(conf
     assert result.is_raced
     assert 0.7 * 3600.0 < end <= 3600.0
     assert result.stopped_by.startswith("the budget of 3600 s")
+
+
+def test_the_time_left_is_right_from_the_second_chunk_on_though_the_first_waited_for_the_compiler():
+    """Of a third of the epochs: the minute before the first of them would count three times over."""
+    settings = {"training.epochs": 3, "search.horizon": 0.34, "search.generations": 6, "search.last_generations": 0}
+    config = resolve("memetic", settings={**LAST, **settings})
+    executor, said = Compiles(executor_for(config)), []
+
+    class Told(Watcher):
+        def progressed(self, outlook):
+            said.append((executor.now, outlook.seconds_left))
+
+    searched_by_clock(config, "run", executor, 400.0, lambda: executor.now, watcher=Told())
+    assert said[0] == (61.0, None)
+    assert [now + left for now, left in said[1:]] == pytest.approx([executor.now] * len(said[1:]), rel=0.1)
 
 
 def test_a_few_waves_are_enough_for_a_race():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import evolr
-from evolr.config import load
+from evolr.config import load, resolve
 from evolr.errors import ConfigError
 from evolr.study.results import Limits
 from tests.execution import training_functions as functions
@@ -81,6 +81,40 @@ def test_a_setting_beside_the_trainings_that_decide_it_is_refused_where_a_study_
     assert "the method is bayesian" in evolr(*again, "--set=search.samples=5")[2]
     assert derived(Path("mine")) == before
     assert evolr(*again)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "part"),
+    [
+        ("[search]\npopulation = 5", "search.population follows from trainings=14: give the one or the other"),
+        (
+            "[search]\nmethod = 'bayesian'\nseeds = 3",
+            "search.method, search.seeds follow from trainings=14: give the one or the other",
+        ),
+        ("[search]\nsamples = 5", "with trainings=14 the method is bayesian"),  # it would be gone without a word
+    ],
+)
+def test_a_setting_of_a_file_beside_the_trainings_that_decide_it_is_refused_as_a_single_one_is(
+    tmp_path, evolr, file, part
+):
+    given = tmp_path / "mine.toml"
+    given.write_text(file)
+    code, out, err = evolr(
+        "evolve", "--preset", "quadratic", "--config", given, "--trainings", 14, "--run", "mine", "-q"
+    )
+    assert (code, out) == (2, "")
+    assert part in err
+    assert not Path("mine").exists()
+    with pytest.raises(ConfigError, match=part):
+        resolve("quadratic", given, trainings=14)
+
+
+def test_what_a_file_says_beside_the_trainings_is_kept(tmp_path):
+    given = tmp_path / "mine.toml"
+    given.write_text("[search]\ncandidates = 50\nmax_size = 30\n[problem]\ndimension = 4\n[training]\nepochs = 1")
+    config = resolve("quadratic", given, {"search.max_size": 20}, trainings=14)
+    assert (config.search.method, config.search.candidates, config.search.max_size) == ("bayesian", 50, 20)
+    assert (config.problem.dimension, config.training.epochs) == (4, 1)
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,11 @@ def test_nothing_is_compiled_anew_for_another_generation_or_horizon(monkeypatch)
     monkeypatch.setattr(programs._SingleRun, "epoch", lambda *a: traced.append(1) or original(*a))
     trainer = Trainer(anew(SMALL), SGD)
     trainer.train([Trial(schedule("0.01"), 0)], 1)
-    first = len(traced)
+    first, prepared = len(traced), trainer.preparing_seconds
     trainer.train([Trial(schedule("0.01*exp(-epoch)"), seed) for seed in range(50)], 2)
     trainer.train([Trial(schedule("0.1/(1+step)"), 1) for _ in range(200)], 30)
     assert first == len(traced) == 1
+    assert trainer.preparing_seconds == prepared > 0
 
 
 def test_a_trainer_like_another_shares_its_programs_and_judges_on_its_own_examples(monkeypatch):

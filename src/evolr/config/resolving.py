@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
+from functools import reduce
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,8 +30,8 @@ def resolve(
     """The configuration of a preset, a TOML file and single settings by dotted name, the later on top.
 
     preset: `memetic`, the best search that we know, where none is named; `suite`, `mixed`, `original`, `quadratic` or `function`.
-    trainings: that the search is to spend, its race included: how it searches follows from them (config/budget.py); of the
-        preset's own search what a formula is made of stays.
+    trainings: that the search is to spend, its race included: how it searches follows from them (config/budget.py), and is refused
+        in file and settings; of the preset's own search what a formula is made of stays.
 
     >>> resolve("original", settings={"search.population": 50}).search.population
     50
@@ -43,30 +44,28 @@ def resolve(
         raise ConfigError(f"the preset {preset!r} is called {RENAMED[preset]!r} now: name it so")
     if preset not in PRESETS:
         raise ConfigError(unknown_name("preset", preset, PRESETS))
-    data = _merged({}, PRESETS[preset])
-    if file is not None:
-        data = _merged(data, read_given(Path(file)))
-    return _with(data, settings or {}, trainings)
+    given = nested(settings or {})
+    return _with(PRESETS[preset], [given] if file is None else [read_given(Path(file)), given], trainings)
 
 
-def _with(data: Mapping[str, Any], settings: Mapping[str, Any], trainings: int | None) -> Config:
-    """Settings on top of data, and between them, if a number of trainings is given, those that follow from it."""
-    given = dotted(settings)
-    if trainings is not None:
-        data = _merged(data, nested(_planned(trainings, given)))
+def _with(data: Mapping[str, Any], given: Sequence[Mapping[str, Any]], trainings: int | None) -> Config:
+    """What a person gives, as nested tables, on top of data, and between them, if a number of trainings is given, what follows from it."""
+    names = {name for table in given for name in dotted(table)}
+    planned = [] if trainings is None else [nested(_planned(trainings, names))]
     try:
-        return from_data(_merged(data, nested(given)))
+        return from_data(reduce(_merged, [*planned, *given], data))
     except ConfigError as error:
-        if trainings is not None and any(name.startswith("search.") for name in given):
+        if trainings is not None and any(name.startswith("search.") for name in names):
             raise ConfigError(f"{error}; with trainings={trainings} the method is bayesian") from error
         raise
 
 
-def _planned(trainings: int, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a search for a budget. Raises ConfigError for one of them that is given as well."""
+def _planned(trainings: int, given: Set[str]) -> dict[str, Any]:
+    """The settings of a search for a budget. Raises ConfigError for those of them that are given as well, by dotted name."""
     planned = plan(trainings)
-    if both := sorted(planned.keys() & given.keys()):
-        raise ConfigError(f"{', '.join(both)} follows from trainings={trainings}: give the one or the other")
+    if both := sorted(planned.keys() & given):
+        follow = "follows" if len(both) == 1 else "follow"
+        raise ConfigError(f"{', '.join(both)} {follow} from trainings={trainings}: give the one or the other")
     return planned
 
 
@@ -98,7 +97,7 @@ def config_of(
 
 def changed(config: Config, settings: Mapping[str, Any], *, trainings: int | None = None) -> Config:
     """A configuration with single settings by dotted name on top; trainings and errors as of `resolve`."""
-    return _with(msgspec.to_builtins(config), settings, trainings)
+    return _with(msgspec.to_builtins(config), [nested(settings)], trainings)
 
 
 def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:

@@ -39,7 +39,8 @@ class Executor(ExecutorMaker, Protocol):
     An outcome depends on the schedule, the seed, the epochs and the pool of its trial, and on `context`: not on the other
     trials, their order, or on how many train at once. tests/contracts/executor.py holds every executor to this.
 
-    seconds: spent in training and in getting ready to. trainings: trials that it has had an outcome of.
+    seconds: spent in training and in getting ready to; preparing_seconds: those of them, if it knows, in getting ready, when nothing
+        trained: what it will not need again for as many trainings. trainings: trials that it has had an outcome of.
     identity: who trains, as a study records it; empty where the configuration says all, so that studies may share what
         they remember of trainings. signals: those that its trainings tell a schedule.
     title: who trains what, in words, for the head of a page. knows_pools: whether a trial is judged on the examples of its pool;
@@ -70,6 +71,10 @@ class Executor(ExecutorMaker, Protocol):
     @property
     def takes_optimizers(self) -> bool:
         return False
+
+    @property
+    def preparing_seconds(self) -> float:
+        return 0.0
 
     @property
     def context(self) -> Mapping[str, Any]:

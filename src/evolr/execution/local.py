@@ -24,7 +24,8 @@ _LIBRARIES: Final = ("jax", "optax", "mnist1d")  # of the extra `jax`
 class Local(Executor):
     """Runs the trials of a problem on this machine's devices: those of each kind of task by a trainer of their own.
 
-    `seconds` is the time spent in training, compiling and loading (JAX, the data), `trainings` the number of trials run.
+    `seconds` is the time spent in training, compiling and loading (JAX, the data), `preparing_seconds` that in the latter two, `trainings`
+    the number of trials run.
     Raises MissingExtraError where the libraries of the extra `jax` are not installed.
     """
 
@@ -34,8 +35,14 @@ class Local(Executor):
         self._optimizer = optimizer
         self._device_count = device_count
         self._trainers: dict[Pool, Mapping[str, Trainer]] = {}
+        self._loading = 0.0
         self.seconds = 0.0
         self.trainings = 0
+
+    @property
+    def preparing_seconds(self) -> float:
+        trainers = [trainer for of_pool in self._trainers.values() for trainer in of_pool.values()]
+        return self._loading + sum(trainer.preparing_seconds for trainer in trainers)
 
     @property
     def identity(self) -> str:
@@ -72,6 +79,7 @@ class Local(Executor):
     def prepare(self, pool: Pool) -> Mapping[str, Trainer]:
         """Loads JAX and the data to judge on a pool, once. Raises ConfigError where there are too few devices."""
         if pool not in self._trainers:
+            before = self.seconds
             with self._timed():
                 from evolr.training.trainer import Trainer  # here: it imports JAX
 
@@ -82,6 +90,7 @@ class Local(Executor):
                     )
                     for kind, maker in self._problem.kinds(pool).items()
                 }
+            self._loading += self.seconds - before
         return self._trainers[pool]
 
     def run(

@@ -11,7 +11,7 @@ import io
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, Final, cast
 
 from evolr.errors import ConfigError, MissingExtraError, printable, shortened
@@ -55,7 +55,8 @@ def _packed(what: object) -> bytes:
 def _pickler() -> Any:
     """cloudpickle's, but for open files: it would pack what those hold that are read. The standard streams are the worker's own.
 
-    And for a function with a cache (functools.cache), which it would leave to be found in the worker, where a notebook's is not.
+    And for what functools makes: a function with a cache, which it would leave to be found in the worker, where a notebook's is not; a
+    cached_property, which has a lock before Python 3.12; a singledispatch, which has a weak cache. They are made anew.
     """
     base: Any = import_module("cloudpickle").Pickler
 
@@ -68,12 +69,17 @@ def _pickler() -> Any:
                 raise TypeError("an open file belongs to this process")
             if isinstance(obj, _CACHED) and _is_in_no_module(obj):
                 return _cached, (obj.__wrapped__, obj.cache_parameters())
+            if type(obj) is functools.cached_property:
+                return _cached_property, (obj.func, obj.attrname)
+            if isinstance(obj, FunctionType) and obj.__code__ is _DISPATCHING and _is_in_no_module(obj):
+                return _dispatching, (dict(cast("Any", obj).registry),)
             return base.reducer_override(self, obj)
 
     return Pickler
 
 
 _CACHED: Final = type(functools.cache(len))
+_DISPATCHING: Final = cast("Any", functools.singledispatch(len)).__code__
 
 
 def _is_in_no_module(cached: Any) -> bool:
@@ -83,6 +89,19 @@ def _is_in_no_module(cached: Any) -> bool:
 def _cached(function: Any, parameters: Mapping[str, Any]) -> Any:
     """The function with an empty cache of its own."""
     return functools.lru_cache(**parameters)(function)
+
+
+def _cached_property(function: Any, name: str | None) -> Any:
+    made: Any = functools.cached_property(function)
+    made.attrname = name  # a class that is unpacked names none of its own
+    return made
+
+
+def _dispatching(registry: Mapping[type, Any]) -> Any:
+    made = functools.singledispatch(registry[object])
+    for kind, function in registry.items():
+        made.register(kind, function)
+    return made
 
 
 def _refused(what: object, name: str, error: Exception) -> ConfigError:
@@ -139,8 +158,15 @@ def _parts(what: object) -> Iterator[tuple[str, object]]:
         yield from ((f"[{shortened(repr(key))}]", value) for key, value in cast("Mapping[Any, Any]", what).items())
     elif isinstance(what, list | tuple | set | frozenset):
         yield from ((f"[{place}]", value) for place, value in enumerate(cast("list[Any]", what)))
-    elif not isinstance(what, type | ModuleType):
+    elif isinstance(what, type):
+        yield from ((f".{name}", value) for name, value in vars(what).items() if not _is_of_every_class(name, value))
+    elif not isinstance(what, ModuleType):
         yield from ((f".{name}", value) for name, value in getattr(what, "__dict__", {}).items())
+
+
+def _is_of_every_class(name: str, value: object) -> bool:
+    """Whether an attribute of a class is one that Python gives it, and that is not packed with it."""
+    return isinstance(value, GetSetDescriptorType | MemberDescriptorType) or name == "_abc_impl"
 
 
 def _is_filled(cell: Any) -> bool:

@@ -58,7 +58,7 @@ def behaviour(schedule: Schedule, own: tuple[Span, ...] = ()) -> NDArray[np.floa
     means = np.maximum(rates.mean(axis=1), 1e-12)
     level = np.log10(means)
     shape = np.log10(rates / means[:, None] + _FLOOR).mean(axis=0)
-    return np.concatenate([[level.mean()], _waves() @ shape, level - level.mean()])
+    return np.concatenate([[level.mean()], (_waves() * shape).sum(axis=1), level - level.mean()])
 
 
 @cache

@@ -8,14 +8,14 @@ too high for one structure is too high for most.
 from __future__ import annotations
 
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from evolr.search.behaviour import LEVEL
+from evolr.search.symmetric import backward, factored, forward
 
 _LEVELS: Final = (0.25, 0.5, 1.0)  # decades, length scales of the level
 _SHAPES: Final = (0.2, 0.4, 0.8)  # decades, of the shape and the feedback
@@ -50,17 +50,22 @@ class Landscape:
         scales, noise, luck = _fitted(behaviours[some], y[some] - self._prior, generations[some])
         self._scales, self.noise, self.luck = scales, noise, luck
         covariance = _covariance(self._similarity(behaviours, behaviours), generations, noise, luck)
-        self._factor, self._weights, self._variance = _solved(covariance, y - self._prior)
+        self._factor, whitened, self._variance = _solved(covariance, y - self._prior)
+        self._weights = backward(self._factor, whitened)
 
     def mean(self, behaviours: Array) -> Array:
-        return self._prior + self._similarity(behaviours, self._points) @ self._weights
+        return self._expected(self._similarity(behaviours, self._points))
+
+    def _expected(self, across: Array) -> Array:
+        """The mean of what is so similar (m, n) to the points."""
+        return self._prior + np.einsum("ij,j->i", across, self._weights)
 
     def posterior(self, behaviours: Array) -> tuple[Array, Array]:
         """Mean (m,) and covariance (m, m) of the fitness of behaviours, without luck."""
         across = self._similarity(behaviours, self._points)
-        whitened = solve_triangular(self._factor[0], across.T, lower=True, check_finite=False)
-        covariance = self._similarity(behaviours, behaviours) - whitened.T @ whitened
-        return self._prior + across @ self._weights, self._variance * covariance
+        whitened = forward(self._factor, across)
+        covariance = self._similarity(behaviours, behaviours) - np.einsum("ik,jk->ij", whitened, whitened)
+        return self._expected(across), self._variance * covariance
 
     def _similarity(self, a: Array, b: Array) -> Array:
         return _kernel(_squared_distances(a, b), self._scales)
@@ -76,7 +81,7 @@ class Landscape:
         for _ in range(count):
             spread = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
             above = (mean - best) / spread
-            improvement = spread * (above * norm.cdf(above) + norm.pdf(above))
+            improvement = spread * (above * ndtr(above) + np.exp(-(above**2) / 2) / np.sqrt(2 * np.pi))
             worth = improvement * spread / np.sqrt(spread**2 + noise)
             worth[chosen] = -np.inf
             chosen.append(int(np.argmax(worth)))
@@ -91,13 +96,16 @@ def _fitted(
     """The scales of level and shape, the noise and the luck that are most likely, of a grid. above: fitness, less the prior's."""
     distances = _squared_distances(behaviours, behaviours)
     best, found = -np.inf, ((_LEVELS[0], _SHAPES[0]), _NOISES[0], _LUCKS[0])
+    lucks = list(product(_NOISES, _LUCKS))
     for scales in product(_LEVELS, _SHAPES):
         kernel = _kernel(distances, scales)
-        for noise, luck in product(_NOISES, _LUCKS):
-            factor, _, variance = _solved(_covariance(kernel, generations, noise, luck), above)
-            likelihood = -0.5 * len(above) * np.log(variance) - float(np.log(np.diag(factor[0])).sum())
+        covariances = np.stack([_covariance(kernel, generations, noise, luck) for noise, luck in lucks])
+        factors, _, variances = _solved(covariances, above)
+        determinants = np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
+        likelihoods = -0.5 * len(above) * np.log(variances) - determinants
+        for (noise, luck), of_data in zip(lucks, likelihoods, strict=True):
             drawn = zip((*scales, noise, max(luck, 0.03)), _TYPICAL, strict=True)
-            likelihood -= sum((np.log(value / typical) / _DOUBT) ** 2 / 2 for value, typical in drawn)
+            likelihood = of_data - sum((np.log(value / typical) / _DOUBT) ** 2 / 2 for value, typical in drawn)
             if likelihood > best:
                 best, found = likelihood, (scales, noise, luck)
     return found
@@ -109,11 +117,11 @@ def _covariance(kernel: Array, generations: NDArray[np.int64], noise: float, luc
     return kernel + luck * same + (noise + 1e-6) * np.eye(len(kernel))
 
 
-def _solved(covariance: Array, above: Array) -> tuple[tuple[Array, bool], Array, float]:
-    """The Cholesky factor, the weights of the points, and the variance that makes them most likely."""
-    factor = cho_factor(covariance, lower=True, check_finite=False)
-    weights = cho_solve(factor, above, check_finite=False)
-    return factor, weights, float(above @ weights) / len(above) + 1e-9
+def _solved(covariance: Array, above: Array) -> tuple[Array, Array, Any]:
+    """The Cholesky factor of a covariance, or of several, what is above the prior in its terms, and the variance that makes that most likely."""
+    factor = factored(covariance)
+    whitened = forward(factor, above)
+    return factor, whitened, (whitened**2).mean(axis=-1) + 1e-9
 
 
 def levelled(fitness: Array) -> Array:

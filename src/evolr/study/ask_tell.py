@@ -3,35 +3,61 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from evolr.errors import StudyError
-from evolr.search.individual import Individual
+from evolr.expression import Expression
+from evolr.schedule import Schedule
+from evolr.search.individual import Individual, Place
 from evolr.study.open_study import OpenStudy
 from evolr.study.records import TOLD
 from evolr.study.state import SearchState
 from evolr.training.task import Outcome
 
 
-def ask(study: OpenStudy) -> list[Individual]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A training that a study asks for: under this schedule, for so many epochs. Its score is told with it.
+
+    individual: the formula in its population, with its parents and the operator that made it; `expression` and `place` are its.
+    epochs: fewer than training.epochs where search.horizon says so; such a training is a whole one of so many epochs, in which
+        `progress` goes from 0 to 1.
+    """
+
+    individual: Individual
+    schedule: Schedule
+    epochs: int
+
+    @property
+    def place(self) -> Place:
+        return self.individual.place
+
+    @property
+    def expression(self) -> Expression:
+        return self.individual.expression
+
+
+def ask(study: OpenStudy) -> list[Asked]:
     """See Study.ask."""
     study.require_open()
     while (current := study.state.current) is not None:
         if wanted := current.wanted():
-            return wanted
+            schedule = study.config.search.schedule
+            return [Asked(individual, schedule(individual.expression), current.epochs) for individual in wanted]
         study.finish_generation(current)
     return []
 
 
-def tell(study: OpenStudy, individual: Individual, score: float) -> None:
+def tell(study: OpenStudy, asked: Asked, score: float) -> None:
     """See Study.tell."""
     study.require_open()
     try:
         value = float(score)
     except (TypeError, ValueError) as error:
         raise StudyError(f"a score is a number, got {score!r}") from error
-    place = individual.place
+    individual, place = asked.individual, asked.place
     if not math.isfinite(value):
         value = math.nan
     known = _told_before(study.state, individual)

@@ -58,15 +58,14 @@ class _Run:
         self._limits = limits
         self._should_stop = should_stop
         self._clock = clock
-        self._ready = clock()
-        self._start = self._ready if begun is None else begun
+        self._start = clock() if begun is None else begun
         trained = study.records.trainings()
         # The study's first run: what limits its time limits the study's from its beginning.
         self.is_first = trained == 0
         self._before = trained - executor.trainings
         self._epochs = study.records.epochs()  # of all trainings of the study
         self._first = study.state.generation, executor.trainings, executor.seconds
-        self._told, self._whole_seconds = self._ready, 0.0
+        self._told, self._whole_seconds = self._training_clock(), 0.0
         self._pace = Pace(None if limits.seconds is None else summary.pace(study.directory))
         self.due = self._racing = 0  # see Outlook
         self._shortened_by: str | None = None  # which budget, if one has ended the breeding
@@ -90,6 +89,10 @@ class _Run:
     def training_seconds(self) -> float:
         """The part of it that the executor has spent."""
         return self._executor.seconds - self._first[2]
+
+    def _training_clock(self) -> float:
+        """The time, without what the executor knows to have spent in getting ready."""
+        return self._clock() - self._executor.preparing_seconds
 
     def begins(self) -> None:
         """A generation is about to be trained, or a heat of the race."""
@@ -115,7 +118,7 @@ class _Run:
 
     def _as_if_whole(self, part: float) -> float:
         """The seconds until now if all trainings had been whole ones: those since the last call count as many times as these are shorter."""
-        now = self._clock()
+        now = self._training_clock()
         self._whole_seconds += (now - self._told) / part
         self._told = now
         return self._whole_seconds

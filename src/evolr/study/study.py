@@ -16,8 +16,9 @@ from evolr.config import Config
 from evolr.errors import EvolrError, StudyError
 from evolr.execution.executor import ExecutorMaker
 from evolr.schedule import Schedule
-from evolr.search.individual import Evaluation, Individual
+from evolr.search.individual import Evaluation
 from evolr.study import ask_tell, running
+from evolr.study.ask_tell import Asked
 from evolr.study.open_study import OpenStudy
 from evolr.study.results import GenerationReport, Limits, SearchResult, TrialReport
 from evolr.study.run_directory import RunDirectory
@@ -31,8 +32,8 @@ class Study:
     >>> from tempfile import mkdtemp
     >>> from evolr.config import resolve
     >>> study = Study(Path(mkdtemp()) / "mine", resolve("original", settings={"search.generations": 2}))
-    >>> for individual in study.ask():
-    ...     study.tell(individual, 1 / individual.expression.size)  # train under it, then tell what it scored
+    >>> for asked in study.ask():
+    ...     study.tell(asked, 1 / asked.expression.size)  # train under asked.schedule for asked.epochs, then tell what it scored
     >>> len(study.history())
     20
 
@@ -52,21 +53,21 @@ class Study:
         """Its configuration; one whose search a budget has shortened has the generations that it had, and its smaller race."""
         return self._open.config
 
-    def ask(self) -> list[Individual]:
-        """The individuals of the current generation whose score is wanted; none when the search is over.
+    def ask(self) -> list[Asked]:
+        """The trainings of the current generation that are wanted, one for each formula whose score is; none when the search is over.
 
         What was asked and not told is asked again, by another process too. Formulas that are known, by their text or
         their values, are not asked.
         """
         return ask_tell.ask(self._open)
 
-    def tell(self, individual: Individual, score: float) -> None:
-        """Records the score of an individual, in the problem's own metric.
+    def tell(self, asked: Asked, score: float) -> None:
+        """Records the score of a training that was asked, in the problem's own metric. It counts as a training of its epochs.
 
         A score that is not finite is recorded as that of a diverged training, the worst. The same score told again
-        changes nothing. Raises StudyError for another score, and for an individual that was not asked.
+        changes nothing. Raises StudyError for another score, and for an training that was not asked.
         """
-        ask_tell.tell(self._open, individual, score)
+        ask_tell.tell(self._open, asked, score)
 
     def run(
         self,

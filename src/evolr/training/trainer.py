@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -91,6 +92,8 @@ class Trainer:
     like: a trainer that judges on another pool, say. If its task trains by the same functions, on the same devices, their
         compiled programs are shared.
 
+    preparing_seconds: spent in compiling, and in loading what was compiled before: until the first chunk of each program was on its way.
+
     Raises ConfigError for counts out of range.
     """
 
@@ -122,6 +125,8 @@ class Trainer:
             else lru_cache(_PROGRAMS)(lambda by, level: build(task, by, mesh, batched=self._batched, level=level))
         )
         self._batches = lru_cache(maxsize=64)(self._load_batches)
+        self._launched: set[_Program] = set()
+        self.preparing_seconds = 0.0
 
     def train(
         self,
@@ -151,7 +156,7 @@ class Trainer:
 
         order = _Order(trials, epochs, keep_steps, land)
         for chunk in self._chunks(trials):
-            with mended_cache():
+            with mended_cache(), self._preparing(self._program_of(trials[chunk.trials[0]])):
                 flight = self._attempt(order, chunk, lambda chunk=chunk: self._launch(chunk, order))
             if flight is not None:
                 in_flight.append(flight)
@@ -160,6 +165,15 @@ class Trainer:
         while in_flight:
             self._arrive(order, in_flight.popleft())
         return [outcomes[number] for number in range(len(trials))]
+
+    @contextmanager
+    def _preparing(self, program: _Program) -> Generator[None]:
+        """Counts the first launch of a program into `preparing_seconds`: a launch waits for what has to be compiled, and for nothing else."""
+        begun = time.perf_counter()
+        yield
+        if program not in self._launched:
+            self._launched.add(program)
+            self.preparing_seconds += time.perf_counter() - begun
 
     def _attempt(self, order: _Order, chunk: _Chunk, step: Callable[[], _Result]) -> _Result | None:
         """The result of a step; None where it raises.
