@@ -51,6 +51,22 @@ def test_the_families_of_a_contest_are_as_many_as_the_documentation_says():
     assert f"against {count} tuned families" in index
 
 
+def test_the_first_script_of_the_readme_is_searched_and_ends_in_an_accuracy():
+    code = (DOCS.parent / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    assert code.count("trainings=40, epochs=5") == 1
+    Path("mine.py").write_text(code.replace("trainings=40, epochs=5", "trainings=12, epochs=1"), encoding="utf-8")
+    done = subprocess.run([sys.executable, "mine.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 0.3 < float(done.stdout.split()[-1]) < 1  # one in ten is chance
+
+
+def test_every_benchmark_is_in_the_page_that_says_how_to_repeat_the_figures():
+    page = (DOCS / "repeating.md").read_text(encoding="utf-8")
+    programs = [p for p in (DOCS.parent / "benchmarks").glob("*.py") if "def main" in p.read_text(encoding="utf-8")]
+    lines = {p.name: p.read_text(encoding="utf-8").split('"""')[1].splitlines()[0].strip() for p in programs}
+    assert set(re.findall(r"^\| `(\w+\.py)` \| (.*) \|$", page, re.MULTILINE)) == set(lines.items())
+
+
 def test_the_page_of_the_gallery_says_what_its_documents_say():
     page = (DOCS / "gallery.md").read_text(encoding="utf-8")
     assert with_entries(page, list(gallery.values())) == page, "run: python benchmarks/gallery.py --page"
