@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from evolr.contest.contest import hold
+from evolr.contest.contest import contest_of
 from evolr.contest.prove import prove_schedule
 from evolr.contest.reading import read_contest
 from evolr.contest.results import EVOLVED, NO_OPTIMIZERS, NOT_ASKED, Evolved, Settings
@@ -254,7 +254,7 @@ def test_a_rival_that_always_diverges_is_a_contender_that_has_lost(tmp_path, mon
     monkeypatch.setattr("evolr.contest.contest.rivals_of", lambda _: [lost])
     evolved = Evolved([Candidate(schedule("0.3"), float("nan"))], "given")
     settings = Settings(epochs=1, budget=3, seeds=12, has_rivals=True, finalists=(2, 1), race_seeds=(1, 1))
-    result = hold(evolved, CONFIG, settings, tmp_path, executor_for(CONFIG))
+    result = contest_of(evolved, CONFIG, settings, tmp_path, executor_for(CONFIG))
     for name in (lost.name, lost.name + TUNED):
         assert entry(result, name).result.diverged == 12
         assert entry(result, name).result.pairs.relation == "better than"

@@ -56,7 +56,7 @@ _SOURCES: Final = {
 }
 
 
-def hold(
+def contest_of(
     evolved: Evolved,
     config: Config,
     settings: Settings,
@@ -80,7 +80,7 @@ def hold(
     trainings = Trainings(executor, settings.epochs, own, on_done=on_done)
     try:
         if evolved.trained is None:
-            trainings.claim(evolved.candidates[0].schedule.to_json())
+            trainings.require_subject(evolved.candidates[0].schedule.to_json())
         families = [f for f in FAMILIES.values() if f.schedule().signals <= executor.signals]
         own_optimizer = config.training.optimizer
         rivals = rivals_of(own_optimizer) if settings.has_rivals else []
@@ -103,7 +103,7 @@ def hold(
         )
         forward = {name: finalists[0].candidate for name, finalists in raced.items()}
         forward |= _frozen(forward[EVOLVED].schedule, settings, trainings)
-        looks = trainings.look(settings.told_apart) if settings.pool == "test" else 0
+        looks = trainings.judged_on_test_pool(settings.told_apart) if settings.pool == "test" else 0
         seeds = [seed_from(config.seed, k, "contest final") for k in range(settings.seeds)]
         results = _final(forward, seeds, settings, config, trainings)
         sources = {EVOLVED: evolved.source, **_SOURCES, **{name: family.source for name, family in FAMILIES.items()}}

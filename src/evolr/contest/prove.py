@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from evolr.config import Config
-from evolr.contest.contest import hold
+from evolr.contest.contest import contest_of
 from evolr.contest.record import encoded
 from evolr.contest.results import RACE_TASKS, ContestResult, Evolved, Settings, quick
 from evolr.contest.showing import OnDone, OnTotal, seconds_of, shown
@@ -87,7 +87,7 @@ def prove(
         settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick, rivals=rivals)
         candidates = [Candidate(schedule, score) for schedule, score in best_schedules(path, settings.finalists[0])]
         evolved = Evolved(candidates, "the study's search", summary.whole_trainings, config.training.epochs)
-        result = hold(evolved, config, settings, path, executor, on_total=total, on_done=done)
+        result = contest_of(evolved, config, settings, path, executor, on_total=total, on_done=done)
     save(RunDirectory(path), result)
     return result
 
@@ -125,7 +125,7 @@ def prove_schedule(
         require_told("the schedule", schedule.signals, executor)
         settings = _settings(config, executor, budget, seeds, epochs, is_quick=is_quick, rivals=rivals)
         evolved = Evolved([Candidate(schedule, float("nan"))], "given as a formula")
-        result = hold(evolved, config, settings, path, executor, on_total=total, on_done=done)
+        result = contest_of(evolved, config, settings, path, executor, on_total=total, on_done=done)
     save(RunDirectory(path), result)
     return result
 

@@ -126,14 +126,14 @@ class Trainings:
             )
         return found
 
-    def look(self, settings: Any) -> int:
+    def judged_on_test_pool(self, settings: Any) -> int:
         """Notes that these settings are judged on the test pool; how many different ones have been, these included.
 
         settings: what tells one contest from another, as JSON takes it.
         """
         return self._own.note("look", msgspec.json.encode(settings))
 
-    def claim(self, subject: bytes) -> None:
+    def require_subject(self, subject: bytes) -> None:
         """Makes the run directory's ledger that of one subject. Raises RunDirectoryError where it is another's."""
         if not self._own.note_first(_SUBJECT, subject):
             raise _other_subject(self._own.path.parent)

@@ -64,7 +64,7 @@ def verdict(result: ContestResult) -> list[str]:
     return sentences
 
 
-def claim_level(entries: Sequence[Entry]) -> float:
+def strictest_level(entries: Sequence[Entry]) -> float:
     """The strictest level that the p-values of some entries are all below."""
     highest = max(e.result.pairs.p_value or 0.0 for e in entries if e.result.pairs is not None)
     return next(level for level in LEVELS if highest < level)
@@ -113,7 +113,7 @@ def _claim(result: ContestResult) -> str:
     if beaten := groups.get("better than"):
         number = "all" if len(beaten) == total else f"{len(beaten)} of"
         whom = "its only contender" if total == 1 else f"{number} {total} contenders"
-        parts = [f"The {EVOLVED} schedule beats {whom} at p < {claim_level(beaten):g}"]
+        parts = [f"The {EVOLVED} schedule beats {whom} at p < {strictest_level(beaten):g}"]
     elif total == 1:
         parts = [f"The {EVOLVED} schedule does not beat its only contender"]
     else:
@@ -121,7 +121,7 @@ def _claim(result: ContestResult) -> str:
     if worse := groups.get("worse than"):
         number = "all " if len(worse) == total else ""
         whom = "it" if total == 1 else f"{number}{len(worse)}"
-        parts.append(f"it is worse than {whom} at p < {claim_level(worse):g}: {_names(worse)}")
+        parts.append(f"it is worse than {whom} at p < {strictest_level(worse):g}: {_names(worse)}")
     if level := groups.get("not distinguishable from"):
         whom = "any of them" if 1 < total == len(level) else _names(level)
         parts.append(f"it is not distinguishable from {whom}")
