@@ -187,6 +187,7 @@ HOMES = {
     "cmaes": {"search"},
     "ray": {"execution"},
     "cloudpickle": {"execution"},
+    "psutil": {"execution"},
 }
 """The libraries that only some rooms may import."""
 

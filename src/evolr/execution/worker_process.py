@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any, Final
 
 from evolr.execution import worker
+from evolr.execution.processes import end_descendants
 from evolr.execution.training_function import is_file
 from evolr.execution.worker import Job, Message
 
@@ -109,6 +110,8 @@ class WorkerProcess:
         if hasattr(os, "killpg"):
             with suppress(ProcessLookupError, PermissionError):  # it had no group of its own yet, or nobody is left
                 os.killpg(self.pid, signal.SIGKILL)
+        else:
+            end_descendants(self.pid)
 
     def _close(self) -> None:
         self.connection.close()

@@ -20,8 +20,8 @@ import numpy as np
 
 from evolr.errors import ConfigError, ProblemError, is_number, whole_number
 from evolr.execution.executor import MEANWHILE_SECONDS, Executor, refuse_optimizers
+from evolr.execution.processes import HeldMemory
 from evolr.execution.recording import Calls, Recording
-from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import TrainingFunction, name_of, sendable, takes_pool
 from evolr.execution.trial_schedule import TrialSchedule
 from evolr.execution.worker import UNGUARDED, Message
@@ -51,8 +51,8 @@ class Workers(Executor):
 
     train: called as train(schedule, seed, epochs) in a worker, and with pool=… if it has a parameter of that name; returns the
     score. count: of workers; the cores that this
-    process may use, by `threads`, where None. time_limit: seconds a trial. memory_limit: GB (10⁹ bytes) of a worker's
-    resident set. threads: of each worker, whatever the number of workers, for OpenMP, BLAS, XLA and TensorFlow; it is in
+    process may use, by `threads`, where None. time_limit: seconds a trial. memory_limit: GB (10⁹ bytes) that a worker
+    and the processes that it started hold (processes.py). threads: of each worker, whatever the number of workers, for OpenMP, BLAS, XLA and TensorFlow; it is in
     the worker's environment before the user's module is imported. signals: that the function must pass to its schedule.
 
     A trial that raises, crashes, exceeds a limit or returns no number has failed: its outcome says why, and the worker is
@@ -77,14 +77,13 @@ class Workers(Executor):
         _positive("memory_limit", memory_limit, "GB")
         count = None if count is None else _at_least_one("workers", count)
         threads = _at_least_one("threads", threads)
-        if memory_limit is not None:
-            resident_memory(os.getpid())  # raises where it cannot be known
         self._name = name_of(train)
         self._function = sendable(train)
         self._takes_pool = takes_pool(train)
         self._count = count or max(1, _cores() // threads)
         self._time_limit = time_limit
         self._memory_limit = memory_limit
+        self._held = None if memory_limit is None else HeldMemory()
         self._signals = signals
         self._environment = _threads(threads)
         self._crew: list[WorkerProcess] = []
@@ -272,8 +271,9 @@ class Workers(Executor):
         """What limit a trial under way exceeds; of its memory, if this is a look."""
         if self._time_limit is not None and time.perf_counter() - worker.since > self._time_limit:
             return "failed", f"took longer than {self._time_limit} s"
-        if is_look and self._memory_limit is not None and (resident_memory(worker.pid) or 0) > self._memory_limit * 1e9:
-            return "excess", f"used more than {self._memory_limit} GB"
+        limit, held = self._memory_limit, self._held
+        if is_look and limit is not None and held is not None and held.of(worker.pid) > limit * 1e9:
+            return "excess", f"used more than {limit} GB"
         return None
 
     def _welcome(self, worker: WorkerProcess, message: Message | None) -> ProblemError | None:
