@@ -11,13 +11,16 @@ import math
 import operator
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from evolr.errors import ScheduleError, shortened
-from evolr.signals.memory import begun, changed, clock, observed, remembered, values
+from evolr.signals.memory import MOST_RATES, begun, changed, clock, observed, remembered, values
 from evolr.signals.plateau import PlateauCounts, PlateauRule
 from evolr.signals.signal import OWN_OBSERVATION, Moment
 from evolr.signals.table import OBSERVATIONS, observation_named, signal_named
+
+MOST_STEPS: Final = 2**53
+"""Steps of a training: up to here the number of a step is exact in float64."""
 
 
 class Rule(Protocol):
@@ -52,6 +55,8 @@ def checked_horizon(
             continue
         if not hasattr(count, "__index__") or isinstance(count, bool) or count < 1:
             raise ScheduleError(f"{name} must be a whole number of at least 1, got {count!r}")
+        if count > MOST_STEPS:
+            raise ScheduleError(f"a horizon may have {MOST_STEPS:,} steps at most, got a {name} of more")
     total_steps = operator.index(total_steps)
     if steps_per_epoch is not None:
         return total_steps, operator.index(steps_per_epoch)
@@ -67,7 +72,7 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = 
     """The learning rate of every step, for a rule that needs no training to say it.
 
     steps_per_epoch: 1 if None, with a warning where the rule reads the epoch.
-    Raises ScheduleError where it reads a signal that only a training can tell.
+    Raises ScheduleError where it reads a signal that only a training can tell, and for more steps than a table of them may have.
     """
     if live := sorted(remembered(rule.signals)):
         raise ScheduleError(
@@ -75,6 +80,11 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = 
             "own; use a form that is fed with the loss, or freeze it to its typical curve: evolr export RUN --frozen"
         )
     total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, rule.signals)
+    if total_steps > MOST_RATES:
+        raise ScheduleError(
+            f"a table of the learning rates of {total_steps:,} steps would take {32e-9 * total_steps:,.0f} GB of memory; at most "
+            f"{MOST_RATES:,} steps"
+        )
     at_once: Callable[[int, int], list[float]] | None = getattr(rule, "rates_by_step", None)
     if at_once is not None:
         return at_once(total_steps, steps_per_epoch)

@@ -7,6 +7,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
+from evolr.errors import ConfigError
+from evolr.training.task import Outcome
+
 _SHARE: Final = 0.02  # of the time, for looking through the processes that workers started
 _LEAST_SECONDS: Final = 0.1  # between two such looks
 
@@ -78,7 +81,15 @@ def _descendants(process: int | None = None) -> list[Any]:
         return []
 
 
-def memory_of_machine() -> int:
-    """The bytes of memory that this machine has."""
+def require_memory(trainings: int, epochs: int, steps: int = 0) -> None:
+    """Raises ConfigError where the outcomes of so many trainings, which are held at once, are more than this machine has memory for.
+
+    steps: of each, whose learning rates are kept.
+    """
     psutil: Any = import_module("psutil")
-    return int(psutil.virtual_memory().total)
+    needed, there = trainings * Outcome.bytes_of(epochs, steps), int(psutil.virtual_memory().total)
+    if needed > there:
+        raise ConfigError(
+            f"the curves of {trainings:,} trainings of {epochs:,} epochs, which are held at once, would take about {needed / 1e9:,.0f} GB of "
+            f"memory, and this machine has {there / 1e9:,.0f}: ask for fewer individuals, seeds or epochs"
+        )

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from evolr.errors import ConfigError, ProblemError, is_number, whole_number
+from evolr.errors import ConfigError, ProblemError, is_finite, shown
 from evolr.execution.executor import MEANWHILE_SECONDS, Executor, refuse_optimizers
 from evolr.execution.processes import HeldMemory
 from evolr.execution.recording import Calls, Recording
@@ -27,12 +27,16 @@ from evolr.execution.trial_schedule import TrialSchedule
 from evolr.execution.worker import UNGUARDED, Message
 from evolr.execution.worker_process import WorkerProcess, reason_of_end
 from evolr.problems import Pool
+from evolr.ranges import Whole
 from evolr.training.task import Outcome, Trial
 
 _MEMORY_SECONDS: Final = 0.02  # between two looks at the workers' memory
 _LOOK_SECONDS: Final = 0.2  # between two looks at whether they live and are in time; what they say is heard at once
 _START_SECONDS: Final = 600.0  # for a worker to import the user's module
 _STILLBORN: Final = 3  # workers in a row that end while they start, after which no more are started
+
+_WORKERS: Final = Whole(1, 60 if os.name == "nt" else 4_096)  # Windows waits for 63 things at once at most
+_THREADS: Final = Whole(1, 4_096)
 
 _THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS",
@@ -75,8 +79,8 @@ class Workers(Executor):
     ) -> None:
         _positive("time_limit", time_limit, "seconds")
         _positive("memory_limit", memory_limit, "GB")
-        count = None if count is None else _at_least_one("workers", count)
-        threads = _at_least_one("threads", threads)
+        count = None if count is None else _WORKERS.of("workers", count)
+        threads = _THREADS.of("threads", threads)
         self._name = name_of(train)
         self._function = sendable(train)
         self._takes_pool = takes_pool(train)
@@ -356,11 +360,5 @@ def _threads(count: int) -> dict[str, str]:
 
 
 def _positive(name: str, value: Any, unit: str) -> None:
-    if value is not None and not (is_number(value) and 0 < float(value) < math.inf):
-        raise ConfigError(f"{name} must be a positive number of {unit}, or None for no limit, got {value!r}")
-
-
-def _at_least_one(name: str, value: Any) -> int:
-    if (number := whole_number(name, value)) < 1:
-        raise ConfigError(f"{name} must be at least 1, got {number}")
-    return number
+    if value is not None and not (is_finite(value) and value > 0):
+        raise ConfigError(f"{name} must be a positive number of {unit}, or None for no limit, got {shown(value)}")
