@@ -148,6 +148,7 @@ MAY_IMPORT = {
         "study",
         "writing",
         "",
+        "ranges",
     },
     "__main__": {"cli"},
     "": {

@@ -53,10 +53,11 @@ def checked_horizon(
     for name, count in given.items():
         if name == "steps_per_epoch" and count is None:
             continue
-        if not hasattr(count, "__index__") or isinstance(count, bool) or count < 1:
+        is_count = hasattr(count, "__index__") and not isinstance(count, bool)
+        if is_count and abs(count) > MOST_STEPS:
+            raise ScheduleError(f"a horizon may have {MOST_STEPS:,} steps at most; {name} is beyond that")
+        if not is_count or count < 1:
             raise ScheduleError(f"{name} must be a whole number of at least 1, got {count!r}")
-        if count > MOST_STEPS:
-            raise ScheduleError(f"a horizon may have {MOST_STEPS:,} steps at most, got a {name} of more")
     total_steps = operator.index(total_steps)
     if steps_per_epoch is not None:
         return total_steps, operator.index(steps_per_epoch)

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from evolr.errors import ConfigError, ProblemError, unknown_name
 from evolr.problems.problem import Pool
 from evolr.randomness import generator
-from evolr.ranges import STUDY_SEEDS
+from evolr.ranges import Whole
 from evolr.training.task import Tree
+
+_SEEDS: Final = Whole(0, 2**63 - 1)
 
 POOLS: Final = ("train", *get_args(Pool))
 """The names of all pools: the one that is trained on, and those that judge."""
@@ -59,7 +61,7 @@ def pools(
             raise ConfigError(f"every problem needs the pool {name!r}: its fraction must be above 0")
     if (total := math.fsum(fractions.values())) > 1 + 1e-9:
         raise ConfigError(f"the fractions of the pools must add up to at most 1, got {total:g}")
-    seed = STUDY_SEEDS.of("seed", seed)
+    seed = _SEEDS.of("seed", seed)
     arrays = checked_examples("examples", examples)
     count = number_of(arrays)
     order = generator(seed, "pools").permutation(count)
