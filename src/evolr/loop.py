@@ -73,7 +73,7 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = 
     """The learning rate of every step, for a rule that needs no training to say it.
 
     steps_per_epoch: 1 if None, with a warning where the rule reads the epoch.
-    Raises ScheduleError where it reads a signal that only a training can tell, and for more steps than a table of them may have.
+    Raises ScheduleError where it reads a signal that only a training can tell, and for more than 100,000,000 steps.
     """
     if live := sorted(remembered(rule.signals)):
         raise ScheduleError(
@@ -83,8 +83,8 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = 
     total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, rule.signals)
     if total_steps > MOST_RATES:
         raise ScheduleError(
-            f"a table of the learning rates of {total_steps:,} steps would take {32e-9 * total_steps:,.0f} GB of memory; at most "
-            f"{MOST_RATES:,} steps"
+            f"a table of the learning rates of {total_steps:,} steps would take {32e-9 * total_steps:,.0f} GB of memory; "
+            f"it may have {MOST_RATES:,} at most"
         )
     at_once: Callable[[int, int], list[float]] | None = getattr(rule, "rates_by_step", None)
     if at_once is not None:
