@@ -41,7 +41,7 @@ def test_an_argument_of_another_type_is_refused_in_words(call, message):
 
 def test_a_learning_rate_that_is_no_number_is_refused_by_compare(tmp_path):
     evolr.evolve(evolr.resolve("quadratic", settings=SMALL), tmp_path / "run")
-    with pytest.raises(EvolrError, match=r"comparison\.base_lr must be a positive number, got 'a'"):
+    with pytest.raises(EvolrError, match=r"comparison\.base_lr must be a positive number, at most 1e\+38, got 'a'"):
         evolr.compare(tmp_path / "run", base_lr="a")
 
 

@@ -14,6 +14,7 @@ SOURCE = Path(evolr.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "libraries": {"errors"},
+    "ranges": {"errors"},
     "randomness": set(),
     "signals": {"errors"},
     "expression": {"errors", "signals"},
@@ -21,12 +22,12 @@ MAY_IMPORT = {
     "standard": {"errors", "expression", "schedule", "signals"},
     "formula": {"errors", "expression", "schedule", "standard", "signals"},
     "advice": {"errors", "expression", "schedule", "signals"},
-    "training": {"errors", "expression", "schedule", "signals"},
+    "training": {"errors", "expression", "schedule", "signals", "ranges"},
     "discovered": {"errors", "expression", "formula", "problems", "views", "schedule", "standard", "training"},
-    "problems": {"errors", "expression", "randomness", "schedule", "training", "writing"},
-    "execution": {"", "errors", "libraries", "problems", "schedule", "signals", "training"},
+    "problems": {"errors", "expression", "randomness", "schedule", "training", "writing", "ranges"},
+    "execution": {"", "errors", "libraries", "problems", "schedule", "signals", "training", "ranges"},
     "presets": {"expression"},
-    "config": {"errors", "expression", "presets", "schedule", "training", "problems", "signals"},
+    "config": {"errors", "expression", "presets", "schedule", "training", "problems", "signals", "ranges"},
     "loop": {"errors", "expression", "signals"},
     "torch": {"errors", "loop", "signals"},
     "telling": {"errors", "signals", "torch"},
@@ -79,6 +80,7 @@ MAY_IMPORT = {
         "writing",
         "",
         "signals",
+        "ranges",
     },
     "contest": {  # of views what writes files and what shows a result, in functions alone
         "views",
@@ -100,6 +102,7 @@ MAY_IMPORT = {
         "training",
         "",
         "signals",
+        "ranges",
     },
     "views": {
         "signal_bank",
@@ -145,6 +148,7 @@ MAY_IMPORT = {
         "study",
         "writing",
         "",
+        "ranges",
     },
     "__main__": {"cli"},
     "": {
@@ -187,6 +191,7 @@ HOMES = {
     "cmaes": {"search"},
     "ray": {"execution"},
     "cloudpickle": {"execution"},
+    "psutil": {"execution"},
 }
 """The libraries that only some rooms may import."""
 

@@ -24,7 +24,10 @@ import operator
 from collections.abc import Iterable
 from contextlib import suppress
 from numbers import Real
-from typing import Any
+from typing import Any, Final
+
+_MOST_DIGITS: Final = 40  # of a number that is quoted
+_MOST_SHOWN: Final = 200  # characters of any other value
 
 
 class EvolrError(Exception):
@@ -99,7 +102,7 @@ def whole_number(name: str, value: Any) -> int:
     if not isinstance(value, bool):
         with suppress(TypeError):
             return operator.index(value)
-    raise ConfigError(f"{name} must be a whole number, got {value!r}")
+    raise ConfigError(f"{name} must be a whole number, got {shown(value)}")
 
 
 def is_number(value: Any) -> bool:
@@ -117,6 +120,17 @@ def is_finite(value: Any) -> bool:
 def shortened(text: str, limit: int = 40) -> str:
     """A text to quote in a message, cut where it is long."""
     return text if len(text) <= limit else text[:limit] + "…"
+
+
+def shown(value: object) -> str:
+    """A value to quote in a message, of whatever size: Python writes no whole number of more than 4,300 digits."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        digits = 1 + int(abs(value).bit_length() * math.log10(2))
+        return f"{value:,}" if digits <= _MOST_DIGITS else f"a number of about {digits:,} digits"
+    try:
+        return shortened(repr(value), _MOST_SHOWN)
+    except Exception:  # a whole number in it, or whatever the repr of an object raises
+        return f"a {type(value).__name__}"
 
 
 def count(number: int, noun: str) -> str:

@@ -11,13 +11,16 @@ import math
 import operator
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from evolr.errors import ScheduleError, shortened
-from evolr.signals.memory import begun, changed, clock, observed, remembered, values
+from evolr.signals.memory import MOST_RATES, begun, changed, clock, observed, remembered, values
 from evolr.signals.plateau import PlateauCounts, PlateauRule
 from evolr.signals.signal import OWN_OBSERVATION, Moment
 from evolr.signals.table import OBSERVATIONS, observation_named, signal_named
+
+MOST_STEPS: Final = 2**53
+"""Steps of a training: up to here the number of a step is exact in float64."""
 
 
 class Rule(Protocol):
@@ -50,7 +53,10 @@ def checked_horizon(
     for name, count in given.items():
         if name == "steps_per_epoch" and count is None:
             continue
-        if not hasattr(count, "__index__") or isinstance(count, bool) or count < 1:
+        is_count = hasattr(count, "__index__") and not isinstance(count, bool)
+        if is_count and abs(count) > MOST_STEPS:
+            raise ScheduleError(f"a horizon may have {MOST_STEPS:,} steps at most; {name} is beyond that")
+        if not is_count or count < 1:
             raise ScheduleError(f"{name} must be a whole number of at least 1, got {count!r}")
     total_steps = operator.index(total_steps)
     if steps_per_epoch is not None:
@@ -67,7 +73,7 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = 
     """The learning rate of every step, for a rule that needs no training to say it.
 
     steps_per_epoch: 1 if None, with a warning where the rule reads the epoch.
-    Raises ScheduleError where it reads a signal that only a training can tell.
+    Raises ScheduleError where it reads a signal that only a training can tell, and for more than 100,000,000 steps.
     """
     if live := sorted(remembered(rule.signals)):
         raise ScheduleError(
@@ -75,6 +81,11 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = 
             "own; use a form that is fed with the loss, or freeze it to its typical curve: evolr export RUN --frozen"
         )
     total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, rule.signals)
+    if total_steps > MOST_RATES:
+        raise ScheduleError(
+            f"a table of the learning rates of {total_steps:,} steps would take {32e-9 * total_steps:,.0f} GB of memory; "
+            f"it may have {MOST_RATES:,} at most"
+        )
     at_once: Callable[[int, int], list[float]] | None = getattr(rule, "rates_by_step", None)
     if at_once is not None:
         return at_once(total_steps, steps_per_epoch)

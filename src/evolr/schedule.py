@@ -17,9 +17,10 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evolr.errors import ExpressionError, ScheduleError, is_finite, is_number, printable, shortened
+from evolr.errors import ExpressionError, ScheduleError, is_finite, is_number, printable, shortened, shown, whole_number
 from evolr.expression import LANGUAGE_VERSION, Expression, clock, original_text, parse, scalar
 from evolr.expression.text import MAX_NESTING, MAX_NODES
+from evolr.signals.memory import MOST_RATES
 from evolr.signals.plateau import Plateau, PlateauRule
 
 Transform = Literal["linear", "log"]
@@ -63,16 +64,16 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             raise ScheduleError(f"the transform is 'linear' or 'log', got {self.transform!r}")
         for name in ("min_lr", "max_lr", "reference_lr"):
             if not is_number(getattr(self, name)):
-                raise ScheduleError(f"{name} must be a number, got {getattr(self, name)!r}")
+                raise ScheduleError(f"{name} must be a number, got {shown(getattr(self, name))}")
         if not 0 <= self.min_lr <= self.max_lr <= GREATEST_LR:
             raise ScheduleError(
-                f"expected 0 ≤ min_lr ≤ max_lr ≤ {GREATEST_LR:g}, got min_lr {self.min_lr}, max_lr {self.max_lr}"
+                f"expected 0 ≤ min_lr ≤ max_lr ≤ {GREATEST_LR:g}, got min_lr {shown(self.min_lr)}, max_lr {shown(self.max_lr)}"
             )
         plateau: Any = self.plateau
         if plateau is not None and not isinstance(plateau, Plateau):
             raise ScheduleError(f"plateau is an evolr.schedule.Plateau or None, got {plateau!r}")
-        if not (self.reference_lr > 0 and math.isfinite(self.reference_lr)):
-            raise ScheduleError(f"reference_lr must be positive, got {self.reference_lr}")
+        if not (is_finite(self.reference_lr) and self.reference_lr > 0):
+            raise ScheduleError(f"reference_lr must be positive, got {shown(self.reference_lr)}")
 
     def __call__(self, **signals: ArrayLike) -> NDArray[np.float64]:
         """The learning rate at each point of a trace of signals; see Expression.__call__ for the shapes.
@@ -105,7 +106,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         Raises ScheduleError for a factor that is not positive, and for bounds that would leave their range.
         """
         if not (is_finite(factor) and factor > 0):
-            raise ScheduleError(f"expected a positive factor, a number, got {shortened(repr(factor))}")
+            raise ScheduleError(f"expected a positive factor, a number, got {shown(factor)}")
         if factor == 1:
             return self
         factor = float(factor)
@@ -141,13 +142,17 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         >>> Schedule(expression=parse("0.1/(1 + loss)")).at(epoch=3, loss=1.0)
         0.05
 
-        Raises ScheduleError where a signal that the formula reads is not given.
+        Raises ScheduleError where a signal that the formula reads is not given, or is no number that a float can hold.
         """
         if missing := self.signals - signals.keys():
             raise ScheduleError(
                 f"the schedule reads {', '.join(sorted(missing))}; got {', '.join(signals) or 'nothing'}"
             )
-        value = scalar.value(self.expression, {name: float(signals[name]) for name in self.signals})
+        try:
+            given = {name: float(signals[name]) for name in self.signals}
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ScheduleError(f"a signal is a number, as a float holds it: {error}") from error
+        value = scalar.value(self.expression, given)
         if not math.isfinite(value):
             return self.min_lr
         if self.transform == "log":
@@ -158,7 +163,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         """The learning rate of every step of a training, shape (epochs · steps_per_epoch,).
 
         `live` gives the values of the live signals that the formula reads, scalars or one a step.
+        Raises ScheduleError for numbers below 1, and for more than 100,000,000 steps.
         """
+        for name, number in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
+            if whole_number(name, number) < 1:
+                raise ScheduleError(f"{name} must be at least 1, got {shown(number)}")
         return self._along(epochs * steps_per_epoch, steps_per_epoch, live)
 
     def rates_by_step(self, total_steps: int, steps_per_epoch: int) -> list[float]:
@@ -166,6 +175,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         return self._along(total_steps, steps_per_epoch, {}).tolist()
 
     def _along(self, total_steps: int, steps_per_epoch: int, live: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+        if total_steps > MOST_RATES:
+            raise ScheduleError(
+                f"a curve of {shown(total_steps)} steps does not fit into memory; it may have {MOST_RATES:,} at most, of 8 bytes"
+            )
         step = np.arange(total_steps)
         return np.broadcast_to(self(**clock(step, total_steps, steps_per_epoch), **live), step.shape)
 

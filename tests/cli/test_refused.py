@@ -26,7 +26,7 @@ BAD = [
     (("evolve", "--config", "unknown.toml"), "did you mean 'search.population'"),
     (("evolve", "--set", "search.populaton=3"), "did you mean"),
     (("evolve", "--set", "nothing"), "NAME=VALUE"),
-    (("evolve", "--population", "0"), "at least 1, got 0"),
+    (("evolve", "--population", "0"), "at least 1 and at most 100,000, got 0"),
     (
         ("evolve", "--preset", "original", "--population", "2"),
         "search.tournament must be at most the population, 2, got 3",

@@ -416,9 +416,9 @@ def test_what_cannot_be_proven_is_refused(study):
         prove("young")
     with pytest.raises(StudyError, match="no champion yet"):
         prove("young")
-    with pytest.raises(ConfigError, match="seeds must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="seeds must be at least 1 and at most 100,000, got 0"):
         prove(study, seeds=0)
-    with pytest.raises(ConfigError, match="budget must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="budget must be at least 1 and at most 1,000,000,000, got 0"):
         prove(study, budget=0)
     external = resolve("original", settings={"problem.name": "external"})
     with pytest.raises(ProblemError, match="external"):

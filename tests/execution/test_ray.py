@@ -316,7 +316,7 @@ def test_an_address_where_no_cluster_is_ends_in_words():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"workers": 0}, "workers must be at least 1, got 0"),
+        ({"workers": 0}, "workers must be at least 1 and at most 100,000, got 0"),
         ({"workers": 1.5}, "workers must be a whole number"),
         ({"gpus_per_worker": -1}, "gpus_per_worker must be a number from 0 up, got -1"),
         ({"cpus_per_worker": math.nan}, "cpus_per_worker must be a number from 0 up, got nan"),

@@ -2,15 +2,12 @@
 
 import functools
 import math
-import os
-import sys
 from contextlib import closing
 from importlib import import_module
 
 import pytest
 
 from evolr.errors import ConfigError, ProblemError
-from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import name_of, require_callable, takes_pool
 from evolr.execution.workers import Workers
 from evolr.standard import constant
@@ -124,18 +121,6 @@ def test_the_name_of_a_function():
     one, other = (name_of(functools.partial(functions.with_grandchild, "x" * 999 + end)) for end in "ab")
     assert one != other
     assert len(one) < 300
-
-
-def test_the_memory_of_a_process():
-    assert resident_memory(os.getpid()) > 1_000_000
-    assert resident_memory(2**22 + 1) is None
-
-
-def test_where_memory_cannot_be_known_a_limit_is_refused(monkeypatch):
-    monkeypatch.setattr(os.path, "isdir", lambda _: False)
-    monkeypatch.setitem(sys.modules, "psutil", None)
-    with pytest.raises(ConfigError, match="pip install psutil"):
-        Workers(functions.falling, memory_limit=1.0)
 
 
 def test_a_function_that_takes_the_pool_is_told_it_and_another_is_not():

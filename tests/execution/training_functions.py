@@ -125,6 +125,17 @@ def eating(schedule, seed, epochs):
         eaten.append(bytearray(os.urandom(1)) * 10_000_000)
 
 
+def with_a_hungry_child(path, schedule, seed, epochs):
+    """Starts a process that holds 300 MB, writes its number to a file, and hangs."""
+    import subprocess
+
+    code = "import time; held = bytearray(b'x') * 300_000_000; time.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-c", code])
+    with open(path, "w") as file:
+        file.write(str(child.pid))
+    hanging(schedule, seed, epochs)
+
+
 def diverging(schedule, seed, epochs):
     return [math.nan, math.inf, -math.inf][seed]
 

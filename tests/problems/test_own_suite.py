@@ -126,7 +126,7 @@ def test_constants_may_be_numpys_and_are_kept_as_pythons():
         ({}, {}, "problems must map names to problems"),
         ({"one": None}, {}, "the problem of a kind is a JaxProblem"),
         ({"one": kinds()["one"]}, {}, "the problem of a kind is a JaxProblem"),
-        ({"one": line()}, {"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"one": line()}, {"epochs": 0}, "epochs must be at least 1 and at most 1,000,000, got 0"),
         ({"one": line()}, {"epochs": "3"}, "epochs must be a whole number"),
         ({"one": line()}, {"optimizer": "adan"}, "the kind 'one' trains by sgd, .*got the optimizer 'adan'"),
         ({"one": Quadratic()}, {"optimizer": "adam"}, "the kind 'one' trains by sgd, got the optimizer 'adam'"),

@@ -40,7 +40,7 @@ def test_a_pool_of_nothing_is_left_out():
         ({"train": 0.9}, ConfigError, "must add up to at most 1, got 1.3"),
         ({"test": -0.1}, ConfigError, "fraction of the pool 'test' must be a number from 0 to 1, got -0.1"),
         ({"test": "a"}, ConfigError, "fraction of the pool 'test' must be a number from 0 to 1, got 'a'"),
-        ({"seed": -1}, ConfigError, "seed must be at least 0, got -1"),
+        ({"seed": -1}, ConfigError, "seed must be at least 0 and at most .*, got -1"),
         ({"seed": 1.5}, ConfigError, "seed must be a whole number, got 1.5"),
         ({"monitor": 0.0}, ConfigError, "every problem needs the pool 'monitor'"),
         ({"test": 0.01}, ProblemError, "the pool 'test' is to have 0.01 of 50 examples, which is less than one"),

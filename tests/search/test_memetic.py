@@ -254,7 +254,7 @@ def test_every_structure_has_two_constants_to_tune_at_least(text):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"search.samples": 3}, "search.samples must be at least 4, got 3"),
+        ({"search.samples": 3}, "search.samples must be at least 4 and at most 10,000, got 3"),
         ({"search.finalists": -1}, "search.finalists must be at least 0"),
         ({"search.youth": 0}, "search.youth must be at least 1"),
         ({"search.seed_families": False, "search.random_structures": 0}, "search.random_structures must be at least 1"),
@@ -264,9 +264,9 @@ def test_every_structure_has_two_constants_to_tune_at_least(text):
         ({"search.population": 4}, "search.population must be greater than search.youth · search.newcomers, 4"),
         ({"search.functions": ["sub", "div"]}, "search.functions must hold 'add'"),
         ({"search.terminals": ["progress"]}, "search.terminals must hold 'constant'"),
-        ({"search.last_generations": -1}, "search.last_generations must be at least 0, got -1"),
-        ({"search.last_population": 0}, "search.last_population must be at least 1, got 0"),
-        ({"search.last_seeds": 0}, "search.last_seeds must be at least 1, got 0"),
+        ({"search.last_generations": -1}, "search.last_generations must be at least 0 and at most 1,000,000, got -1"),
+        ({"search.last_population": 0}, "search.last_population must be at least 1 and at most 100,000, got 0"),
+        ({"search.last_seeds": 0}, "search.last_seeds must be at least 1 and at most 100,000, got 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from evolr.expression import parse
 from evolr.schedule import Schedule
 from evolr.signal_bank import signal_bank
-from evolr.simplification import simplified
+from evolr.simplification import choice, simplified
+from evolr.simplification.differences import rates
 from evolr.standard import FAMILIES
 from tests.expression.strategies import expressions
 
@@ -176,3 +177,31 @@ def test_any_formula_is_shortened_read_back_and_honest(tree, transform, bounds):
     own, other = bank_rates(schedule), bank_rates(short.schedule)
     gap = np.abs(own - other) > 1.1e-3 * np.abs(own) + 1e-14 * np.max(own)
     assert not gap.any() or short.differs
+
+
+def test_a_number_too_small_for_a_float_is_no_error():
+    schedule = linear("log((1e-200*loss)*(1e-200*epoch))")
+    assert np.allclose(bank_rates(simplified(schedule).schedule), bank_rates(schedule))
+
+
+def long_constants(terms):
+    """A sum of waves, of whose constants each digit matters."""
+    return " + ".join(f"0.{1234567 + 89 * n}*sin({7654.321 + 1.23456 * n}*step)" for n in range(terms))
+
+
+@pytest.mark.parametrize("terms", [28, 100])
+def test_the_work_is_bounded_whatever_the_formula(terms, monkeypatch):
+    """28 terms are simplified, of 100 the constants are rounded alone; the digits of none are looked for one by one."""
+    evaluated = []
+    monkeypatch.setattr(
+        choice, "rates", lambda schedule, place: evaluated.append(schedule.expression.size) or rates(schedule, place)
+    )
+    schedule = linear(long_constants(terms))
+    assert simplified(schedule).text
+    assert sum(evaluated) < 40 * 3 * schedule.expression.size
+
+
+def test_a_formula_too_long_to_be_simplified_is_shown_as_it_is_written_and_that_is_said():
+    short = simplified(linear(long_constants(30)))
+    assert [remark for remark in short.remarks if "is the formula as it is written" in remark]
+    assert not [remark for remark in simplified(linear(long_constants(28))).remarks if "as it is written" in remark]

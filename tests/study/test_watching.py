@@ -268,7 +268,7 @@ def test_a_progress_that_is_none_is_refused_before_anything_is_written(progress)
         ({"seconds": math.nan}, "seconds must be a number greater than 0, got nan"),
         ({"seconds": 0}, "seconds must be a number greater than 0, got 0"),
         ({"seconds": "15m"}, "seconds must be a number greater than 0, got '15m'"),
-        ({"trainings": 0}, "trainings must be at least 1, got 0"),
+        ({"trainings": 0}, "trainings must be at least 1 and at most 1,000,000,000, got 0"),
         ({"trainings": 2.5}, "trainings must be a whole number, got 2.5"),
         ({"target": math.nan}, "target must be a finite number, got nan"),
     ],

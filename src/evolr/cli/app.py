@@ -109,4 +109,6 @@ def read_settings(texts: list[str] | None) -> dict[str, Any]:
             settings[name] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
             settings[name] = value
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+            raise ConfigError(f"--set {name}: {error}") from error
     return settings

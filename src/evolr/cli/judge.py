@@ -22,8 +22,9 @@ from evolr.cli.app import (
     training_function,
 )
 from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options, warn_of
-from evolr.errors import ConfigError
+from evolr.errors import ConfigError, shortened
 from evolr.interruption import end_saying
+from evolr.ranges import TRAININGS
 
 if TYPE_CHECKING:
     from evolr.contest.comparison import ComparisonResult
@@ -229,6 +230,8 @@ def _budget(text: str) -> int | None:
     """A number of training runs, or None for `equal`."""
     if text == "equal":
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"--budget expects `equal` or a number of training runs of at least 1, got {text!r}")
-    return int(text)
+    try:
+        budget = int(text)
+    except ValueError as error:  # no number, or one of thousands of digits
+        raise ConfigError(f"--budget expects `equal` or a number of training runs, got {shortened(text)!r}") from error
+    return TRAININGS.of("--budget", budget)

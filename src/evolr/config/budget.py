@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from evolr.errors import ConfigError, whole_number
+from evolr.errors import ConfigError, shown, whole_number
 
 LEAST: Final = 10
 """Trainings below which there is nothing to search with."""
@@ -22,11 +22,11 @@ def plan(trainings: int) -> dict[str, Any]:
     Raises ConfigError for fewer than ten, and for more than a thousand.
     """
     if whole_number("trainings", trainings) < LEAST:
-        raise ConfigError(f"a search needs at least {LEAST} trainings, got {trainings}")
+        raise ConfigError(f"a search needs at least {LEAST} trainings, got {shown(trainings)}")
     if trainings > MOST:
         raise ConfigError(
-            f"trainings plans searches of {LEAST} to {MOST:,} trainings, got {trainings:,}; for more, give a preset its budget: "
-            f"--max-trainings {trainings}, limits=evolr.Limits(trainings={trainings})"
+            f"trainings plans searches of {LEAST} to {MOST:,} trainings, got {shown(trainings)}; for more, give a preset its budget: "
+            "--max-trainings N, limits=evolr.Limits(trainings=N)"
         )
     finalists = 2 if trainings < 30 else 3
     race_seeds = max(1, trainings // (_RACE * finalists))

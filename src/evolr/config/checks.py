@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from evolr.errors import ConfigError, unknown_name, whole_number
-
-
-def at_least(name: str, value: int, least: int) -> None:
-    if whole_number(name, value) < least:
-        raise ConfigError(f"{name} must be at least {least}, got {value}")
-
-
-def at_most(name: str, value: int, most: int) -> None:
-    if value > most:
-        raise ConfigError(f"{name} must be at most {most}, got {value}")
+from evolr.errors import ConfigError, unknown_name
 
 
 def each_known(name: str, kind: str, given: Sequence[str], known: Collection[str]) -> None:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 import msgspec
 
-from evolr.config.checks import at_least, at_most, each_known
-from evolr.errors import ConfigError, ExpressionError
+from evolr.config.checks import each_known
+from evolr.errors import ConfigError, ExpressionError, shown
 from evolr.expression import CORE_SIGNALS, ORIGINAL_SET, PRIMITIVES, SIGNALS, Expression, parse
 from evolr.expression.text import MAX_NESTING, MAX_NODES
+from evolr.ranges import SEEDS, Whole, require_ranges
 from evolr.schedule import Schedule, Transform
 from evolr.signals.own import MARK, fault_of, signal_of
 
 CONSTANT: Final = "constant"
 """The terminal that stands for a random constant."""
+
+_MOST: Final = 100_000
+_MOST_CANDIDATES: Final = 1_000_000
+_INDIVIDUALS: Final = Whole(1, _MOST)
+_GENERATIONS: Final = Whole(1, 1_000_000)
+_MOST_POINTS, _BYTES_OF_PAIR = 20_000, 32  # of a Gaussian process: its matrix, and copies of that
 
 OPERATORS: Final = (
     "crossover",
@@ -55,8 +62,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     race_heats: heats at most; 0: as many as it takes. A budget that is up in the middle of a race ends it so, after the heats that it had.
     """
 
-    population: int = 20
-    generations: int = 10
+    population: Annotated[int, _INDIVIDUALS] = 20
+    generations: Annotated[int, _GENERATIONS] = 10
     functions: tuple[str, ...] = ORIGINAL_SET
     terminals: tuple[str, ...] = (*CORE_SIGNALS, CONSTANT)
     own_signals: tuple[tuple[str, float, float], ...] = ()
@@ -65,7 +72,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reference_lr: float = 1e-3
     min_lr: float = 1e-8
     max_lr: float = 1.0
-    seeds: int = 1
+    seeds: Annotated[int, SEEDS] = 1
     initial: tuple[str, ...] = ()
     initial_depth: tuple[int, int] = (2, 5)
     crossover: float = 0.7
@@ -76,23 +83,18 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     growth_mutation: float = 0.0
     power_mutation: float = 0.0
     product_crossover: float = 0.0
-    max_depth: int = 8
-    max_size: int = 50
-    finalists: int = 0
-    race_seeds: int = 6
-    race_heats: int = 0
+    max_depth: Annotated[int, Whole(1, MAX_NESTING)] = 8
+    max_size: Annotated[int, Whole(1, MAX_NODES)] = 50
+    finalists: Annotated[int, Whole(0, _MOST)] = 0
+    race_seeds: Annotated[int, SEEDS] = 6
+    race_heats: Annotated[int, Whole(0, 100)] = 0
 
     def __post_init__(self) -> None:
-        for name in ("population", "generations", "seeds", "max_depth", "max_size", "race_seeds"):
-            at_least(f"search.{name}", getattr(self, name), 1)
-        at_least("search.finalists", self.finalists, 0)
-        at_least("search.race_heats", self.race_heats, 0)
+        require_ranges("search.", self)
         each_known("search.functions", "function", self.functions, PRIMITIVES)
         self._check_own_signals()
         own = [MARK + name for name, _, _ in self.own_signals]
         each_known("search.terminals", "terminal", self.terminals, [*SIGNALS, *own, CONSTANT])
-        at_most("search.max_size", self.max_size, MAX_NODES)
-        at_most("search.max_depth", self.max_depth, MAX_NESTING)
         low, high = self.constant_range
         if not (math.isfinite(high - low) and low <= high):
             raise ConfigError(f"search.constant_range must be two finite numbers, low then high, got {low}, {high}")
@@ -103,7 +105,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             )
         for name, value in self.operators.items():
             if not 0 <= value <= 1:
-                raise ConfigError(f"search.{name} must be a probability, got {value}")
+                raise ConfigError(f"search.{name} must be a probability, got {shown(value)}")
         if (total := math.fsum(self.operators.values())) > 1 + 1e-9:
             raise ConfigError(f"search.{', '.join(self.operators)} must add up to at most 1, got {total:g}")
         self.schedule(Expression((0.0,)))  # raises for a transform or bounds out of range
@@ -162,6 +164,11 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """How many of the initial formulas it begins with: the first ones."""
         return len(self.initial)
 
+    @property
+    def most_at_once(self) -> int:
+        """The trainings of the largest generation, about, or of the first heat of the race."""
+        return max(self.seeds * max(self.population, len(self.initial)), self.race_seeds * self.finalists)
+
     def seeds_at(self, generation: int) -> int:
         """The trainings of each individual of a generation, which is not the race."""
         del generation  # they are the same for all
@@ -197,13 +204,11 @@ class GenerationalSearch(Search, frozen=True, kw_only=True, tag_field="method", 
     tournament: individuals drawn for each tournament selection. elites: best individuals copied unchanged.
     """
 
-    tournament: int = 3
-    elites: int = 1
+    tournament: Annotated[int, _INDIVIDUALS] = 3
+    elites: Annotated[int, Whole(0, _MOST)] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("search.tournament", self.tournament, 1)
-        at_least("search.elites", self.elites, 0)
         for name in ("tournament", "elites"):
             if getattr(self, name) > self.population:
                 raise ConfigError(
@@ -232,32 +237,24 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         and the race run all epochs.
     """
 
-    samples: int = 8
-    children: int = 8
-    newcomers: int = 1
-    youth: int = 4
+    samples: Annotated[int, Whole(4, 10_000)] = 8
+    children: Annotated[int, Whole(0, _MOST)] = 8
+    newcomers: Annotated[int, _INDIVIDUALS] = 1
+    youth: Annotated[int, _GENERATIONS] = 4
     seed_families: bool = False
-    random_structures: int = 8
-    last_generations: int = 0
-    last_population: int = 4
-    last_seeds: int = 24
+    random_structures: Annotated[int, Whole(0, _MOST)] = 8
+    last_generations: Annotated[int, Whole(0, _GENERATIONS.most)] = 0
+    last_population: Annotated[int, _INDIVIDUALS] = 4
+    last_seeds: Annotated[int, SEEDS] = 24
     horizon: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("search.samples", self.samples, 4)
-        at_least("search.children", self.children, 0)
-        at_least("search.newcomers", self.newcomers, 1)
         if self.newcomers > max(self.children, 1):
             raise ConfigError(
                 f"search.newcomers must be at most search.children, {self.children}, of which they are the best; got "
                 f"{self.newcomers}"
             )
-        at_least("search.youth", self.youth, 1)
-        at_least("search.random_structures", self.random_structures, 0)
-        at_least("search.last_generations", self.last_generations, 0)
-        at_least("search.last_population", self.last_population, 1)
-        at_least("search.last_seeds", self.last_seeds, 1)
         if not 0 < self.horizon <= 1:
             raise ConfigError(f"search.horizon is a part of training.epochs, above 0 and at most 1; got {self.horizon}")
         if self.horizon < 1 and not (self.last_generations or self.finalists):
@@ -285,6 +282,12 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         """Whether a generation is one of the last ones, which breed no children."""
         return self.generations <= generation < self.race_generation
 
+    @property
+    def most_at_once(self) -> int:
+        structures = max(self.population, self.random_structures + len(self.initial))
+        last = self.last_population * self.samples * self.last_seeds if self.last_generations else 0
+        return max(super().most_at_once, self.seeds * (structures * self.samples + self.children), last)
+
     def seeds_at(self, generation: int) -> int:
         return self.last_seeds if self.is_last(generation) else self.seeds
 
@@ -311,13 +314,21 @@ class BayesianSearch(Search, frozen=True, kw_only=True, tag_field="method", tag=
         thought of for each generation.
     """
 
-    first: int = 6
-    candidates: int = 300
+    first: Annotated[int, Whole(2, _MOST)] = 6
+    candidates: Annotated[int, Whole(1, _MOST_CANDIDATES)] = 300
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("search.first", self.first, 2)
-        at_least("search.candidates", self.candidates, self.population)
+        Whole(self.population, _MOST_CANDIDATES).of("search.candidates", self.candidates)
+        if (points := self.first + self.population * (self.generations - 1)) > _MOST_POINTS:
+            raise ConfigError(
+                f"a bayesian search has at most {_MOST_POINTS:,} points, search.first + search.population · (search.generations − 1), got "
+                f"{points:,}: its Gaussian process would take {_BYTES_OF_PAIR * points**2 / 1e9:,.0f} GB; the memetic method has no such bound"
+            )
+
+    @property
+    def most_at_once(self) -> int:
+        return max(super().most_at_once, self.seeds * self.first)
 
 
 AnySearch = GenerationalSearch | MemeticSearch | BayesianSearch

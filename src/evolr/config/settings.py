@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated, Final
 
 import msgspec
 
-from evolr.config.checks import at_least
 from evolr.config.search import CONSTANT, AnySearch, GenerationalSearch
-from evolr.errors import ConfigError, is_finite
+from evolr.errors import ConfigError, is_finite, shown
 from evolr.problems import AnyProblem, Mnist1dMlp, Problem
+from evolr.ranges import EPOCHS, SEEDS, STUDY_SEEDS, require_ranges
+from evolr.schedule import GREATEST_LR
 from evolr.signals.own import is_own
 from evolr.training.optimizers import Optimizer
+
+_MOST_STEPS: Final = 2**31 - 1  # of a training, which compiled steps count in 32 bits
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one network trains. epochs: of a trial of the search; see also search.horizon."""
 
-    epochs: int = 10
+    epochs: Annotated[int, EPOCHS] = 10
     optimizer: Optimizer = msgspec.field(default_factory=Optimizer)
 
     def __post_init__(self) -> None:
-        at_least("training.epochs", self.epochs, 1)
+        require_ranges("training.", self)
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,29 +34,35 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     epochs: of each training. seeds: trainings of each schedule. base_lr: where the baselines start.
     """
 
-    epochs: int = 30
-    seeds: int = 8
+    epochs: Annotated[int, EPOCHS] = 30
+    seeds: Annotated[int, SEEDS] = 8
     base_lr: float = 1e-3
 
     def __post_init__(self) -> None:
-        at_least("comparison.epochs", self.epochs, 1)
-        at_least("comparison.seeds", self.seeds, 1)
-        if not (is_finite(self.base_lr) and self.base_lr > 0):
-            raise ConfigError(f"comparison.base_lr must be a positive number, got {self.base_lr!r}")
+        require_ranges("comparison.", self)
+        if not (is_finite(self.base_lr) and 0 < self.base_lr <= GREATEST_LR):
+            raise ConfigError(
+                f"comparison.base_lr must be a positive number, at most {GREATEST_LR:g}, got {shown(self.base_lr)}"
+            )
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration of a study, such as `evolr.resolve("memetic")`. seed: the study's; every draw is keyed by it."""
 
-    seed: int = 0
+    seed: Annotated[int, STUDY_SEEDS] = 0
     problem: AnyProblem = msgspec.field(default_factory=Mnist1dMlp)
     training: Training = msgspec.field(default_factory=Training)
     search: AnySearch = msgspec.field(default_factory=GenerationalSearch)
     comparison: Comparison = msgspec.field(default_factory=Comparison)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed must be from 0 to 2³² − 1, got {self.seed}")
+        require_ranges("", self)
+        steps = self.problem.steps_per_epoch
+        for name, epochs in (("training", self.training.epochs), ("comparison", self.comparison.epochs)):
+            if epochs * steps > _MOST_STEPS:
+                raise ConfigError(
+                    f"{name}.epochs of {steps:,} steps each make trainings of {epochs * steps:,} steps; at most {_MOST_STEPS:,} are counted"
+                )
         given = self.problem.optimizers
         if self.training.optimizer.name not in given:
             raise ConfigError(

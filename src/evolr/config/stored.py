@@ -14,9 +14,10 @@ from typing import Any, Final, cast
 import msgspec
 
 from evolr.config.data import from_data
+from evolr.config.dotted import require_shallow
 from evolr.config.search import METHODS, own_settings
 from evolr.config.settings import Config
-from evolr.errors import ConfigError
+from evolr.errors import ConfigError, printable, shortened
 
 _EVERYTHING: Final = frozenset(
     ["method", "tournament", "elites", "samples", "children", "youth", "seed_families", "random_structures"]
@@ -59,8 +60,13 @@ def _of_today(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a TOML file: {error}") from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # no TOML, no UTF-8; a number of thousands of digits, lists in lists in lists
+        raise ConfigError(f"{path} is not a TOML file of settings: {printable(shortened(str(error), 200))}") from error
+    require_shallow(data)
+    return data

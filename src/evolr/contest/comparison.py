@@ -20,9 +20,11 @@ from evolr.contest.contender import Contender, contender
 from evolr.contest.record import encoded
 from evolr.contest.showing import OnTotal, shown_comparison
 from evolr.contest.statistics import CONFIDENCE, corrected
-from evolr.errors import StudyError, whole_number
+from evolr.errors import StudyError
+from evolr.execution.processes import require_memory
 from evolr.problems import Metric, Problem
 from evolr.randomness import seed_from
+from evolr.ranges import EPOCHS, SEEDS, STUDY_SEEDS
 from evolr.run_files import COMPARISON_FILES
 from evolr.schedule import Schedule
 from evolr.standard import PUBLISHED_BASELINES
@@ -124,7 +126,7 @@ def compare(
     config = stored_config(run.path)
     changes = {"seeds": seeds, "epochs": epochs, "base_lr": base_lr}
     settings = changed_settings(config.comparison, changes)
-    config = config if seed is None else msgspec.structs.replace(config, seed=whole_number("seed", seed))
+    config = config if seed is None else msgspec.structs.replace(config, seed=STUDY_SEEDS.of("seed", seed))
     result = compare_schedule(
         run.champion(),
         config,
@@ -164,6 +166,7 @@ def compare_schedule(
     """
     settings = settings or config.comparison
     baselines = {name: family(settings.base_lr) for name, family in PUBLISHED_BASELINES.items()}
+    require_memory((1 + len(baselines)) * settings.seeds, settings.epochs)
     seeds = [seed_from(config.seed, k, "comparison") for k in range(settings.seeds)]
     with (
         closing(executor_for(config, trained_by, options)) as executor,
@@ -215,5 +218,7 @@ def save(directory: RunDirectory, result: ComparisonResult) -> None:
 def changed_settings(settings: Comparison, changes: Mapping[str, Any]) -> Comparison:
     """The settings of a comparison with these in place of its own; those that are None are left."""
     given = {name: value for name, value in changes.items() if value is not None}
-    given |= {name: whole_number(name, given[name]) for name in ("seeds", "epochs") if name in given}
+    given |= {
+        name: range_.of(name, given[name]) for name, range_ in (("seeds", SEEDS), ("epochs", EPOCHS)) if name in given
+    }
     return msgspec.structs.replace(settings, **given)

@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.config import Config
-from evolr.config.checks import at_least
 from evolr.contest.contender import Contender, contender, rows_document
 from evolr.contest.record import encoded
 from evolr.contest.showing import OnDone, OnTotal, seconds_of, shown
 from evolr.contest.statistics import corrected
 from evolr.contest.trainings import Trainings, Wanted
 from evolr.errors import StudyError
+from evolr.execution.processes import require_memory
 from evolr.expression import Expression
 from evolr.randomness import seed_from
+from evolr.ranges import SEEDS
 from evolr.run_files import EXPLANATION_FILES
 from evolr.schedule import Schedule
 from evolr.signals.own import token_of
@@ -206,9 +207,10 @@ def freeze(
 
 
 def _seeds(config: Config, count: int) -> list[int]:
-    """The seeds of the trainings of an explanation. Raises ConfigError for a number of them below 1."""
-    at_least("seeds", count, 1)
-    return [seed_from(config.seed, k, "explanation") for k in range(count)]
+    """The seeds of the trainings of an explanation. Raises ConfigError for a number of them out of range, or that memory has no room for."""
+    epochs, seeds = config.training.epochs, SEEDS.of("seeds", count)
+    require_memory(seeds, epochs, epochs * config.problem.steps_per_epoch)
+    return [seed_from(config.seed, k, "explanation") for k in range(seeds)]
 
 
 def _wanted(schedule: Schedule, seeds: Sequence[int]) -> list[Wanted]:

@@ -18,14 +18,18 @@ from evolr.contest.showing import OnDone, OnTotal, seconds_of, shown
 from evolr.contest.trainings import require_subject
 from evolr.contest.tuning import Candidate
 from evolr.contest.verdict import verdict
-from evolr.errors import StudyError, whole_number
+from evolr.errors import StudyError
 from evolr.execution.executor import Executor
+from evolr.execution.processes import require_memory
+from evolr.ranges import EPOCHS, SEEDS, TRAININGS
 from evolr.run_files import DATABASE, LEDGER, contest_files, contest_name
 from evolr.schedule import Schedule
 from evolr.study.run_directory import RunDirectory, csv_text
 from evolr.study.summary import best_schedules, summarise
 from evolr.study.trained_by import executor_for, of_run, require_told
 from evolr.study.watching import ShowProgress
+
+_CONTENDERS = 40  # of a contest, about: families, rivals, random search, the champion
 
 
 def prove(
@@ -67,7 +71,7 @@ def prove(
     its name: where its lines have changed since, delete the contest.db of the run directory. A training that fails counts as
     the worst if a function of yours trains, and ends the contest otherwise.
     Raises StudyError where the study has no champion or is being written, and where every training of a batch fails;
-    ConfigError for numbers below 1 and for another trainer than the study's; ProblemError where nobody is given who trains.
+    ConfigError for numbers out of range and for another trainer than the study's; ProblemError where nobody is given who trains.
     """
     trained_by, directory = of_run(what, directory)
     path = RunDirectory.open(directory).path
@@ -169,8 +173,8 @@ def _settings(
     rivals: bool,
 ) -> Settings:
     """The settings of a contest. Gets the executor ready, so that what cannot be trained here is refused first."""
-    epochs = config.comparison.epochs if epochs is None else whole_number("epochs", epochs)
-    budget, seeds = whole_number("budget", budget), None if seeds is None else whole_number("seeds", seeds)
+    epochs = config.comparison.epochs if epochs is None else EPOCHS.of("epochs", epochs)
+    budget, seeds = TRAININGS.of("budget", budget), None if seeds is None else SEEDS.of("seeds", seeds)
     settings = Settings(epochs=epochs, budget=budget)
     if config.problem.draws_tasks:
         settings = msgspec.structs.replace(settings, race_seeds=RACE_TASKS)
@@ -178,6 +182,7 @@ def _settings(
         settings = quick(epochs, budget, config.search.seeds)
     settings = settings if seeds is None else msgspec.structs.replace(settings, seeds=seeds)
     settings = msgspec.structs.replace(settings, has_rivals=rivals and executor.takes_optimizers)
+    require_memory(_CONTENDERS * settings.seeds, settings.epochs)
     for pool in ("fitness", "selection", settings.pool):
         executor.prepare(pool)
     return settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -15,9 +15,9 @@ from evolr.contest.contender import Contender
 from evolr.contest.record import number, schedule_document
 from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.tuning import Candidate
-from evolr.errors import ConfigError
 from evolr.libraries import versions
 from evolr.problems import Pool
+from evolr.ranges import EPOCHS, SEEDS, TRAININGS, require_ranges
 from evolr.run_files import contest_name
 from evolr.training.optimizers import Optimizer
 
@@ -44,18 +44,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     take part (rivals.py).
     """
 
-    epochs: int
-    budget: int
-    seeds: int = 32
+    epochs: Annotated[int, EPOCHS]
+    budget: Annotated[int, TRAININGS]
+    seeds: Annotated[int, SEEDS] = 32
     finalists: tuple[int, int] = (16, 6)
     race_seeds: tuple[int, int] = (4, 12)
     is_quick: bool = False
     has_rivals: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "budget", "seeds"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"the contest's {name} must be at least 1, got {getattr(self, name)}")
+        require_ranges("the contest's ", self)
 
     @property
     def pool(self) -> Pool:

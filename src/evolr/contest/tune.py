@@ -16,8 +16,9 @@ from evolr.contest.tunable_formula import TunableFormula
 from evolr.contest.tuning import Candidate, FamilyTuner, best_of
 from evolr.contest.tuning import tune as tuned
 from evolr.discovered import GalleryEntry, gallery
-from evolr.errors import ConfigError, shortened, unknown_name, whole_number
+from evolr.errors import ConfigError, shortened, unknown_name
 from evolr.formula import family_named
+from evolr.ranges import SEEDS, TRAININGS
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES, Family
 from evolr.study.evolve import study_of
@@ -74,10 +75,13 @@ def tune(
     progress: a bar on stderr; as of Study.run.
     trainings: to be run at most. seeds: trainings of each candidate, the same for all of a round of four.
 
-    Raises ConfigError for an unknown name, for numbers below 1, fewer trainings than seeds, and for what `evolve` refuses.
+    Raises ConfigError for an unknown name, for numbers out of range, fewer trainings than seeds, and for what `evolve` refuses.
     """
-    if whole_number("seeds", seeds) < 1 or whole_number("trainings", trainings) < seeds:
-        raise ConfigError(f"expected at least 1 seed and as many trainings, got {seeds} and {trainings}")
+    seeds, trainings = SEEDS.of("seeds", seeds), TRAININGS.of("trainings", trainings)
+    if trainings < seeds:
+        raise ConfigError(
+            f"a candidate has {seeds:,} trainings, by seeds: trainings must be as many at least, got {trainings:,}"
+        )
     chosen = _chosen(family, trainings // seeds)
     read = chosen.schedule().signals
     if callable(what):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final
 
-from evolr.errors import ConfigError, EvolrError, ExecutorError, MissingExtraError, is_number, whole_number
+from evolr.errors import ConfigError, EvolrError, ExecutorError, MissingExtraError, is_finite, shown
 from evolr.execution.executor import Around, Executor, refuse_optimizers
 from evolr.execution.local import Local
 from evolr.execution.packing import packed
@@ -26,11 +25,14 @@ from evolr.execution.shipped import Shipped
 from evolr.execution.training_function import TrainingFunction
 from evolr.execution.workers import Workers
 from evolr.problems import Pool, Problem
+from evolr.ranges import Whole
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Outcome, Trial
 
 _log = logging.getLogger(__name__)
 
+_WORKERS: Final = Whole(1, 100_000)
+_MOST_RESERVED: Final = 100_000  # CPUs or GPUs for a worker
 _PARTS: Final = (
     4  # of a population that each worker trains without GPU: enough to even out, few enough to fill a program
 )
@@ -66,12 +68,12 @@ class Ray:
     log_to_driver: bool = False
 
     def __post_init__(self) -> None:
-        if self.workers is not None and whole_number("workers", self.workers) < 1:
-            raise ConfigError(f"workers must be at least 1, got {self.workers}")
+        if self.workers is not None:
+            _WORKERS.of("workers", self.workers)
         for name in ("cpus_per_worker", "gpus_per_worker"):
             value = getattr(self, name)
-            if not (is_number(value) and 0 <= value < math.inf):
-                raise ConfigError(f"{name} must be a number from 0 up, got {value!r}")
+            if not (is_finite(value) and 0 <= value <= _MOST_RESERVED):
+                raise ConfigError(f"{name} must be a number from 0 to {_MOST_RESERVED:,}, got {shown(value)}")
         if not (self.cpus_per_worker or self.gpus_per_worker or self.workers):
             raise ConfigError("workers that need neither CPUs nor GPUs have to be counted: evolr.Ray(workers=8, …)")
         if os.name == "nt":

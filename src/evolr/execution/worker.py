@@ -27,6 +27,9 @@ _LEAVE_SECONDS: Final = 2.0  # for an idle worker that nobody needs any more to 
 UNGUARDED: Final = 97
 """The exit code of a worker in which importing the user's script came to a call that trains."""
 
+CLOSED: Final = 98
+"""The exit code of a worker whose function closed a file that is not its own: see OwnFiles."""
+
 Job = tuple[TrialSchedule, int, int, Mapping[str, str]]
 """What the training function is called with: schedule, seed, epochs, and what it takes by name."""
 
@@ -56,6 +59,7 @@ def main(connection: Connection) -> None:
         connection.send(("refused", _described(error)))
         return
     os.environ.pop(STARTING, None)
+    files = OwnFiles(connection)
     connection.send(("ready", None))
     jobs: SimpleQueue[Job | None] = SimpleQueue()
     idle = Event()
@@ -64,9 +68,39 @@ def main(connection: Connection) -> None:
     while (job := jobs.get()) is not None:
         message = _outcome(train, job)
         _flush()
+        if not files.are_open():
+            os._exit(CLOSED)
         idle.set()
-        with suppress(OSError):  # nobody listens any more; the listener has noticed too
+        try:
             connection.send(message)
+        except OSError:  # nobody listens any more
+            _end_group()
+
+
+class OwnFiles:
+    """The files that a worker's process has for all its trials: the pipe to evolr, and standard output and error, if it began with them.
+
+    What is sent after another file took the pipe's number would be written into that file; what later trials print would fail.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._pipe = connection.fileno() if os.name == "posix" else None  # elsewhere it is no file descriptor
+        self._is = _file(self._pipe)
+        self._streams = [descriptor for descriptor in (1, 2) if _file(descriptor)]
+
+    def are_open(self) -> bool:
+        """Whether the pipe is what it was, and the others can still be written, by whatever they lead to now."""
+        is_closed = any(getattr(stream, "closed", False) for stream in (sys.stdout, sys.stderr))
+        return not is_closed and _file(self._pipe) == self._is and all(map(_file, self._streams))
+
+
+def _file(descriptor: int | None) -> tuple[int, int] | None:
+    """Device and number of an open file; None where none is open."""
+    if descriptor is not None:
+        with suppress(OSError):
+            found = os.fstat(descriptor)
+            return found.st_dev, found.st_ino
+    return None
 
 
 def _listen(connection: Connection, jobs: SimpleQueue[Job | None], idle: Event) -> None:
@@ -79,10 +113,14 @@ def _listen(connection: Connection, jobs: SimpleQueue[Job | None], idle: Event) 
     if idle.is_set():
         jobs.put(None)
         time.sleep(_LEAVE_SECONDS)  # still here then: a thread or a process of the function's keeps it
+    _end_group()
+
+
+def _end_group() -> NoReturn:
+    """Ends this process at once, and where there are groups of processes, those that it started."""
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
-    else:
-        os._exit(1)
+    os._exit(1)
 
 
 def _outcome(train: Any, job: Job) -> Message:

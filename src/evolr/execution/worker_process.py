@@ -14,11 +14,13 @@ from threading import Lock
 from typing import Any, Final
 
 from evolr.execution import worker
+from evolr.execution.processes import end_descendants
 from evolr.execution.training_function import is_file
 from evolr.execution.worker import Job, Message
 
 _JOIN_SECONDS: Final = 5.0  # for a killed process to be gone
 _LEAVE_SECONDS: Final = 2.0  # for an idle one to end by itself, its exit functions included
+_WAIT_SECONDS: Final = 0.002  # between two looks at whether it has ended
 
 _start_lock = Lock()
 
@@ -79,14 +81,14 @@ class WorkerProcess:
             if not is_over:
                 return None
         except (EOFError, OSError):
-            self._process.join(_JOIN_SECONDS)
+            self._wait(_JOIN_SECONDS)
         return "ended", self._process.exitcode
 
     def kill(self) -> None:
         """Ends it at once, and the processes that it started."""
         self._end_group()
         self._process.kill()
-        self._process.join(_JOIN_SECONDS)
+        self._wait(_JOIN_SECONDS)
         self._close()
 
     def dismiss(self) -> None:
@@ -95,13 +97,21 @@ class WorkerProcess:
 
     def bury(self) -> None:
         """Waits a little for one that was dismissed, and ends what is left of it."""
-        self._process.join(_LEAVE_SECONDS)
+        self._wait(_LEAVE_SECONDS)
         self.kill()
+
+    def _wait(self, seconds: float) -> None:
+        """Waits for its process to end. Process.join would wait for ever if the function had closed what that listens at."""
+        end = time.monotonic() + seconds
+        while not self.has_ended and time.monotonic() < end:
+            time.sleep(_WAIT_SECONDS)
 
     def _end_group(self) -> None:
         if hasattr(os, "killpg"):
             with suppress(ProcessLookupError, PermissionError):  # it had no group of its own yet, or nobody is left
                 os.killpg(self.pid, signal.SIGKILL)
+        else:
+            end_descendants(self.pid)
 
     def _close(self) -> None:
         self.connection.close()
@@ -113,6 +123,11 @@ def reason_of_end(code: int | None) -> str:
     """What a process died of, by its exit code; None where it lives but speaks no more."""
     if code is None:
         return "closed its connection to evolr"
+    if code == worker.CLOSED:
+        return (
+            "closed standard output, standard error or the pipe to evolr, as os.closerange does; a function must close only what "
+            "it opened"
+        )
     if code >= 0:
         return f"ended its process with exit code {code}"
     try:

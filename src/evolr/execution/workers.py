@@ -18,21 +18,25 @@ from typing import Any, Final
 
 import numpy as np
 
-from evolr.errors import ConfigError, ProblemError, is_number, whole_number
+from evolr.errors import ConfigError, ProblemError, is_finite, shown
 from evolr.execution.executor import MEANWHILE_SECONDS, Executor, refuse_optimizers
+from evolr.execution.processes import HeldMemory
 from evolr.execution.recording import Calls, Recording
-from evolr.execution.resident_memory import resident_memory
 from evolr.execution.training_function import TrainingFunction, name_of, sendable, takes_pool
 from evolr.execution.trial_schedule import TrialSchedule
 from evolr.execution.worker import UNGUARDED, Message
 from evolr.execution.worker_process import WorkerProcess, reason_of_end
 from evolr.problems import Pool
+from evolr.ranges import Whole
 from evolr.training.task import Outcome, Trial
 
 _MEMORY_SECONDS: Final = 0.02  # between two looks at the workers' memory
 _LOOK_SECONDS: Final = 0.2  # between two looks at whether they live and are in time; what they say is heard at once
 _START_SECONDS: Final = 600.0  # for a worker to import the user's module
 _STILLBORN: Final = 3  # workers in a row that end while they start, after which no more are started
+
+_WORKERS: Final = Whole(1, 60 if os.name == "nt" else 4_096)  # Windows waits for 63 things at once at most
+_THREADS: Final = Whole(1, 4_096)
 
 _THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS",
@@ -51,8 +55,8 @@ class Workers(Executor):
 
     train: called as train(schedule, seed, epochs) in a worker, and with pool=… if it has a parameter of that name; returns the
     score. count: of workers; the cores that this
-    process may use, by `threads`, where None. time_limit: seconds a trial. memory_limit: GB (10⁹ bytes) of a worker's
-    resident set. threads: of each worker, whatever the number of workers, for OpenMP, BLAS, XLA and TensorFlow; it is in
+    process may use, by `threads`, where None. time_limit: seconds a trial. memory_limit: GB (10⁹ bytes) that a worker
+    and the processes that it started hold (processes.py). threads: of each worker, whatever the number of workers, for OpenMP, BLAS, XLA and TensorFlow; it is in
     the worker's environment before the user's module is imported. signals: that the function must pass to its schedule.
 
     A trial that raises, crashes, exceeds a limit or returns no number has failed: its outcome says why, and the worker is
@@ -75,16 +79,15 @@ class Workers(Executor):
     ) -> None:
         _positive("time_limit", time_limit, "seconds")
         _positive("memory_limit", memory_limit, "GB")
-        count = None if count is None else _at_least_one("workers", count)
-        threads = _at_least_one("threads", threads)
-        if memory_limit is not None:
-            resident_memory(os.getpid())  # raises where it cannot be known
+        count = None if count is None else _WORKERS.of("workers", count)
+        threads = _THREADS.of("threads", threads)
         self._name = name_of(train)
         self._function = sendable(train)
         self._takes_pool = takes_pool(train)
         self._count = count or max(1, _cores() // threads)
         self._time_limit = time_limit
         self._memory_limit = memory_limit
+        self._held = None if memory_limit is None else HeldMemory()
         self._signals = signals
         self._environment = _threads(threads)
         self._crew: list[WorkerProcess] = []
@@ -272,8 +275,9 @@ class Workers(Executor):
         """What limit a trial under way exceeds; of its memory, if this is a look."""
         if self._time_limit is not None and time.perf_counter() - worker.since > self._time_limit:
             return "failed", f"took longer than {self._time_limit} s"
-        if is_look and self._memory_limit is not None and (resident_memory(worker.pid) or 0) > self._memory_limit * 1e9:
-            return "excess", f"used more than {self._memory_limit} GB"
+        limit, held = self._memory_limit, self._held
+        if is_look and limit is not None and held is not None and held.of(worker.pid) > limit * 1e9:
+            return "excess", f"used more than {limit} GB"
         return None
 
     def _welcome(self, worker: WorkerProcess, message: Message | None) -> ProblemError | None:
@@ -356,11 +360,5 @@ def _threads(count: int) -> dict[str, str]:
 
 
 def _positive(name: str, value: Any, unit: str) -> None:
-    if value is not None and not (is_number(value) and 0 < float(value) < math.inf):
-        raise ConfigError(f"{name} must be a positive number of {unit}, or None for no limit, got {value!r}")
-
-
-def _at_least_one(name: str, value: Any) -> int:
-    if (number := whole_number(name, value)) < 1:
-        raise ConfigError(f"{name} must be at least 1, got {number}")
-    return number
+    if value is not None and not (is_finite(value) and value > 0):
+        raise ConfigError(f"{name} must be a positive number of {unit}, or None for no limit, got {shown(value)}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evolr.errors import ConfigError
+from evolr.errors import ConfigError, shown
 
 
 def log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
@@ -25,4 +25,6 @@ def require_within(settings: Any, bounds: Mapping[str, tuple[float, float]], pat
     for name, (least, most) in bounds.items():
         low, high = getattr(settings, name)
         if not least <= low <= high <= most:
-            raise ConfigError(f"{path}{name} must be from {least:g} to {most:g}, the least first, got {low}, {high}")
+            raise ConfigError(
+                f"{path}{name} must be from {least:g} to {most:g}, the least first, got {shown(low)}, {shown(high)}"
+            )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from evolr.errors import ConfigError, ProblemError
 from evolr.problems.problem import Metric, Pool, ProblemDefaults
+from evolr.ranges import STEPS_PER_EPOCH, require_ranges
 from evolr.training.task import Task
 
 _TAKEN: Final = frozenset(
@@ -50,13 +51,12 @@ class External(
 
     metric_name: str = "score"
     higher_is_better: bool = True
-    steps_per_epoch: int = 1
+    steps_per_epoch: Annotated[int, STEPS_PER_EPOCH] = 1
     draws_tasks: bool = False
     trainer: str = ""
 
     def __post_init__(self) -> None:
-        if self.steps_per_epoch < 1:
-            raise ConfigError(f"problem.steps_per_epoch must be at least 1, got {self.steps_per_epoch}")
+        require_ranges("problem.", self)
         if not self.metric_name.strip() or self.metric_name in _TAKEN:
             raise ConfigError(
                 "problem.metric_name must be the name of a score, such as accuracy, and none of "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final, cast
 
-from evolr.errors import ConfigError, ProblemError, whole_number
+from evolr.errors import ConfigError, ProblemError, shown, whole_number
 from evolr.problems.jax_functions import (
     called,
     checked_context,
@@ -109,7 +109,7 @@ class JaxProblem(ProblemDefaults):
         batch_size = whole_number("batch_size", batch_size)
         if not 1 <= batch_size <= count:
             raise ConfigError(
-                f"batch_size must be from 1 to the number of training examples, {count}, got {batch_size}"
+                f"batch_size must be from 1 to the number of training examples, {count}, got {shown(batch_size)}"
             )
         self._batch_size = batch_size
 

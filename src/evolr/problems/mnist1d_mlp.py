@@ -7,16 +7,16 @@ the published 4,000 training samples.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
 
-from evolr.errors import ConfigError
 from evolr.problems.jax_problem import JaxProblem
 from evolr.problems.mnist1d_data import CLASSES, FRESH_POOLS, LENGTH, PUBLISHED_TRAIN, Samples, fresh, published
 from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
+from evolr.ranges import Whole, require_ranges
 from evolr.training.task import Task
 
 _WIDTHS: Final = (LENGTH, 100, 100, CLASSES)
@@ -38,12 +38,11 @@ class Mnist1dMlp(
         published 1,000, as in the first experiment.
     """
 
-    batch_size: int = 100
+    batch_size: Annotated[int, Whole(1, PUBLISHED_TRAIN)] = 100
     pools: Literal["disjoint", "original"] = "disjoint"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.batch_size <= PUBLISHED_TRAIN:
-            raise ConfigError(f"problem.batch_size must be from 1 to {PUBLISHED_TRAIN}, got {self.batch_size}")
+        require_ranges("problem.", self)
 
     @property
     def metric(self) -> Metric:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import pairwise
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,6 +23,7 @@ from evolr.problems.mnist1d_data import CLASSES, FRESH_POOLS, LENGTH, PUBLISHED_
 from evolr.problems.padding import at_size
 from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
+from evolr.ranges import Whole, require_ranges
 from evolr.training.task import Task
 
 STEPS: Final = 31
@@ -75,7 +76,7 @@ class Mnist1dSuite(
     label_noise: tuple[float, float] = (0.0, 0.4)
     input_scale: tuple[float, float] = (0.3, 3.0)
     weight_scale: tuple[float, float] = (0.5, 2.0)
-    repetition: int = 0
+    repetition: Annotated[int, Whole(0, 1_000_000)] = 0
 
     path: ClassVar[str] = "problem."
     """What stands before the name of a setting."""
@@ -91,8 +92,7 @@ class Mnist1dSuite(
         require_within(self, bounds, self.path)
         if not 0 <= self.two_layers <= 1:
             raise ConfigError(f"{self.path}two_layers must be a share from 0 to 1, got {self.two_layers}")
-        if self.repetition < 0:
-            raise ConfigError(f"{self.path}repetition must not be negative, got {self.repetition}")
+        require_ranges(self.path, self)
 
     @property
     def metric(self) -> Metric:

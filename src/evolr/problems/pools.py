@@ -14,10 +14,13 @@ from typing import Any, Final, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.errors import ConfigError, ProblemError, unknown_name, whole_number
+from evolr.errors import ConfigError, ProblemError, unknown_name
 from evolr.problems.problem import Pool
 from evolr.randomness import generator
+from evolr.ranges import Whole
 from evolr.training.task import Tree
+
+_SEEDS: Final = Whole(0, 2**63 - 1)
 
 POOLS: Final = ("train", *get_args(Pool))
 """The names of all pools: the one that is trained on, and those that judge."""
@@ -58,8 +61,7 @@ def pools(
             raise ConfigError(f"every problem needs the pool {name!r}: its fraction must be above 0")
     if (total := math.fsum(fractions.values())) > 1 + 1e-9:
         raise ConfigError(f"the fractions of the pools must add up to at most 1, got {total:g}")
-    if (seed := whole_number("seed", seed)) < 0:
-        raise ConfigError(f"seed must be at least 0, got {seed}")
+    seed = _SEEDS.of("seed", seed)
     arrays = checked_examples("examples", examples)
     count = number_of(arrays)
     order = generator(seed, "pools").permutation(count)

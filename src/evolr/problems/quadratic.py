@@ -13,19 +13,21 @@ exactly, so that the best possible schedule can be computed (see `optimum`).
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evolr.errors import ConfigError
+from evolr.errors import ConfigError, is_finite, shown
 from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.randomness import generator
+from evolr.ranges import STEPS_PER_EPOCH, Whole, require_ranges
 from evolr.training.optimizers import OptimizerName
 from evolr.training.task import Task
+
+_MOST_CONDITION, _MOST_NOISE = 1e30, 1e30  # within float32
 
 
 class Quadratic(
@@ -43,22 +45,16 @@ class Quadratic(
     noise: the gradient noise's variance ÷ the eigenvalue (σ²). steps_per_epoch: steps that share an `epoch`.
     """
 
-    dimension: int = 50
+    dimension: Annotated[int, Whole(1, 1_000_000)] = 50
     condition_number: float = 100.0
     noise: float = 0.1
-    steps_per_epoch: int = 30
+    steps_per_epoch: Annotated[int, STEPS_PER_EPOCH] = 30
 
     def __post_init__(self) -> None:
-        if self.dimension < 1 or self.steps_per_epoch < 1:
-            raise ConfigError(
-                "problem.dimension and problem.steps_per_epoch must be at least 1, "
-                f"got {self.dimension} and {self.steps_per_epoch}"
-            )
-        if not (1 <= self.condition_number < math.inf and 0 <= self.noise < math.inf):
-            raise ConfigError(
-                "problem.condition_number must be at least 1, problem.noise at least 0, both finite, "
-                f"got {self.condition_number} and {self.noise}"
-            )
+        require_ranges("problem.", self)
+        for name, least, most in (("condition_number", 1, _MOST_CONDITION), ("noise", 0, _MOST_NOISE)):
+            if not (is_finite(value := getattr(self, name)) and least <= value <= most):
+                raise ConfigError(f"problem.{name} must be a number from {least} to {most:g}, got {shown(value)}")
 
     @property
     def metric(self) -> Metric:

@@ -11,10 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from evolr.errors import ConfigError, ProblemError, whole_number
+from evolr.errors import ConfigError, ProblemError
 from evolr.expression import parse
 from evolr.problems.problem import Pool, Problem
 from evolr.randomness import seed_from
+from evolr.ranges import EPOCHS, SEEDS
 from evolr.schedule import Schedule
 from evolr.training.optimizers import Optimizer, OptimizerName
 from evolr.training.task import Trial
@@ -30,14 +31,11 @@ def scale_of(name: str, problem: Problem, *, epochs: int, optimizer: OptimizerNa
     """Floor and reference of a kind, in its own metric; see Kind.
 
     name: the kind's. epochs, optimizer: of the trainings. tasks: over which means are taken.
-    Raises ConfigError for numbers below 1; ProblemError where no rate trains all tasks to a better score than none.
+    Raises ConfigError for numbers out of range; ProblemError where no rate trains all tasks to a better score than none.
     """
     from evolr.training.trainer import Trainer
 
-    if (tasks := whole_number("tasks", tasks)) < 1:
-        raise ConfigError(f"tasks must be at least 1, got {tasks}")
-    if whole_number("epochs", epochs) < 1:
-        raise ConfigError(f"epochs must be at least 1, got {epochs}")
+    tasks, epochs = SEEDS.of("tasks", tasks), EPOCHS.of("epochs", epochs)
     if optimizer not in problem.optimizers:
         known = ", ".join(problem.optimizers)
         raise ConfigError(f"the problem of the kind {name!r} trains by {known}, got the optimizer {optimizer!r}")

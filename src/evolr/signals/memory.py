@@ -9,7 +9,7 @@ A memory is a dict by the signals' names, so that JAX carries it as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from evolr.signals.signal import FLOATS, Moment, Operations, Told
 from evolr.signals.table import SIGNALS, in_order, signal_named
@@ -50,6 +50,10 @@ def values(memory: Told) -> dict[str, Any]:
         value = signal_named(name).value
         found[name] = held if value is None else value(held)
     return found
+
+
+MOST_RATES: Final = 100_000_000
+"""Steps of a table of learning rates: what is computed of them takes some gigabytes."""
 
 
 def clock(step: Any, total_steps: Any, steps_per_epoch: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from evolr.errors import ScheduleError, printable, shortened, unknown_name
+from evolr.errors import ScheduleError, printable, shortened, shown, unknown_name
 from evolr.signals.signal import either
 
 STALE_THRESHOLD: Final = 1e-4  # relative; ReduceLROnPlateau's own
@@ -75,16 +75,16 @@ class Plateau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         for name in ("patience", "cooldown"):
             count: Any = getattr(self, name)
             if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= _MOST_EPOCHS:
-                raise ScheduleError(f"{name} is a whole number of epochs, 0 … {_MOST_EPOCHS:,}, got {count!r}")
+                raise ScheduleError(f"{name} is a whole number of epochs, 0 … {_MOST_EPOCHS:,}, got {shown(count)}")
         for name, known in _MODES.items():
             given: Any = getattr(self, name)
             if given not in known:
                 raise ScheduleError(f"{name} is {' or '.join(map(repr, known))}, got {given!r}")
         threshold: Any = self.threshold
         if not isinstance(threshold, int | float) or isinstance(threshold, bool):
-            raise ScheduleError(f"threshold is a number, got {threshold!r}")
+            raise ScheduleError(f"threshold is a number, got {shown(threshold)}")
         if not 0 <= threshold <= sys.float_info.max or (self.threshold_mode == "rel" and threshold >= 1):
-            raise ScheduleError(f"threshold is at least 0, and below 1 if it is relative, got {threshold!r}")
+            raise ScheduleError(f"threshold is at least 0, and below 1 if it is relative, got {shown(threshold)}")
 
     @property
     def rule(self) -> PlateauRule:

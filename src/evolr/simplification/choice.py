@@ -31,11 +31,19 @@ from evolr.simplification.rules import Rules
 from evolr.simplification.writing import expression_of
 
 _DIGITS: Final = (DIGITS, 7, 9, 12, 17)
-_MOST_NODES, _DEEPEST = 200, 60  # of a formula that is simplified, not only rounded
-_MOST_CONSTANTS: Final = 60  # whose digits are looked at one by one
+_MOST_NODES, _DEEPEST = (
+    200,
+    60,
+)  # of a formula that is simplified, not only rounded; so its time is bounded by what is to be done
+_MOST_WORK: Final = (
+    12_000  # nodes that are evaluated at every place to find the digits of single constants; beyond, all have the same
+)
 _PRICE_OF_DIFFERENCE: Final = 1.1  # how much shorter a form must be that differs at some points
 _MOST_DIFFERING: Final = 0.1  # of the points of the bank
 _NAMES: Final = {math.pi: "pi"}
+_AS_WRITTEN: Final = (
+    f"is the formula as it is written: those of more than {_MOST_NODES} nodes or {_DEEPEST} levels are not simplified"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +51,20 @@ class Simplified:
     """A learning rate in short.
 
     schedule: linear, with the bounds of the schedule that it stands for. differs: a sentence for each kind of point at
-    which its learning rate is another one than that schedule's, beyond the rounding of its constants.
+    which its learning rate is another one than that schedule's, beyond the rounding of its constants. is_simplified: whether
+    the formula was short enough for more than rounding.
     """
 
     schedule: Schedule
     differs: tuple[str, ...]
+    is_simplified: bool = True
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said of it, each to follow the words «the short form»."""
+        if self.is_simplified:
+            return self.differs
+        return (_AS_WRITTEN, *self.differs)
 
     @property
     def expression(self) -> Expression:
@@ -84,7 +101,7 @@ def simplified(schedule: Schedule) -> Simplified:
         unsaid = np.setdiff1d(at, best.differing[0]) if place.case else at
         if len(unsaid):
             differs.append(sentence(schedule, place, before, after, unsaid))
-    return Simplified(best.schedule, tuple(differs))
+    return Simplified(best.schedule, tuple(differs), _is_short_enough(_written(schedule)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +151,25 @@ def _linear(schedule: Schedule, expression: Expression) -> Schedule:
 
 def _expressions(schedule: Schedule) -> Iterator[Expression]:
     """The learning rate, simplified by each set of rules, and at last as it is written."""
-    written = schedule.expression
-    if schedule.transform == "log":
-        written = Expression(("mul", schedule.reference_lr, "exp", *written.tokens))
-    if written.size <= _MOST_NODES and written.depth <= _DEEPEST:
+    written = _written(schedule)
+    if _is_short_enough(written):
         for is_bold, is_flat in product((True, False), repeat=2):
             try:
                 yield expression_of(Rules(is_bold=is_bold, is_flat=is_flat).form(written))
             except (ArithmeticError, ExpressionError):
                 continue  # a number beyond floats: the other rules, or none, write it
     yield written.folded()
+
+
+def _written(schedule: Schedule) -> Expression:
+    """The learning rate as the schedule has it, its transform written out."""
+    if schedule.transform == "log":
+        return Expression(("mul", schedule.reference_lr, "exp", *schedule.expression.tokens))
+    return schedule.expression
+
+
+def _is_short_enough(written: Expression) -> bool:
+    return written.size <= _MOST_NODES and written.depth <= _DEEPEST
 
 
 def _rounded(schedule: Schedule, where: list[Place], exact: list[NDArray[np.float64]]) -> Expression:
@@ -158,7 +184,7 @@ def _rounded(schedule: Schedule, where: list[Place], exact: list[NDArray[np.floa
     ways = ([token_rounded(token, digits) for token in expression.tokens] for digits in _DIGITS)
     needed, tokens = next(((n, way) for n, way in enumerate(ways) if is_near(way)), (0, list(expression.tokens)))
     long = [place for place, token in enumerate(tokens) if not isinstance(token, str) and not is_short(token)]
-    if len(long) > _MOST_CONSTANTS:
+    if len(long) * needed * expression.size > _MOST_WORK:
         return Expression(tuple(tokens))
     for place in long if needed else []:  # few constants need that many
         for digits in _DIGITS[:needed]:

@@ -42,14 +42,14 @@ class Form:
     """constant + the sum of coefficient · product. terms: (product, coefficient), in the order of writing.
 
     key: equal for forms that are equal up to order.
-    Raises OverflowError where a number is not finite.
+    Raises OverflowError where a number is not finite, or a coefficient is too small for a float.
     """
 
     __slots__ = ("constant", "key", "range", "terms")
 
     def __init__(self, constant: float, terms: tuple[tuple[Product, float], ...] = ()) -> None:
-        if not (math.isfinite(constant) and all(math.isfinite(c) for _, c in terms)):
-            raise OverflowError("a number of a simplified form is not finite")
+        if not (math.isfinite(constant) and all(c and math.isfinite(c) for _, c in terms)):
+            raise OverflowError("a number of a simplified form is beyond floats")
         self.constant = constant
         self.terms = terms
         self.key = " + ".join([repr(constant), *sorted(f"{c!r}*{product_key(product)}" for product, c in terms)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from evolr.expression import Token
@@ -49,6 +50,7 @@ def token_rounded(token: Token, digits: int) -> Token:
     return token if isinstance(token, str) or is_short(token) else rounded(token, digits)
 
 
+@lru_cache(maxsize=10_000)
 def written(value: float) -> Written:
     """The shortest way to write a factor. A way that needs rounding counts as longer."""
     sign, size = math.copysign(1.0, value), abs(value)

@@ -18,6 +18,8 @@ Tokens = tuple[Token, ...]
 _BRACKETS, _BRACKETS_OF_ALL, _NUMBER = 4, 7, 4
 """What counts, in characters: a pair of brackets, one around the whole formula, and that there is a number."""
 
+_MOST_FACTORS: Final = 12  # numbers that are tried to take out of a bracket: the first ones
+
 _LATE: Final = ("exp", "log", "sin", "cos", "tanh")  # in a product, after what they scale
 
 
@@ -92,7 +94,7 @@ def _factor_of(call: Call, exponent: float, outside: float) -> float:
 
 def _best_factor(inside: Sequence[float], outside: float, exponent: float = 1.0, brackets: int = _BRACKETS) -> float:
     """The positive number to take out of numbers within brackets, the number before them being `outside`."""
-    candidates = [1.0, *(abs(number) for number in inside)]
+    candidates = list(dict.fromkeys([1.0, *(abs(number) for number in inside)]))[:_MOST_FACTORS]
     if exponent == 1 and outside > 0:
         candidates.append(1 / outside)
 

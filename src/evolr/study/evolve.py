@@ -11,6 +11,7 @@ from typing import Any, Final, cast, overload
 from evolr.config import Config, config_of
 from evolr.errors import ConfigError, unknown_name
 from evolr.execution.executor import Executor, ExecutorMaker
+from evolr.execution.processes import require_memory
 from evolr.execution.training_function import TrainingFunction
 from evolr.problems import OwnProblem, given_problem
 from evolr.run_files import DATABASE
@@ -141,6 +142,7 @@ def evolve(
     config = begun_with(config, initial)
     with closing(executor), bar(progress, config.problem.metric) as shown:
         require_agreement(Path(directory), config)
+        require_memory(config.search.most_at_once, config.training.epochs)
         executor.prepare("fitness")  # before anything is written, so that what is refused leaves nothing
         with Study(directory, config) as study:
             return study.run(

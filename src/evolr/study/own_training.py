@@ -8,10 +8,11 @@ from inspect import signature
 from typing import Any, Final, cast
 
 from evolr.config import CONSTANT, Config, dotted, resolve
-from evolr.errors import ConfigError, whole_number
+from evolr.errors import ConfigError
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.training_function import TrainingFunction, name_of
 from evolr.expression import SIGNALS
+from evolr.ranges import EPOCHS, STUDY_SEEDS
 from evolr.signals.own import MARK, signal_of, token_of
 from evolr.study.trained_by import executor_for
 
@@ -57,11 +58,11 @@ def study_of(
     settings = dotted(settings or {})
     _refuse_arguments(settings)
     given = {
-        "seed": whole_number("seed", seed),
+        "seed": STUDY_SEEDS.of("seed", seed),
         "problem.metric_name": metric,
         "problem.higher_is_better": higher_is_better,
         "problem.trainer": name_of(train),
-        "training.epochs": (epochs := whole_number("epochs", epochs)),
+        "training.epochs": (epochs := EPOCHS.of("epochs", epochs)),
         "comparison.epochs": epochs,
         "search.terminals": [*map(token_of, map(signal_of, signals)), CONSTANT],
         "search.own_signals": own,

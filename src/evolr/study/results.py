@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolr.config import Config
-from evolr.errors import ConfigError, count, is_finite, is_number, shortened, whole_number
+from evolr.errors import ConfigError, count, is_finite, shortened, shown
 from evolr.expression import ordinary_text
+from evolr.ranges import TRAININGS
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
 
@@ -35,12 +36,14 @@ class Limits:
     target: float | None = None
 
     def __post_init__(self) -> None:
-        if self.seconds is not None and not (is_number(self.seconds) and self.seconds > 0):
-            raise ConfigError(f"a limit of seconds must be a number greater than 0, got {self.seconds!r}")
-        if self.trainings is not None and whole_number("a limit of trainings", self.trainings) < 1:
-            raise ConfigError(f"a limit of trainings must be at least 1, got {self.trainings}")
+        if self.seconds is not None and not (
+            (is_finite(self.seconds) or self.seconds == math.inf) and self.seconds > 0
+        ):
+            raise ConfigError(f"a limit of seconds must be a number greater than 0, got {shown(self.seconds)}")
+        if self.trainings is not None:
+            TRAININGS.of("a limit of trainings", self.trainings)
         if self.target is not None and not is_finite(self.target):
-            raise ConfigError(f"a target must be a finite number, got {self.target!r}")
+            raise ConfigError(f"a target must be a finite number, got {shown(self.target)}")
 
 
 def trainings_text(trainings: int, whole: int) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import platformdirs
 
-from evolr.errors import ConfigError
+from evolr.errors import ConfigError, shown, whole_number
 
 _log = logging.getLogger(__name__)
 _CACHE_FAULT = "Error reading persistent compilation cache entry"
@@ -83,6 +83,6 @@ def devices(count: int | None = None) -> list[Device]:
     """
     prepare()
     found = jax.devices()
-    if count is not None and not 1 <= count <= len(found):
-        raise ConfigError(f"devices must be from 1 to {len(found)}, the number found, got {count}")
+    if count is not None and not 1 <= whole_number("devices", count) <= len(found):
+        raise ConfigError(f"devices must be from 1 to {len(found)}, the number found, got {shown(count)}")
     return found[:count]

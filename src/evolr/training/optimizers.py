@@ -6,12 +6,11 @@ One that finds its own step size takes the schedule's value as its `learning_rat
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
 
-from evolr.errors import ConfigError
+from evolr.errors import ConfigError, is_finite, shown
 from evolr.signals import SIGNALS, observation_named
 
 OptimizerName = Literal[
@@ -35,6 +34,8 @@ OptimizerName = Literal[
     "schedule_free_adam",
     "schedule_free_adamw",
 ]
+_GREATEST: Final = 1e30  # of a setting: within float32
+
 OPTIMIZERS: Final[tuple[OptimizerName, ...]] = get_args(OptimizerName)
 
 Method = Literal["schedule", "dog", "dadapt", "prodigy", "mechanic", "momo", "schedule_free"]
@@ -102,12 +103,16 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def __post_init__(self) -> None:
         for name in ("momentum", "beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"training.optimizer.{name} must be in [0, 1), got {getattr(self, name)}")
-        if not 0 < self.epsilon < inf:
-            raise ConfigError(f"training.optimizer.epsilon must be positive and finite, got {self.epsilon}")
-        if not 0 <= self.weight_decay < inf:
-            raise ConfigError(f"training.optimizer.weight_decay must be finite and at least 0, got {self.weight_decay}")
+            if not (is_finite(getattr(self, name)) and 0 <= getattr(self, name) < 1):
+                raise ConfigError(f"training.optimizer.{name} must be in [0, 1), got {shown(getattr(self, name))}")
+        if not (is_finite(self.epsilon) and 0 < self.epsilon <= _GREATEST):
+            raise ConfigError(
+                f"training.optimizer.epsilon must be above 0 and at most {_GREATEST:g}, got {shown(self.epsilon)}"
+            )
+        if not (is_finite(self.weight_decay) and 0 <= self.weight_decay <= _GREATEST):
+            raise ConfigError(
+                f"training.optimizer.weight_decay must be from 0 to {_GREATEST:g}, got {shown(self.weight_decay)}"
+            )
         if self.design.method == "schedule_free":  # optax divides by it
             name = "momentum" if self.design.base == "momentum" else "beta1"
             if not getattr(self, name) > 0:

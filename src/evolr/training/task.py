@@ -13,6 +13,7 @@ from evolr.schedule import Schedule
 from evolr.training.optimizers import Optimizer
 
 _MAX_MESSAGE = 2_000  # characters of a failure
+_BYTES, _PLACES = 1_000, 64  # of an outcome beside its curves; of a curve, where a function trains for few epochs
 
 Tree = Any
 """A pytree of arrays, as JAX understands it."""
@@ -83,6 +84,11 @@ class Outcome:
     signals: Mapping[str, NDArray[np.float32]] | None = None
     failure: str | None = None
     seconds: float | None = None
+
+    @staticmethod
+    def bytes_of(epochs: int, steps: int = 0) -> int:
+        """The memory that an outcome takes, about. steps: whose learning rates are kept."""
+        return _BYTES + 4 * (4 * max(epochs, _PLACES) + steps)
 
     @property
     def diverged(self) -> bool:

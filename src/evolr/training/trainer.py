@@ -23,6 +23,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from evolr.errors import ConfigError, ScheduleError
+from evolr.ranges import EPOCHS
 from evolr.signals import SIGNALS
 from evolr.training.devices import devices, mended_cache
 from evolr.training.interpreter import pack_schedules
@@ -142,10 +143,9 @@ class Trainer:
         on_outcomes: called after each chunk with its outcomes, by the trials' numbers. What it raises ends the
             training; other chunks under way are dropped.
 
-        A trial in which the problem raises is recorded as failed. Raises ConfigError for epochs below 1.
+        A trial in which the problem raises is recorded as failed. Raises ConfigError for epochs out of range.
         """
-        if epochs < 1:
-            raise ConfigError(f"epochs must be at least 1, got {epochs}")
+        epochs = EPOCHS.of("epochs", epochs)
         outcomes: dict[int, Outcome] = {}
         in_flight: deque[_Flight] = deque()
 

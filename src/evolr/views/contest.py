@@ -57,7 +57,7 @@ def page(result: ContestResult) -> str:
         f"The evolved schedule's learning rate: `{short.text}`, within [{champion.min_lr:g}, {champion.max_lr:g}]; exactly "
         f"`{ordinary_text(champion.expression)}`"
         + (f", as {champion.reference_lr:g}·exp(value)." if champion.transform == "log" else "."),
-        *(f"The short form {sentence}." for sentence in short.differs),
+        *(f"The short form {sentence}." for sentence in short.remarks),
         "",
         "| " + " | ".join(header) + " |",
         "|" + "---|" * len(header),

@@ -31,9 +31,6 @@ MOST_DRAWN: Final = 5_000
 MOST_FOLLOWED: Final = 50_000
 """Steps that a schedule with a memory (`lr`, `loss_ema`, `stale_epochs`) is followed through, one after another."""
 
-MOST_STEPS: Final = 2**53
-"""Steps of a horizon: up to here the number of a step is exact in float64."""
-
 _ASSUMED: Final = (2.3, 0.5)  # losses, from the first to the last, of a training that nobody knows
 
 RECORDED: Final = {"loss": "train_loss", "val_loss": "val_loss"}
@@ -143,8 +140,6 @@ def curve(schedule: Schedule, total_steps: int, steps_per_epoch: int | None, los
     Raises ScheduleError for a horizon that is none or too long to count.
     """
     total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, schedule.signals)
-    if total_steps > MOST_STEPS:
-        raise ScheduleError(f"a horizon may have {MOST_STEPS:,} steps at most, got {total_steps:,}")
     if losses is not None and not schedule.signals <= _MEMORYLESS:
         steps = np.arange(min(total_steps, MOST_FOLLOWED))
         return Curve(

@@ -121,7 +121,7 @@ def _section(entry: GalleryEntry) -> str:
     lines += [
         "```",
         "",
-        *(f"The short form {sentence}.\n" for sentence in short.differs),
+        *(f"The short form {sentence}.\n" for sentence in short.remarks),
         f"**Found.** {_sentence(_found(entry))}",
         "",
         f"**What it does.** {entry.words}",

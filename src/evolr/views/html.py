@@ -186,7 +186,7 @@ def _formula(schedule: Schedule) -> list[str]:
     if short.expression.size <= _MOST_NODES:
         set_ = f'<div style="overflow-x: auto; margin: .5em 0; font-size: 115%">{mathml(short.expression)}</div>'
     written = f'<div style="margin: .5em 0"><code>{_escaped(short.text)}</code></div>'
-    return [set_, written, *(_sentence(f"the short form {sentence}") for sentence in short.differs)]
+    return [set_, written, *(_sentence(f"the short form {sentence}") for sentence in short.remarks)]
 
 
 def _schedule(schedule: Schedule, epochs: int, steps_per_epoch: int) -> list[str]:

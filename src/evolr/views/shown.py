@@ -113,7 +113,7 @@ class Shown:
             *([("transform", f"{schedule.reference_lr:g} · exp(formula)")] if schedule.transform == "log" else []),
             ("learning rate", short.text),
             *([("", bounds)] if bounds else []),
-            *(("", line) for sentence in short.differs for line in textwrap.wrap(sentence, _SENTENCE)),
+            *(("", line) for sentence in short.remarks for line in textwrap.wrap(sentence, _SENTENCE)),
             *([("plateau", schedule.plateau.text)] if schedule.plateau else []),
             ("LaTeX", short.latex),
             ("size, depth", f"{expression.size}, {expression.depth}"),

@@ -45,8 +45,8 @@ def champion(run: Run) -> Section:
             )
         )
     )
-    if short.differs:
-        parts.append(Sentences(tuple(f"the short form {sentence}" for sentence in short.differs), is_note=True))
+    if short.remarks:
+        parts.append(Sentences(tuple(f"the short form {sentence}" for sentence in short.remarks), is_note=True))
     if run.shown.advice:
         parts.append(Sentences(tuple(f"warning: {sentence}" for sentence in run.shown.advice)))
     return Section("champion", "The champion", tuple(parts))
