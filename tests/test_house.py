@@ -13,6 +13,7 @@ SOURCE = Path(evolr.__file__).parent
 
 MAY_IMPORT = {
     "errors": set(),
+    "legible": {"errors"},
     "randomness": set(),
     "signals": {"errors"},
     "expression": {"errors", "signals"},
@@ -109,6 +110,7 @@ MAY_IMPORT = {
         "exports",
         "expression",
         "formula",
+        "legible",
         "loop",
         "problems",
         "schedule",
@@ -120,7 +122,7 @@ MAY_IMPORT = {
         "signals",
         "writing",
     },
-    "interruption": set(),
+    "interruption": {"errors", "legible"},
     "cli": {
         "named",
         "advice",
@@ -134,6 +136,7 @@ MAY_IMPORT = {
         "expression",
         "formula",
         "interruption",
+        "legible",
         "presets",
         "views",
         "run_files",
@@ -260,7 +263,7 @@ MAY_WRITE = {
     "views/page/drawing.py": {"savefig"},  # to a buffer
     "problems/mnist1d_data.py": {"savez"},  # to a buffer
     "execution/ray_process.py": {"mkstemp"},  # what a process says, under no name
-    "cli/app.py": {"open"},  # the null device, in the place of a stdout that is gone
+    "cli/output.py": {"open", "fdopen"},  # the null device, in the place of a standard stream that is gone
 }
 
 

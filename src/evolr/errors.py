@@ -125,8 +125,12 @@ def count(number: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text as it may stand in one line on a terminal: a space for each line break, escape and half of a character."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    """A text as it may stand in one line wherever it is shown, as long as before: a space for each line break and other space, and a mark for
+    what is none and cannot be seen: an order to a terminal, what turns the text around it, half of a character.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _pointed(problem: str, text: str, column: int) -> str:
