@@ -55,6 +55,9 @@ class External(
     trainer: str = ""
 
     def __post_init__(self) -> None:
+        for name, text in (("metric_name", self.metric_name), ("trainer", self.trainer)):
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise ConfigError(f"problem.{name} has half of a character, which no file can hold: {text!r}")
         if self.steps_per_epoch < 1:
             raise ConfigError(f"problem.steps_per_epoch must be at least 1, got {self.steps_per_epoch}")
         if not self.metric_name.strip() or self.metric_name in _TAKEN:
