@@ -26,7 +26,7 @@ _PLAIN: Final = {
 }
 """What stands for the characters that evolr itself writes, in an encoding that lacks them."""
 
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>&~$#])")
+_MARKDOWN: Final = re.compile(r"[\\`*\[\]<>&~$#]|(?<!\w)_|_(?!\w)")
 
 
 def message(text: str) -> str:
@@ -44,7 +44,7 @@ def html(text: str) -> str:
 
 def markdown(text: str) -> str:
     """A text of one line as Markdown that says just that, within a line; in a table by `markdown_table`, which sees to the bars."""
-    return _MARKDOWN.sub(r"\\\1", printable(text))
+    return _MARKDOWN.sub(r"\\\g<0>", printable(text))
 
 
 def markdown_code(text: str) -> str:

@@ -55,7 +55,7 @@ def main() -> None:
     except _UsageError as error:
         error.message = printable(error.message)
         with suppress(OSError):
-            error.show()
+            error.show(sys.stderr)
         code = error.exit_code
     except EvolrError as error:
         tell(f"error: {error}")
