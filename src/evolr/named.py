@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from evolr.advice import advice, made_up_trace
 from evolr.discovered import GalleryEntry, gallery
-from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, printable, shortened
+from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, shortened
 from evolr.formula import NO_OPTIONS, FormulaOptions, family_named, read_schedule
 from evolr.schedule import Schedule, Transform
 from evolr.signals.plateau import Plateau
@@ -148,11 +148,10 @@ def _of_run(what: str) -> Named:
         **({expected: summary.expected} if summary.expected > summary.whole_trainings else {}),
         "last activity": summary.active_at,
     }
-    if summary.failed:
-        last = " ".join(printable(summary.last_failure or "").split())
-        provenance["failed trainings"] = (
-            f"{summary.failed} of {summary.trainings}; the last: {shortened(last, _MESSAGE)}"
-        )
+    if (
+        summary.failed
+    ):  # what was said of them is no provenance: it is a text of somebody else's, which no export carries on
+        provenance["failed trainings"] = f"{summary.failed} of {summary.trainings}"
     return Named(summary.champion, provenance, summary=summary)
 
 

@@ -382,12 +382,12 @@ def test_a_study_that_was_interrupted_shows_how_far_it_has_come():
 
     should_stop, on_trial = interrupted_after(20)
     evolve(CONFIG, "run", should_stop=should_stop, on_trial=on_trial)
-    text = " ".join(describe("run", None, None, None).text().split())
+    text = " ".join(" ".join(describe("run", None, None, None).lines()).split())
     assert "state stopped generations 2 of 4, then a race of 7 trainings" in text
     assert "expected trainings 9" in text
     assert "the best so far, not raced" in text
     evolve(CONFIG, "run", Limits(trainings=60))
-    text = " ".join(describe("run", None, None, None).text().split())
+    text = " ".join(" ".join(describe("run", None, None, None).lines()).split())
     assert "generations 2 of 2, and the race; a budget left no room for 2 more" in text
     assert "expected" not in text
 

@@ -192,7 +192,7 @@ def _connected_alone(path: Path, failure: sqlite3.OperationalError) -> sqlite3.C
 
 
 def _connected(path: Path, mode: str, *first: str) -> sqlite3.Connection:
-    uri = f"file:{quote(str(path.absolute()))}?{mode}"
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"  # a name may be no UTF-8
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
         for statement in (*first, "SELECT 1 FROM sqlite_schema"):  # raises where it cannot be read

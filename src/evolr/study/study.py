@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from evolr.config import Config
-from evolr.errors import EvolrError, StudyError
+from evolr.errors import EvolrError, StudyError, printable
 from evolr.execution.executor import ExecutorMaker
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
@@ -142,7 +142,7 @@ class Study:
         return pd.DataFrame(RunDirectory.history_rows(self._open.state.history))
 
     def __repr__(self) -> str:
-        return f"<Study in {self.directory}>"
+        return printable(f"<Study in {self.directory}>")
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""

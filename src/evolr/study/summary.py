@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.config import Config
-from evolr.errors import EvolrError, RunDirectoryError, count
+from evolr.errors import EvolrError, RunDirectoryError, count, printable, shortened
 from evolr.expression import Expression, original_text
 from evolr.problems import Pool
 from evolr.run_files import DATABASE
@@ -32,6 +32,7 @@ from evolr.study.records import Records
 from evolr.study.remembered import Success
 from evolr.training.task import Trial
 
+_MESSAGE = 300  # characters of a failure
 _ALIKE = 4  # formulas that are looked at for each that is wanted: some have the same values
 
 
@@ -98,6 +99,11 @@ class Summary:
     def best(self) -> float | None:
         """The champion's score; None where there is none, or it diverged."""
         return self.front[-1][1] if self.front else None
+
+    @property
+    def last_failure_text(self) -> str:
+        """What was said of the latest training that failed, in one line and cut where it is long; empty if none did."""
+        return shortened(" ".join(printable(self.last_failure or "").split()), _MESSAGE)
 
     @property
     def standing(self) -> str:

@@ -5,12 +5,12 @@ It is written here and not by matplotlib, which takes longer to import than a ce
 
 from __future__ import annotations
 
-from html import escape
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evolr.legible import html
 from evolr.views.curve import Curve
 
 _WIDTH, _HEIGHT = 440, 150
@@ -66,4 +66,4 @@ def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np
 
 
 def _word(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="currentColor">{escape(text)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="currentColor">{html(text)}</text>'

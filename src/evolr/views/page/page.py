@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import evolr
-from evolr.errors import count
+from evolr.errors import count, printable
 from evolr.views.page.parts import Section
 from evolr.views.page.records import Run
 from evolr.views.page.sections.again import again
@@ -114,7 +114,7 @@ def _legible(value: Any) -> Any:
     """A text without characters that HTML may not have, or that turn the text around them; what is HTML already as it is."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return "".join(character if character.isprintable() or character in "\n\t" else " " for character in value)
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in value.split("\n"))
 
 
 @cache
