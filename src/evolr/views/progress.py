@@ -65,7 +65,7 @@ class _Search(Watcher):
     def __init__(self, how: Display, metric: Metric, console: Console) -> None:
         self._how, self._metric, self._console = how, metric, console
         self._bar, self._best = _bar(console), Text(overflow="ellipsis", no_wrap=True)
-        self._task = self._bar.add_task("loading and compiling", total=None)
+        self._task = self._bar.add_task("getting ready", total=None)
         self._scores = ""  # of the latest generation
         self._generations: int | None = None  # without the race
         self._is_costed = self._is_timed = False  # whether what it costs has been said, and how long it takes
