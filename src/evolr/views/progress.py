@@ -140,6 +140,9 @@ def proving(
     bar = _bar(console)
     task = bar.add_task(doing, total=None)
     start, done, known, total, told = time.perf_counter(), 0, 0, 0, 1
+    first: tuple[float, int] | None = (
+        None  # when the first trainings had landed, and how many: before, there was loading and compiling
+    )
 
     def on_total(count: int) -> None:
         nonlocal total
@@ -150,10 +153,14 @@ def proving(
             console.print(f"{doing}: {count:,} trainings at most{cost}", markup=False)
 
     def on_done(trained: int, remembered: int) -> None:
-        nonlocal done, known, told
+        nonlocal done, known, told, first
         done, known = done + trained, known + remembered
-        left = (time.perf_counter() - start) / max(done, 1) * (total - done - known)
-        line = f"{done + known} of at most {total} trainings" + (f"  {_left_text(left)}" if done and left else "")
+        left, now = 0.0, time.perf_counter()
+        if first is not None and done > first[1]:
+            left = (now - first[0]) / (done - first[1]) * (total - done - known)
+        elif trained and first is None:
+            first = now, done
+        line = f"{done + known} of at most {total} trainings" + (f"  {_left_text(left)}" if left else "")
         bar.update(task, completed=done + known, description=line)
         if how == "plain" and done + known >= told:
             console.print(line)
