@@ -53,7 +53,7 @@ class _Search(Watcher):
     def __init__(self, how: Display, metric: Metric, console: Console) -> None:
         self._how, self._metric, self._console = how, metric, console
         self._bar, self._best = _bar(console), Text(overflow="ellipsis", no_wrap=True)
-        self._task = self._bar.add_task("loading and compiling", total=None)
+        self._task = self._bar.add_task("getting ready", total=None)
         self._scores = ""  # of the latest generation
         self._generations: int | None = None  # without the race
         self._is_costed = self._is_timed = False  # whether what it costs has been said, and how long it takes
@@ -127,6 +127,9 @@ def proving(
     bar = _bar(console)
     task = bar.add_task(doing, total=None)
     start, done, known, total, told = time.perf_counter(), 0, 0, 0, 1
+    first: tuple[float, int] | None = (
+        None  # when the first trainings had landed, and how many: before, there was loading and compiling
+    )
 
     def on_total(count: int) -> None:
         nonlocal total
@@ -137,10 +140,14 @@ def proving(
             _say(console, f"{doing}: {count:,} trainings at most{cost}")
 
     def on_done(trained: int, remembered: int) -> None:
-        nonlocal done, known, told
+        nonlocal done, known, told, first
         done, known = done + trained, known + remembered
-        left = (time.perf_counter() - start) / max(done, 1) * (total - done - known)
-        line = f"{done + known} of at most {total} trainings" + (f"  {_left_text(left)}" if done and left else "")
+        left, now = 0.0, time.perf_counter()
+        if first is not None and done > first[1]:
+            left = (now - first[0]) / (done - first[1]) * (total - done - known)
+        elif trained and first is None:
+            first = now, done
+        line = f"{done + known} of at most {total} trainings" + (f"  {_left_text(left)}" if left else "")
         bar.update(task, completed=done + known, description=line)
         if how == "plain" and done + known >= told:
             _say(console, line)
