@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from evolr.errors import ExpressionError, ScheduleError, is_finite, is_number, printable, shortened
 from evolr.expression import LANGUAGE_VERSION, Expression, clock, original_text, parse, scalar
 from evolr.expression.text import MAX_NESTING, MAX_NODES
+from evolr.reading import read
 from evolr.signals.plateau import Plateau, PlateauRule
 
 Transform = Literal["linear", "log"]
@@ -233,7 +234,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         Raises ScheduleError where there is no such file, or it is none.
         """
         try:
-            return Schedule.from_json(Path(path).read_bytes())
+            return Schedule.from_json(read(path))
         except OSError as error:
             raise ScheduleError(f"cannot read the schedule {path}: {error.strerror}") from error
         except ValueError as error:

@@ -16,7 +16,8 @@ import msgspec
 from evolr.config.data import from_data
 from evolr.config.search import METHODS, own_settings
 from evolr.config.settings import Config
-from evolr.errors import ConfigError
+from evolr.errors import ConfigError, shortened
+from evolr.reading import read
 
 _EVERYTHING: Final = frozenset(
     ["method", "tournament", "elites", "samples", "children", "youth", "seed_families", "random_structures"]
@@ -32,6 +33,14 @@ def load(path: Path) -> Config:
 def from_stored(data: Mapping[str, Any]) -> Config:
     """The configuration of what this or an earlier version of evolr stored, as nested tables."""
     return from_data(_of_today(data))
+
+
+def from_toml(text: str) -> dict[str, Any]:
+    """The nested tables of a TOML document. Raises ConfigError for what is none, and for one beyond what can be read."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, tables in thousands of tables
+        raise ConfigError(f"no TOML document that can be read: {shortened(str(error), 200)}") from error
 
 
 def to_toml(config: Config) -> bytes:
@@ -59,8 +68,8 @@ def _of_today(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return from_toml(read(path).decode())
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of bytes that are no UTF-8, or of a path that is none, too
         raise ConfigError(f"{path} is not a TOML file: {error}") from error

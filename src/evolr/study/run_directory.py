@@ -28,6 +28,7 @@ from evolr import config as configuration
 from evolr.config import Config
 from evolr.errors import RunDirectoryError, StudyError
 from evolr.expression import ordinary_text, original_text
+from evolr.reading import read
 from evolr.run_files import DATABASE, LOCK_FILE, UNFINISHED
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
@@ -165,7 +166,7 @@ class RunDirectory:
     def champion(self) -> Schedule:
         """The champion, from champion.json. Raises RunDirectoryError where the search has saved none."""
         try:
-            document = (self.path / "champion.json").read_bytes()
+            document = read(self.path / "champion.json")
         except OSError as error:
             raise RunDirectoryError(
                 f"cannot read the champion of {self.path}: {error.strerror}; a search saves it when it stops, and after each generation"
