@@ -6,6 +6,7 @@ method too, which meant nothing; the first ones knew no other method than the ge
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,10 @@ _EVERYTHING: Final = frozenset(
 )
 """What each of the methods had of its own, when all of it was stored."""
 
+_DEEPEST: Final = 100  # tables in tables of a key; evolr's settings have three
+_QUOTED: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
+_KEY: Final = re.compile(r"[\w\-. \t]+")
+
 
 def load(path: Path) -> Config:
     """The configuration that a study stored in a file."""
@@ -38,9 +43,17 @@ def from_stored(data: Mapping[str, Any]) -> Config:
 def from_toml(text: str) -> dict[str, Any]:
     """The nested tables of a TOML document. Raises ConfigError for what is none, and for one beyond what can be read."""
     try:
+        _refuse_deep_keys(text)
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, tables in thousands of tables
         raise ConfigError(f"no TOML document that can be read: {shortened(str(error), 200)}") from error
+
+
+def _refuse_deep_keys(text: str) -> None:
+    """Raises ValueError for a key in hundreds of tables, whose reading takes time by the square of their number."""
+    unquoted = _QUOTED.sub("x", text)
+    if any(found[0].count(".") > _DEEPEST for found in _KEY.finditer(unquoted)):
+        raise ValueError(f"a key in more than {_DEEPEST} tables")
 
 
 def to_toml(config: Config) -> bytes:

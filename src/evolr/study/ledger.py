@@ -139,7 +139,7 @@ class Ledger:
         if seen is not None:
             told = names or []
             if len(seen) % len(told) if told else len(seen):
-                raise self._file.damaged("training", key.hex(), f"its signals are not {len(told)} rows of one length")
+                raise self._file.damaged(f"training {key.hex()}", f"its signals are not {len(told)} rows of one length")
             signals = dict(zip(told, seen.reshape(len(told), -1) if told else (), strict=True))
         return Outcome(score, diverged_at, *curves, learning_rates=rates, signals=signals, failure=failure)
 

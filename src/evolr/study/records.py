@@ -71,7 +71,7 @@ class Records:
     def config(self) -> Config:
         row = self._database.row("study", "SELECT id, config FROM study", id=stored.whole, config=self._config)
         if row is None:
-            raise self._database.damaged("study", 1, "it is not there, and so no configuration")
+            raise self._database.damaged("study", "it is missing, and so is the configuration")
         return row[1]
 
     def asked(self) -> Config | None:
@@ -86,6 +86,8 @@ class Records:
     def _config(self, value: Any) -> Config:
         """The configuration of a stored TOML document."""
         data = configuration.from_toml(stored.text(value))
+        if missing := {"seed", "problem", "training", "search"} - data.keys():
+            raise ValueError(f"it has no {min(missing)}")
         if names := UPGRADES.get(self.language):
             search = data["search"]
             search["functions"] = [names.get(name, name) for name in search["functions"]]
@@ -97,8 +99,14 @@ class Records:
         same in that one and in this.
         """
         if self._language == 0:
-            query = f"SELECT coalesce(min(language), {LANGUAGE_VERSION}) FROM session"  # noqa: S608 (a number)
-            self._language = self._database.value("session", query, language=_language)
+            query = "SELECT coalesce(min(language), ?) FROM session"
+            found = self._database.value("session", query, (LANGUAGE_VERSION,), language=stored.positive)
+            if found > LANGUAGE_VERSION:
+                raise StudyError(
+                    f"{self._database.path} is of version {found} of the language, this evolr knows {LANGUAGE_VERSION} and "
+                    "older; a newer evolr wrote it: update evolr to open it"
+                )
+            self._language = found
         return self._language
 
     def expression(self, value: Any) -> Expression:
@@ -196,7 +204,7 @@ class Records:
         for child, *place in self._database.rows(
             "parent",
             "SELECT child.id, parent.generation, parent.slot FROM individual AS child "
-            "JOIN parent AS link ON link.individual = child.id JOIN individual AS parent ON parent.id = link.parent "
+            "JOIN parent AS link ON link.individual = child.id LEFT JOIN individual AS parent ON parent.id = link.parent "
             "WHERE child.generation = ? ORDER BY child.id, link.position",
             (generation,),
             id=stored.whole,
@@ -215,7 +223,7 @@ class Records:
             oversize=stored.flag,
         )
         if [slot for _, slot, *_ in rows] != list(range(len(rows))):
-            raise self._database.damaged("generation", generation, "individuals of it are missing")
+            raise self._database.damaged(f"generation {generation}", "individuals of it are missing")
         return [
             Individual(Place(generation, slot), expression, operator, tuple(parents.get(number, ())), oversize)
             for number, slot, expression, operator, oversize in rows
@@ -231,9 +239,9 @@ class Records:
         )
         for expected, (number, has_individuals) in enumerate(rows):
             if number != expected:
-                raise self._database.damaged("generation", expected, "it is missing")
+                raise self._database.damaged(f"generation {expected}", "it is missing")
             if not has_individuals:
-                raise self._database.damaged("generation", number, "it has no individuals")
+                raise self._database.damaged(f"generation {number}", "it has no individuals")
         return [number for number, _ in rows]
 
     # --- trials -----------------------------------------------------------------------------------------------------
@@ -312,14 +320,11 @@ class Records:
 
     def failed(self) -> tuple[int, str | None]:
         """The number of failed trials of the whole study, and the message of the latest."""
-        rows = self._database.rows(
-            "trial",
-            "SELECT count(*), (SELECT message FROM trial WHERE status = 'failed' ORDER BY id DESC LIMIT 1) "
-            "FROM trial WHERE status = 'failed'",
-            failed=stored.count,
-            message=stored.optional(stored.text),
-        )
-        return rows[0][0], rows[0][1]
+        query = "SELECT count(*) FROM trial WHERE status = 'failed'"
+        number = self._database.value("trial", query, failed=stored.count)
+        query = "SELECT id, message FROM trial WHERE status = 'failed' ORDER BY id DESC LIMIT 1"
+        latest = self._database.row("trial", query, id=stored.whole, message=stored.text)
+        return number, None if latest is None else latest[1]
 
     def forget_failures(self, generation: int) -> None:
         """Removes a generation's failed trials, so that going on tries them again."""
@@ -375,7 +380,7 @@ class Records:
         rows = self._database.rows(
             "hall_of_fame",
             "SELECT hall_of_fame.size, generation, score, expression, expression FROM hall_of_fame "
-            "JOIN evaluation USING (individual) JOIN individual ON individual.id = hall_of_fame.individual "
+            "LEFT JOIN evaluation USING (individual) LEFT JOIN individual ON individual.id = hall_of_fame.individual "
             "ORDER BY hall_of_fame.size",
             size=stored.whole,
             generation=stored.count,
@@ -415,7 +420,7 @@ class Records:
         found = [(number, own) for number, epochs, own in rows if own.size and epochs == longest]
         for number, own in found:
             if own.shape != found[0][1].shape:
-                raise self._database.damaged("trial", number, "its curves are not as long as those of the others")
+                raise self._database.damaged(f"trial {number}", "its curves are not as long as those of the others")
         return np.array([own for _, own in found]) if found else np.empty((0, len(curves.CURVES), 0), np.float32)
 
     def evaluations(self, population: Sequence[Individual]) -> list[Evaluation]:
@@ -437,21 +442,13 @@ class Records:
             known_slot=stored.optional(stored.count),
         )
         if rows and [row[1] for row in rows] != list(range(len(population))):
-            raise self._database.damaged("generation", number, "evaluations of it are missing")
+            raise self._database.damaged(f"generation {number}", "evaluations of it are missing")
         return [
             Evaluation(
                 population[slot], fitness, value, source, None if generation is None else Place(generation, other)
             )
             for _, slot, fitness, value, source, generation, other in rows
         ]
-
-
-def _language(value: Any) -> int:
-    if not 1 <= stored.whole(value) <= LANGUAGE_VERSION:
-        raise ValueError(
-            f"this evolr knows versions 1 to {LANGUAGE_VERSION} of the language, got {value}; update evolr"
-        )
-    return value
 
 
 def holder(directory: Path) -> str:

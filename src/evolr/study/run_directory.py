@@ -93,6 +93,8 @@ class RunDirectory:
         names = names_in(path)
         if names is None:
             return
+        if DATABASE in names and not os.path.isfile(path / DATABASE):
+            raise RunDirectoryError(f"{path} is not a study: its {DATABASE} is no file; name another directory")
         leftovers = {name for name in names if name == LOCK_FILE or name.startswith(DATABASE + UNFINISHED)}
         if DATABASE not in names and names - leftovers:
             raise RunDirectoryError(

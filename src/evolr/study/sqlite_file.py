@@ -25,8 +25,9 @@ from evolr.errors import EvolrError, StudyError, printable, shortened
 
 _BUSY_SECONDS: Final = 30.0
 _OLDEST: Final = (3, 37, 0)  # STRICT tables
-_STRIDE: Final = 1_000_000  # instructions of SQLite between two looks at whether a query comes to an end
-_STEPS_A_BYTE: Final = 20  # a row of ten bytes takes some 50 instructions, sorted and joined some 100
+_STRIDE: Final = 100_000  # instructions of SQLite between two looks at whether a query comes to an end
+_INSTRUCTIONS_A_BYTE: Final = 20  # a row of ten bytes takes some 50 instructions, sorted and joined some 100
+_BYTES_A_ROW: Final = 4  # at least
 _UNDECODABLE: Final = (EvolrError, ValueError, TypeError, OverflowError, RecursionError)
 _NOTHING_BESIDE: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 """What SQLite says if the files that it needs beside a WAL database cannot be made."""
@@ -63,27 +64,36 @@ class SqliteFile:
         table: whose rows they are, for the message about one that is damaged. columns: of each column of the query, in order, its
         decoder; the first one's value names the row in that message.
         """
+        most = self._bound.rows
         with self._reported():
-            found = self._execute(query, parameters).fetchall()
+            found = self._execute(query, parameters).fetchmany(most + 1)
+        if len(found) > most:
+            raise self._endless()
+        return self._decoded(table, found, columns)
+
+    def row(
+        self, table: str, query: str, parameters: Sequence[Any] = (), /, **columns: Decode
+    ) -> tuple[Any, ...] | None:
+        """The first row that a query finds, decoded as by `rows`; None where it finds none."""
+        with self._reported():
+            found = self._execute(query, parameters).fetchmany(1)
+        return self._decoded(table, found, columns)[0] if found else None
+
+    def value(self, table: str, query: str, parameters: Sequence[Any] = (), /, **columns: Decode) -> Any:
+        """The value of a query for one value, decoded as by `rows`."""
+        if (found := self.row(table, query, parameters, **columns)) is None:
+            raise self.damaged(table, "it is missing")
+        return found[0]
+
+    def _decoded(
+        self, table: str, found: Sequence[Sequence[Any]], columns: Mapping[str, Decode]
+    ) -> list[tuple[Any, ...]]:
         decoders = tuple(columns.values())
         try:
             return [tuple([decode(value) for decode, value in zip(decoders, row, strict=True)]) for row in found]
         except _UNDECODABLE:
             self._refuse_undecodable(table, found, columns)
             raise
-
-    def row(
-        self, table: str, query: str, parameters: Sequence[Any] = (), /, **columns: Decode
-    ) -> tuple[Any, ...] | None:
-        """The first row that a query finds, decoded as by `rows`; None where it finds none."""
-        found = self.rows(table, query, parameters, **columns)
-        return found[0] if found else None
-
-    def value(self, table: str, query: str, parameters: Sequence[Any] = (), /, **columns: Decode) -> Any:
-        """The value of a query for one value, decoded as by `rows`."""
-        if (found := self.row(table, query, parameters, **columns)) is None:
-            raise self.damaged(table, 1, "it is missing")
-        return found[0]
 
     def write(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Runs one statement; the id of the row it inserted, where it inserted one."""
@@ -148,11 +158,14 @@ class SqliteFile:
                     time.sleep(0.005)
             self._execute("PRAGMA synchronous = NORMAL")
 
-    def damaged(self, table: str, key: Any, why: object) -> StudyError:
-        """The error for a row that cannot be. key: what names the row."""
-        row = f"{table} {printable(shortened(str(key)))}"
-        said = printable(shortened(str(why), 300))
-        return StudyError(f"{self.path} is damaged: {row}: {said}; it was left as it is. {self._remedy}")
+    def damaged(self, row: str, why: object) -> StudyError:
+        """The error for what cannot be. row: the table, and what names the row there."""
+        said = printable(f"{shortened(row, 80)}: {shortened(str(why), 300)}")
+        return StudyError(f"{self.path} is damaged: {said}; it was left as it is. {self._remedy}")
+
+    def _endless(self) -> StudyError:
+        why = "a query of it does not come to an end"
+        return StudyError(f"{self.path} is damaged: {why}; it was left as it is. {self._remedy}")
 
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         self._bound.begin()
@@ -164,8 +177,11 @@ class SqliteFile:
             for (name, decode), value in zip(columns.items(), row, strict=True):
                 try:
                     decode(value)
+                except StudyError:  # of another row that it takes to decode this one
+                    raise
                 except _UNDECODABLE as error:
-                    raise self.damaged(table, row[0], f"{name}: {error}") from error
+                    key = f" {row[0]}" if len(columns) > 1 else ""
+                    raise self.damaged(f"{table}{key}", f"{name}: {error}") from error
 
     @contextmanager
     def _reported(self) -> Generator[None]:
@@ -174,8 +190,10 @@ class SqliteFile:
             yield
         except sqlite3.OperationalError as error:
             if _code(error) == sqlite3.SQLITE_INTERRUPT:
-                why = "a query of it does not come to an end"
-                raise StudyError(f"{self.path} is damaged: {why}; it was left as it is. {self._remedy}") from error
+                raise self._endless() from error
+            if _code(error) in (0, sqlite3.SQLITE_ERROR):  # of the content: a sum beyond all numbers, say
+                why = f"{self.path} is damaged ({error})"
+                raise StudyError(f"{why}; it was left as it is. {self._remedy}") from error
             raise StudyError(f"cannot use {self.path}: {error}{_advice(error)}") from error
         except sqlite3.Error as error:
             if type(error) is sqlite3.DatabaseError:
@@ -186,7 +204,10 @@ class SqliteFile:
 
 
 class _Bound:
-    """Ends a query that takes more instructions than any could in a file of its size; whoever begins one says so."""
+    """Ends a query that takes more instructions than any could in a file of its size; whoever begins one says so.
+
+    Here a query's rows are no more than those of its tables.
+    """
 
     def __init__(self, path: Path) -> None:
         self._files = (path, path.with_name(path.name + "-wal"))
@@ -195,10 +216,18 @@ class _Bound:
     def begin(self) -> None:
         self._calls = 0
 
+    @property
+    def rows(self) -> int:
+        """The rows of a query, at most."""
+        return 1_000 + self._size // _BYTES_A_ROW
+
+    @property
+    def _size(self) -> int:
+        return sum(os.stat(file).st_size for file in self._files if os.path.exists(file))
+
     def __call__(self) -> bool:
         self._calls += 1
-        size = sum(os.stat(file).st_size for file in self._files if os.path.exists(file))
-        return self._calls > 10 + _STEPS_A_BYTE * size // _STRIDE
+        return self._calls > 10 + _INSTRUCTIONS_A_BYTE * self._size // _STRIDE
 
 
 @cache

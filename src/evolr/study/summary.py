@@ -332,7 +332,7 @@ def summaries(folder: Path) -> Iterator[tuple[Path, Summary | EvolrError]]:
     except OSError as error:
         raise RunDirectoryError(f"cannot look into {folder}: {error.strerror}") from error
     for path in paths:
-        if os.path.isfile(path / DATABASE):  # unlike Path.is_file, False where one may not look
+        if os.path.lexists(path / DATABASE):  # unlike Path.exists, False where one may not look
             try:
                 yield path, summarise(path)
             except EvolrError as error:
