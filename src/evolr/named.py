@@ -10,7 +10,15 @@ from typing import Any, Final, cast
 
 from evolr.advice import advice, made_up_trace
 from evolr.discovered import GalleryEntry, gallery
-from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, printable, shortened
+from evolr.errors import (
+    ConfigError,
+    ExpressionError,
+    RunDirectoryError,
+    ScheduleError,
+    StudyError,
+    printable,
+    shortened,
+)
 from evolr.formula import NO_OPTIONS, FormulaOptions, family_named, read_schedule
 from evolr.reading import read
 from evolr.schedule import Schedule, Transform
@@ -108,7 +116,10 @@ def _found(what: str, options: FormulaOptions) -> Named:
             document = read(what)
         except OSError as error:
             raise RunDirectoryError(f"cannot read {what}: {error.strerror}") from error
-        return Named(Schedule.from_json(document), Schedule.provenance(document))
+        try:
+            return Named(Schedule.from_json(document), Schedule.provenance(document))
+        except ScheduleError as error:
+            raise ScheduleError(f"{what}: {error}") from error
     if what in gallery:
         return _of_entry(gallery[what])
     schedule, provenance = _schedule(what, options), dict[str, Any]()

@@ -237,10 +237,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             return Schedule.from_json(read(path))
         except OSError as error:
             raise ScheduleError(f"cannot read the schedule {path}: {error.strerror}") from error
-        except ValueError as error:
-            if isinstance(error, ScheduleError):
-                raise
-            raise ScheduleError(f"cannot read the schedule {str(path)!r}: {error}") from error  # no path at all
+        except ValueError as error:  # no document, or no path at all
+            raise ScheduleError(f"cannot read the schedule {str(path)!r}: {error}") from error
 
     @staticmethod
     def from_json(document: bytes | str) -> Schedule:
