@@ -16,7 +16,7 @@ import evolr
 from evolr import config as configuration
 from evolr.config import Config
 from evolr.errors import StudyError
-from evolr.expression import LANGUAGE_VERSION, UPGRADES, Expression, original_text, parse
+from evolr.expression import LANGUAGE_VERSION, UPGRADES, Expression, original_text, parse, read_back
 from evolr.libraries import versions
 from evolr.problems import Pool
 from evolr.run_files import DATABASE
@@ -59,6 +59,7 @@ class Records:
         self._ids: dict[Place, int] = {}
         self._session = 0
         self._language = 0  # not read yet
+        self._expressions: dict[Any, Expression] = {}  # by their texts, of which a search repeats half
 
     # --- the study itself -------------------------------------------------------------------------------------------
 
@@ -111,7 +112,11 @@ class Records:
 
     def expression(self, value: Any) -> Expression:
         """The expression of a stored formula; a decoder, as of stored_values.py."""
-        return parse(stored.text(value), language=self.language)
+        if (known := self._expressions.get(value)) is None:
+            text = stored.text(value)
+            is_today = self.language == LANGUAGE_VERSION
+            known = self._expressions[value] = read_back(text) if is_today else parse(text, language=self.language)
+        return known
 
     def replace_config(self, config: Config) -> None:
         with self._database.transaction():
