@@ -227,23 +227,26 @@ def test_what_a_search_calls_cannot_run_or_write_its_study(what, where):
         study.run(Limits(trainings=20))  # and goes on
 
 
-def test_a_study_of_another_thread_is_refused_in_words():
+@pytest.mark.parametrize("what", ["run", "close", "ask"])
+def test_while_a_study_runs_another_thread_is_refused_at_once(what):
     errors = []
 
     def used(study):
-        for what in (study.run, study.ask, study.close):
-            try:
-                what()
-            except StudyError as error:
-                errors.append(str(error))
+        try:
+            getattr(study, what)()
+        except StudyError as error:
+            errors.append(str(error))
 
-    with Study("run", small()) as study:
-        thread = threading.Thread(target=used, args=(study,))
-        thread.start()
-        thread.join()
-        study.run(Limits(trainings=1))
-    assert len(errors) == 3
-    assert all("was opened in another thread" in error for error in errors)
+    with Study("run", CONFIG) as study:
+
+        def on_trial(_):
+            thread = threading.Thread(target=used, args=(study,))
+            thread.start()
+            thread.join()
+
+        study.run(Limits(trainings=1), on_trial=on_trial)
+    assert errors
+    assert all("is running" in error and "no other thread" in error for error in errors)
 
 
 def test_where_every_training_diverges_there_is_no_champion(caplog, capsys):

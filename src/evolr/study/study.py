@@ -40,8 +40,9 @@ class Study:
     Raises StudyError where the directory holds no study and no configuration is given, or a configuration other than
     the stored one; StudyLockedError where another process writes it. `search.generations` alone may grow.
 
-    The right to write is taken at once and given back by `close`, or by the end of the process. To look at a study
-    that another process writes, use `evolr show` and `evolr runs`, or its files.
+    The right to write is taken at once and given back by `close`, or by the end of the process. It is that process's, whose threads
+    may all ask, tell and close, one after another; a process that it forks may not. To look at a study that another process writes,
+    use `evolr show` and `evolr runs`, or its files.
     """
 
     def __init__(self, directory: Path | str, config: Config | None = None) -> None:

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -25,10 +24,11 @@ from evolr.schedule import Schedule
 from evolr.search.archive import KnownEvaluations, fingerprint, hall_of_fame
 from evolr.search.evaluation import is_race, race_trainings, to_train, trainings_ahead
 from evolr.search.individual import Evaluation
+from evolr.study import stored_values as stored
 from evolr.study.database import Database
 from evolr.study.generation import evaluated_so_far
 from evolr.study.lock import is_held
-from evolr.study.records import Records
+from evolr.study.records import Best, Records
 from evolr.study.remembered import Success
 from evolr.training.task import Trial
 
@@ -145,7 +145,8 @@ def summarise(directory: Path) -> Summary:
     try:
         records = Records(database)
         config = records.config()
-        done = database.rows("SELECT count(*) FROM generation WHERE finished_at IS NOT NULL")[0][0]
+        query = "SELECT count(*) FROM generation WHERE finished_at IS NOT NULL"
+        done = database.value("generation", query, finished=stored.count)
         failed, last_failure = records.failed()
         front = summarised_front(records, config)
         whole = records.epochs() / config.training.epochs
@@ -158,7 +159,7 @@ def summarise(directory: Path) -> Summary:
             front=[(e.expression.size, e.score, e.expression) for e in front],
             is_raced=bool(front) and is_race(config, front[-1].generation),
             trainings=records.trainings(),
-            active_at=database.rows("SELECT active_at FROM study")[0][0],
+            active_at=database.value("study", "SELECT active_at FROM study", active_at=stored.text),
             failed=failed,
             last_failure=last_failure,
             expected=math.ceil(whole + (0 if ended == "done" else _ahead(records, config))),
@@ -178,21 +179,26 @@ def pace(directory: Path) -> float | None:
     """
     database = Database.open(directory / DATABASE, write=False)
     try:
-        rows = database.rows(
-            "SELECT finished_at, coalesce(sum(trial.epochs), 0) FROM generation "
+        ends = database.rows(
+            "generation",
+            "SELECT number, finished_at, coalesce(sum(trial.epochs), 0) FROM generation "
             "LEFT JOIN individual ON individual.generation = generation.number "
             "LEFT JOIN trial ON trial.individual = individual.id "
-            "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number"
+            "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number",
+            number=stored.whole,
+            finished_at=stored.moment,
+            epochs=stored.count,
         )
-        sessions = [datetime.fromisoformat(start) for (start,) in database.rows("SELECT started_at FROM session")]
+        sessions = database.rows(
+            "session", "SELECT id, started_at FROM session", id=stored.whole, started_at=stored.moment
+        )
         whole = Records(database).config().training.epochs
     finally:
         database.close()
-    ends = [(datetime.fromisoformat(end), epochs) for end, epochs in rows]
     paces = [
         (end - begin).total_seconds() * whole / epochs
-        for (begin, _), (end, epochs) in pairwise(ends)
-        if epochs and begin < end and not any(begin < start < end for start in sessions)
+        for (_, begin, _), (_, end, epochs) in pairwise(ends)
+        if epochs and begin < end and not any(begin < start < end for _, start in sessions)
     ]
     return median(paces) if paces else None
 
@@ -215,20 +221,9 @@ def _ahead(records: Records, config: Config) -> float:
     )
 
 
-class Best(NamedTuple):
-    """The best formula of a size. text: as it is stored."""
-
-    generation: int
-    score: float
-    text: str
-    expression: Expression
-
-
 def summarised_front(records: Records, config: Config) -> list[Best]:
     """The fittest of each size, by size; see Summary."""
-    if rows := records.hall_of_fame():
-        return [Best(*row, records.expression(row[2])) for row in rows]
-    return [
+    return records.hall_of_fame() or [
         Best(e.individual.place.generation, e.score, original_text(e.individual.expression), e.individual.expression)
         for e in hall_of_fame(_evaluated_so_far(records, config))
     ]
@@ -298,7 +293,7 @@ def success(directory: Path) -> Success | None:
         if (found := records.success()) is None:
             return None
         formula, seed, epochs, pool = found
-        schedule = records.config().search.schedule(records.expression(formula))
+        schedule = records.config().search.schedule(formula)
         return Trial(schedule, seed), epochs, cast("Pool", pool)
     finally:
         database.close()
@@ -316,7 +311,8 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
         records = Records(database)
         config = records.config()
         search = config.search
-        latest = database.rows("SELECT max(number) FROM generation WHERE finished_at IS NOT NULL")[0][0]
+        query = "SELECT max(number) FROM generation WHERE finished_at IS NOT NULL"
+        latest = database.value("generation", query, number=stored.optional(stored.whole))
         first = 0
         if latest is not None:
             is_raced = search.finalists > 0 and latest == search.race_generation
@@ -324,8 +320,7 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
             first = latest if is_raced or config.problem.draws_tasks else next(alike, latest)
         values = partial(fingerprint, own=search.own_signals)
         found: dict[bytes, tuple[Schedule, float]] = {}
-        for formula, score in records.best_trained(_ALIKE * count, first):
-            expression = records.expression(formula)
+        for expression, score in records.best_trained(_ALIKE * count, first):
             found.setdefault(values(expression), (search.schedule(expression), score))
         if not found:
             for evaluation in sorted(_evaluated_so_far(records, config), key=lambda e: -e.fitness):
@@ -343,7 +338,7 @@ def summaries(folder: Path) -> Iterator[tuple[Path, Summary | EvolrError]]:
     except OSError as error:
         raise RunDirectoryError(f"cannot look into {folder}: {error.strerror}") from error
     for path in paths:
-        if os.path.isfile(path / DATABASE):  # unlike Path.is_file, False where one may not look
+        if os.path.lexists(path / DATABASE):  # unlike Path.exists, False where one may not look
             try:
                 yield path, summarise(path)
             except EvolrError as error:
