@@ -318,8 +318,8 @@ def test_an_address_where_no_cluster_is_ends_in_words():
     [
         ({"workers": 0}, "workers must be at least 1 and at most 100,000, got 0"),
         ({"workers": 1.5}, "workers must be a whole number"),
-        ({"gpus_per_worker": -1}, "gpus_per_worker must be a number from 0 up, got -1"),
-        ({"cpus_per_worker": math.nan}, "cpus_per_worker must be a number from 0 up, got nan"),
+        ({"gpus_per_worker": -1}, "gpus_per_worker must be a number from 0 to 100,000, got -1"),
+        ({"cpus_per_worker": math.nan}, "cpus_per_worker must be a number from 0 to 100,000, got nan"),
         ({"cpus_per_worker": 0}, r"have to be counted: evolr\.Ray\(workers=8"),
     ],
 )
