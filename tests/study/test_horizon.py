@@ -34,10 +34,8 @@ def whole(tmp_path_factory):
 
 def epochs_by_generation(path):
     with closing(Database.open(path / DATABASE, write=False)) as database:
-        rows = database.rows(
-            "SELECT DISTINCT generation, epochs FROM trial JOIN individual ON individual.id = trial.individual"
-        )
-    return sorted(tuple(row) for row in rows)
+        query = "SELECT DISTINCT generation, epochs FROM trial JOIN individual ON individual.id = trial.individual"
+        return sorted(database.rows("trial", query, generation=int, epochs=int))
 
 
 def test_the_generations_train_a_part_of_the_epochs_and_the_last_ones_and_the_race_all(whole):
@@ -105,7 +103,8 @@ def test_a_study_that_stops_among_short_trainings_says_how_long_they_were(tmp_pa
 def test_what_it_cost_is_counted_in_whole_trainings(whole):
     summary = summarise(whole.directory)
     with closing(Database.open(whole.directory / DATABASE, write=False)) as database:
-        counts = dict(database.rows("SELECT epochs, count(*) FROM trial GROUP BY epochs"))
+        query = "SELECT epochs, count(*) FROM trial GROUP BY epochs"
+        counts = dict(database.rows("trial", query, epochs=int, trials=int))
     assert summary.trainings == sum(counts.values())
     assert summary.whole_trainings == int(np.ceil(counts[1] / 3 + counts[3]))
 
@@ -130,8 +129,10 @@ def test_the_curves_of_a_formula_are_those_of_its_longest_trainings(whole):
     with closing(Database.open(whole.directory / DATABASE, write=False)) as database:
         records = Records(database)
         both = database.rows(
+            "trial",
             "SELECT expression FROM trial JOIN individual ON individual.id = trial.individual "
-            "WHERE status = 'finished' GROUP BY expression ORDER BY max(epochs) - min(epochs) DESC LIMIT 3"
+            "WHERE status = 'finished' GROUP BY expression ORDER BY max(epochs) - min(epochs) DESC LIMIT 3",
+            formula=str,
         )
         for (formula,) in both:
             curves = records.recorded(formula)

@@ -220,17 +220,16 @@ def test_a_clock_that_goes_backwards_changes_nothing(whole, tmp_path, monkeypatc
 def test_a_full_disk_is_a_clear_error_and_the_study_goes_on_later(whole, tmp_path, monkeypatch):
     """SQLite's own limit on the file's pages makes the real write fail as a full disk does."""
     path = tmp_path / "run"
-    prepare = Database._prepare
+    write_ahead = Database.write_ahead
 
     def on_a_small_disk(self):
-        prepare(self)
-        pages = self.rows("PRAGMA page_count")[0][0]
-        self.rows(f"PRAGMA max_page_count = {pages + 1}")
+        write_ahead(self)
+        self.pragma(f"max_page_count = {self.pragma('page_count') + 1}")
 
     evolve(CONFIG, path, Limits(trainings=1))
     stored = summarise(path).trainings
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "_prepare", on_a_small_disk)
+        patch.setattr(Database, "write_ahead", on_a_small_disk)
         with pytest.raises(StudyError, match=r"disk is full.*make room, then go on with the same command"):
             evolve(CONFIG, path)
     assert summarise(path).trainings >= stored
@@ -370,9 +369,9 @@ print(summary.summarise(Path({str(path)!r})).trainings)"""
 
 def test_a_study_whose_configuration_is_missing_is_refused(tmp_path):
     Database.create(tmp_path / DATABASE, lambda _: None).close()
-    with pytest.raises(StudyError, match="holds no configuration"):
+    with pytest.raises(StudyError, match="study: it is missing, and so is the configuration"):
         Study(tmp_path, CONFIG)
-    with pytest.raises(StudyError, match="holds no configuration"):
+    with pytest.raises(StudyError, match="study: it is missing, and so is the configuration"):
         summarise(tmp_path)
 
 
