@@ -122,6 +122,22 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def reading(self) -> Generator[None]:
+        """All of what is read inside is of one moment. As short as can be: meanwhile the log is not folded into the file."""
+        with reported(self.path):
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")  # nothing was written
+
+    @property
+    def data_version(self) -> int:
+        """A number that is another one after another connection has written."""
+        return self.rows("PRAGMA data_version")[0][0]
+
     @property
     def version(self) -> int:
         """The schema version; 0 for a database that has no schema yet."""

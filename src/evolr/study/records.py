@@ -7,6 +7,7 @@ import platform
 import socket
 import tomllib
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +42,48 @@ class Writer(NamedTuple):
         return f"process {self.process} on {self.host}, since {self.started_at}"
 
 
+class Totals(NamedTuple):
+    """How many trials of a study have been counted, and the epochs of all of them.
+
+    last_failure: what was said of the latest that failed. counted, newest: the number, in the database, of the latest that is counted, and of the
+    latest; 0 without one.
+    """
+
+    trainings: int = 0
+    epochs: int = 0
+    diverged: int = 0
+    failed: int = 0
+    last_failure: str | None = None
+    counted: int = 0
+    newest: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all are counted."""
+        return self.counted == self.newest
+
+
+class GenerationCounts(NamedTuple):
+    """How many generations have been made and are finished; how many individuals the first and the latest have, and how many
+    trials the latest.
+    """
+
+    made: int
+    finished: int
+    first: int
+    latest: int
+    latest_trials: int
+
+
+class Finished(NamedTuple):
+    """A finished generation. best, median: fitness, greater for the better; −∞ where its trainings diverged."""
+
+    number: int
+    finished_at: str
+    best: float
+    median: float
+
+
 class Records:
     """The records of one study."""
 
@@ -73,11 +116,7 @@ class Records:
         return None if asked is None else self._config(asked)
 
     def _config(self, text: str) -> Config:
-        data = tomllib.loads(text)
-        if names := UPGRADES.get(self.language):
-            search = data["search"]
-            search["functions"] = [names.get(name, name) for name in search["functions"]]
-        return configuration.from_stored(data)
+        return _config_of(text, self.language)
 
     @property
     def language(self) -> int:
@@ -116,6 +155,14 @@ class Records:
     def end_session(self) -> None:
         with self._database.transaction():
             self._database.write("UPDATE session SET ended_at = ? WHERE id = ?", (now(), self._session))
+
+    def active_at(self) -> str:
+        """The time of the latest write."""
+        return self._database.rows("SELECT active_at FROM study")[0][0]
+
+    def session_starts(self) -> list[str]:
+        """When each session began."""
+        return [start for (start,) in self._database.rows("SELECT started_at FROM session ORDER BY id")]
 
     def writer(self) -> Writer | None:
         """Who writes or wrote last; None where nobody has."""
@@ -191,6 +238,28 @@ class Records:
         """The numbers of the generations that have been made, the last of which may be unfinished."""
         return [row[0] for row in self._database.rows("SELECT number FROM generation ORDER BY number")]
 
+    def generation_counts(self) -> GenerationCounts:
+        """How far the study is."""
+        made, finished = self._database.rows("SELECT count(*), count(finished_at) FROM generation")[0]
+        individuals = "SELECT count(*) FROM individual WHERE generation = ?"
+        first, latest = (self._database.rows(individuals, (number,))[0][0] for number in (0, made - 1))
+        trials = self._database.rows(
+            "SELECT count(*) FROM trial WHERE individual IN (SELECT id FROM individual WHERE generation = ?)",
+            (made - 1,),
+        )[0][0]
+        return GenerationCounts(made, finished, first, latest, trials)
+
+    def finished(self, after: int = -1) -> list[Finished]:
+        """The finished generations after one."""
+        return [
+            Finished(*row)
+            for row in self._database.rows(
+                "SELECT number, finished_at, best, median FROM generation "
+                "WHERE finished_at IS NOT NULL AND number > ? ORDER BY number",
+                (after,),
+            )
+        ]
+
     # --- trials -----------------------------------------------------------------------------------------------------
 
     def add_outcomes(self, outcomes: Sequence[tuple[Place, int, Outcome]], pool: str, epochs: int) -> None:
@@ -252,13 +321,33 @@ class Records:
         )
         return [row[0] for row in rows]
 
-    def failed(self) -> tuple[int, str | None]:
-        """The number of failed trials of the whole study, and the message of the latest."""
-        rows = self._database.rows(
-            "SELECT count(*), (SELECT message FROM trial WHERE status = 'failed' ORDER BY id DESC LIMIT 1) "
-            "FROM trial WHERE status = 'failed'"
+    def totals(self, known: Totals | None = None, most: int | None = None) -> Totals:
+        """How many trials there are. known: an earlier answer, so that only those after it are counted; most: about so many of them.
+
+        Trials are removed while all of a study have failed, and never after: then all are counted again.
+        """
+        if known is None or known.trainings == known.failed:
+            known = Totals()
+        newest = self._database.rows("SELECT coalesce(max(id), 0) FROM trial")[0][0]
+        new = (known.counted, newest if most is None else min(newest, known.counted + most))
+        trainings, epochs, diverged, failed = self._database.rows(
+            "SELECT count(*), coalesce(sum(epochs), 0), coalesce(sum(status = 'diverged'), 0), "
+            "coalesce(sum(status = 'failed'), 0) FROM trial WHERE id > ? AND id <= ?",
+            new,
+        )[0]
+        message = known.last_failure
+        if failed:
+            query = "SELECT message FROM trial WHERE status = 'failed' AND id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
+            message = self._database.rows(query, new)[0][0]
+        return Totals(
+            known.trainings + trainings,
+            known.epochs + epochs,
+            known.diverged + diverged,
+            known.failed + failed,
+            message,
+            new[1],
+            newest,
         )
-        return rows[0][0], rows[0][1]
 
     def forget_failures(self, generation: int) -> None:
         """Removes a generation's failed trials, so that going on tries them again."""
@@ -272,6 +361,24 @@ class Records:
     def trainings(self) -> int:
         """The number of trials stored."""
         return self._database.rows("SELECT count(*) FROM trial")[0][0]
+
+    def epochs_of(self, generation: int) -> int:
+        """The epochs of a generation's trials."""
+        return self._database.rows(
+            "SELECT coalesce(sum(epochs), 0) FROM trial "
+            "WHERE individual IN (SELECT id FROM individual WHERE generation = ?)",
+            (generation,),
+        )[0][0]
+
+    def epochs_of_finished(self) -> list[int]:
+        """The epochs of each finished generation's trials, in order."""
+        rows = self._database.rows(
+            "SELECT coalesce(sum(trial.epochs), 0) FROM generation "
+            "LEFT JOIN individual ON individual.generation = generation.number "
+            "LEFT JOIN trial ON trial.individual = individual.id "
+            "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number"
+        )
+        return [epochs for (epochs,) in rows]
 
     def epochs(self) -> int:
         """The epochs of all trials stored."""
@@ -329,8 +436,8 @@ class Records:
     def recorded(self, formula: str) -> NDArray[np.float32]:
         """The curves of a formula's finished trainings, of the longest of them, (trainings, 4, epochs), in the order of curves.CURVES."""
         rows = self._database.rows(
-            "SELECT curves, epochs FROM trial JOIN individual ON individual.id = trial.individual "
-            "WHERE expression = ? AND status = 'finished' AND curves IS NOT NULL ORDER BY trial.id",
+            "SELECT curves, epochs FROM trial WHERE individual IN (SELECT id FROM individual WHERE expression = ?) "
+            "AND status = 'finished' AND curves IS NOT NULL ORDER BY id",
             (formula,),
         )
         longest = max((epochs for _, epochs in rows), default=0)
@@ -356,6 +463,16 @@ class Records:
             )
             for slot, fitness, score, source, generation, other in rows
         ]
+
+
+@lru_cache(maxsize=32)
+def _config_of(text: str, language: int) -> Config:
+    """A stored configuration, of a study that was begun in this version of the language."""
+    data = tomllib.loads(text)
+    if names := UPGRADES.get(language):
+        search = data["search"]
+        search["functions"] = [names.get(name, name) for name in search["functions"]]
+    return configuration.from_stored(data)
 
 
 def holder(directory: Path) -> str:
