@@ -58,7 +58,7 @@ class _Landed(NamedTuple):
 
 
 class Following:
-    """Reads one study over and over, in one thread; closed by `close`.
+    """Reads one study over and over, in one thread.
 
     Each reading is a short transaction of its own, so that it holds up nobody who writes: a long one would keep the log from being
     folded into the database. clock: seconds, from any moment on.
@@ -71,9 +71,15 @@ class Following:
         self._forget()
 
     def close(self) -> None:
+        """Closes the database. What was read is kept: a later reading opens it again, and reads only what is new."""
         if self._database is not None:
             self._database.close()
-            self._database = None
+            self._database, self._version = None, None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that there was at the last reading is counted; otherwise the next one counts more."""
+        return bool(self._landed) and self._landed[-1].totals.is_whole
 
     def read(self) -> Snapshot | None:
         """The study as it is now; None if it is as it was the last time.
@@ -89,8 +95,8 @@ class Following:
     def _forget(self) -> None:
         """Begins anew: at first, after an error, and with another file in the place of the old one."""
         self.close()
-        self._file: tuple[int, int] | None = None
         self._version: int | None = None
+        self._file: tuple[int, int] | None = None
         self._is_running, self._looked_at = False, -math.inf
         self._landed: deque[_Landed] = deque()
         self._finished: list[Finished] = []
@@ -108,15 +114,15 @@ class Following:
             raise StudyError(f"{self.directory} is not a study: it has no {DATABASE} ({error.strerror})") from error
         if (found.st_dev, found.st_ino) != self._file:
             self._forget()
+        if self._database is None:
             self._database = Database.open(path, write=False)
             self._records = Records(self._database)
             self._file = (found.st_dev, found.st_ino)
-        database, now = self._opened, self._clock()
+        database, now = self._database, self._clock()
         version, was_running = database.data_version, self._is_running
         if version != self._version or now - self._looked_at >= _LOCK_SECONDS:
             self._is_running, self._looked_at = is_held(self.directory), now
-        is_whole = bool(self._landed) and self._landed[-1].totals.is_whole
-        if is_whole and version == self._version and self._is_running == was_running:
+        if self.is_whole and version == self._version and self._is_running == was_running:
             return None
         with database.reading():
             snapshot = self._snapshot(now)

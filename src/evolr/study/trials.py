@@ -51,11 +51,12 @@ class ListedTrial(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page of trials. has_before, has_after: whether there are others before its first, and after its last."""
+    """A page of trials. has_before, has_after: whether there are others before its first, and after its last. config: the study's."""
 
     trials: list[ListedTrial]
     has_before: bool
     has_after: bool
+    config: Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +107,12 @@ def page_of_trials(
     """
     database = Database.open(directory / DATABASE, write=False)
     try:
+        config = Records(database).config()
         if before is None:
             found = listed_trials(database, selection, count + 1, beyond=after)
-            return Page(found[:count], after is not None, len(found) > count)
+            return Page(found[:count], after is not None, len(found) > count, config)
         found = listed_trials(database, selection, count + 1, beyond=before, is_backward=True)
-        return Page(found[:count][::-1], len(found) > count, has_after=True)
+        return Page(found[:count][::-1], len(found) > count, True, config)
     finally:
         database.close()
 
