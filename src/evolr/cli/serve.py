@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from evolr.cli.app import RUNS, app
-from evolr.errors import MissingExtraError
 
 
 @app.command()
@@ -23,12 +22,11 @@ def serve(
     ] = False,
 ) -> None:
     """Show studies in a browser, live while they run; nothing there changes anything. Ctrl-C ends it."""
-    try:
-        from evolr.web.serving import serve as served
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn", "anyio"):
-            raise
-        raise MissingExtraError("evolr serve", "web") from error
+    from evolr.libraries import require
+
+    require("evolr serve", "web", ("starlette", "uvicorn"))
+    from evolr.web.serving import serve as served
+
     served(folder, host, port, has_token=token, listening=_say)
 
 

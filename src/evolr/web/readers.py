@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from evolr.errors import EvolrError
 from evolr.run_files import DATABASE
@@ -60,7 +60,6 @@ class FolderReader:
     """Reads the studies of a folder for the list of them, those that have changed since. None stays open in between."""
 
     pause: float = 1.0
-    is_whole: Final = True
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
@@ -75,6 +74,10 @@ class FolderReader:
             return None
         self._known, self._listed = known, list(studies)
         return index_parts((name, known[path][-1]) for name, path in studies.items())
+
+    @property
+    def is_whole(self) -> bool:
+        return True
 
     def _read(self, path: Path) -> tuple[_Stamp, bool, Following, Summary | EvolrError]:
         stamp, is_running, before = _stamp(path), is_held(path), self._known.get(path)

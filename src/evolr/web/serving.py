@@ -25,38 +25,59 @@ _MOST_CONNECTIONS: Final = 200
 def serve(folder: Path, host: str, port: int, *, has_token: bool, listening: Callable[[str], object]) -> None:
     """Serves the studies of a folder, or one study, until Ctrl-C or SIGTERM, which it then passes on.
 
-    port: 0 for any that is free. has_token: whether a token is needed on this machine too; from elsewhere it always is. listening: is told
-    the address, with the token in it, when there is one.
+    listening: is told the address. Otherwise as `Server`.
+    """
+    server = Server(folder, host, port, has_token=has_token)
+    with suppress(OSError, AttributeError):  # Windows has none
+        os.nice(_NICENESS)
+    listening(server.address)
+    server.run()
+
+
+class Server:
+    """A server of the studies of a folder, or of one study; it listens as soon as it is made. address: where, with the token in it, if it
+    has one.
+
+    port: 0 for any that is free. has_token: whether a token is needed on this machine too; if others can reach the host it always is.
 
     Raises RunDirectoryError where there is no such folder, and ConfigError where it cannot listen.
     """
-    if not os.path.isdir(folder):
-        raise RunDirectoryError(f"there is no folder {folder}: name one with run directories in it, or a run directory")
-    sock = _bound(host, port)
-    port = sock.getsockname()[1]
-    token = secrets.token_urlsafe(24) if has_token or needs_token(host) else None
-    with suppress(OSError, AttributeError):  # Windows has none
-        os.nice(_NICENESS)
-    application = Application(Folder(folder))
-    guarded = Guard(application.starlette(), host, port, token)
-    name = f"[{host.strip('[]')}]" if ":" in host else host
-    listening(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
-    options = uvicorn.Config(
-        guarded,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
-        timeout_graceful_shutdown=2,
-    )
-    _Server(options, application).run(sockets=[sock])
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 0, *, has_token: bool = False) -> None:
+        if not os.path.isdir(folder):
+            raise RunDirectoryError(
+                f"there is no folder {folder}: name one with run directories in it, or a run directory"
+            )
+        self._socket = _bound(host, port)
+        port = self._socket.getsockname()[1]
+        token = secrets.token_urlsafe(24) if has_token or needs_token(host) else None
+        name = f"[{host.strip('[]')}]" if ":" in host else host
+        self.address = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+        application = Application(Folder(folder))
+        options = uvicorn.Config(
+            Guard(application.starlette(), host, port, token),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = _Uvicorn(options, application)
+
+    def run(self) -> None:
+        """Answers until `end`, or in the main thread until Ctrl-C or SIGTERM, which it then passes on to whoever handled it before."""
+        self._server.run(sockets=[self._socket])
+
+    def end(self) -> None:
+        """Ends it soon; of any thread."""
+        self._server.end()
 
 
-class _Server(uvicorn.Server):
+class _Uvicorn(uvicorn.Server):
     """A server whose streams end when it is to end."""
 
     def __init__(self, options: uvicorn.Config, application: Application) -> None:
@@ -67,13 +88,17 @@ class _Server(uvicorn.Server):
         self._application.close()
         super().handle_exit(sig, frame)
 
+    def end(self) -> None:
+        self._application.close()
+        self.should_exit = True
+
 
 def _bound(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises ConfigError where there is none to be had."""
     try:
         places = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, place = places[0]
-        return socket.create_server(place[:2], family=family, backlog=128)  # pyright: ignore[reportArgumentType] of IP, two or four parts
+        return socket.create_server((str(place[0]), port), family=family, backlog=128)
     except (OSError, UnicodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is no host's name"
         raise ConfigError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -23,19 +24,19 @@ class Stream:
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        ends = [asyncio.ensure_future(_gone(receive)), asyncio.ensure_future(self._feeds.closing.wait())]
+        gone, closing = asyncio.ensure_future(_gone(receive)), asyncio.ensure_future(self._feeds.closing.wait())
         try:
             with self._feed.looking():
-                await self._push(send, ends)
+                await self._push(send, (gone, closing))
         except TimeoutError:
             return  # without an end, so that the connection is closed
         finally:
-            for end in ends:
-                end.cancel()
-        if not ends[0].done():
+            gone.cancel()
+            closing.cancel()
+        if not gone.done():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _push(self, send: Send, ends: list[asyncio.Future[object]]) -> None:
+    async def _push(self, send: Send, ends: Sequence[asyncio.Future[Any]]) -> None:
         await _sent(send, b"retry: 1000\n\n")
         while not any(end.done() for end in ends):
             change = asyncio.ensure_future(self._feed.change())

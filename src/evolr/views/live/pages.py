@@ -245,7 +245,11 @@ def _curves(curves: NDArray[np.float32], epochs: int, metric: Metric) -> list[Pi
             [Line(at, named["val_loss"], "second"), Line(at, named["train_loss"])],
             False,
         ),
-        (f"Validation {metric.name}, {metric.unit}", [Line(at, metric.scale * named["val_score"])], False),
+        (
+            "Validation " + metric.name + (f", {metric.unit}" if metric.unit != metric.name else ""),
+            [Line(at, metric.scale * named["val_score"])],
+            False,
+        ),
     )
     return [
         Picture(line_chart(lines, label=caption, x_name="epoch", x_range=(0.0, float(epochs)), is_log=is_log), caption)

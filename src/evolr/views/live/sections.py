@@ -12,7 +12,6 @@ from evolr.errors import count, printable, shortened
 from evolr.expression import ordinary_text
 from evolr.problems import Metric
 from evolr.study.following import Snapshot
-from evolr.study.results import trainings_text
 from evolr.study.summary import RecordedTrainings, Summary
 from evolr.study.trials import ListedTrial
 from evolr.views.curve import Curve
@@ -86,12 +85,9 @@ def said(summary: Summary) -> str:
 
 def trainings(summary: Summary) -> str:
     """How many trainings, of about how many."""
-    done = trainings_text(summary.trainings, summary.whole_trainings) if summary.trainings < 1_000 else ""
-    done = done or f"{summary.trainings:,}" + (
-        f", which count as {summary.whole_trainings:,}" if summary.whole_trainings < summary.trainings else ""
-    )
-    ahead = summary.expected > summary.whole_trainings
-    return done + (f", of about {summary.expected:,}" if ahead else "")
+    has_short = summary.whole_trainings < summary.trainings
+    done = f"{summary.trainings:,}" + (f", which count as {summary.whole_trainings:,}" if has_short else "")
+    return done + (f", of about {summary.expected:,}" if summary.expected > summary.whole_trainings else "")
 
 
 def moment(text: str) -> str:
@@ -102,9 +98,7 @@ def moment(text: str) -> str:
 def _speed(snapshot: Snapshot) -> str:
     if snapshot.speed is None:
         return ""
-    return f"{snapshot.speed:.3g}" + (
-        " in the last half minute" if snapshot.is_measured else ", in its latest generations"
-    )
+    return f"{snapshot.speed:.3g}" + (", of late" if snapshot.is_measured else ", in its latest generations")
 
 
 def _time_left(snapshot: Snapshot) -> str:
@@ -236,10 +230,10 @@ def trials_table(trials: Sequence[ListedTrial], metric: Metric, address: str, ca
         Column("training"),
         Column("generation"),
         Column(metric.name),
+        Column("formula", is_number=False),
         Column("seed"),
         Column("epochs"),
         Column("pool", is_number=False),
-        Column("formula", is_number=False),
     )
     rows = tuple(
         Row(
@@ -247,10 +241,10 @@ def trials_table(trials: Sequence[ListedTrial], metric: Metric, address: str, ca
                 trial_cell(trial, address),
                 Cell(str(trial.generation)),
                 Cell(outcome(trial, metric)),
+                Cell(shortened(ordinary_text(trial.expression), _FORMULA), is_code=True),
                 Cell(str(trial.seed)),
                 Cell(str(trial.epochs)),
                 Cell(trial.pool),
-                Cell(shortened(ordinary_text(trial.expression), _FORMULA), is_code=True),
             )
         )
         for trial in trials
