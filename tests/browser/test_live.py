@@ -12,7 +12,7 @@ from tests.views.test_html import study
 from tests.web.serving import serving
 from tests.web.test_pages import EVIL, NAME, QUOTED
 
-LIVE = {"problem.metric_name": EVIL, "problem.trainer": EVIL}
+LIVE = {"search.generations": 9, "problem.metric_name": EVIL, "problem.trainer": EVIL}
 
 
 @pytest.fixture(scope="module")
