@@ -1,6 +1,6 @@
 """What the live page costs: its first paint and its lag on a study of a million trials, and the search beside it.
 
-    .venv/bin/python benchmarks/serving.py [--trials 1000000] [--study DIR] [--pairs 6] [--lags 60]
+    .venv/bin/python benchmarks/serving.py [--trials 1000000] [--study DIR] [--pairs 8] [--lags 60]
 
 Serves a large study (made by benchmarks/storage.py's own code, or given) as a command of its own. First paint: of Chromium, of pages that are
 opened for the first time after the server has started, and again. Lag: from a commit to the moment that an event with it has arrived, for a
@@ -40,14 +40,13 @@ from evolr.config import resolve
 from evolr.study.evolve import evolve
 from evolr.study.records import Records
 config = resolve("original", settings={{"search.generations": {generations}}})
-evolve(resolve("original", settings={{"search.generations": 2}}), Path(sys.argv[1]) / "warm")
 stopwatch = Stopwatch()
 stopwatch.time(Records, *RECORDING)
-print("begins", flush=True)
-sys.stdin.readline()
-cpu, start = time.process_time(), time.perf_counter()
-evolve(config, Path(sys.argv[1]) / "run")
-print(time.perf_counter() - start, time.process_time() - cpu, stopwatch.seconds, flush=True)
+for folder in map(str.strip, sys.stdin):
+    stopwatch.seconds = 0.0
+    cpu, start = time.process_time(), time.perf_counter()
+    evolve(config, Path(folder) / "run")
+    print(time.perf_counter() - start, time.process_time() - cpu, stopwatch.seconds, flush=True)
 """
 
 
@@ -176,51 +175,49 @@ def sizes(address: str, name: str) -> dict[str, int]:
     return found
 
 
-def search(folder: Path, generations: int, *, is_watched: bool) -> dict[str, float]:
-    """One search, alone or with its page watched."""
-    code = SEARCH.format(here=str(Path(__file__).parent), generations=generations)
-    command = [sys.executable, "-c", code, str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        while process.stdout.readline().strip() != "begins":
-            pass
-
-        def measure() -> list[float]:
-            print("go", file=process.stdin, flush=True)
-            return [float(text) for text in process.stdout.readline().split()]
-
-        if not is_watched:
-            seconds, cpu, writing = measure()
-            return {"seconds": seconds, "cpu": cpu, "writing": writing}
-        with served(folder) as (address, server):
-            received = [0]
-
-            def read() -> None:
-                while True:
-                    try:
-                        for _ in events(f"{address}/study/run/live"):
-                            received[0] += 1
-                    except OSError:
-                        time.sleep(0.02)  # the study is not there yet
-                        if server.poll() is not None:
-                            return
-
-            threading.Thread(target=read, daemon=True).start()
-            time.sleep(1)
-            before = cpu_seconds(server)
-            seconds, cpu, writing = measure()
-            own = cpu_seconds(server) - before
-        return {"seconds": seconds, "cpu": cpu, "writing": writing, "server_cpu": own, "events": received[0]}
+def watch(address: str, server: subprocess.Popen, received: list[int]) -> None:
+    """Reads the stream of a study that will be there soon, until its server is gone."""
+    while server.poll() is None:
+        try:
+            for _ in events(f"{address}/study/run/live"):
+                received[0] += 1
+        except OSError:
+            time.sleep(0.02)  # the study is not there yet
 
 
 def beside(pairs: int, generations: int) -> dict[str, object]:
-    """Searches alone and watched, in turn."""
+    """Searches of one process, alone and watched in turn; the first, which compiles, is left out."""
+    code = SEARCH.format(here=str(Path(__file__).parent), generations=generations)
     alone, watched = [], []
-    for number in range(pairs):
-        for is_watched in (False, True) if number % 2 else (True, False):
-            with tempfile.TemporaryDirectory() as folder:
-                (watched if is_watched else alone).append(search(Path(folder), generations, is_watched=is_watched))
-    ratios = [w["seconds"] / a["seconds"] for w, a in zip(watched, alone, strict=True)]
-    logs = np.log(ratios)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def search(folder: str) -> dict[str, float]:
+            print(folder, file=process.stdin, flush=True)
+            seconds, cpu, writing = (float(text) for text in process.stdout.readline().split())
+            return {"seconds": seconds, "cpu": cpu, "writing": writing}
+
+        def watched_search(folder: str) -> dict[str, float]:
+            received = [0]
+            with served(Path(folder)) as (address, server):
+                threading.Thread(target=watch, args=(address, server, received), daemon=True).start()
+                time.sleep(0.5)
+                before = cpu_seconds(server)
+                found = search(folder)
+                return {**found, "server_cpu": cpu_seconds(server) - before, "events": received[0]}
+
+        with tempfile.TemporaryDirectory() as folder:
+            search(folder)
+        for number in range(pairs):
+            for is_watched in (False, True) if number % 2 else (True, False):
+                with tempfile.TemporaryDirectory() as folder:
+                    if is_watched:
+                        watched.append(watched_search(folder))
+                    else:
+                        alone.append(search(folder))
+        process.stdin.close()
+    logs = np.log([w["seconds"] / a["seconds"] for w, a in zip(watched, alone, strict=True)])
     half = 2.0 * float(np.std(logs, ddof=1)) / len(logs) ** 0.5 if len(logs) > 1 else float("nan")
     return {
         "generations": generations,
@@ -237,8 +234,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--trials", type=int, default=1_000_000)
     parser.add_argument("--study", type=Path)
-    parser.add_argument("--pairs", type=int, default=6)
-    parser.add_argument("--generations", type=int, default=60)
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--generations", type=int, default=30)
     parser.add_argument("--lags", type=int, default=60)
     arguments = parser.parse_args()
     document: dict[str, object] = {
@@ -259,7 +256,6 @@ def main() -> None:
     if arguments.pairs:
         document["search"] = beside(arguments.pairs, arguments.generations)
     document["machine"]["load_at_end"] = os.getloadavg()
-    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))
 

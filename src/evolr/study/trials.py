@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.config import Config
-from evolr.errors import ConfigError, StudyError, unknown_name
+from evolr.errors import ConfigError, unknown_name
 from evolr.expression import Expression, original_text, parse
 from evolr.run_files import DATABASE
 from evolr.study import curves
@@ -149,18 +149,16 @@ def all_trials(directory: Path, selection: Selection, chunk: int = 2_000) -> Ite
         after = page.trials[-1].number
 
 
-def trial_with_curves(directory: Path, number: int) -> tuple[ListedTrial, NDArray[np.float32] | None, Config]:
+def trial_with_curves(directory: Path, number: int) -> tuple[ListedTrial, NDArray[np.float32] | None, Config] | None:
     """A trial by its number, its curves, (4, places), in the order of curves.CURVES, None where none are recorded, and the study's
-    configuration.
-
-    Raises StudyError where there is none; otherwise errors as of `page_of_trials`.
+    configuration; None if there is no such trial. Errors as of `page_of_trials`.
     """
     database = Database.open(directory / DATABASE, write=False)
     try:
         records = Records(database)
         row = database.row(f"SELECT {_COLUMNS} WHERE trial.id = ?", (number,))
         if row is None:
-            raise StudyError(f"{directory} has no training {number}")
+            return None
         content = database.rows("SELECT curves FROM trial WHERE id = ?", (number,))[0][0]
         return _listed(records, row), curves.unpacked(content) if content else None, records.config()
     finally:

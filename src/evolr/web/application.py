@@ -70,7 +70,8 @@ class Application:
             f"{study}/trainings.csv": self._csv,
             f"{study}/trainings/{{number}}": self._trial,
         }
-        handlers = {HTTPException: self._refused, EvolrError: self._failed}
+        wrongly = {ConfigError: self._asked_wrongly, ExpressionError: self._asked_wrongly}
+        handlers = {HTTPException: self._refused, EvolrError: self._failed, **wrongly}
         return Starlette(
             routes=[Route(path, answer) for path, answer in routes.items()],
             exception_handlers=handlers,  # pyright: ignore[reportArgumentType] the type of a handler is that of any error
@@ -139,10 +140,10 @@ class Application:
     async def _trial(self, request: Request) -> Response:
         name, path = await self._named(request)
         number = request.path_params["number"]
-        if not _is_number(number):
-            raise HTTPException(404, "a training has a number")
-        trial, curves, config = await self._reading(lambda: trial_with_curves(path, int(number)))
-        return HTMLResponse(pages.trial_page(name, trial, curves, config))
+        found = await self._reading(lambda: trial_with_curves(path, int(number))) if _is_number(number) else None
+        if found is None:
+            raise HTTPException(404, f"{name} has no training {number}")
+        return HTMLResponse(pages.trial_page(name, *found))
 
     async def _static(self, request: Request) -> Response:
         found = pages.STATIC.get(request.path_params["file"])
@@ -180,6 +181,9 @@ class Application:
 
     async def _refused(self, _: Request, error: HTTPException) -> Response:
         return HTMLResponse(pages.fault_page("Not found", error.detail), error.status_code)
+
+    async def _asked_wrongly(self, _: Request, error: EvolrError) -> Response:
+        return HTMLResponse(pages.fault_page("This is not understood", str(error)), 400)
 
     async def _failed(self, _: Request, error: EvolrError) -> Response:
         return HTMLResponse(pages.fault_page("This cannot be shown", str(error)), 500)
