@@ -47,7 +47,7 @@ def test_the_families_of_a_contest_are_as_many_as_the_documentation_says():
         for path in (DOCS.parent / "README.md", DOCS / "contest.md", DOCS / "index.md")
     )
     assert f"{words[count]} standard families, {words[reading]} of which read gradients" in contest
-    assert f"{count} standard families, {words[reading]} of which read gradients" in readme
+    assert f"the best of {count} tuned families" in readme
     assert f"against {count} tuned families" in index
 
 

@@ -14,11 +14,12 @@ SOURCE = Path(evolr.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "libraries": {"errors"},
+    "legible": {"errors"},
     "ranges": {"errors"},
     "randomness": set(),
     "signals": {"errors"},
     "expression": {"errors", "signals"},
-    "schedule": {"errors", "expression", "views", "signals"},  # of views what shows it, in functions alone
+    "schedule": {"errors", "expression", "reading", "views", "signals"},  # of views what shows it, in functions alone
     "standard": {"errors", "expression", "schedule", "signals"},
     "formula": {"errors", "expression", "schedule", "standard", "signals"},
     "advice": {"errors", "expression", "schedule", "signals"},
@@ -27,7 +28,7 @@ MAY_IMPORT = {
     "problems": {"errors", "expression", "randomness", "schedule", "training", "writing", "ranges"},
     "execution": {"", "errors", "libraries", "problems", "schedule", "signals", "training", "ranges"},
     "presets": {"expression"},
-    "config": {"errors", "expression", "presets", "schedule", "training", "problems", "signals", "ranges"},
+    "config": {"errors", "expression", "presets", "ranges", "reading", "schedule", "training", "problems", "signals"},
     "loop": {"errors", "expression", "signals"},
     "torch": {"errors", "loop", "signals"},
     "telling": {"errors", "signals", "torch"},
@@ -43,11 +44,13 @@ MAY_IMPORT = {
         "errors",
         "expression",
         "formula",
+        "reading",
         "schedule",
         "standard",
         "signals",
         "study",
     },
+    "reading": set(),
     "run_files": set(),
     "writing": {"errors", "run_files"},
     "signal_bank": {"expression", "randomness", "signals"},
@@ -73,6 +76,7 @@ MAY_IMPORT = {
         "execution",
         "expression",
         "problems",
+        "reading",
         "run_files",
         "schedule",
         "search",
@@ -92,6 +96,7 @@ MAY_IMPORT = {
         "execution",
         "expression",
         "problems",
+        "reading",
         "randomness",
         "run_files",
         "schedule",
@@ -116,6 +121,7 @@ MAY_IMPORT = {
         "exports",
         "expression",
         "formula",
+        "legible",
         "loop",
         "problems",
         "schedule",
@@ -127,8 +133,8 @@ MAY_IMPORT = {
         "signals",
         "writing",
     },
+    "interruption": {"errors", "legible"},
     "web": {"", "errors", "expression", "run_files", "study", "views"},
-    "interruption": set(),
     "cli": {
         "named",
         "advice",
@@ -143,6 +149,7 @@ MAY_IMPORT = {
         "expression",
         "formula",
         "interruption",
+        "legible",
         "presets",
         "views",
         "run_files",
@@ -275,7 +282,7 @@ MAY_WRITE = {
     "views/page/drawing.py": {"savefig"},  # to a buffer
     "problems/mnist1d_data.py": {"savez"},  # to a buffer
     "execution/ray_process.py": {"mkstemp"},  # what a process says, under no name
-    "cli/app.py": {"open"},  # the null device, in the place of a stdout that is gone
+    "cli/output.py": {"open", "fdopen"},  # the null device, in the place of a standard stream that is gone
 }
 
 
@@ -305,6 +312,62 @@ def test_a_file_is_written_by_the_one_writer():
     for path in FILES:
         place = path.relative_to(SOURCE).as_posix()
         assert set(writing_calls(path)) == MAY_WRITE.get(place, set()), place
+
+
+SAYS = {
+    *("print", "echo", "secho", "Console", "escape", "Markup", "set_title", "set_xlabel", "set_ylabel", "suptitle"),
+    *("text", "annotate", "set_text", "set_xticklabels", "set_yticklabels", "write", "writelines"),
+}
+"""Calls that show a text, or that make it part of HTML, by their last name; `text` of axes, `write` of a standard stream."""
+
+MAY_SAY = {
+    "cli/output.py": {"write"},
+    "interruption.py": {"write"},  # from a signal handler
+    "legible.py": {"escape"},
+    "expression/mathml.py": {"escape"},  # of the language's own names
+    "views/progress.py": {"print", "Console"},
+    "views/terminal_table.py": {"print", "Console"},
+    "views/pictures.py": {"set_title", "set_xlabel", "set_ylabel", "suptitle"},
+    "views/contest_picture.py": {"suptitle", "annotate"},  # the latter a number
+    "views/page/drawing.py": {"set_title", "set_xlabel", "set_ylabel", "text"},
+    "views/page/page.py": {"Markup"},
+    "views/page/report.py": {"escape"},  # a whole page, in an attribute
+}
+"""Who may show a text: legible.py says how, and each of these does it so. Whoever else has something to say goes through them."""
+
+
+def saying_calls(path):
+    """The calls in a file that show a text."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+        owner = getattr(node.func, "value", None)
+        of = getattr(owner, "attr", None) or getattr(owner, "id", "")
+        if name in ("write", "writelines"):
+            if of in ("stdout", "stderr", "__stdout__", "__stderr__", "os"):
+                yield name
+        elif name == "text":
+            if "axes" in of or "figure" in of:
+                yield name
+        elif name in SAYS and of != "re":  # `re.escape` makes a pattern
+            yield name
+
+
+def test_a_text_is_shown_by_the_few_who_say_it_as_text():
+    for path in FILES:
+        place = path.relative_to(SOURCE).as_posix()
+        assert set(saying_calls(path)) == MAY_SAY.get(place, set()), place
+
+
+def test_a_table_of_markdown_is_made_where_its_cells_are_escaped():
+    for path in FILES:
+        place = path.relative_to(SOURCE).as_posix()
+        if place not in (
+            "legible.py",
+            "views/gallery.py",
+        ):  # the latter writes a page of these docs, of evolr's own entries
+            assert not [text for text in strings_in(path) if "|---" in text], place
 
 
 def test_what_one_system_alone_has_is_imported_in_functions():

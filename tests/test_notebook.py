@@ -47,6 +47,10 @@ def test_the_first_hour_runs_and_shows_what_it_found(tmp_path):
     assert not any(each.get("outputs") for each in cells)  # as it is given: whoever opens it runs it
     data, functions, *shown = executed(cells, tmp_path)
     assert data == functions == []
+    told = "".join("".join(output["text"]) for output in shown.pop(2))
+    judged = [float(share) for share in re.findall(r"^\w+: ([\d.]+)%", told, re.MULTILINE)]
+    assert len(judged) == 2
+    assert min(judged) > 50
     assert [[output["output_type"] for output in outputs] for outputs in shown] == [["execute_result"]] * 3
     search, tuned, schedule = ("".join(outputs[0]["data"]["text/html"]) for outputs in shown)
     assert "Search: accuracy" in search

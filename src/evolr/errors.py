@@ -31,7 +31,14 @@ _MOST_SHOWN: Final = 200  # characters of any other value
 
 
 class EvolrError(Exception):
-    """The root of the tree: catch it to catch whatever evolr raises on purpose."""
+    """The root of the tree: catch it to catch whatever evolr raises on purpose.
+
+    What its message quotes of a name or a file orders nothing of the terminal that a traceback is shown on: see `printable`.
+    """
+
+    def __str__(self) -> str:
+        text = str(self.args[0]) if len(self.args) == 1 else super().__str__()
+        return "\n".join(map(printable, text.split("\n")))
 
 
 class ExpressionError(EvolrError, ValueError):
@@ -57,9 +64,6 @@ class ConfigError(EvolrError, ValueError):
 
 class UnknownEntryError(ConfigError, KeyError):
     """A name that the gallery has not."""
-
-    def __str__(self) -> str:  # of a KeyError it would be in quotes
-        return str(self.args[0])
 
 
 class ProblemError(EvolrError, ValueError):
@@ -139,8 +143,12 @@ def count(number: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text as it may stand in one line on a terminal: a space for each line break, escape and half of a character."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    """A text as it may stand in one line wherever it is shown, as long as before: a space for each line break and other space, and a mark for
+    what is none and cannot be seen: an order to a terminal, what turns the text around it, half of a character.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _pointed(problem: str, text: str, column: int) -> str:

@@ -13,11 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from evolr.errors import printable
+from evolr.legible import shell_word
+
 
 def _say(text: str) -> None:
     """Writes to stderr, from a handler too; what is wrong with that ends nothing."""
     with suppress(OSError):
-        os.write(2, text.encode())
+        os.write(2, text.encode(errors="replace"))
 
 
 def end_now(*_: object) -> NoReturn:
@@ -80,4 +83,4 @@ class Interruption:
         if not self._database.is_file():
             return "nothing was begun yet"
         directory = self._database.parent
-        return f"what was finished is in {directory}; go on with: evolr evolve --run {directory}"
+        return f"what was finished is in {printable(str(directory))}; go on with: evolr evolve --run {shell_word(directory)}"

@@ -10,8 +10,16 @@ from typing import Any, Final, cast
 
 from evolr.advice import advice, made_up_trace
 from evolr.discovered import GalleryEntry, gallery
-from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, StudyError, printable, shortened
+from evolr.errors import (
+    ConfigError,
+    ExpressionError,
+    RunDirectoryError,
+    ScheduleError,
+    StudyError,
+    shortened,
+)
 from evolr.formula import NO_OPTIONS, FormulaOptions, family_named, read_schedule
+from evolr.reading import read
 from evolr.schedule import Schedule, Transform
 from evolr.signals.plateau import Plateau
 from evolr.standard import Family
@@ -104,12 +112,13 @@ def _found(what: str, options: FormulaOptions) -> Named:
         return _of_run(what)
     if os.path.isfile(what) or what.endswith(".json"):
         try:
-            if os.path.exists(what) and not os.path.isfile(what):
-                raise RunDirectoryError(f"{what} is no file: a pipe, whose reading may not end, or a device")
-            document = Path(what).read_bytes()
+            document = read(what)
         except OSError as error:
             raise RunDirectoryError(f"cannot read {what}: {error.strerror}") from error
-        return Named(Schedule.from_json(document), Schedule.provenance(document))
+        try:
+            return Named(Schedule.from_json(document), Schedule.provenance(document))
+        except ScheduleError as error:
+            raise ScheduleError(f"{what}: {error}") from error
     if what in gallery:
         return _of_entry(gallery[what])
     schedule, provenance = _schedule(what, options), dict[str, Any]()
@@ -148,11 +157,10 @@ def _of_run(what: str) -> Named:
         **({expected: summary.expected} if summary.expected > summary.whole_trainings else {}),
         "last activity": summary.active_at,
     }
-    if summary.failed:
-        last = " ".join(printable(summary.last_failure or "").split())
-        provenance["failed trainings"] = (
-            f"{summary.failed} of {summary.trainings}; the last: {shortened(last, _MESSAGE)}"
-        )
+    if (
+        summary.failed
+    ):  # what was said of them is no provenance: it is a text of somebody else's, which no export carries on
+        provenance["failed trainings"] = f"{summary.failed} of {summary.trainings}"
     return Named(summary.champion, provenance, summary=summary)
 
 

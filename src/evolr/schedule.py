@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from evolr.errors import ExpressionError, ScheduleError, is_finite, is_number, printable, shortened, shown, whole_number
 from evolr.expression import LANGUAGE_VERSION, Expression, clock, original_text, parse, scalar
 from evolr.expression.text import MAX_NESTING, MAX_NODES
+from evolr.reading import read
 from evolr.signals.memory import MOST_RATES
 from evolr.signals.plateau import Plateau, PlateauRule
 
@@ -246,13 +247,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         Raises ScheduleError where there is no such file, or it is none.
         """
         try:
-            return Schedule.from_json(Path(path).read_bytes())
+            return Schedule.from_json(read(path))
         except OSError as error:
             raise ScheduleError(f"cannot read the schedule {path}: {error.strerror}") from error
-        except ValueError as error:
-            if isinstance(error, ScheduleError):
-                raise
-            raise ScheduleError(f"cannot read the schedule {str(path)!r}: {error}") from error  # no path at all
+        except ValueError as error:  # no document, or no path at all
+            raise ScheduleError(f"cannot read the schedule {str(path)!r}: {error}") from error
 
     @staticmethod
     def from_json(document: bytes | str) -> Schedule:

@@ -26,6 +26,8 @@ def test_a_family_is_tuned_by_a_function_and_goes_on_from_what_was_trained(tmp_p
     assert tuned.trained == 24
     assert tuned.schedule == FAMILIES["linear"].schedule(**tuned.constants)
     assert tuned.score == max(c.score for c in tuned.candidates) > tuned.candidates[0].score
+    assert repr(tuned).startswith(f"<Tuned: linear, base {tuned.constants['base']:.4g}; score ")
+    assert repr(tuned).endswith("the best of 12 candidates>")
     more = evolr.tune(functions.descending, "linear", tmp_path / "t", trainings=32, seeds=2, **OF_FUNCTION)
     assert more.trained == 8
     assert more.candidates[:12] == tuned.candidates

@@ -1,9 +1,11 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evolr.errors import ExpressionError
-from evolr.expression import Expression, ordinary_text, original_text, parse
+from evolr.expression import Expression, ordinary_text, original_text, parse, read_back
 from evolr.expression.text import MAX_CHARACTERS, MAX_NESTING, MAX_NODES
 from tests.expression.strategies import expressions
 
@@ -18,6 +20,37 @@ def test_both_notations_round_trip_exactly(expression):
         assert again == expression
         assert [repr(t) for t in again.tokens] == [repr(t) for t in expression.tokens]  # −0.0 is not 0.0
         assert write(again) == text
+        assert [repr(t) for t in read_back(text).tokens] == [repr(t) for t in expression.tokens]
+
+
+ORIGINAL = (
+    "(epoch add (loss",
+    "mul 0.5)",
+    "sin(",
+    ")",
+    " ",
+    "(",
+    "exp",
+    "epoch",
+    "-1e5",
+    "inf",
+    ",",
+    "@a",
+    "max(epoch, ",
+    "if",
+)
+BEYOND = ("sin(" * 150 + "epoch" + ")" * 150, "sin(" * 9_000 + "epoch", "(" * 30_000, "")
+
+
+@given(st.lists(st.sampled_from(ORIGINAL), max_size=8).map("".join) | st.sampled_from(BEYOND))
+def test_what_is_read_back_is_what_parse_reads(text):
+    try:
+        expected = parse(text)
+    except ExpressionError as error:
+        with pytest.raises(ExpressionError, match=f"^{re.escape(str(error))}$"):
+            read_back(text)
+    else:
+        assert read_back(text) == expected
 
 
 @given(st.text(max_size=60))

@@ -1,6 +1,10 @@
 """Searching from outside: ask for individuals, tell what they scored."""
 
 import math
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -46,6 +50,50 @@ def test_a_study_by_hand_selects_by_what_it_was_told(tmp_path):
         )
         assert study.front[-1].fitness == max(e.fitness for e in history)
         assert study.ask() == []
+
+
+def test_threads_ask_and_tell_one_study_and_change_nothing(tmp_path):
+    drive(tmp_path / "whole")
+    study = Study(tmp_path / "threads", CONFIG)
+    with ThreadPoolExecutor(4) as pool:
+        while asked := pool.submit(study.ask).result():
+            list(pool.map(lambda individual: study.tell(individual, score(individual)), asked))
+        pool.submit(study.close).result()
+    one, two = remembered(tmp_path / "whole"), remembered(tmp_path / "threads")
+    assert one["evaluation"] == two["evaluation"]
+    assert derived(tmp_path / "whole") == derived(tmp_path / "threads")
+    Study(tmp_path / "threads").close()  # the right to write was given back
+
+
+FORKED = """
+import os, sys
+from evolr.config import resolve
+from evolr.errors import StudyError
+from evolr.study.study import Study
+settings = {"problem.name": "external", "search.population": 4, "search.generations": 1}
+with Study(sys.argv[1], resolve("original", settings=settings)) as study:
+    first, *others = study.ask()
+    if not (child := os.fork()):
+        for forbidden in (study.ask, study.close, study.run, lambda: study.tell(first, 1.0)):
+            try:
+                forbidden()
+                os._exit(1)
+            except StudyError as error:
+                if "forked into this one" not in str(error):
+                    os._exit(2)
+        study = None
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    for individual in (first, *others):
+        study.tell(individual, 1.0)
+    print(study.is_finished)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_study_is_no_forked_childs_and_its_own_process_goes_on(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FORKED, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["0", "True"], "")
 
 
 @pytest.mark.parametrize("at_most", [1, 3])

@@ -54,7 +54,7 @@ def test_a_newer_schema_is_refused(tmp_path):
 
 
 def test_rows_without_their_owner_are_refused(tmp_path):
-    with Study(tmp_path / "run", small()) as study, pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+    with Study(tmp_path / "run", small()) as study, pytest.raises(StudyError, match="FOREIGN KEY"):
         study._open._database.write("INSERT INTO parent VALUES (12345, 0, 1)")
 
 
@@ -65,7 +65,7 @@ def test_a_failing_migration_leaves_the_schema_before(tmp_path, monkeypatch):
         Database.open(tmp_path / "study.db", write=True)
     monkeypatch.undo()
     database = Database.open(tmp_path / "study.db", write=True)
-    assert not database.rows("SELECT 1 FROM sqlite_schema WHERE name = 'extra'")
+    assert "table extra" not in database.schema()
     assert database.version == len(MIGRATIONS)
     database.close()
 
@@ -99,11 +99,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from evolr.study import database
-original = database._statements
+original = database.statements_of
 def statements(script):
     yield from original(script)
     os.kill(os.getpid(), signal.SIGKILL)
-database._statements = statements
+database.statements_of = statements
 database.MIGRATIONS = (*database.MIGRATIONS, "CREATE TABLE extra (x);")
 {action}
 """
@@ -119,7 +119,7 @@ def test_a_kill_inside_a_migration_leaves_the_schema_before(tmp_path):
     shutil.copy(KEPT / "v1.db", path)
     killed(f"database.Database.open(Path({str(path)!r}), write=True)")
     database = Database.open(path, write=True)
-    assert not database.rows("SELECT 1 FROM sqlite_schema WHERE name = 'extra'")
+    assert "table extra" not in database.schema()
     database.close()
     assert summarise(tmp_path).generations_done == 2
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -133,8 +134,8 @@ def run(script):
 def test_a_function_that_fails_in_one_trial_of_ten_ends_with_a_champion(whole):
     result = summarise(whole)
     assert math.isfinite(result.best)
-    said = describe(str(whole), None, None, None).text()
-    assert f" of {result.trainings}; the last: " in said
+    said = "\n".join(describe(str(whole), None, None, None).lines())
+    assert f" of {result.trainings}\nlast failure" in re.sub(" +", " ", said)
     messages = {row[7] for row in remembered(whole)["trial"]}
     assert "was killed by signal SIGSEGV" in messages
     assert "ended its process with exit code 7" in messages

@@ -137,8 +137,8 @@ def test_a_writer_never_waits_for_who_follows(tmp_path):
     with study(tmp_path / "run", generations=1) as found:
         following = Following(tmp_path / "run")
         before = following.read().summary.trainings
-        with following._opened.reading():
-            following._opened.rows("SELECT count(*) FROM trial")
+        with following._opened.transaction("DEFERRED"):
+            following._records.trainings()
             found._open.records._database._connection.execute("PRAGMA busy_timeout = 0")
             land(found, 0.5)
         assert following.read().summary.trainings == before + 1

@@ -99,7 +99,7 @@ def test_a_study_that_stops_among_short_trainings_says_how_long_they_were(tmp_pa
     result = evolve(CONFIG, tmp_path / "run", should_stop=lambda: "enough" if done else None, on_generation=done.append)
     provenance = json.loads((tmp_path / "run" / "champion.json").read_text())["provenance"]
     assert provenance["epochs"] == 1
-    assert "(1 epoch, " in search_summary(result, CONFIG, tmp_path)
+    assert "(1 epoch, " in "\n".join(search_summary(result, CONFIG, tmp_path))
 
 
 def test_what_it_cost_is_counted_in_whole_trainings(whole):

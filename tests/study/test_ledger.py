@@ -1,6 +1,8 @@
 """The ledger's file: those of older schemas, and what several processes do to it at once."""
 
+import os
 import sqlite3
+import time
 from threading import Barrier, Thread
 
 import numpy as np
@@ -79,6 +81,19 @@ def test_several_that_bring_a_ledger_up_to_date_at_once_all_can_use_it(tmp_path,
     assert (failed, opened) == ([], [{b"known"}] * 4)
 
 
+def test_a_new_ledger_waits_for_another_process_that_makes_it(tmp_path, monkeypatch):
+    """SQLite itself refuses at once to switch to WAL mode while another has begun to write."""
+    other = sqlite3.connect(tmp_path / "contest.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waited = []
+    monkeypatch.setattr(time, "sleep", lambda seconds: waited.append(other.execute("ROLLBACK")))
+    ledger = Ledger(tmp_path / "contest.db")
+    assert len(waited) == 1
+    assert ledger.note("look", b"mine") == 1
+    ledger.close()
+    other.close()
+
+
 def test_a_note_that_comes_second_is_not_kept(tmp_path):
     ledger = Ledger(tmp_path / "contest.db")
     assert [ledger.note_first("subject", subject) for subject in (b"mine", b"other", b"mine")] == [True, False, True]
@@ -100,3 +115,53 @@ def test_a_ledger_that_cannot_be_made_leaves_no_directory(tmp_path, no_room):
     with no_room(0), pytest.raises(StudyError, match="room"):
         Ledger(tmp_path / "new" / "contest.db")
     assert not (tmp_path / "new").exists()
+
+
+def statements(*texts):
+    def damage(path):
+        connection = sqlite3.connect(path, isolation_level=None)
+        for text in texts:
+            connection.execute(text)
+        connection.close()
+
+    return damage
+
+
+ENDLESS = "WITH RECURSIVE r (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT "
+DAMAGES = {
+    "another program's": statements("PRAGMA application_id = 7"),
+    "a newer version": statements("PRAGMA user_version = 99"),
+    "a view": statements("DROP TABLE note", f"CREATE VIEW note AS {ENDLESS}x AS kind, x AS content FROM r"),
+    "a trigger": statements("CREATE TRIGGER harm AFTER INSERT ON note BEGIN DELETE FROM training; END"),
+    "a missing table": statements("DROP TABLE training"),
+    "a column too many": statements("ALTER TABLE training ADD COLUMN mine TEXT"),
+    "curves cut short": statements("UPDATE training SET curves = x'00'"),
+    "learning rates cut short": statements("UPDATE training SET learning_rates = x'00'"),
+    "signals without names": statements("UPDATE training SET signal_names = NULL"),
+    "signals of too many names": statements("""UPDATE training SET signal_names = '["a", "b"]'"""),
+    "names that are no JSON": statements("UPDATE training SET signal_names = '['"),
+    "names of another kind": statements("UPDATE training SET signal_names = '[1]'"),
+    "names without end": statements("UPDATE training SET signal_names = replace(hex(zeroblob(50000)), '0', '[')"),
+    "words that are no UTF-8": statements("UPDATE training SET failure = CAST(x'ff' AS TEXT)"),
+    "an epoch below none": statements("UPDATE training SET diverged_at = -1"),
+    "text": lambda path: path.write_text("no database"),
+    "its first part": lambda path: path.write_bytes(path.read_bytes()[:5000]),
+    "a directory": lambda path: (path.unlink(), path.mkdir()),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "links in a circle": lambda path: (path.unlink(), path.symlink_to(path.name)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_ledger_is_one_error_that_says_to_move_it_away(tmp_path, damage):
+    path = tmp_path / "contest.db"
+    ledger = Ledger(path)
+    steps = Outcome(0.5, None, *np.ones((4, 3), np.float32), learning_rates=RATES, signals={"loss": RATES})
+    ledger.add([(b"steps", steps)])
+    ledger.close()
+    DAMAGES[damage](path)
+    with pytest.raises(StudyError, match=r"contest.db.*(Move it away|Delete it)"):
+        Ledger(path).find([b"steps"])
+    if not damage.startswith(("curves", "learning", "signals", "names", "words", "an epoch")):
+        with pytest.raises(StudyError, match=r"contest.db.*(Move it away|Delete it)"):
+            notes(path, "look")

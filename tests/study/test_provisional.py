@@ -69,14 +69,18 @@ def test_a_search_that_is_stopped_in_its_first_generation_has_a_champion_that_is
         assert study.history() == []
 
 
+def summary_text(result, config=CONFIG):
+    return "\n".join(search_summary(result, config, Path("run")))
+
+
 def test_its_text_and_its_documents_say_so(whole):
     result = stopped(Path("run"), 5)
-    said = search_summary(result, CONFIG, Path("run"))
+    said = summary_text(result)
     assert "standing: the best so far, not raced: the search has not come to its race on fresh seeds" in said
     assert "at most 3 runs" in said
     shown = describe("run", None, None, None)
-    assert "standing" in shown.text()
-    assert "the best so far, not raced" in shown.text()
+    assert "standing" in "\n".join(shown.lines())
+    assert "the best so far, not raced" in "\n".join(shown.lines())
     assert shown.document()["raced"] is False
     assert len(shown.front.rows) == len(result.hall_of_fame)
     ((path, summary),) = summaries(Path())
@@ -85,9 +89,9 @@ def test_its_text_and_its_documents_say_so(whole):
     assert len(runs_table([(path, summary)]).rows) == 1
     path, result = whole
     assert result.is_raced is True
-    assert "standing" not in search_summary(result, CONFIG, path)
-    assert "won the race" in search_summary(result, CONFIG, path)
-    assert "standing" not in describe(str(path), None, None, None).text()
+    assert "standing" not in summary_text(result)
+    assert "won the race" in summary_text(result)
+    assert "standing" not in "\n".join(describe(str(path), None, None, None).lines())
     assert summarise(path).is_raced is True
     assert Schedule.provenance((path / "champion.json").read_bytes())["raced"] is True
 
@@ -133,7 +137,7 @@ def test_whatever_ends_a_search_it_has_a_champion_once_a_training_has_finished(l
     assert (result.schedule is not None) == (result.trainings > 0)
     assert Path("run/champion.json").is_file() == (result.trainings > 0)
     if not result.trainings:
-        assert "champion: none yet, for nothing was trained" in search_summary(result, CONFIG, Path("run"))
+        assert "champion: none yet, for nothing was trained" in summary_text(result)
         with pytest.raises(StudyError, match="no champion yet: nothing was trained so far"):
             describe("run", None, None, None)
 
@@ -153,10 +157,10 @@ def test_a_search_without_a_race_is_the_best_so_far_until_its_end():
     config = small()
     result = stopped(Path("run"), 5, config)
     assert (result.is_raced, result.champion is not None) == (False, True)
-    assert "standing: the best so far: the search is not at its end" in search_summary(result, config, Path("run"))
+    assert "standing: the best so far: the search is not at its end" in summary_text(result, config)
     ended = evolve(config, Path("run"))
     assert ended.is_raced is False
-    assert "standing" not in search_summary(ended, config, Path("run"))
+    assert "standing" not in summary_text(ended, config)
 
 
 def test_where_every_training_so_far_diverged_there_is_none_and_no_file():

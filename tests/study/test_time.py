@@ -280,6 +280,19 @@ def test_a_pace_sees_how_many_train_at_once():
     assert (as_one.at_once, as_one.one) == (1, 0.0)
 
 
+def test_the_start_of_workers_is_not_taken_for_what_trainings_take():
+    """Two workers that are a minute in coming, and trainings of a second: whole generations land within a quarter of a minute."""
+    pace = Pace()
+    pace.landed(61.0, 1, [1.0])
+    assert (pace.seconds, pace.is_settled) == (1.0, False)
+    pace.landed(61.1, 2, [1.0])
+    assert (pace.seconds, pace.is_settled) == (0.5, False)
+    for number in range(3, 9):
+        pace.landed(62.0 + (number - 3) // 2, number, [0.95])
+    assert (pace.at_once, pace.is_settled) == (2, True)
+    assert pace.seconds == pytest.approx(0.5, rel=0.05)
+
+
 def test_the_last_trainings_take_a_whole_wave():
     pace = Pace()
     for number in range(1, 7):

@@ -227,23 +227,26 @@ def test_what_a_search_calls_cannot_run_or_write_its_study(what, where):
         study.run(Limits(trainings=20))  # and goes on
 
 
-def test_a_study_of_another_thread_is_refused_in_words():
+@pytest.mark.parametrize("what", ["run", "close", "ask"])
+def test_while_a_study_runs_another_thread_is_refused_at_once(what):
     errors = []
 
     def used(study):
-        for what in (study.run, study.ask, study.close):
-            try:
-                what()
-            except StudyError as error:
-                errors.append(str(error))
+        try:
+            getattr(study, what)()
+        except StudyError as error:
+            errors.append(str(error))
 
-    with Study("run", small()) as study:
-        thread = threading.Thread(target=used, args=(study,))
-        thread.start()
-        thread.join()
-        study.run(Limits(trainings=1))
-    assert len(errors) == 3
-    assert all("was opened in another thread" in error for error in errors)
+    with Study("run", CONFIG) as study:
+
+        def on_trial(_):
+            thread = threading.Thread(target=used, args=(study,))
+            thread.start()
+            thread.join()
+
+        study.run(Limits(trainings=1), on_trial=on_trial)
+    assert errors
+    assert all("is running" in error and "no other thread" in error for error in errors)
 
 
 def test_where_every_training_diverges_there_is_no_champion(caplog, capsys):
@@ -382,12 +385,12 @@ def test_a_study_that_was_interrupted_shows_how_far_it_has_come():
 
     should_stop, on_trial = interrupted_after(20)
     evolve(CONFIG, "run", should_stop=should_stop, on_trial=on_trial)
-    text = " ".join(describe("run", None, None, None).text().split())
+    text = " ".join(" ".join(describe("run", None, None, None).lines()).split())
     assert "state stopped generations 2 of 4, then a race of 7 trainings" in text
     assert "expected trainings 9" in text
     assert "the best so far, not raced" in text
     evolve(CONFIG, "run", Limits(trainings=60))
-    text = " ".join(describe("run", None, None, None).text().split())
+    text = " ".join(" ".join(describe("run", None, None, None).lines()).split())
     assert "generations 2 of 2, and the race; a budget left no room for 2 more" in text
     assert "expected" not in text
 

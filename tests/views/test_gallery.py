@@ -7,7 +7,7 @@ import pytest
 
 from evolr.discovered import Figures, gallery
 from evolr.training.optimizers import Optimizer
-from evolr.views.gallery import entry_text, gallery_table, with_entries
+from evolr.views.gallery import entry_lines, gallery_table, with_entries
 
 PAGE = "".join(f"<!-- {name}: here -->\n<!-- end of {name} -->\n" for name in ("answer", "entries"))
 WON = Figures(metric="accuracy", rival="cosine", seeds=64, difference=0.03, low=0.02, high=0.04, p=0.001)
@@ -94,7 +94,7 @@ def test_a_page_is_written_twice_as_it_is_written_once_and_keeps_its_own_words()
 
 def test_an_entry_is_told_in_80_columns_but_for_its_command():
     for each in gallery.values():
-        *lines, last = entry_text(each).splitlines()
+        *lines, last = entry_lines(each)
         assert max(map(len, lines)) <= 80
         assert last.endswith(each.command)
         assert last.startswith("to be held by" if each.contest is None else "repeated by")

@@ -1,4 +1,5 @@
 import errno
+from types import SimpleNamespace
 
 import pytest
 
@@ -144,6 +145,20 @@ def test_what_a_contest_will_take_is_said_before_its_first_training(capsys):
     with progress.proving("plain") as (on_total, _):
         on_total(1200)
     assert "proving: 1,200 trainings at most\n" in capsys.readouterr().err
+
+
+def test_the_time_that_a_contest_needs_is_not_that_of_its_compilation(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    with progress.proving("plain") as (on_total, on_done):
+        on_total(101)
+        for seconds, trained in ((60.0, 1), (61.0, 10)):  # a minute of compiling, a tenth of a second a training
+            now[0] = seconds
+            on_done(trained, 0)
+    assert capsys.readouterr().err.splitlines()[1:3] == [
+        "1 of at most 101 trainings",
+        "11 of at most 101 trainings  about 9 s left",
+    ]
 
 
 def test_a_family_may_have_any_name(capsys):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from evolr import __version__
-from evolr.errors import ConfigError, EvolrError
+from evolr.cli.output import be_silent, prepare, say, tell
+from evolr.errors import ConfigError, EvolrError, printable
 from evolr.interruption import end_now
 
 app = typer.Typer(
@@ -24,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+_UsageError: Any = typer.BadParameter.__base__  # what is wrong with a command line, by the class that typer has for it
 
 RUNS = Path("runs")
 """The folder of run directories that nobody named."""
@@ -48,24 +49,22 @@ Force = Annotated[
 def main() -> None:
     """The program. Turns what evolr raises on purpose into a message and exit code 2."""
     signal.signal(signal.SIGINT, end_now)
+    prepare()
     try:
-        app()
-        sys.stdout.flush()
+        code = app(standalone_mode=False)
+    except _UsageError as error:
+        error.message = printable(error.message)
+        with suppress(OSError):
+            error.show(sys.stderr)
+        code = error.exit_code
     except EvolrError as error:
-        _say(f"error: {error}")
-        sys.exit(2)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        tell(f"error: {error}")
+        code = 2
     except OSError as error:
-        _say(f"error: cannot write the output: {error.strerror}")
-        sys.exit(2)
-
-
-def _say(text: str) -> None:
-    """Writes to stderr; the exit code says that something is wrong where that cannot."""
-    with suppress(OSError, ValueError):
-        print(text, file=sys.stderr)
+        be_silent()
+        tell(f"error: cannot write the output: {error.strerror}")
+        code = 2
+    sys.exit(code or 0)
 
 
 @app.callback(invoke_without_command=True)
@@ -73,7 +72,7 @@ def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        print(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -88,12 +87,6 @@ def require_output(output: object, *, force: bool) -> None:
     """Raises ConfigError for --force without --output."""
     if force and output is None:
         raise ConfigError("--force belongs to --output: it writes over what is there")
-
-
-def print_json(document: Mapping[str, Any]) -> None:
-    import msgspec
-
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
 def read_settings(texts: list[str] | None) -> dict[str, Any]:

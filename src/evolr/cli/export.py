@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 
 from evolr.cli.app import Devices, Force, Train, WorkerCount, app, require_output, training_function
 from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options, warn_of
+from evolr.cli.output import print_source, tell
 from evolr.errors import ConfigError
 
 
@@ -59,9 +58,7 @@ def export(
         raise ConfigError("--train belongs to --frozen: nothing else of an export trains")
     text = source(schedule, to, provenance)
     if file is None:
-        if isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8")  # which Python reads its source in
-        sys.stdout.write(text)
+        print_source(text)
         return
     file.write(text.encode())
-    typer.echo(f"saved: {output}", err=True)
+    tell(f"saved: {output}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from evolr.cli.output import tell
 from evolr.errors import ExpressionError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def formula_options(
 def warn_of(found: Named, epochs: int, steps_per_epoch: int) -> None:
     """Says on stderr what is likely not meant by a formula in a training of this length."""
     for sentence in found.advice(epochs, steps_per_epoch):
-        typer.echo(f"warning: {sentence}", err=True)
+        tell(f"warning: {sentence}")
 
 
 class FormulaCommand(TyperCommand):

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from evolr.cli.app import Json, app, print_json
+from evolr.cli.app import Json, app
+from evolr.cli.output import print_json, say, say_table
 
 
 @app.command()
@@ -20,20 +21,19 @@ def gallery(
     """Show the discovered schedules that come with evolr; show, export, compare and prove take their names."""
     from evolr.discovered import gallery as entries
     from evolr.views import gallery as views
-    from evolr.views import progress, shown
+    from evolr.views import shown
 
     if name is None:
         found = list(entries.values())
         if json:
             print_json({"entries": [views.entry_document(entry) for entry in found]})
         else:
-            progress.output().print(views.gallery_table(found))
+            say_table(views.gallery_table(found))
         return
     entry = entries[name]
     if json:
         print_json(views.entry_document(entry))
         return
-    out = progress.output()
-    out.print(views.entry_text(entry), soft_wrap=True, highlight=False, markup=False)
+    say(*views.entry_lines(entry))
     schedule = replace(shown.describe(name, None, None, None), provenance={})  # which is said above
-    out.print(schedule.text(), soft_wrap=True, highlight=False, markup=False)
+    say(*schedule.lines())

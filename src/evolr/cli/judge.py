@@ -16,12 +16,12 @@ from evolr.cli.app import (
     Train,
     WorkerCount,
     app,
-    print_json,
     read_settings,
     require_output,
     training_function,
 )
 from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options, warn_of
+from evolr.cli.output import print_json, say, say_table
 from evolr.errors import ConfigError, shortened
 from evolr.interruption import end_saying
 from evolr.ranges import TRAININGS
@@ -145,7 +145,7 @@ def prove(
     from evolr.contest.verdict import verdict
     from evolr.named import named
     from evolr.presets import DEFAULT
-    from evolr.views import contest, progress
+    from evolr.views import contest
 
     if (run is None) == (expression is None):
         raise ConfigError("name either a run directory or --expression, not both or neither")
@@ -174,9 +174,8 @@ def prove(
     if json:
         print_json(result.document(verdict(result)))
         return
-    out = progress.output()
-    out.print(contest.contest_table(result))
-    out.print(contest.summary(result, path), soft_wrap=True, highlight=False, markup=False)
+    say_table(contest.contest_table(result))
+    say(*contest.summary(result, path))
 
 
 @app.command()
@@ -191,7 +190,7 @@ def explain(
 ) -> None:
     """Explain a champion: what its learning rate does, and which of its signals matter."""
     from evolr.contest import explanation
-    from evolr.views import progress, tables
+    from evolr.views import tables
 
     end_saying("what was trained is kept; the same command goes on")
     result = explanation.explain(
@@ -200,10 +199,9 @@ def explain(
     if json:
         print_json(result.document())
         return
-    out = progress.output()
-    out.print(f"champion: learning rate {result.simplified}", soft_wrap=True, highlight=False, markup=False)
-    out.print(tables.explanation_table(result))
-    out.print(f"picture: {run / 'explanation.png'}", soft_wrap=True, highlight=False, markup=False)
+    say(f"champion: learning rate {result.simplified}")
+    say_table(tables.explanation_table(result))
+    say(f"picture: {run / 'explanation.png'}")
 
 
 def compare_run(path: Path, quiet: bool, trained_by: object = None, **options: Any) -> ComparisonResult:
@@ -214,16 +212,13 @@ def compare_run(path: Path, quiet: bool, trained_by: object = None, **options: A
 
 
 def print_comparison(result: ComparisonResult, path: Path | None) -> None:
-    from evolr.views import progress, tables
+    from evolr.views import tables
 
-    out = progress.output()
-    out.print()
-    out.print(tables.comparison_table(result))
-    out.print(tables.verdict(result), highlight=False, markup=False)
-    for note in result.problem.notes:
-        out.print(f"note: {note}", highlight=False, markup=False)
+    say("")
+    say_table(tables.comparison_table(result))
+    say(tables.verdict(result), *(f"note: {note}" for note in result.problem.notes))
     if path is not None:
-        out.print(f"picture: {path / 'comparison.png'}", soft_wrap=True, highlight=False, markup=False)
+        say(f"picture: {path / 'comparison.png'}")
 
 
 def _budget(text: str) -> int | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from evolr.cli.app import Force, app, require_output
+from evolr.cli.output import say
 
 
 @app.command()
@@ -29,4 +30,4 @@ def report(
     else:
         page = made(run)
         RunDirectory.open(run).write(REPORT, page.html.encode())
-    typer.echo(f"saved: {output or run / REPORT}")
+    say(f"saved: {output or run / REPORT}")

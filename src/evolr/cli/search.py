@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evolr.cli.app import RUNS, Devices, Json, Quiet, Settings, app, print_json, read_settings
+from evolr.cli.app import RUNS, Devices, Json, Quiet, Settings, app, read_settings
 from evolr.cli.judge import compare_run, print_comparison
+from evolr.cli.output import print_json, say, say_table
 from evolr.errors import ConfigError, EvolrError
 from evolr.interruption import Interruption
 
@@ -65,7 +66,7 @@ def search(
     from evolr.run_files import COMPARISON_FILES, DATABASE
     from evolr.study.evolve import evolve
     from evolr.study.results import Limits
-    from evolr.views import progress, tables
+    from evolr.views import tables
     from evolr.views.shown import describe
 
     given: dict[str, Any] = {
@@ -116,10 +117,9 @@ def search(
         "training_seconds": result.training_seconds,
     }
     if not json:
-        out = progress.output()
         if result.hall_of_fame:
-            out.print(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
-        out.print(tables.search_summary(result, result.config, path), soft_wrap=True, highlight=False, markup=False)
+            say_table(tables.hall_of_fame_table(result.hall_of_fame, resolved.problem.metric))
+        say(*tables.search_summary(result, result.config, path))
     if has_comparison and result.schedule is not None:
         compared = compare_run(path, quiet, device_count=devices)
         document["comparison"] = compared.document()
@@ -140,15 +140,15 @@ def runs(
 ) -> None:
     """List the studies in a folder: where they stand and what they found, while they run too."""
     from evolr.study.summary import summaries
-    from evolr.views import progress, tables
+    from evolr.views import tables
 
     found = list(summaries(folder))
     if json:
         print_json({"runs": [tables.summary_document(path, summary) for path, summary in found]})
     elif found:
-        progress.output().print(tables.runs_table(found))
+        say_table(tables.runs_table(found))
     else:
-        print(f"no studies in {folder}")
+        say(f"no studies in {folder}")
 
 
 def _study_of(

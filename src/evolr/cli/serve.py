@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from evolr.cli.app import RUNS, app
+from evolr.cli.output import say
 
 
 @app.command()
@@ -27,8 +28,4 @@ def serve(
     require("evolr serve", "web", ("starlette", "uvicorn"))
     from evolr.web.serving import serve as served
 
-    served(folder, host, port, has_token=token, listening=_say)
-
-
-def _say(address: str) -> None:
-    typer.echo(f"serving on {address} (Ctrl-C ends it)")
+    served(folder, host, port, has_token=token, listening=lambda address: say(f"serving on {address} (Ctrl-C ends it)"))

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from evolr.cli.app import Force, Json, app, print_json, require_output
+from evolr.cli.app import Force, Json, app, require_output
 from evolr.cli.formula import FormulaCommand, MaxLr, MinLr, PlateauText, Transform, formula_options
+from evolr.cli.output import print_json, say, say_table
 
 
 @app.command(cls=FormulaCommand)
@@ -31,7 +32,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a schedule: its formula, simplified and in LaTeX, and its learning-rate curve."""
-    from evolr.views import progress, shown
+    from evolr.views import shown
     from evolr.writing import Output
 
     require_output(output, force=force)
@@ -42,7 +43,6 @@ def show(
     if json:
         print_json(described.document())
         return
-    out = progress.output()
-    out.print(described.text(), soft_wrap=True, highlight=False, markup=False)
+    say(*described.lines())
     if described.front is not None:
-        out.print(described.front)
+        say_table(described.front)

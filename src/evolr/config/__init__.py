@@ -10,7 +10,7 @@ from evolr.config.dotted import dotted
 from evolr.config.resolving import changed, config_of, differences, resolve
 from evolr.config.search import CONSTANT, METHODS, AnySearch, BayesianSearch, GenerationalSearch, MemeticSearch, Search
 from evolr.config.settings import Comparison, Config, Training, require_signals
-from evolr.config.stored import from_stored, load, to_toml
+from evolr.config.stored import from_stored, from_toml, load, to_toml
 
 __all__ = [
     "CONSTANT",
@@ -30,6 +30,7 @@ __all__ = [
     "dotted",
     "from_data",
     "from_stored",
+    "from_toml",
     "load",
     "plan",
     "require_signals",

@@ -37,6 +37,10 @@ def from_data(data: Mapping[str, Any]) -> Config:
         _known("optimizer", "training.optimizer.name", optimizer["name"], OPTIMIZERS)
     try:
         return msgspec.convert(data, Config)
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"a setting is a text with half of a character, which no file can hold: {error.object!r}"
+        ) from error
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, EvolrError):
             raise ConfigError(str(error.__cause__)) from error

@@ -6,6 +6,7 @@ method too, which meant nothing; the first ones knew no other method than the ge
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,15 +15,19 @@ from typing import Any, Final, cast
 import msgspec
 
 from evolr.config.data import from_data
-from evolr.config.dotted import require_shallow
 from evolr.config.search import METHODS, own_settings
 from evolr.config.settings import Config
 from evolr.errors import ConfigError, printable, shortened
+from evolr.reading import read
 
 _EVERYTHING: Final = frozenset(
     ["method", "tournament", "elites", "samples", "children", "youth", "seed_families", "random_structures"]
 )
 """What each of the methods had of its own, when all of it was stored."""
+
+_DEEPEST: Final = 100  # tables in tables of a key; evolr's settings have three
+_QUOTED: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
+_KEY: Final = re.compile(r"[\w\-. \t]+")
 
 
 def load(path: Path) -> Config:
@@ -33,6 +38,22 @@ def load(path: Path) -> Config:
 def from_stored(data: Mapping[str, Any]) -> Config:
     """The configuration of what this or an earlier version of evolr stored, as nested tables."""
     return from_data(_of_today(data))
+
+
+def from_toml(text: str) -> dict[str, Any]:
+    """The nested tables of a TOML document. Raises ConfigError for what is none, and for one beyond what can be read."""
+    try:
+        _refuse_deep_keys(text)
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, tables in thousands of tables
+        raise ConfigError(f"no TOML document that can be read: {shortened(str(error), 200)}") from error
+
+
+def _refuse_deep_keys(text: str) -> None:
+    """Raises ValueError for a key in hundreds of tables, whose reading takes time by the square of their number."""
+    unquoted = _QUOTED.sub("x", text)
+    if any(found[0].count(".") > _DEEPEST for found in _KEY.finditer(unquoted)):
+        raise ValueError(f"a key in more than {_DEEPEST} tables")
 
 
 def to_toml(config: Config) -> bytes:
@@ -60,13 +81,8 @@ def _of_today(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return from_toml(read(path).decode())
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # no TOML, no UTF-8; a number of thousands of digits, lists in lists in lists
+    except ValueError as error:  # of bytes that are no UTF-8, or of a path that is none, too
         raise ConfigError(f"{path} is not a TOML file of settings: {printable(shortened(str(error), 200))}") from error
-    require_shallow(data)
-    return data

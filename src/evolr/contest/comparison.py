@@ -20,7 +20,7 @@ from evolr.contest.contender import Contender, contender
 from evolr.contest.record import encoded
 from evolr.contest.showing import OnTotal, shown_comparison
 from evolr.contest.statistics import CONFIDENCE, corrected
-from evolr.errors import StudyError
+from evolr.errors import StudyError, printable
 from evolr.execution.processes import require_memory
 from evolr.problems import Metric, Problem
 from evolr.randomness import seed_from
@@ -58,7 +58,7 @@ class ComparisonResult:
 
     def __repr__(self) -> str:
         means = ", ".join(f"{each.name} {self.metric.text(each.mean)}" for each in self.contenders)
-        return f"<ComparisonResult: {self.metric.name}: {means}; {len(self.seeds)} seeds>"
+        return printable(f"<ComparisonResult: {self.metric.name}: {means}; {len(self.seeds)} seeds>")
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""

@@ -24,6 +24,7 @@ from evolr.contest.results import EVOLVED, ContestResult, Entry, Evolved, Finali
 from evolr.contest.statistics import Pairs
 from evolr.contest.tuning import Candidate
 from evolr.errors import EvolrError, RunDirectoryError, StudyError
+from evolr.reading import read
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
 from evolr.training.optimizers import Optimizer
@@ -58,7 +59,7 @@ def read_explanation(directory: Path | str) -> Explanation:
 def _read(path: Path, record: str, kind: type[_Document]) -> _Document:
     """A document of a kind. Raises RunDirectoryError where the file cannot be read, StudyError where it is none of these."""
     try:
-        content = path.read_bytes()
+        content = read(path)
     except OSError as error:
         raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
     head = msgspec.json.decode(content, type=_Head)

@@ -15,6 +15,7 @@ from evolr.contest.contender import Contender
 from evolr.contest.record import number, schedule_document
 from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.tuning import Candidate
+from evolr.errors import printable
 from evolr.libraries import versions
 from evolr.problems import Pool
 from evolr.ranges import EPOCHS, SEEDS, TRAININGS, require_ranges
@@ -183,7 +184,7 @@ class ContestResult:
 
     def __repr__(self) -> str:
         metric, best = self.config.problem.metric, self.champion.result
-        return (
+        return printable(
             f"<ContestResult: {metric.name} {metric.text(best.mean)} by the champion, the best of {len(self.entries)} has "
             f"{metric.text(self.ranked[0].result.mean)}; {len(self.seeds)} seeds>"
         )

@@ -16,7 +16,7 @@ from evolr.contest.tunable_formula import TunableFormula
 from evolr.contest.tuning import Candidate, FamilyTuner, best_of
 from evolr.contest.tuning import tune as tuned
 from evolr.discovered import GalleryEntry, gallery
-from evolr.errors import ConfigError, shortened, unknown_name
+from evolr.errors import ConfigError, count, shortened, unknown_name
 from evolr.formula import family_named
 from evolr.ranges import SEEDS, TRAININGS
 from evolr.schedule import Schedule
@@ -28,7 +28,7 @@ from evolr.study.watching import ShowProgress
 _FOR_A_SHAPE: Final = 30  # candidates, below which a schedule's scale alone is tuned
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Tuned:
     """A family, an entry of the gallery or a schedule, tuned. score: of the best, the mean over its seeds, in the problem's metric, as the tuning saw it, which
     flatters it; NaN where every training diverged. candidates: all, in order. trained: trainings that were run now.
@@ -40,6 +40,11 @@ class Tuned:
     score: float
     candidates: list[Candidate]
     trained: int
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in self.constants.items())
+        tried = count(len(self.candidates), "candidate")
+        return f"<Tuned: {shortened(self.family.name, 200)}, {values}; score {self.score:.6g}, the best of {tried}>"
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""

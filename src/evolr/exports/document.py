@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from evolr import __version__
+from evolr.errors import printable
 from evolr.exports.formula import JAX, PYTHON, Dialect, code
 from evolr.exports.linking import Import, link
 from evolr.exports.rows import rows
@@ -135,8 +136,7 @@ def _docstring(schedule: Schedule, provenance: Mapping[str, Any], usage: str) ->
 
 def _harmless(line: str) -> str:
     """A line as it may stand in a docstring, whatever a document's provenance says."""
-    printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
-    return printable.replace("\\", "\\\\").replace('"""', "'''")
+    return printable(line).replace("\\", "\\\\").replace('"""', "'''")
 
 
 def _signals(schedule: Schedule) -> str:

@@ -1,7 +1,7 @@
 """What a schedule says: the expression language."""
 
 from evolr.expression.primitives import EXTENDED_SET, LANGUAGE_VERSION, ORIGINAL_SET, PRIMITIVES, UPGRADES, Primitive
-from evolr.expression.text import ordinary_text, original_text, parse
+from evolr.expression.text import ordinary_text, original_text, parse, read_back
 from evolr.expression.tree import Expression, Token, arity
 from evolr.signals import CLOCK, CORE_SIGNALS, SIGNALS, Signal, clock
 
@@ -23,4 +23,5 @@ __all__ = [
     "ordinary_text",
     "original_text",
     "parse",
+    "read_back",
 ]

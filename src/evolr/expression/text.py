@@ -17,7 +17,9 @@ exhaust Python's; the input is bounded by the limits below.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from evolr.errors import ExpressionError
 from evolr.expression.notation import ATOM, COMPARISON, CONSTANTS, POWER, PRECEDENCE, SIGN, SUM
@@ -25,7 +27,7 @@ from evolr.expression.primitives import LANGUAGE_VERSION, PRIMITIVES
 from evolr.expression.reading import MAX_CHARACTERS, MAX_NESTING, MAX_NODES, Reading
 from evolr.expression.tree import Expression, Token
 
-__all__ = ["MAX_CHARACTERS", "MAX_NESTING", "MAX_NODES", "ordinary_text", "original_text", "parse"]
+__all__ = ["MAX_CHARACTERS", "MAX_NESTING", "MAX_NODES", "ordinary_text", "original_text", "parse", "read_back"]
 
 
 def parse(text: str, constants: Mapping[str, float] | None = None, *, language: int = LANGUAGE_VERSION) -> Expression:
@@ -47,6 +49,38 @@ def parse(text: str, constants: Mapping[str, float] | None = None, *, language: 
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(f"a formula may have {MAX_CHARACTERS:,} characters at most, got {len(text):,}")
     return Reading(text, {**CONSTANTS, **(constants or {})}, language).expression()
+
+
+def read_back(text: str) -> Expression:
+    """The same as `parse`, in a third of the time for a text that `original_text` wrote, of which a study may hold 100,000."""
+    levels: list[tuple[list[str], list[Token]]] = [([], [])]  # of each open bracket: its function, its arguments
+    for lexeme in _WRITTEN.findall(text[: MAX_CHARACTERS + 1]):
+        names, tokens = levels[-1]
+        if lexeme[-1] == "(":
+            levels.append(([lexeme[:-1]] if len(lexeme) > 1 else [], []))
+        elif lexeme == ")" and len(levels) > 1:
+            levels.pop()
+            levels[-1][1].extend((*names, *tokens))
+        elif lexeme in PRIMITIVES:
+            names.append(lexeme)
+        else:
+            tokens.append(_token(lexeme))
+        if len(levels) > MAX_NESTING:
+            return parse(text)  # which refuses what is beyond the limits
+    try:
+        expression = Expression(tuple(levels[0][1]))
+    except ExpressionError:
+        return parse(text)
+    is_same = expression.size <= MAX_NODES and len(text) <= MAX_CHARACTERS and original_text(expression) == text
+    return expression if is_same else parse(text)
+
+
+def _token(lexeme: str) -> Token:
+    """A constant, or what may be a signal's name."""
+    try:
+        return float(lexeme)
+    except ValueError:
+        return lexeme
 
 
 def original_text(expression: Expression) -> str:
@@ -73,6 +107,10 @@ def ordinary_text(expression: Expression, names: Mapping[float, str] | None = No
     'min(1, progress/0.1, (1 - progress)**2)'
     """
     return expression.fold(lambda token: _leaf(token, names or {}), _applied).text
+
+
+_WRITTEN: Final = re.compile(r"\w*\(|\)|[^\s(),]+")
+"""The lexemes of the original form: a call or a bracket opened, one closed, a name or a number."""
 
 
 class _Part:

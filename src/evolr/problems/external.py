@@ -57,6 +57,9 @@ class External(
 
     def __post_init__(self) -> None:
         require_ranges("problem.", self)
+        for name, text in (("metric_name", self.metric_name), ("trainer", self.trainer)):
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise ConfigError(f"problem.{name} has half of a character, which no file can hold: {text!r}")
         if not self.metric_name.strip() or self.metric_name in _TAKEN:
             raise ConfigError(
                 "problem.metric_name must be the name of a score, such as accuracy, and none of "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evolr.errors import StudyError
+from evolr.errors import StudyError, shortened
 from evolr.expression import Expression
 from evolr.schedule import Schedule
 from evolr.search.individual import Individual, Place
@@ -41,30 +41,37 @@ class Asked:
 
 def ask(study: OpenStudy) -> list[Asked]:
     """See Study.ask."""
-    study.require_open()
-    while (current := study.state.current) is not None:
-        if wanted := current.wanted():
-            schedule = study.config.search.schedule
-            return [Asked(individual, schedule(individual.expression), current.epochs) for individual in wanted]
-        study.finish_generation(current)
-    return []
+    with study.turn():
+        while (current := study.state.current) is not None:
+            if wanted := current.wanted():
+                schedule = study.config.search.schedule
+                return [Asked(individual, schedule(individual.expression), current.epochs) for individual in wanted]
+            study.finish_generation(current)
+        return []
 
 
 def tell(study: OpenStudy, asked: Asked, score: float) -> None:
     """See Study.tell."""
-    study.require_open()
+    with study.turn():
+        _tell(study, asked.individual, _number(score))
+
+
+def _number(score: float) -> float:
+    """A score as it is recorded: NaN for what is not finite. Raises StudyError for what is no number."""
     try:
         value = float(score)
-    except (TypeError, ValueError) as error:
-        raise StudyError(f"a score is a number, got {score!r}") from error
-    individual, place = asked.individual, asked.place
-    if not math.isfinite(value):
-        value = math.nan
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StudyError(f"a score is a number, got {shortened(repr(score))}") from error
+    return value if math.isfinite(value) else math.nan
+
+
+def _tell(study: OpenStudy, individual: Individual, value: float) -> None:
+    place = individual.place
     known = _told_before(study.state, individual)
     if known is not None:
         if known == value or (math.isnan(known) and math.isnan(value)):
             return
-        raise StudyError(f"individual {place} has the score {known} already, was told {score}")
+        raise StudyError(f"individual {place} has the score {known} already, was told {value}")
     current = study.state.current
     if current is None or not current.has_to_train(individual):
         raise StudyError(f"individual {place} ({individual.expression}) was not asked")

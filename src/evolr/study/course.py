@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from evolr.run_files import DATABASE
+from evolr.study import stored_values as stored
 from evolr.study.database import Database
 
 
@@ -58,42 +59,57 @@ def course(directory: Path) -> Course:
     database = Database.open(directory / DATABASE, write=False)
     try:
         operators = database.rows(
-            "SELECT operator, count(*) FROM individual GROUP BY operator ORDER BY count(*) DESC, operator"
+            "individual",
+            "SELECT operator, count(*) FROM individual GROUP BY operator ORDER BY count(*) DESC, operator",
+            operator=stored.text,
+            individuals=stored.count,
         )
-        return Course(_generations(database), _sittings(database), dict(map(tuple, operators)))
+        return Course(_generations(database), _sittings(database), dict(operators))
     finally:
         database.close()
 
 
 def _generations(database: Database) -> list[Generation]:
     rows = database.rows(
+        "generation",
         "SELECT number, finished_at IS NOT NULL, best, median, "
         "(SELECT count(*) FROM individual WHERE generation = number), "
         "(SELECT count(*) FROM trial JOIN individual ON individual.id = trial.individual WHERE generation = number) "
-        "FROM generation ORDER BY number"
+        "FROM generation ORDER BY number",
+        number=stored.count,
+        is_finished=stored.flag,
+        best=stored.optional(stored.real),
+        median=stored.optional(stored.real),
+        individuals=stored.count,
+        trainings=stored.count,
     )
-    return [Generation(number, bool(done), *rest) for number, done, *rest in rows]
+    return [Generation(*row) for row in rows]
 
 
 def _sittings(database: Database) -> list[Sitting]:
     """The sittings, by their beginning. One without an end ended with the last generation that was finished before the next one
     began; the last of them with the study's latest write.
     """
-    rows = database.rows("SELECT started_at, ended_at, evolr, jax, python FROM session ORDER BY id")
-    active_at = datetime.fromisoformat(database.rows("SELECT active_at FROM study")[0][0])
-    finished = [
-        datetime.fromisoformat(end)
-        for (end,) in database.rows("SELECT finished_at FROM generation WHERE finished_at IS NOT NULL")
-    ]
-    starts = [datetime.fromisoformat(start) for start, *_ in rows]
+    rows = database.rows(
+        "session",
+        "SELECT id, started_at, ended_at, evolr, jax, python FROM session ORDER BY id",
+        id=stored.whole,
+        started_at=stored.moment,
+        ended_at=stored.optional(stored.moment),
+        evolr=stored.text,
+        jax=stored.text,
+        python=stored.text,
+    )
+    active_at = database.value("study", "SELECT active_at FROM study", active_at=stored.moment)
+    query = "SELECT number, finished_at FROM generation WHERE finished_at IS NOT NULL"
+    finished = [end for _, end in database.rows("generation", query, number=stored.whole, finished_at=stored.moment)]
     found: list[Sitting] = []
-    for place, (_, end, *versions) in enumerate(rows):
-        start = starts[place]
+    for place, (_, start, end, *versions) in enumerate(rows):
         if end is not None:
-            last = datetime.fromisoformat(end)
+            last = end
         elif place == len(rows) - 1:
             last = active_at
         else:
-            last = max([start, *(at for at in finished if start <= at <= starts[place + 1])])
+            last = max([start, *(at for at in finished if start <= at <= rows[place + 1][1])])
         found.append(Sitting(start, max(start, last), *versions))
     return found

@@ -17,5 +17,7 @@ def packed(outcome: Outcome) -> bytes:
 
 
 def unpacked(content: bytes) -> NDArray[np.float32]:
-    """The curves, (4, epochs), in the order of CURVES and of Outcome's own fields."""
+    """The curves, (4, epochs), in the order of CURVES and of Outcome's own fields. Raises ValueError for what is none."""
+    if len(content) % (4 * len(CURVES)):
+        raise ValueError(f"expected {len(CURVES)} curves of one length, of 4 bytes a number, got {len(content)} bytes")
     return np.frombuffer(content, "<f4").reshape(len(CURVES), -1).astype(np.float32)

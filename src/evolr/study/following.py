@@ -119,12 +119,12 @@ class Following:
             self._records = Records(self._database)
             self._file = (found.st_dev, found.st_ino)
         database, now = self._database, self._clock()
-        version, was_running = database.data_version, self._is_running
+        version, was_running = database.pragma("data_version"), self._is_running
         if version != self._version or now - self._looked_at >= _LOCK_SECONDS:
             self._is_running, self._looked_at = is_held(self.directory), now
         if self.is_whole and version == self._version and self._is_running == was_running:
             return None
-        with database.reading():
+        with database.transaction("DEFERRED"):  # all of one moment
             snapshot = self._snapshot(now)
         self._version = version
         return snapshot

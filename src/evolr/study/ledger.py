@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,47 +15,63 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from evolr.errors import StudyError
 from evolr.signals import SIGNALS
+from evolr.study import stored_values as stored
 from evolr.study.curves import packed, unpacked
-from evolr.study.database import connected_to_read, reported
 from evolr.study.run_directory import RunDirectory
+from evolr.study.sqlite_file import SqliteFile, schema_made_by
 from evolr.training.task import Outcome, Trial
 
 APPLICATION_ID: Final = 0x65766F63  # "evoc"
-_BUSY_SECONDS: Final = 30.0
-_SCHEMA_VERSION: Final = 4
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS training (
+_REMEDY: Final = "Move it away: it is filled again"
+_CHANGES: Final = (
+    (
+        """
+CREATE TABLE training (
     key            BLOB PRIMARY KEY,         -- SHA-256 of all that decides the outcome
     score          REAL,                     -- NULL where it diverged
     diverged_at    INTEGER,                  -- epoch
     curves         BLOB NOT NULL,            -- see curves.py
-    learning_rates BLOB,                     -- of each step, float32, little-endian, where they were asked for
-    signals        BLOB,                     -- with them: rows of one signal each, float32, little-endian
-    failure        TEXT,                     -- why it failed; NULL where it did not
-    signal_names   TEXT                      -- of the rows of signals, as JSON
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS note (            -- what a contest has to know of those before it
+    learning_rates BLOB                      -- of each step, float32, little-endian, where they were asked for
+) STRICT, WITHOUT ROWID
+""",
+        """
+CREATE TABLE note (                          -- what a contest has to know of those before it
     kind           TEXT NOT NULL,
     content        BLOB NOT NULL,
     PRIMARY KEY (kind, content)
-) STRICT, WITHOUT ROWID;
-"""
-
-
-_CHANGES: Final = (
-    ("ALTER TABLE training ADD COLUMN signals BLOB",),
-    ("ALTER TABLE training ADD COLUMN failure TEXT",),
-    # Rows of signals had no names; what has them is trained again.
+) STRICT, WITHOUT ROWID
+""",
+    ),
+    ("ALTER TABLE training ADD COLUMN signals BLOB",),  # with learning_rates: rows of one signal each
+    ("ALTER TABLE training ADD COLUMN failure TEXT",),  # why it failed; NULL where it did not
+    # As JSON. Rows of signals had no names; what has them is trained again.
     ("ALTER TABLE training ADD COLUMN signal_names TEXT", "DELETE FROM training WHERE signals IS NOT NULL"),
 )
-"""The statements that lead from each schema to the next, the first one's first."""
+"""The statements that lead from each version of the schema to the next, from none to the first at the beginning."""
 
 _FIND: Final = (
-    "SELECT score, diverged_at, curves, learning_rates, signals, failure, signal_names FROM training WHERE key = ?"
+    "SELECT key, score, diverged_at, curves, learning_rates, signals, failure, signal_names FROM training WHERE key = ?"
 )
+
+
+def _floats(value: Any) -> NDArray[np.float32]:
+    return np.frombuffer(stored.blob(value), "<f4").astype(np.float32)
+
+
+_COLUMNS: Final = {
+    "key": stored.blob,
+    "score": stored.score,
+    "diverged_at": stored.optional(stored.count),
+    "curves": lambda value: unpacked(stored.blob(value)),
+    "learning_rates": stored.optional(_floats),
+    "signals": stored.optional(_floats),
+    "failure": stored.optional(stored.text),
+    "signal_names": stored.optional(lambda value: msgspec.json.decode(stored.text(value), type=list[str])),
+}
 
 
 class Ledger:
@@ -68,86 +83,65 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._opened: sqlite3.Connection | None = self._open()
+        self._opened: SqliteFile | None = self._open()
 
     @property
-    def _connection(self) -> sqlite3.Connection:
+    def _file(self) -> SqliteFile:
         if self._opened is None:
             self._opened = self._open()
         return self._opened
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> SqliteFile:
         directory = RunDirectory.create(self.path.parent)
         is_new = not os.path.lexists(self.path)
         try:
-            with reported(self.path):
-                return self._connected()
+            _require_file(self.path)
+            file = SqliteFile(self.path, "rwc", _REMEDY)
+            try:
+                _prepare(file)
+            except BaseException:
+                file.close()
+                raise
         except BaseException:
             with suppress(OSError):
                 if is_new and self.path.stat().st_size == 0:  # on a full disk, say
                     self.path.unlink()
             directory.remove_unused()
             raise
-
-    def _connected(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-        try:
-            self._begin(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        """Recognises the file, or makes the schema in an empty one."""
-
-        def pragma(name: str) -> int:
-            return connection.execute(f"PRAGMA {name}").fetchone()[0]
-
-        is_empty = not connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
-        if not is_empty and pragma("application_id") != APPLICATION_ID:
-            raise StudyError(f"{self.path} is no ledger of evolr's; it was left as it is. Move it away")
-        if not is_empty and 1 <= pragma("user_version") < _SCHEMA_VERSION:
-            connection.execute("BEGIN IMMEDIATE")  # another process may bring it up to date at the same moment
-            for change in _CHANGES[pragma("user_version") - 1 :]:
-                for statement in change:
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-            connection.execute("COMMIT")
-        if not is_empty and pragma("user_version") != _SCHEMA_VERSION:
-            raise StudyError(f"{self.path} is of another version of evolr. Delete it: it is filled again")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        if is_empty:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; "
-                f"PRAGMA user_version = {_SCHEMA_VERSION}; {_SCHEMA} COMMIT;"
-            )
+        return file
 
     def note(self, kind: str, content: bytes) -> int:
         """Keeps a note; how many different ones of its kind there are, this one included."""
-        with reported(self.path):
-            self._connection.execute("INSERT OR IGNORE INTO note VALUES (?, ?)", (kind, content))
-            return self._connection.execute("SELECT count(*) FROM note WHERE kind = ?", (kind,)).fetchone()[0]
+        self._file.write("INSERT OR IGNORE INTO note VALUES (?, ?)", (kind, content))
+        query = "SELECT count(*) FROM note WHERE kind = ?"
+        return self._file.value("note", query, (kind,), notes=stored.count)
 
     def note_first(self, kind: str, content: bytes) -> bool:
         """Keeps a note if there is no other one of its kind; whether this one stands there then."""
-        with reported(self.path):
-            self._connection.execute(
-                "INSERT OR IGNORE INTO note SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM note WHERE kind = ?1)",
-                (kind, content),
-            )
-            return (content,) in self._connection.execute("SELECT content FROM note WHERE kind = ?", (kind,)).fetchall()
+        self._file.write(
+            "INSERT OR IGNORE INTO note SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM note WHERE kind = ?1)",
+            (kind, content),
+        )
+        return content in _notes(self._file, kind)
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Outcome]:
         """The outcomes that are known, by key."""
         found: dict[bytes, Outcome] = {}
-        with reported(self.path):
-            for key in dict.fromkeys(keys):
-                row = self._connection.execute(_FIND, (key,)).fetchone()
-                if row is not None:
-                    found[key] = _outcome(row)
+        for key in dict.fromkeys(keys):
+            row = self._file.row("training", _FIND, (key,), **_COLUMNS)
+            if row is not None:
+                found[key] = self._outcome(row)
         return found
+
+    def _outcome(self, row: Sequence[Any]) -> Outcome:
+        key, score, diverged_at, curves, rates, seen, failure, names = row
+        signals = None
+        if seen is not None:
+            told = names or []
+            if len(seen) % len(told) if told else len(seen):
+                raise self._file.damaged(f"training {key.hex()}", f"its signals are not {len(told)} rows of one length")
+            signals = dict(zip(told, seen.reshape(len(told), -1) if told else (), strict=True))
+        return Outcome(score, diverged_at, *curves, learning_rates=rates, signals=signals, failure=failure)
 
     def add(self, outcomes: Iterable[tuple[bytes, Outcome]]) -> None:
         """Keeps outcomes, in one transaction."""
@@ -166,15 +160,8 @@ class Ledger:
             )
             for key, outcome in outcomes
         ]
-        with reported(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._connection.executemany("INSERT OR REPLACE INTO training VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._file.transaction():
+            self._file.write_many("INSERT OR REPLACE INTO training VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def close(self) -> None:
         if self._opened is not None:
@@ -183,13 +170,52 @@ class Ledger:
 
 
 def notes(path: Path, kind: str) -> list[bytes]:
-    """The notes of a kind in the ledger at a path, which is left as it is; none where there is no file."""
-    if not os.path.isfile(path):
+    """The notes of a kind in the ledger at a path, which is left as it is; none where there is nothing."""
+    if not os.path.lexists(path):
         return []
-    with reported(path), closing(connected_to_read(path)) as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'note'").fetchall():
-            return []
-        return [content for (content,) in connection.execute("SELECT content FROM note WHERE kind = ?", (kind,))]
+    _require_file(path)
+    with closing(SqliteFile(path, "read", _REMEDY)) as file, file.transaction("DEFERRED"):
+        return _notes(file, kind) if _recognised(file) else []
+
+
+def _notes(file: SqliteFile, kind: str) -> list[bytes]:
+    rows = file.rows(
+        "note", "SELECT kind, content FROM note WHERE kind = ?", (kind,), kind=stored.text, content=stored.blob
+    )
+    return [content for _, content in rows]
+
+
+def _require_file(path: Path) -> None:
+    """Raises StudyError where something other than a file is in a ledger's place: SQLite would wait for a pipe, say."""
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise StudyError(f"{path} is no ledger of evolr's, and no file; it was left as it is. Move it away")
+
+
+def _prepare(file: SqliteFile) -> None:
+    """Recognises the file, and makes the schema in an empty one, or brings an older one up to date."""
+    with file.transaction("DEFERRED"):
+        _recognised(file)
+    file.write_ahead()
+    with file.transaction():  # another process may do the same at the same moment: so it is looked at again
+        version = _recognised(file)
+        for statement in (s for change in _CHANGES[version:] for s in change):
+            file.write(statement)
+        if version < len(_CHANGES):
+            file.write(f"PRAGMA application_id = {APPLICATION_ID}")
+            file.write(f"PRAGMA user_version = {len(_CHANGES)}")
+
+
+def _recognised(file: SqliteFile) -> int:
+    """The version of its schema; 0 for an empty file. Raises StudyError for one that is no ledger, or is of a newer version."""
+    if not file.schema():
+        return 0
+    if file.pragma("application_id") != APPLICATION_ID:
+        raise StudyError(f"{file.path} is no ledger of evolr's; it was left as it is. Move it away")
+    version = file.pragma("user_version")
+    if not 1 <= version <= len(_CHANGES):
+        raise StudyError(f"{file.path} is of another version of evolr. Delete it: it is filled again")
+    file.require_schema(schema_made_by(*(s for change in _CHANGES[:version] for s in change)))
+    return version
 
 
 def training_key(context: Mapping[str, Any], trial: Trial, epochs: int, pool: str, *, keep_steps: bool) -> bytes:
@@ -201,17 +227,3 @@ def training_key(context: Mapping[str, Any], trial: Trial, epochs: int, pool: st
     schedule = trial.schedule.to_json().decode()
     whole = [context, schedule, trial.seed, epochs, pool, list(SIGNALS) if keep_steps else False]
     return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).digest()
-
-
-def _outcome(row: Sequence[Any]) -> Outcome:
-    score, diverged_at, curves, learning_rates, signals, failure, names = row
-    rates, seen = (None if a is None else np.frombuffer(a, "<f4").astype(np.float32) for a in (learning_rates, signals))
-    told = {} if names is None else msgspec.json.decode(names, type=list[str])
-    return Outcome(
-        float("nan") if score is None else score,
-        diverged_at,
-        *unpacked(curves),
-        learning_rates=rates,
-        signals=None if seen is None else dict(zip(told, seen.reshape(len(told), -1) if told else (), strict=True)),
-        failure=failure,
-    )

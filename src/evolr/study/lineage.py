@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from evolr.expression import Expression
 from evolr.run_files import DATABASE
 from evolr.search.individual import Place
+from evolr.study import stored_values as stored
 from evolr.study.database import Database
 from evolr.study.records import Records
 from evolr.study.summary import summarised_front
@@ -54,13 +54,17 @@ def lineage(directory: Path) -> Lineage | None:
         if not front:
             return None
         best = database.row(
+            "individual",
             "SELECT id FROM individual LEFT JOIN hall_of_fame ON individual.id = hall_of_fame.individual "
             "WHERE generation = ? AND expression = ? ORDER BY hall_of_fame.individual IS NULL, slot LIMIT 1",
             (front[-1].generation, front[-1].text),
+            id=stored.whole,
         )
         if best is None:
             return None
-        return Lineage(_line(database, records, best[0]), database.rows(_ALL, (best[0],))[0][0])
+        return Lineage(
+            _line(database, records, best[0]), database.value("parent", _ALL, (best[0],), ancestors=stored.count)
+        )
     finally:
         database.close()
 
@@ -69,26 +73,30 @@ def _line(database: Database, records: Records, individual: int) -> list[Step]:
     line: list[Step] = []
     following: int | None = individual
     while following is not None:
-        (row,) = database.rows(
-            "SELECT generation, slot, operator, oversize, expression, score FROM individual "
+        ((_, *place, operator, oversize, expression, own),) = database.rows(
+            "individual",
+            "SELECT id, generation, slot, operator, oversize, expression, score FROM individual "
             "LEFT JOIN evaluation ON evaluation.individual = individual.id WHERE id = ?",
             (following,),
+            id=stored.whole,
+            generation=stored.count,
+            slot=stored.count,
+            operator=stored.text,
+            oversize=stored.flag,
+            expression=records.expression,
+            score=stored.score,
         )
         parents = database.rows(
+            "parent",
             "SELECT parent.parent, generation, slot FROM parent JOIN individual ON individual.id = parent.parent "
             "WHERE parent.individual = ? ORDER BY position",
             (following,),
+            parent=stored.whole,
+            generation=stored.count,
+            slot=stored.count,
         )
-        line.append(
-            Step(
-                Place(row["generation"], row["slot"]),
-                row["operator"],
-                bool(row["oversize"]),
-                records.expression(row["expression"]),
-                math.nan if row["score"] is None else row["score"],
-                Place(parents[1][1], parents[1][2]) if len(parents) > 1 else None,
-            )
-        )
+        other = Place(*parents[1][1:]) if len(parents) > 1 else None
+        line.append(Step(Place(*place), operator, oversize, expression, own, other))
         earlier = parents[0][0] if parents else None
         # A damaged file may not lead in a circle.
         following = earlier if earlier is None or earlier < following else None

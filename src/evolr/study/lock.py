@@ -24,7 +24,7 @@ class WriterLock:
     """
 
     def __init__(self, directory: Path, holder: str) -> None:
-        self._lock = FileLock(directory / LOCK_FILE, timeout=_PATIENCE)
+        self._lock = FileLock(directory / LOCK_FILE, timeout=_PATIENCE, thread_local=False)  # any thread may release it
         try:
             self._lock.acquire()
         except Timeout:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from threading import get_ident
+from threading import RLock
 
 import msgspec
 
@@ -44,7 +44,8 @@ def require_agreement(directory: Path, config: Config | None) -> None:
 class OpenStudy:
     """The settings of a study, where its search stands, its records and its files; and the right to write them.
 
-    Begun with a configuration, or opened where it exists; see Study for the errors.
+    Begun with a configuration, or opened where it exists; see Study for the errors. Threads of the process that opened it may use
+    it; what one of them calls, the others wait for.
     """
 
     def __init__(self, directory: Path, config: Config | None) -> None:
@@ -57,7 +58,7 @@ class OpenStudy:
             self._run_directory.remove_unused()
             raise
         self._database: Database | None = None
-        self._thread, self._is_running = get_ident(), False
+        self._process, self._calls, self._is_running = os.getpid(), RLock(), False
         try:
             path = directory / DATABASE
             if config is None or path.is_file():
@@ -83,28 +84,39 @@ class OpenStudy:
             raise
 
     def require_open(self) -> None:
-        """Raises StudyError where the study is closed, and where it is not the caller's turn."""
-        self._require_turn()
-        if self._database is None:
-            raise StudyError(f"the study in {self.directory} is closed; open it again to go on")
+        """Raises StudyError where the study is closed, and as `_turn`."""
+        with self.turn():
+            pass
 
-    def _require_turn(self) -> None:
-        """Raises StudyError while the study runs, and in another thread than it was opened in."""
-        if get_ident() != self._thread:
+    @contextmanager
+    def turn(self) -> Generator[None]:
+        """The turn of one call, for which those of other threads wait. Raises StudyError where the study is closed, and as `_turn`."""
+        with self._turn():
+            if self._database is None:
+                raise StudyError(f"the study in {self.directory} is closed; open it again to go on")
+            yield
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        """Raises StudyError while the study runs, and in another process, which has it by a fork."""
+        if os.getpid() != self._process:
             raise StudyError(
-                f"the study in {self.directory} was opened in another thread, whose it is: open, run and close it in one"
+                f"the study in {self.directory} is process {self._process}'s, which was forked into this one: run, ask, tell and "
+                "close it there, and bring scores there that are found here"
             )
-        if self._is_running:
-            raise StudyError(
-                f"the study in {self.directory} is running: what it calls, such as on_trial, cannot run, ask, tell or close it; "
-                "should_stop ends the run"
-            )
+        with self._calls:
+            if self._is_running:
+                raise StudyError(
+                    f"the study in {self.directory} is running: what it calls, such as on_trial, cannot run, ask, tell or close "
+                    "it, and no other thread can; should_stop ends the run"
+                )
+            yield
 
     @contextmanager
     def running(self) -> Generator[None]:
-        """The turn of whoever runs the search: what that calls cannot write the study meanwhile. Raises as `require_open`."""
-        self.require_open()
-        self._is_running = True
+        """While the search runs, nobody else writes the study, what the run calls included. Raises as `turn`."""
+        with self.turn():
+            self._is_running = True
         try:
             yield
         finally:
@@ -147,13 +159,13 @@ class OpenStudy:
 
     def close(self) -> None:
         """Writes the files and gives back the right to write. Closing twice is closing once. Raises StudyError while it runs."""
-        self._require_turn()
-        try:
-            if self._database is not None:
-                self.files.write()
-                self.records.end_session()
-        finally:
-            self._release()
+        with self._turn():
+            try:
+                if self._database is not None:
+                    self.files.write()
+                    self.records.end_session()
+            finally:
+                self._release()
 
     def _begin_generation(self, shortening: Shortening = lambda _: None) -> None:
         self.state.begin(self.state.next_population(), {})

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-_WAVE: Final = 1.25  # of the time until the first training landed: what lands by then was begun with it
+_WAVE: Final = 0.25  # of what the first training took, after it landed: what lands by then was begun with it
 _OVERLAP: Final = 0.1
 """The part of a training that lies beside another one where both train at once: some of it is the way to here and back."""
 
@@ -29,8 +29,9 @@ class Pace:
 
     def __init__(self, known: float | None = None) -> None:
         self._known = known
-        self._first = 0.0  # when the first training landed
-        self._wave = (0.0, 0)  # the end of the first wave
+        self._wave_until: float | None = None  # when the first wave is over
+        self._wave = (0.0, 0)  # the latest of it
+        self._longest = 0.0  # of its trainings, if they had processes of their own
         self._latest = (0.0, 0)
         self._end: tuple[float, int] | None = None  # of the latest generation
         self._generations: list[tuple[float, int]] = []  # seconds and trainings of each
@@ -39,9 +40,11 @@ class Pace:
 
     def landed(self, seconds: float, trainings: int, own: Sequence[float] = ()) -> None:
         """Trainings have landed: so many so far. own: the seconds of each of those, if they had processes of their own."""
-        self._first = self._first or seconds
-        if seconds <= _WAVE * self._first:
+        if self._wave_until is None:
+            self._wave_until = seconds + _WAVE * max(own, default=seconds)
+        if seconds <= self._wave_until:
             self._wave = (seconds, trainings)
+            self._longest = max(self._longest, *own, 0.0)
         self._latest = (seconds, trainings)
         for taken in own:
             begin = seconds - (1 - _OVERLAP) * taken
@@ -75,7 +78,9 @@ class Pace:
             return (end - begin) / self._waves(after - before)
         if self._known:
             return self._known * self.at_once
-        return end / self._waves(after) if after else None  # with loading and compiling in it
+        if not after:
+            return None
+        return self._longest or end / self._waves(after)  # the latter with loading and compiling in it
 
     def _waves(self, trainings: int) -> int:
         return math.ceil(trainings / self.at_once)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import socket
-import tomllib
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,13 @@ import evolr
 from evolr import config as configuration
 from evolr.config import Config
 from evolr.errors import StudyError
-from evolr.expression import LANGUAGE_VERSION, UPGRADES, Expression, original_text, parse
+from evolr.expression import LANGUAGE_VERSION, UPGRADES, Expression, original_text, parse, read_back
 from evolr.libraries import versions
+from evolr.problems import Pool
 from evolr.run_files import DATABASE
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.study import curves
+from evolr.study import stored_values as stored
 from evolr.study.database import Database, now
 from evolr.training.task import Outcome
 
@@ -40,6 +42,15 @@ class Writer(NamedTuple):
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}, since {self.started_at}"
+
+
+class Best(NamedTuple):
+    """The best formula of a size. text: as it is stored."""
+
+    generation: int
+    score: float
+    text: str
+    expression: Expression
 
 
 class Totals(NamedTuple):
@@ -79,7 +90,7 @@ class Finished(NamedTuple):
     """A finished generation. best, median: fitness, greater for the better; −∞ where its trainings diverged."""
 
     number: int
-    finished_at: str
+    finished_at: datetime
     best: float
     median: float
 
@@ -91,7 +102,8 @@ class Records:
         self._database = database
         self._ids: dict[Place, int] = {}
         self._session = 0
-        self._language: int | None = None
+        self._language = 0  # not read yet
+        self._expressions: dict[Any, Expression] = {}  # by their texts, of which a search repeats half
 
     # --- the study itself -------------------------------------------------------------------------------------------
 
@@ -102,34 +114,47 @@ class Records:
             self._database.write("INSERT INTO study (id, config, created_at, active_at) VALUES (1, ?, ?, ?)", values)
 
     def config(self) -> Config:
-        rows = self._database.rows("SELECT config FROM study")
-        if not rows:
-            raise StudyError(f"{self._database.path} holds no configuration: it is damaged; it was left as it is")
-        return self._config(rows[0][0])
+        row = self._database.row("study", "SELECT id, config FROM study", id=stored.whole, config=self._config)
+        if row is None:
+            raise self._database.damaged("study", "it is missing, and so is the configuration")
+        return row[1]
 
     def asked(self) -> Config | None:
         """The configuration that was asked for, if a budget has shortened the search; None otherwise."""
-        row = self._database.row("SELECT * FROM study")
-        asked = (
-            None if row is None else dict(row).get("asked")
-        )  # a reader may look at an older schema, which has no such column
-        return None if asked is None else self._config(asked)
+        if self._database.version < 2:  # a reader may look at an older schema, which has no such column
+            return None
+        row = self._database.row(
+            "study", "SELECT id, asked FROM study", id=stored.whole, asked=stored.optional(self._config)
+        )
+        return None if row is None else row[1]
 
-    def _config(self, text: str) -> Config:
-        return _config_of(text, self.language)
+    def _config(self, value: Any) -> Config:
+        """The configuration of a stored TOML document."""
+        return _config_of(stored.text(value), self.language)
 
     @property
     def language(self) -> int:
         """The version of the language that the study was begun in. Whoever goes on with it writes names that mean the
         same in that one and in this.
         """
-        if self._language is None:
-            self._language = int(self._database.rows("SELECT min(language) FROM session")[0][0] or LANGUAGE_VERSION)
+        if self._language == 0:
+            query = "SELECT coalesce(min(language), ?) FROM session"
+            found = self._database.value("session", query, (LANGUAGE_VERSION,), language=stored.positive)
+            if found > LANGUAGE_VERSION:
+                raise StudyError(
+                    f"{self._database.path} is of version {found} of the language, this evolr knows {LANGUAGE_VERSION} and "
+                    "older; a newer evolr wrote it: update evolr to open it"
+                )
+            self._language = found
         return self._language
 
-    def expression(self, text: str) -> Expression:
-        """The expression of a stored formula."""
-        return parse(text, language=self.language)
+    def expression(self, value: Any) -> Expression:
+        """The expression of a stored formula; a decoder, as of stored_values.py."""
+        if (known := self._expressions.get(value)) is None:
+            text = stored.text(value)
+            is_today = self.language == LANGUAGE_VERSION
+            known = self._expressions[value] = read_back(text) if is_today else parse(text, language=self.language)
+        return known
 
     def replace_config(self, config: Config) -> None:
         with self._database.transaction():
@@ -149,7 +174,8 @@ class Records:
                 "INSERT INTO session (started_at, host, process, evolr, jax, python, language) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
-        rows = self._database.rows("SELECT id, generation, slot FROM individual")
+        query = "SELECT id, generation, slot FROM individual"
+        rows = self._database.rows("individual", query, id=stored.whole, generation=stored.count, slot=stored.count)
         self._ids = {Place(generation, slot): number for number, generation, slot in rows}
 
     def end_session(self) -> None:
@@ -158,22 +184,34 @@ class Records:
 
     def active_at(self) -> str:
         """The time of the latest write."""
-        return self._database.rows("SELECT active_at FROM study")[0][0]
+        return self._database.value("study", "SELECT active_at FROM study", active_at=stored.text)
 
-    def session_starts(self) -> list[str]:
+    def session_starts(self) -> list[datetime]:
         """When each session began."""
-        return [start for (start,) in self._database.rows("SELECT started_at FROM session ORDER BY id")]
+        query = "SELECT id, started_at FROM session ORDER BY id"
+        rows = self._database.rows("session", query, id=stored.whole, started_at=stored.moment)
+        return [start for _, start in rows]
 
     def writer(self) -> Writer | None:
         """Who writes or wrote last; None where nobody has."""
-        row = self._database.row("SELECT host, process, started_at, ended_at FROM session ORDER BY id DESC LIMIT 1")
-        return None if row is None else Writer(*row)
+        row = self._database.row(
+            "session",
+            "SELECT id, host, process, started_at, ended_at FROM session ORDER BY id DESC LIMIT 1",
+            id=stored.whole,
+            host=stored.text,
+            process=stored.whole,
+            started_at=stored.text,
+            ended_at=stored.optional(stored.text),
+        )
+        return None if row is None else Writer(*row[1:])
 
     # --- populations ------------------------------------------------------------------------------------------------
 
     def add_population(self, config: Config, population: Sequence[Individual]) -> None:
         generation = population[0].place.generation
-        first = self._database.rows("SELECT coalesce(max(id), 0) + 1 FROM individual")[0][0]
+        first = self._database.value(
+            "individual", "SELECT coalesce(max(id), 0) + 1 FROM individual", id=stored.positive
+        )
         ids = {individual.place: number for number, individual in enumerate(population, start=first)}
         self._ids |= ids
         with self._database.transaction():
@@ -216,49 +254,80 @@ class Records:
     def population(self, generation: int) -> list[Individual]:
         """The individuals of a generation, by slot; none where it has not been made."""
         parents: dict[int, list[Place]] = {}
-        for row in self._database.rows(
+        for child, *place in self._database.rows(
+            "parent",
             "SELECT child.id, parent.generation, parent.slot FROM individual AS child "
-            "JOIN parent AS link ON link.individual = child.id JOIN individual AS parent ON parent.id = link.parent "
+            "JOIN parent AS link ON link.individual = child.id LEFT JOIN individual AS parent ON parent.id = link.parent "
             "WHERE child.generation = ? ORDER BY child.id, link.position",
             (generation,),
+            id=stored.whole,
+            generation=stored.count,
+            slot=stored.count,
         ):
-            parents.setdefault(row[0], []).append(Place(row[1], row[2]))
+            parents.setdefault(child, []).append(Place(*place))
+        rows = self._database.rows(
+            "individual",
+            "SELECT id, slot, expression, operator, oversize FROM individual WHERE generation = ? ORDER BY slot",
+            (generation,),
+            id=stored.whole,
+            slot=stored.count,
+            expression=self.expression,
+            operator=stored.text,
+            oversize=stored.flag,
+        )
+        if [slot for _, slot, *_ in rows] != list(range(len(rows))):
+            raise self._database.damaged(f"generation {generation}", "individuals of it are missing")
         return [
-            Individual(
-                Place(generation, row["slot"]),
-                self.expression(row["expression"]),
-                row["operator"],
-                tuple(parents.get(row["id"], ())),
-                bool(row["oversize"]),
-            )
-            for row in self._database.rows("SELECT * FROM individual WHERE generation = ? ORDER BY slot", (generation,))
+            Individual(Place(generation, slot), expression, operator, tuple(parents.get(number, ())), oversize)
+            for number, slot, expression, operator, oversize in rows
         ]
 
     def generations(self) -> list[int]:
-        """The numbers of the generations that have been made, the last of which may be unfinished."""
-        return [row[0] for row in self._database.rows("SELECT number FROM generation ORDER BY number")]
+        """The numbers of the generations that have been made, the last of which may be unfinished: from 0 on."""
+        rows = self._database.rows(
+            "generation",
+            "SELECT number, EXISTS (SELECT 1 FROM individual WHERE generation = number) FROM generation ORDER BY number",
+            number=stored.count,
+            has_individuals=stored.flag,
+        )
+        for expected, (number, has_individuals) in enumerate(rows):
+            if number != expected:
+                raise self._database.damaged(f"generation {expected}", "it is missing")
+            if not has_individuals:
+                raise self._database.damaged(f"generation {number}", "it has no individuals")
+        return [number for number, _ in rows]
 
     def generation_counts(self) -> GenerationCounts:
         """How far the study is."""
-        made, finished = self._database.rows("SELECT count(*), count(finished_at) FROM generation")[0]
+        made = self._database.value("generation", "SELECT count(*) FROM generation", made=stored.count)
+        query = "SELECT count(*) FROM generation WHERE finished_at IS NOT NULL"
+        finished = self._database.value("generation", query, finished=stored.count)
         individuals = "SELECT count(*) FROM individual WHERE generation = ?"
-        first, latest = (self._database.rows(individuals, (number,))[0][0] for number in (0, made - 1))
-        trials = self._database.rows(
+        first, latest = (
+            self._database.value("individual", individuals, (number,), individuals=stored.count)
+            for number in (0, made - 1)
+        )
+        trials = self._database.value(
+            "trial",
             "SELECT count(*) FROM trial WHERE individual IN (SELECT id FROM individual WHERE generation = ?)",
             (made - 1,),
-        )[0][0]
+            trials=stored.count,
+        )
         return GenerationCounts(made, finished, first, latest, trials)
 
     def finished(self, after: int = -1) -> list[Finished]:
         """The finished generations after one."""
-        return [
-            Finished(*row)
-            for row in self._database.rows(
-                "SELECT number, finished_at, best, median FROM generation "
-                "WHERE finished_at IS NOT NULL AND number > ? ORDER BY number",
-                (after,),
-            )
-        ]
+        rows = self._database.rows(
+            "generation",
+            "SELECT number, finished_at, best, median FROM generation "
+            "WHERE finished_at IS NOT NULL AND number > ? ORDER BY number",
+            (after,),
+            number=stored.count,
+            finished_at=stored.moment,
+            best=stored.real,
+            median=stored.real,
+        )
+        return [Finished(*row) for row in rows]
 
     # --- trials -----------------------------------------------------------------------------------------------------
 
@@ -290,36 +359,49 @@ class Records:
     def scores(self, generation: int) -> dict[tuple[Place, str, int], float]:
         """The scores of a generation's trials by place, pool and seed; NaN for what diverged or failed."""
         rows = self._database.rows(
-            "SELECT slot, pool, seed, score FROM trial JOIN individual ON individual.id = trial.individual "
+            "trial",
+            "SELECT trial.id, slot, pool, seed, score FROM trial JOIN individual ON individual.id = trial.individual "
             "WHERE generation = ?",
             (generation,),
+            id=stored.whole,
+            slot=stored.count,
+            pool=stored.text,
+            seed=stored.whole,
+            score=stored.score,
         )
-        return {
-            (Place(generation, slot), pool, seed): float("nan") if score is None else score
-            for slot, pool, seed, score in rows
-        }
+        return {(Place(generation, slot), pool, seed): value for _, slot, pool, seed, value in rows}
 
     def any_trained(self) -> bool:
         """Whether any trial of the whole study has come to an end that is no failure."""
-        return bool(self._database.rows("SELECT 1 FROM trial WHERE status != 'failed' LIMIT 1"))
+        query = "SELECT EXISTS (SELECT 1 FROM trial WHERE status != 'failed')"
+        return self._database.value("trial", query, is_any=stored.flag)
 
-    def success(self) -> tuple[str, int, int, str] | None:
+    def success(self) -> tuple[Expression, int, int, str] | None:
         """Formula, seed, epochs and pool of a trial that this study trained to a score; None where there is none."""
         row = self._database.row(
-            "SELECT expression, seed, epochs, pool FROM trial JOIN individual ON individual.id = trial.individual "
-            "WHERE status = 'finished' AND pool != ? LIMIT 1",
+            "trial",
+            "SELECT trial.id, expression, seed, epochs, pool FROM trial "
+            "JOIN individual ON individual.id = trial.individual WHERE status = 'finished' AND pool != ? LIMIT 1",
             (TOLD,),
+            id=stored.whole,
+            expression=self.expression,
+            seed=stored.whole,
+            epochs=stored.positive,
+            pool=stored.one_of(*get_args(Pool)),
         )
-        return None if row is None else (row[0], row[1], row[2], row[3])
+        return None if row is None else (row[1], row[2], row[3], row[4])
 
     def failures(self, generation: int) -> list[str]:
         """The messages of a generation's failed trials, in order."""
         rows = self._database.rows(
-            "SELECT message FROM trial JOIN individual ON individual.id = trial.individual "
+            "trial",
+            "SELECT trial.id, message FROM trial JOIN individual ON individual.id = trial.individual "
             "WHERE generation = ? AND status = 'failed' ORDER BY trial.id",
             (generation,),
+            id=stored.whole,
+            message=stored.text,
         )
-        return [row[0] for row in rows]
+        return [message for _, message in rows]
 
     def totals(self, known: Totals | None = None, most: int | None = None) -> Totals:
         """How many trials there are. known: an earlier answer, so that only those after it are counted; most: about so many of them.
@@ -328,17 +410,27 @@ class Records:
         """
         if known is None or known.trainings == known.failed:
             known = Totals()
-        newest = self._database.rows("SELECT coalesce(max(id), 0) FROM trial")[0][0]
+        newest = self._database.value("trial", "SELECT coalesce(max(id), 0) FROM trial", id=stored.count)
         new = (known.counted, newest if most is None else min(newest, known.counted + most))
-        trainings, epochs, diverged, failed = self._database.rows(
-            "SELECT count(*), coalesce(sum(epochs), 0), coalesce(sum(status = 'diverged'), 0), "
+        # Not count(*), which SQLite does in one instruction, whatever it meets, so that it cannot be ended; see SqliteFile.
+        found = self._database.row(
+            "trial",
+            "SELECT coalesce(sum(1), 0), coalesce(sum(epochs), 0), coalesce(sum(status = 'diverged'), 0), "
             "coalesce(sum(status = 'failed'), 0) FROM trial WHERE id > ? AND id <= ?",
             new,
-        )[0]
+            trainings=stored.count,
+            epochs=stored.count,
+            diverged=stored.count,
+            failed=stored.count,
+        )
+        trainings, epochs, diverged, failed = found or (0, 0, 0, 0)
         message = known.last_failure
         if failed:
-            query = "SELECT message FROM trial WHERE status = 'failed' AND id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
-            message = self._database.rows(query, new)[0][0]
+            query = (
+                "SELECT id, message FROM trial WHERE status = 'failed' AND id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
+            )
+            latest = self._database.row("trial", query, new, id=stored.whole, message=stored.text)
+            message = None if latest is None else latest[1]
         return Totals(
             known.trainings + trainings,
             known.epochs + epochs,
@@ -360,29 +452,35 @@ class Records:
 
     def trainings(self) -> int:
         """The number of trials stored."""
-        return self._database.rows("SELECT count(*) FROM trial")[0][0]
+        # Not count(*), which SQLite does in one instruction, whatever it meets, so that it cannot be ended; see SqliteFile.
+        return self._database.value("trial", "SELECT coalesce(sum(1), 0) FROM trial", trials=stored.count)
 
     def epochs_of(self, generation: int) -> int:
         """The epochs of a generation's trials."""
-        return self._database.rows(
+        return self._database.value(
+            "trial",
             "SELECT coalesce(sum(epochs), 0) FROM trial "
             "WHERE individual IN (SELECT id FROM individual WHERE generation = ?)",
             (generation,),
-        )[0][0]
+            epochs=stored.count,
+        )
 
     def epochs_of_finished(self) -> list[int]:
         """The epochs of each finished generation's trials, in order."""
         rows = self._database.rows(
-            "SELECT coalesce(sum(trial.epochs), 0) FROM generation "
+            "generation",
+            "SELECT number, coalesce(sum(trial.epochs), 0) FROM generation "
             "LEFT JOIN individual ON individual.generation = generation.number "
             "LEFT JOIN trial ON trial.individual = individual.id "
-            "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number"
+            "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number",
+            number=stored.whole,
+            epochs=stored.count,
         )
-        return [epochs for (epochs,) in rows]
+        return [epochs for _, epochs in rows]
 
     def epochs(self) -> int:
         """The epochs of all trials stored."""
-        return self._database.rows("SELECT coalesce(sum(epochs), 0) FROM trial")[0][0]
+        return self._database.value("trial", "SELECT coalesce(sum(epochs), 0) FROM trial", epochs=stored.count)
 
     # --- evaluations ------------------------------------------------------------------------------------------------
 
@@ -415,60 +513,88 @@ class Records:
             )
             self._database.write("UPDATE study SET active_at = ?", (now(),))
 
-    def hall_of_fame(self) -> list[tuple[int, float, str]]:
-        """The generation, score and formula of the fittest of each size, by size; the last one is the champion."""
+    def hall_of_fame(self) -> list[Best]:
+        """The fittest of each size, by size; the last one is the champion."""
         rows = self._database.rows(
-            "SELECT generation, score, expression FROM hall_of_fame JOIN evaluation USING (individual) "
-            "JOIN individual ON individual.id = hall_of_fame.individual ORDER BY hall_of_fame.size"
+            "hall_of_fame",
+            "SELECT hall_of_fame.size, generation, score, expression, expression FROM hall_of_fame "
+            "LEFT JOIN evaluation USING (individual) LEFT JOIN individual ON individual.id = hall_of_fame.individual "
+            "ORDER BY hall_of_fame.size",
+            size=stored.whole,
+            generation=stored.count,
+            score=stored.score,
+            text=stored.text,
+            expression=self.expression,
         )
-        return [(number, float("nan") if score is None else score, formula) for number, score, formula in rows]
+        return [Best(*best) for _, *best in rows]
 
-    def best_trained(self, count: int, first: int = 0) -> list[tuple[str, float]]:
+    def best_trained(self, count: int, first: int = 0) -> list[tuple[Expression, float]]:
         """The formula and score of the fittest different formulas that were trained from a generation on, the fittest first."""
         rows = self._database.rows(
-            "SELECT expression, score FROM evaluation JOIN individual ON individual.id = evaluation.individual "
+            "individual",
+            "SELECT individual.id, expression, score FROM evaluation "
+            "JOIN individual ON individual.id = evaluation.individual "
             "WHERE source = 'trained' AND generation >= ? "
             "GROUP BY expression ORDER BY max(fitness) DESC, size, individual.id LIMIT ?",
             (first, count),
+            id=stored.whole,
+            expression=self.expression,
+            score=stored.score,
         )
-        return [(formula, float("nan") if score is None else score) for formula, score in rows]
+        return [(expression, value) for _, expression, value in rows]
 
     def recorded(self, formula: str) -> NDArray[np.float32]:
         """The curves of a formula's finished trainings, of the longest of them, (trainings, 4, epochs), in the order of curves.CURVES."""
         rows = self._database.rows(
-            "SELECT curves, epochs FROM trial WHERE individual IN (SELECT id FROM individual WHERE expression = ?) "
+            "trial",
+            "SELECT id, epochs, curves FROM trial WHERE individual IN (SELECT id FROM individual WHERE expression = ?) "
             "AND status = 'finished' AND curves IS NOT NULL ORDER BY id",
             (formula,),
+            id=stored.whole,
+            epochs=stored.positive,
+            curves=lambda value: curves.unpacked(stored.blob(value)),
         )
-        longest = max((epochs for _, epochs in rows), default=0)
-        found = [curves.unpacked(content) for content, epochs in rows if content and epochs == longest]
-        return np.array(found, np.float32) if found else np.empty((0, len(curves.CURVES), 0), np.float32)
+        longest = max((epochs for _, epochs, _ in rows), default=0)
+        found = [(number, own) for number, epochs, own in rows if own.size and epochs == longest]
+        for number, own in found:
+            if own.shape != found[0][1].shape:
+                raise self._database.damaged(f"trial {number}", "its curves are not as long as those of the others")
+        return np.array([own for _, own in found]) if found else np.empty((0, len(curves.CURVES), 0), np.float32)
 
     def evaluations(self, population: Sequence[Individual]) -> list[Evaluation]:
         """The evaluations of a generation's individuals, in order; none while it is unfinished."""
+        number = population[0].place.generation
         rows = self._database.rows(
-            "SELECT own.slot, fitness, score, source, other.generation, other.slot FROM evaluation "
+            "evaluation",
+            "SELECT individual, own.slot, fitness, score, source, other.generation, other.slot FROM evaluation "
             "JOIN individual AS own ON own.id = evaluation.individual "
             "LEFT JOIN individual AS other ON other.id = evaluation.known_from "
             "WHERE own.generation = ? ORDER BY own.slot",
-            (population[0].place.generation,),
+            (number,),
+            individual=stored.whole,
+            slot=stored.count,
+            fitness=stored.real,
+            score=stored.score,
+            source=stored.one_of("trained", "same text", "same values"),
+            known_from=stored.optional(stored.count),
+            known_slot=stored.optional(stored.count),
         )
+        if rows and [row[1] for row in rows] != list(range(len(population))):
+            raise self._database.damaged(f"generation {number}", "evaluations of it are missing")
         return [
             Evaluation(
-                population[slot],
-                fitness,
-                float("nan") if score is None else score,
-                source,
-                None if generation is None else Place(generation, other),
+                population[slot], fitness, value, source, None if generation is None else Place(generation, other)
             )
-            for slot, fitness, score, source, generation, other in rows
+            for _, slot, fitness, value, source, generation, other in rows
         ]
 
 
 @lru_cache(maxsize=32)
 def _config_of(text: str, language: int) -> Config:
-    """A stored configuration, of a study that was begun in this version of the language."""
-    data = tomllib.loads(text)
+    """The configuration of a TOML document that a study stored, which was begun in this version of the language."""
+    data = configuration.from_toml(text)
+    if missing := {"seed", "problem", "training", "search"} - data.keys():
+        raise ValueError(f"it has no {min(missing)}")
     if names := UPGRADES.get(language):
         search = data["search"]
         search["functions"] = [names.get(name, name) for name in search["functions"]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolr.config import Config
-from evolr.errors import ConfigError, count, is_finite, shortened, shown
+from evolr.errors import ConfigError, count, is_finite, printable, shortened, shown
 from evolr.expression import ordinary_text
 from evolr.ranges import TRAININGS
 from evolr.schedule import Schedule
@@ -166,7 +166,7 @@ class SearchResult:
         metric = self.config.problem.metric
         found = "no champion" if self.champion is None else f"{metric.name} {metric.text(self.champion.score)}"
         formula = "" if self.schedule is None else f" by {shortened(ordinary_text(self.schedule.expression), 200)}"
-        return f"<SearchResult: {found}{formula}; {self.trainings_text} in {self.directory}>"
+        return printable(f"<SearchResult: {found}{formula}; {self.trainings_text} in {self.directory}>")
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""

@@ -26,8 +26,9 @@ from typing import Any
 import evolr
 from evolr import config as configuration
 from evolr.config import Config
-from evolr.errors import RunDirectoryError, StudyError
+from evolr.errors import RunDirectoryError, ScheduleError, StudyError
 from evolr.expression import ordinary_text, original_text
+from evolr.reading import read
 from evolr.run_files import DATABASE, LOCK_FILE, UNFINISHED
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
@@ -92,6 +93,8 @@ class RunDirectory:
         names = names_in(path)
         if names is None:
             return
+        if DATABASE in names and not os.path.isfile(path / DATABASE):
+            raise RunDirectoryError(f"{path} is not a study: its {DATABASE} is no file; name another directory")
         leftovers = {name for name in names if name == LOCK_FILE or name.startswith(DATABASE + UNFINISHED)}
         if DATABASE not in names and names - leftovers:
             raise RunDirectoryError(
@@ -163,14 +166,17 @@ class RunDirectory:
         self.write("config.toml", configuration.to_toml(config))
 
     def champion(self) -> Schedule:
-        """The champion, from champion.json. Raises RunDirectoryError where the search has saved none."""
+        """The champion, from champion.json. Raises RunDirectoryError where the search has saved none, ScheduleError for a damaged one."""
         try:
-            document = (self.path / "champion.json").read_bytes()
+            document = read(self.path / "champion.json")
         except OSError as error:
             raise RunDirectoryError(
                 f"cannot read the champion of {self.path}: {error.strerror}; a search saves it when it stops, and after each generation"
             ) from error
-        return Schedule.from_json(document)
+        try:
+            return Schedule.from_json(document)
+        except ScheduleError as error:
+            raise ScheduleError(f"{self.path / 'champion.json'}: {error}") from error
 
     def save_champion(self, config: Config, champion: Evaluation, *, is_raced: bool) -> None:
         """Writes champion.json and champion.txt. is_raced: as of SearchResult."""

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from evolr.config import Config
-from evolr.errors import EvolrError, StudyError
+from evolr.errors import EvolrError, StudyError, printable
 from evolr.execution.executor import ExecutorMaker
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
@@ -40,8 +40,9 @@ class Study:
     Raises StudyError where the directory holds no study and no configuration is given, or a configuration other than
     the stored one; StudyLockedError where another process writes it. `search.generations` alone may grow.
 
-    The right to write is taken at once and given back by `close`, or by the end of the process. To look at a study
-    that another process writes, use `evolr show` and `evolr runs`, or its files.
+    The right to write is taken at once and given back by `close`, or by the end of the process. It is that process's, whose threads
+    may all ask, tell and close, one after another; a process that it forks may not. To look at a study that another process writes,
+    use `evolr show` and `evolr runs`, or its files.
     """
 
     def __init__(self, directory: Path | str, config: Config | None = None) -> None:
@@ -142,7 +143,7 @@ class Study:
         return pd.DataFrame(RunDirectory.history_rows(self._open.state.history))
 
     def __repr__(self) -> str:
-        return f"<Study in {self.directory}>"
+        return printable(f"<Study in {self.directory}>")
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""

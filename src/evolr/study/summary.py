@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.config import Config
-from evolr.errors import EvolrError, RunDirectoryError, count
+from evolr.errors import EvolrError, RunDirectoryError, count, printable, shortened
 from evolr.expression import Expression, original_text
 from evolr.problems import Pool
 from evolr.run_files import DATABASE
@@ -25,13 +25,15 @@ from evolr.schedule import Schedule
 from evolr.search.archive import fingerprint, hall_of_fame
 from evolr.search.evaluation import is_race, race_trainings, trainings_ahead
 from evolr.search.individual import Evaluation
+from evolr.study import stored_values as stored
 from evolr.study.database import Database
 from evolr.study.generation import evaluated_so_far
 from evolr.study.lock import is_held
-from evolr.study.records import GenerationCounts, Records, Totals
+from evolr.study.records import Best, GenerationCounts, Records, Totals
 from evolr.study.remembered import Success
 from evolr.training.task import Trial
 
+_MESSAGE = 300  # characters of a failure
 _ALIKE = 4  # formulas that are looked at for each that is wanted: some have the same values
 
 
@@ -100,6 +102,11 @@ class Summary:
         return self.front[-1][1] if self.front else None
 
     @property
+    def last_failure_text(self) -> str:
+        """What was said of the latest training that failed, in one line and cut where it is long; empty if none did."""
+        return shortened(" ".join(printable(self.last_failure or "").split()), _MESSAGE)
+
+    @property
     def standing(self) -> str:
         """What its champion is where the search has not said its last word on it; empty where it has."""
         is_done = self.generations_done >= self.config.search.generations_in_all
@@ -138,9 +145,8 @@ def summarise(directory: Path) -> Summary:
     database = Database.open(directory / DATABASE, write=False)
     try:
         records = Records(database)
-        config = records.config()
         generations = records.generation_counts()
-        front = summarised_front(records, config)
+        front = summarised_front(records, records.config())
         return summary_of(directory, records, generations, records.totals(), front, is_running=is_held(directory))
     finally:
         database.close()
@@ -196,17 +202,16 @@ def pace(directory: Path) -> float | None:
         database.close()
 
 
-def pace_of(ends: Sequence[str], epochs: Sequence[int], sessions: Sequence[str], whole: int) -> float | None:
+def pace_of(ends: Sequence[datetime], epochs: Sequence[int], sessions: Sequence[datetime], whole: int) -> float | None:
     """Seconds that a whole training took, the median over successive generations, by when each was finished, how many epochs were
     trained in each, and when sessions began.
 
     The first is left out, and one in which a session began: it may have a night in it. None where no other is there.
     """
-    moments, starts = map(datetime.fromisoformat, ends), [datetime.fromisoformat(start) for start in sessions]
     paces = [
         (end - begin).total_seconds() * whole / trained
-        for (begin, end), trained in zip(pairwise(moments), epochs[1:], strict=True)
-        if trained and begin < end and not any(begin < start < end for start in starts)
+        for (begin, end), trained in zip(pairwise(ends), epochs[1:], strict=True)
+        if trained and begin < end and not any(begin < start < end for start in sessions)
     ]
     return median(paces) if paces else None
 
@@ -229,20 +234,9 @@ def _ahead(config: Config, generations: GenerationCounts) -> float:
     return max(later, _ahead_from(config, latest, generations.first) - landed)
 
 
-class Best(NamedTuple):
-    """The best formula of a size. text: as it is stored."""
-
-    generation: int
-    score: float
-    text: str
-    expression: Expression
-
-
 def summarised_front(records: Records, config: Config) -> list[Best]:
     """The fittest of each size, by size; see Summary."""
-    if rows := records.hall_of_fame():
-        return [Best(*row, records.expression(row[2])) for row in rows]
-    return [
+    return records.hall_of_fame() or [
         Best(e.individual.place.generation, e.score, original_text(e.individual.expression), e.individual.expression)
         for e in hall_of_fame(_evaluated_so_far(records, config))
     ]
@@ -320,7 +314,7 @@ def success(directory: Path) -> Success | None:
         if (found := records.success()) is None:
             return None
         formula, seed, epochs, pool = found
-        schedule = records.config().search.schedule(records.expression(formula))
+        schedule = records.config().search.schedule(formula)
         return Trial(schedule, seed), epochs, cast("Pool", pool)
     finally:
         database.close()
@@ -338,7 +332,8 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
         records = Records(database)
         config = records.config()
         search = config.search
-        latest = database.rows("SELECT max(number) FROM generation WHERE finished_at IS NOT NULL")[0][0]
+        query = "SELECT max(number) FROM generation WHERE finished_at IS NOT NULL"
+        latest = database.value("generation", query, number=stored.optional(stored.whole))
         first = 0
         if latest is not None:
             is_raced = search.finalists > 0 and latest == search.race_generation
@@ -346,8 +341,7 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
             first = latest if is_raced or config.problem.draws_tasks else next(alike, latest)
         values = partial(fingerprint, own=search.own_signals)
         found: dict[bytes, tuple[Schedule, float]] = {}
-        for formula, score in records.best_trained(_ALIKE * count, first):
-            expression = records.expression(formula)
+        for expression, score in records.best_trained(_ALIKE * count, first):
             found.setdefault(values(expression), (search.schedule(expression), score))
         if not found:
             for evaluation in sorted(_evaluated_so_far(records, config), key=lambda e: -e.fitness):
@@ -365,7 +359,7 @@ def summaries(folder: Path) -> Iterator[tuple[Path, Summary | EvolrError]]:
     except OSError as error:
         raise RunDirectoryError(f"cannot look into {folder}: {error.strerror}") from error
     for path in paths:
-        if os.path.isfile(path / DATABASE):  # unlike Path.is_file, False where one may not look
+        if os.path.lexists(path / DATABASE):  # unlike Path.exists, False where one may not look
             try:
                 yield path, summarise(path)
             except EvolrError as error:

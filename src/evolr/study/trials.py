@@ -16,8 +16,10 @@ from evolr.errors import ConfigError, unknown_name
 from evolr.expression import Expression, original_text, parse
 from evolr.run_files import DATABASE
 from evolr.study import curves
+from evolr.study import stored_values as stored
 from evolr.study.database import Database
 from evolr.study.records import Records
+from evolr.study.sqlite_file import Decode
 
 Status = Literal["finished", "diverged", "failed"]
 Order = Literal["newest", "oldest", "best", "worst"]
@@ -135,7 +137,8 @@ def listed_trials(
     where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
     order = ", ".join(f"{key} {direction}" for key in keys)
     query = f"SELECT {_COLUMNS} {where}ORDER BY {order} LIMIT ?"
-    return [_listed(records, row) for row in database.rows(query, (*values, count))]
+    found = database.rows("trial", query, (*values, count), **_decoders(records))
+    return [ListedTrial(*row) for row in found]
 
 
 def all_trials(directory: Path, selection: Selection, chunk: int = 2_000) -> Iterator[list[ListedTrial]]:
@@ -156,15 +159,33 @@ def trial_with_curves(directory: Path, number: int) -> tuple[ListedTrial, NDArra
     database = Database.open(directory / DATABASE, write=False)
     try:
         records = Records(database)
-        row = database.row(f"SELECT {_COLUMNS} WHERE trial.id = ?", (number,))
+        row = database.row("trial", f"SELECT {_COLUMNS} WHERE trial.id = ?", (number,), **_decoders(records))
         if row is None:
             return None
-        content = database.rows("SELECT curves FROM trial WHERE id = ?", (number,))[0][0]
-        return _listed(records, row), curves.unpacked(content) if content else None, records.config()
+        query = "SELECT id, curves FROM trial WHERE id = ?"
+        found = database.row("trial", query, (number,), id=stored.whole, curves=stored.optional(_curves))
+        return ListedTrial(*row), found[1] if found else None, records.config()
     finally:
         database.close()
 
 
-def _listed(records: Records, row: Any) -> ListedTrial:
-    number, generation, slot, operator, expression, *rest = row
-    return ListedTrial(number, generation, slot, operator, records.expression(expression), *rest)
+def _decoders(records: Records) -> dict[str, Decode]:
+    """What the columns of a listed trial may hold."""
+    return {
+        "id": stored.whole,
+        "generation": stored.count,
+        "slot": stored.count,
+        "operator": stored.text,
+        "expression": records.expression,
+        "pool": stored.text,
+        "seed": stored.whole,
+        "epochs": stored.positive,
+        "status": stored.one_of(*STATUSES),
+        "score": stored.optional(stored.real),
+        "diverged_at": stored.optional(stored.count),
+        "message": stored.optional(stored.text),
+    }
+
+
+def _curves(value: Any) -> NDArray[np.float32]:
+    return curves.unpacked(stored.blob(value))

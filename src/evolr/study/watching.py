@@ -148,4 +148,6 @@ class Log(Watcher):
             _log.info("generation %d of %d: %s", report.generation + 1, self._generations, found)
 
     def ended(self, result: SearchResult) -> None:
-        _log.info("the search ended after %d trainings: %s", result.trainings, result.stopped_by or "all is done")
+        _log.info(
+            "the search ended after %d trainings: %s", result.trainings, printable(result.stopped_by or "all is done")
+        )

@@ -11,6 +11,7 @@ from evolr.contest.statistics import CONFIDENCE
 from evolr.contest.verdict import verdict
 from evolr.errors import count
 from evolr.expression import ordinary_text
+from evolr.legible import markdown, markdown_code, markdown_table
 from evolr.simplification import simplified
 from evolr.views.tables import MINUS, difference_text, score_text
 from evolr.views.terminal_table import TerminalTable
@@ -49,21 +50,24 @@ def page(result: ContestResult) -> str:
     header += [*(["steps to reach"] if result.knows_steps else []), "training runs"]
     champion = result.champion.result.schedule
     short = simplified(champion)
+    constants = [
+        (markdown(e.name), markdown(_constants(e)), markdown(e.source))
+        for e in result.ranked
+        if e.constants and e.optimizer is None
+    ]
     lines = [
-        f"# {'Rehearsal' if settings.is_quick else 'Contest'}: {_title(result)}",
+        f"# {'Rehearsal' if settings.is_quick else 'Contest'}: {markdown(_title(result))}",
         "",
-        *verdict(result),
+        *map(markdown, verdict(result)),
         "",
-        f"The evolved schedule's learning rate: `{short.text}`, within [{champion.min_lr:g}, {champion.max_lr:g}]; exactly "
-        f"`{ordinary_text(champion.expression)}`"
+        f"The evolved schedule's learning rate: {markdown_code(short.text)}, within [{champion.min_lr:g}, {champion.max_lr:g}]; exactly "
+        + markdown_code(ordinary_text(champion.expression))
         + (f", as {champion.reference_lr:g}·exp(value)." if champion.transform == "log" else "."),
         *(f"The short form {sentence}." for sentence in short.remarks),
         "",
-        "| " + " | ".join(header) + " |",
-        "|" + "---|" * len(header),
-        *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows),
+        *markdown_table(header, (map(markdown, row) for row in rows)),
         "",
-        f"**How.** {_search_text(result)} {_how(result)}",
+        f"**How.** {markdown(f'{_search_text(result)} {_how(result)}')}",
         "",
         "**Columns.** Intervals are bootstrap percentiles of the mean; differences are paired by seed, evolved minus "
         "contender. p: Wilcoxon's signed-rank test, two-sided, Holm-corrected over all contenders. P(better): the share of "
@@ -80,9 +84,7 @@ def page(result: ContestResult) -> str:
         *([f"**Tasks.** {_TASKS.format(name=result.file_name)}", ""] if result.config.problem.draws_tasks else []),
         "## The constants",
         "",
-        "| contender | constants | whose |",
-        "|---|---|---|",
-        *(f"| {e.name} | {_constants(e)} | {e.source} |" for e in result.ranked if e.constants and e.optimizer is None),
+        *markdown_table(("contender", "constants", "whose"), constants),
         "",
         *_rivals(result),
         f"evolr {evolr.__version__}; study seed {result.config.seed}; every run is in {result.file_name}.json.",
@@ -91,15 +93,15 @@ def page(result: ContestResult) -> str:
     return "\n".join(lines)
 
 
-def summary(result: ContestResult, path: Path) -> str:
-    """What the terminal says below the table."""
+def summary(result: ContestResult, path: Path) -> list[str]:
+    """What the terminal says below the table, in lines."""
     runs = f"{count(result.trained, 'training run')}, {result.remembered} remembered"
     proven = result.champion.result.schedule
     lines = [*verdict(result), f"proven: {ordinary_text(proven.expression)}"]
     if proven != result.evolved.candidates[0].schedule:
         lines.append("note: in the race it overtook the study's champion; it is saved as proven.json")
     notes = [f"note: {note}" for note in result.config.problem.notes]
-    return "\n".join([*lines, *notes, f"{runs}; saved: {path}/{result.file_name}.*"])
+    return [*lines, *notes, f"{runs}; saved: {path}/{result.file_name}.*"]
 
 
 def _search_text(result: ContestResult) -> str:
@@ -144,12 +146,17 @@ def _rivals(result: ContestResult) -> list[str]:
         "Optimisers that find their own step size: each as its authors advise, and «tuned», with its one constant tuned as a family is. "
         "The schedule's value is their learning rate, a factor of that step size or a bound of it.",
         "",
-        "| contender | optimiser | schedule | constants | whose |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {e.name} | {e.optimizer.text} | `{simplified(e.result.schedule).text}` | {_constants(e)} | {e.source} |"
-            for e in rivals
-            if e.optimizer is not None
+        *markdown_table(
+            ("contender", "optimiser", "schedule", "constants", "whose"),
+            [
+                (
+                    *map(markdown, (e.name, e.optimizer.text)),
+                    markdown_code(simplified(e.result.schedule).text),
+                    *map(markdown, (_constants(e), e.source)),
+                )
+                for e in rivals
+                if e.optimizer is not None
+            ],
         ),
         "",
     ]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evolr.contest.results import ContestResult, Entry
-from evolr.views.pictures import COLOURS, ends, finish, log_if_positive, png
+from evolr.views.pictures import COLOURS, ends, finish, label, log_if_positive, png
 
 _BEST_CURVES = 5  # contenders whose learning rates are drawn, beside the champion's
 
@@ -34,7 +34,7 @@ def contest_picture(result: ContestResult) -> bytes:
     seeds = len(result.seeds)
     title = f"{result.title}, {result.settings.epochs} epochs"
     rehearsal = "   (a rehearsal, no proof)" if result.settings.is_quick else ""
-    figure.suptitle(f"{title}; {seeds} seeds; bars: 95 % bootstrap intervals{rehearsal}", fontsize=12)
+    figure.suptitle(label(f"{title}; {seeds} seeds; bars: 95 % bootstrap intervals{rehearsal}"), fontsize=12)
     return png(figure)
 
 
@@ -51,10 +51,10 @@ def _scores(axes: Axes, ranked: list[Entry], result: ContestResult, scale: float
         if own.low is not None and own.high is not None:
             axes.plot([scale * own.low, scale * own.high], [place, place], "-", color=colour, linewidth=2.5)
         axes.plot(scale * own.mean, place, "o", color=colour, markersize=5)
-    axes.set_yticks(range(len(ranked)), [entry.name for entry in ranked])
+    axes.set_yticks(range(len(ranked)), [label(entry.name) for entry in ranked])
     axes.set_ylim(-0.6, len(ranked) - 0.4)
-    for label, entry in zip(axes.get_yticklabels(), ranked, strict=True):
-        label.set_fontweight("bold" if entry is result.champion else "normal")
+    for text, entry in zip(axes.get_yticklabels(), ranked, strict=True):
+        text.set_fontweight("bold" if entry is result.champion else "normal")
     centre = np.array([scale * e.result.mean for e in ranked if np.isfinite(e.result.mean)])
     if len(centre) > 3:  # the field in view, whatever the last one did: what is left of it is marked
         low, high = np.percentile(centre, 25), centre.max()
@@ -82,12 +82,12 @@ def _differences(axes: Axes, ranked: list[Entry], scale: float) -> None:
     axes.set_ylim(-0.6, len(ranked) - 0.4)
     if len(shown) > 3:
         axes.set_xscale("symlog", linthresh=max(1e-9, float(np.percentile(np.abs(shown), 25))))
-    for label, colour in (
+    for name, colour in (
         ("evolved better", COLOURS[2]),
         ("not distinguishable", "grey"),
         ("evolved worse", COLOURS[1]),
     ):
-        axes.plot([], [], "o-", color=colour, label=label)
+        axes.plot([], [], "o-", color=colour, label=name)
     axes.legend(frameon=False, fontsize=9, loc="best")
 
 
@@ -114,7 +114,7 @@ def _rates(axes: Axes, result: ContestResult) -> None:
             continue
         seen = np.ma.masked_invalid(rates)
         epochs = ends(rates, result.settings.epochs)
-        axes.plot(epochs, np.ma.median(seen, axis=0), label=entry.name, **look[entry.name])
+        axes.plot(epochs, np.ma.median(seen, axis=0), label=label(entry.name), **look[entry.name])
         if entry is result.champion and len(rates) > 1:
             reached = np.isfinite(rates).any(axis=0)  # epochs that a run finished
             low, high = np.nanpercentile(np.where(np.isfinite(rates), rates, np.nan)[:, reached], (10, 90), axis=0)

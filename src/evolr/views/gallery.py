@@ -36,7 +36,7 @@ def gallery_table(entries: Iterable[GalleryEntry]) -> TerminalTable:
     return table
 
 
-def entry_text(entry: GalleryEntry) -> str:
+def entry_lines(entry: GalleryEntry) -> list[str]:
     """What is known of an entry, in lines of 80 columns but for its command: `evolr show` says its schedule."""
     said = [
         ("name", f"{entry.name}: {entry.title}"),
@@ -47,12 +47,13 @@ def entry_text(entry: GalleryEntry) -> str:
         ("contest", NOT_JUDGED if entry.contest is None else entry.contest.text),
     ]
     lines = [
-        textwrap.fill(
+        line
+        for name, text in said
+        for line in textwrap.wrap(
             text, _LINE, initial_indent=f"{name:<{_INDENT}}", subsequent_indent=" " * _INDENT, break_on_hyphens=False
         )
-        for name, text in said
     ]
-    return "\n".join([*lines, f"{_repeats(entry) + ' by':<{_INDENT}}{entry.command}"])
+    return [*lines, f"{_repeats(entry) + ' by':<{_INDENT}}{entry.command}"]
 
 
 def entry_document(entry: GalleryEntry) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterable
-from html import escape
 from pathlib import Path
 from typing import Final, ParamSpec
 
@@ -22,8 +21,9 @@ from evolr.contest.results import ContestResult
 from evolr.contest.tune import Tuned
 from evolr.contest.verdict import verdict as contest_verdict
 from evolr.discovered import GalleryEntry
-from evolr.errors import count, printable
+from evolr.errors import count
 from evolr.expression.mathml import mathml
+from evolr.legible import html
 from evolr.named import EPOCHS, STEPS_PER_EPOCH
 from evolr.schedule import Schedule
 from evolr.simplification import simplified
@@ -97,7 +97,7 @@ def study_html(directory: Path) -> str:
             trainings_text(summary.trainings, summary.whole_trainings)
             + (f", {summary.failed} failed" if summary.failed else ""),
         ),
-        ("last failure", summary.last_failure or ""),
+        ("last failure", summary.last_failure_text),
         ("standing", summary.standing if summary.front else ""),
         ("trained by", config.problem.identity or f"{config.problem.name}, {config.training.optimizer.text}"),
         ("last activity", summary.active_at[:19].replace("T", " ")),
@@ -184,7 +184,7 @@ def _formula(schedule: Schedule) -> list[str]:
     set_ = ""
     if short.expression.size <= _MOST_NODES:
         set_ = f'<div style="overflow-x: auto; margin: .5em 0; font-size: 115%">{mathml(short.expression)}</div>'
-    written = f'<div style="margin: .5em 0"><code>{_escaped(short.text)}</code></div>'
+    written = f'<div style="margin: .5em 0"><code>{html(short.text)}</code></div>'
     return [set_, written, *(_sentence(f"the short form {sentence}") for sentence in short.remarks)]
 
 
@@ -214,31 +214,24 @@ def _of_schedule(schedule: Schedule) -> list[tuple[str, str]]:
 # --- the parts ---------------------------------------------------------------------------------------------------------
 
 
-def _escaped(text: str) -> str:
-    """A text of one line, as HTML: without characters that steer a terminal, which no HTML may have."""
-    return escape(printable(text))
-
-
 def _card(title: str, *parts: str) -> str:
-    return f'<div style="max-width: 60em"><div><b>{_escaped(title)}</b></div>{"".join(parts)}</div>'
+    return f'<div style="max-width: 60em"><div><b>{html(title)}</b></div>{"".join(parts)}</div>'
 
 
 def _sentence(text: str) -> str:
-    return (
-        f'<div style="margin: .3em 0">{_escaped(text[:1].upper() + text[1:])}{"" if text.endswith(".") else "."}</div>'
-    )
+    return f'<div style="margin: .3em 0">{html(text[:1].upper() + text[1:])}{"" if text.endswith(".") else "."}</div>'
 
 
 def _drawing(drawn: Curve, note: str) -> str:
     """A curve, and below it what it assumes."""
     notes = "; ".join(part for part in ("learning rate, log scale", note, drawn.note) if part)
-    return f'<div style="max-width: 440px">{inline_curve(drawn)}</div><div style="font-size: 85%; opacity: .75">{_escaped(notes)}</div>'
+    return f'<div style="max-width: 440px">{inline_curve(drawn)}</div><div style="font-size: 85%; opacity: .75">{html(notes)}</div>'
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> str:
     """Names and values; one that is empty is left out."""
     rows = [
-        f'<tr><td style="{_CELL}; opacity: .75">{_escaped(name)}</td><td style="{_CELL}">{_escaped(value)}</td></tr>'
+        f'<tr><td style="{_CELL}; opacity: .75">{html(name)}</td><td style="{_CELL}">{html(value)}</td></tr>'
         for name, value in facts
         if value
     ]
@@ -249,26 +242,26 @@ def _table(table: TerminalTable) -> str:
     """A table as the terminal has it."""
     sides = ["left" if is_left else "right" for is_left in table.left]
     head = "".join(
-        f'<th style="{_CELL}; text-align: {side}">{_escaped(header)}</th>'
+        f'<th style="{_CELL}; text-align: {side}">{html(header)}</th>'
         for header, side in zip(table.headers, sides, strict=True)
     )
     rows: list[str] = []
     for cells, is_bold in zip(table.rows, table.bold, strict=True):
         weight = "; font-weight: bold" if is_bold else ""
         inner = "".join(
-            f'<td style="{_CELL}; text-align: {side}{weight}">{_escaped(cell)}</td>'
+            f'<td style="{_CELL}; text-align: {side}{weight}">{html(cell)}</td>'
             for cell, side in zip(cells, sides, strict=True)
         )
         rows.append(f"<tr>{inner}</tr>")
     return (
-        f'<div style="margin: .5em 0">{_escaped(table.title)}<div style="max-height: 24em; overflow: auto"><table>'
+        f'<div style="margin: .5em 0">{html(table.title)}<div style="max-height: 24em; overflow: auto"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></div>"
     )
 
 
 def _folded(summary: str, table: TerminalTable) -> str:
     """A table that opens by a click."""
-    return f"<details><summary>{_escaped(summary)}</summary>{_table(table)}</details>"
+    return f"<details><summary>{html(summary)}</summary>{_table(table)}</details>"
 
 
 _CELL: Final = "text-align: left; vertical-align: top; padding: .15em .6em .15em 0"

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.errors import printable
+from evolr.legible import html
 
 _WIDTH, _HEIGHT = 440, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 24  # margins, for the labels
@@ -78,7 +77,7 @@ def line_chart(
     axes = f"M{_LEFT},{_TOP} V{bottom} H{_WIDTH - _RIGHT}"
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="100%" role="img" '
-        f'aria-label="{escape(printable(label))}" font-size="11" font-family="sans-serif">'
+        f'aria-label="{html(label)}" font-size="11" font-family="sans-serif">'
         f'<path d="{axes}" fill="none" stroke="currentColor" stroke-opacity=".4"/>'
         f"{''.join(drawn)}{''.join(words)}</svg>"
     )
@@ -138,4 +137,4 @@ def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np
 
 
 def _word(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="currentColor">{escape(text)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="currentColor">{html(text)}</text>'

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evolr.contest.comparison import ComparisonResult
 from evolr.contest.explanation import Explanation
-from evolr.errors import shortened
+from evolr.errors import printable, shortened
 from evolr.problems import Metric
 from evolr.search.archive import knee
 from evolr.views.curve import Curve
@@ -37,15 +37,14 @@ def comparison_picture(result: ComparisonResult) -> bytes:
     for number, contender in enumerate(result.contenders):
         look: dict[str, Any] = {"color": COLOURS[number], "linestyle": _STYLES[number]}
         look |= {"linewidth": 2.4 if number == 0 else 1.8, "zorder": 4 if number == 0 else 3}
-        label = contender.name
-        if contender.lost:
-            label += f" (of {len(contender.scores)}: {contender.lost})"
-        for axes, name, scale in (
+        lost = f" (of {len(contender.scores)}: {contender.lost})" if contender.lost else ""
+        name = label(contender.name + lost)
+        for axes, curve, scale in (
             (loss, "train_loss", 1.0),
             (score, "val_score", result.metric.scale),
             (rate, "learning_rate", 1.0),
         ):
-            _band(axes, contender.curves(name) * scale, result.settings.epochs, label, look)
+            _band(axes, contender.curves(curve) * scale, result.settings.epochs, name, look)
     finish(loss, "Training loss", "mean over the epoch's batches")
     finish(score, f"Validation {result.metric.name}", result.metric.unit)
     finish(rate, "Learning rate", "mean over the epoch's steps, log scale")
@@ -56,7 +55,7 @@ def comparison_picture(result: ComparisonResult) -> bytes:
     seeds = len(result.seeds)
     band = f", bands: {_QUANTILES[0]}–{_QUANTILES[1]} % of them" if seeds > 1 else ""
     title = f"{result.title}, {result.settings.epochs} epochs"
-    figure.suptitle(f"{title}; lines: mean of {seeds} seed{'s' if seeds > 1 else ''}{band}", fontsize=12)
+    figure.suptitle(label(f"{title}; lines: mean of {seeds} seed{'s' if seeds > 1 else ''}{band}"), fontsize=12)
     handles, labels = loss.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
     return png(figure)
@@ -105,7 +104,7 @@ def explanation_picture(explanation: Explanation) -> bytes:
     finish(rates, f"Learning rate: {shortened(explanation.simplified, 60)}", "each step, log scale")
     log_if_positive(rates)
     rates.legend(frameon=False)
-    names = list(explanation.frozen)
+    names = list(map(label, explanation.frozen))
     for place, (_, frozen) in enumerate(explanation.frozen.values()):
         pairs = frozen.pairs
         if pairs is None or pairs.difference is None or pairs.low is None or pairs.high is None:
@@ -142,24 +141,29 @@ def ends(curves: NDArray[np.float64], epochs: int) -> NDArray[np.float64]:
     return np.arange(1, places + 1) * epochs / places
 
 
-def _band(axes: Axes, curves: NDArray[np.float64], epochs: int, label: str, look: dict[str, Any]) -> None:
+def _band(axes: Axes, curves: NDArray[np.float64], epochs: int, name: str, look: dict[str, Any]) -> None:
     """The mean over the seeds and a band around it; a place that no seed reached is left out."""
     reached = np.flatnonzero(np.isfinite(curves).any(axis=0))
     if not len(reached):
-        axes.plot([], [], label=label, **look)
+        axes.plot([], [], label=name, **look)
         return
     at, curves = ends(curves, epochs)[reached], curves[:, reached]
-    axes.plot(at, np.ma.masked_invalid(curves).mean(axis=0), label=label, **look)
+    axes.plot(at, np.ma.masked_invalid(curves).mean(axis=0), label=name, **look)
     if len(curves) > 1:
         low, high = (np.nanpercentile(curves, q, axis=0) for q in _QUANTILES)
         axes.fill_between(at, low, high, color=look["color"], alpha=0.15, linewidth=0)
 
 
+def label(text: str) -> str:
+    """A text of one line or more as matplotlib draws it: a dollar sign in it begins no mathematics."""
+    return "\n".join(map(printable, text.split("\n"))).replace("$", r"\$")
+
+
 def finish(axes: Axes, title: str, unit: str, xlabel: str = "epoch") -> None:
     """The title, the units and the grid of a part of a picture."""
-    axes.set_title(title, fontsize=12)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(unit)
+    axes.set_title(label(title), fontsize=12)
+    axes.set_xlabel(label(xlabel))
+    axes.set_ylabel(label(unit))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if xlabel == "epoch":

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from evolr.contest.profile import share_within, shortfalls
 from evolr.contest.results import ContestResult
 from evolr.views.contest_picture import looks
-from evolr.views.pictures import finish, png
+from evolr.views.pictures import finish, label, png
 
 _POINTS = 400
 _SHOWN = (
@@ -36,7 +36,7 @@ def profile_picture(result: ContestResult) -> bytes:
         *look,
         *(name for name in own if name not in look),
     ):  # so that the legend's order is that of their means
-        style: dict[str, Any] = {**look[name], "label": name} if name in look else grey
+        style: dict[str, Any] = {**look[name], "label": label(name)} if name in look else grey
         axes.plot(metric.scale * distances, share_within(own[name], distances), drawstyle="steps-post", **style)
     axes.set_ylim(0.0, 1.02)
     axes.set_xlim(0.0, metric.scale * distances[-1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -16,24 +15,13 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from evolr.errors import ConfigError, count
+from evolr.errors import ConfigError, count, printable
 from evolr.problems import Metric
 from evolr.study.results import GenerationReport, Outlook
 from evolr.study.watching import NO_CHAMPION, Display, ShowProgress, Watcher
 from evolr.views.tables import duration
 
-_PLAIN_WIDTH = 120
 _A_FEW_SECONDS = 5.0
-
-
-def output() -> Console:
-    """The console for results, on stdout: as wide as its terminal, or as COLUMNS says; wide where there is neither, so that a
-    log has whole lines.
-    """
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
-        return Console(width=int(columns))
-    return Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
 
 
 def display(progress: ShowProgress) -> Display:
@@ -65,7 +53,7 @@ class _Search(Watcher):
     def __init__(self, how: Display, metric: Metric, console: Console) -> None:
         self._how, self._metric, self._console = how, metric, console
         self._bar, self._best = _bar(console), Text(overflow="ellipsis", no_wrap=True)
-        self._task = self._bar.add_task("loading and compiling", total=None)
+        self._task = self._bar.add_task("getting ready", total=None)
         self._scores = ""  # of the latest generation
         self._generations: int | None = None  # without the race
         self._is_costed = self._is_timed = False  # whether what it costs has been said, and how long it takes
@@ -102,8 +90,7 @@ class _Search(Watcher):
 
     def _say(self, *lines: str) -> None:
         if self._how != "none":
-            for line in lines:
-                self._console.print(line, markup=False)
+            _say(self._console, *lines)
 
     def _draw(self, outlook: Outlook) -> None:
         stage = f"race of {outlook.racing}" if outlook.racing else _stage(outlook.generation, _bred(outlook))
@@ -122,7 +109,7 @@ def comparing(how: Display) -> Generator[tuple[Callable[[int], None], Callable[[
     def on_total(count: int) -> None:
         bar.update(task, total=count)
         if how == "plain":
-            console.print(f"comparing: {count} trainings")
+            _say(console, f"comparing: {count} trainings")
 
     with _live(how, console, bar):
         yield on_total, lambda count: bar.update(task, advance=count)
@@ -140,6 +127,9 @@ def proving(
     bar = _bar(console)
     task = bar.add_task(doing, total=None)
     start, done, known, total, told = time.perf_counter(), 0, 0, 0, 1
+    first: tuple[float, int] | None = (
+        None  # when the first trainings had landed, and how many: before, there was loading and compiling
+    )
 
     def on_total(count: int) -> None:
         nonlocal total
@@ -147,22 +137,26 @@ def proving(
         bar.update(task, total=count)
         if how != "none":
             cost = "" if pace is None else f", about {duration(pace * count)} at the pace of the search"
-            console.print(f"{doing}: {count:,} trainings at most{cost}", markup=False)
+            _say(console, f"{doing}: {count:,} trainings at most{cost}")
 
     def on_done(trained: int, remembered: int) -> None:
-        nonlocal done, known, told
+        nonlocal done, known, told, first
         done, known = done + trained, known + remembered
-        left = (time.perf_counter() - start) / max(done, 1) * (total - done - known)
-        line = f"{done + known} of at most {total} trainings" + (f"  {_left_text(left)}" if done and left else "")
+        left, now = 0.0, time.perf_counter()
+        if first is not None and done > first[1]:
+            left = (now - first[0]) / (done - first[1]) * (total - done - known)
+        elif trained and first is None:
+            first = now, done
+        line = f"{done + known} of at most {total} trainings" + (f"  {_left_text(left)}" if left else "")
         bar.update(task, completed=done + known, description=line)
         if how == "plain" and done + known >= told:
-            console.print(line)
+            _say(console, line)
             told = done + known + total // 10
 
     with _live(how, console, bar):
         yield on_total, on_done
     if how == "plain":
-        console.print(f"{done} trainings, {known} remembered  {duration(time.perf_counter() - start)}")
+        _say(console, f"{done} trainings, {known} remembered  {duration(time.perf_counter() - start)}")
 
 
 class _Stderr:
@@ -196,10 +190,14 @@ def _console() -> Console:
     return Console(file=cast("Any", _Stderr()), highlight=False, soft_wrap=True)
 
 
+def _say(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(Text(printable(line)))  # never a str, which rich takes for markup
+
+
 def _bar(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(), BarColumn(bar_width=15), TextColumn("{task.description}", markup=False), console=console
-    )
+    spinner = SpinnerColumn("line" if console.options.ascii_only else "dots")
+    return Progress(spinner, BarColumn(bar_width=15), TextColumn("{task.description}", markup=False), console=console)
 
 
 def _live(how: Display, console: Console, shown: RenderableType) -> AbstractContextManager[object]:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.errors import shortened
+from evolr.errors import printable, shortened
 from evolr.expression import ordinary_text, original_text
 from evolr.formula import FormulaOptions
 from evolr.named import named
@@ -36,6 +36,14 @@ from evolr.views.terminal_table import TerminalTable
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = 60
 _SENTENCE: Final = 64  # characters of a line: with what stands before it, 80 columns
+_MOST_NAMED: Final = 24  # characters of a name, beyond which its value does not stand below the others
+_OWN: Final = frozenset(
+    {
+        *("", "formula", "original form", "transform", "learning rate", "plateau", "latex", "size, depth", "signals"),
+        *("last failure", "curve", "warning"),
+    }
+)
+"""What the lines of a schedule are called, by which nobody's provenance is called too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +110,11 @@ class Shown:
             ],
             "knee": knee(sizes, fitness),
         }
-        return {"raced": summary.is_raced, "front": front}
+        failure = {"last_failure": summary.last_failure_text} if summary.failed else {}
+        return {"raced": summary.is_raced, **failure, "front": front}
 
-    def text(self) -> str:
+    def lines(self) -> list[str]:
+        """What there is to say, in lines of a name and a value."""
         schedule, expression, rates = self.schedule, self.schedule.expression, self.curve.rates
         short, bounds = simplified(schedule), schedule.bounds_text
         lines = [
@@ -118,7 +128,8 @@ class Shown:
             ("LaTeX", short.latex),
             ("size, depth", f"{expression.size}, {expression.depth}"),
             ("signals", ", ".join(sorted(expression.signals)) or "none: a constant"),
-            *((name, str(value)) for name, value in self.provenance.items()),
+            *((_quoted_if_own(name), str(value)) for name, value in self.provenance.items()),
+            *([("last failure", self.summary.last_failure_text)] if self.summary and self.summary.failed else []),
             ("curve", sparkline(rates)),
             (
                 "",
@@ -128,8 +139,8 @@ class Shown:
             *([("", self.note)] if self.note else []),
             *(("warning", sentence) for sentence in self.advice),
         ]
-        width = max(len(name) for name, _ in lines)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+        width = min(max(len(name) for name, _ in lines), _MOST_NAMED)
+        return [f"{name:<{width}}  {value}" for name, value in lines]
 
 
 def describe(what: str, options: FormulaOptions | None, epochs: int | None, steps_per_epoch: int | None) -> Shown:
@@ -184,6 +195,10 @@ def _curve(
         )
         losses = recorded_losses(recorded.train_loss, recorded.val_loss, epochs, steps_per_epoch, note)
     return curve(schedule, steps, steps_per_epoch, losses), assumed(schedule, losses)
+
+
+def _quoted_if_own(name: str) -> str:
+    return repr(name) if printable(name).strip().casefold() in _OWN else name
 
 
 def sparkline(curve: NDArray[np.float64]) -> str:

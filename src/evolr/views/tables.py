@@ -106,7 +106,7 @@ def front_table(rows: Iterable[tuple[int, float, Expression]], metric: Metric) -
     return table
 
 
-def search_summary(result: SearchResult, config: Config, path: Path) -> str:
+def search_summary(result: SearchResult, config: Config, path: Path) -> list[str]:
     """What a search found and what it took, in a few lines."""
     metric, best = config.problem.metric, result.champion
     if best is not None:
@@ -126,14 +126,13 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> str:
         found = ["champion: none, for every training diverged or failed"]
     else:
         found = ["champion: none yet, for nothing was trained"]
-    lines = [
+    return [
         *found,
         f"took: {duration(result.seconds)}; {result.trainings_text} in the study",
         *([f"stopped: {result.stopped_by}"] if result.stopped_by else []),
         *(f"note: {note}" for note in config.problem.notes),
         f"saved: {path}",
     ]
-    return "\n".join(lines)
 
 
 def _preferred(result: SearchResult, config: Config) -> list[str]:

@@ -13,6 +13,8 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from evolr.errors import printable
+
 _HERE: Final = Path(__file__).parent
 
 
@@ -45,4 +47,4 @@ def _legible(value: Any) -> Any:
     """A text without characters that HTML may not have, or that turn the text around them; what is HTML already as it is."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return "".join(character if character.isprintable() or character in "\n\t" else " " for character in value)
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in value.split("\n"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
@@ -13,11 +15,16 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from evolr.errors import printable
+from evolr.legible import encodable
+
 Kind = Literal["name", "figure", "formula"]
 """What a column holds: names and formulas are folded where room is short, figures stay whole."""
 
 _LEAST: Final = {"name": 10, "formula": 24}
 """The width that a column may be folded to."""
+
+_PLAIN_WIDTH: Final = 120
 
 GAP: Final = "  "
 """Between the figures of a cell: where room is short, each is put on a line of its own."""
@@ -33,11 +40,11 @@ class TerminalTable:
     In the first of these ways that fits: each row on a line; the figures of a cell one below the other, a mean and its
     interval, say; the ends of an interval one below the other too; each row as a list, one line a column.
 
-    headers, rows: what it says. left: of each column, whether it stands at its left; bold: of each row, whether it is.
+    headers, rows: what it says, each text in one line and without what cannot be seen. left: of each column, whether it stands at its left; bold: of each row, whether it is.
     """
 
     def __init__(self, title: str) -> None:
-        self.title = title
+        self.title = printable(title)
         self.headers: list[str] = []
         self.rows: list[tuple[str, ...]] = []
         self._kinds: list[Kind] = []
@@ -46,13 +53,13 @@ class TerminalTable:
 
     def add_column(self, header: str, kind: Kind = "figure", *, is_left: bool = False) -> None:
         """is_left: whether a column of figures stands at its left; names and formulas always do."""
-        self.headers.append(header)
+        self.headers.append(printable(header))
         self._kinds.append(kind)
         self.left.append(is_left or kind != "figure")
 
     def add_row(self, *cells: str, is_bold: bool = False) -> None:
         """A row of as many cells as there are columns; those that are missing at its end are empty."""
-        self.rows.append((*cells, *[""] * (len(self.headers) - len(cells))))
+        self.rows.append((*map(printable, cells), *[""] * (len(self.headers) - len(cells))))
         self.bold.append(is_bold)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -63,9 +70,18 @@ class TerminalTable:
                 return
         yield from self._list()
 
+    def encodable(self, encoding: str) -> TerminalTable:
+        """The table in what an encoding can say, before its columns are measured."""
+        table = TerminalTable(encodable(self.title, encoding))
+        for header, kind, is_left in zip(self.headers, self._kinds, self.left, strict=True):
+            table.add_column(encodable(header, encoding), kind, is_left=is_left)
+        for cells, is_bold in zip(self.rows, self.bold, strict=True):
+            table.add_row(*(encodable(cell, encoding) for cell in cells), is_bold=is_bold)
+        return table
+
     def _table(self, split: Callable[[str], str], *, is_folded: bool = False) -> Table:
         """The table with each cell split over lines; is_folded: with names and formulas as narrow as they may be."""
-        title = Text(self.title, style="bold")  # a text of the user's, like the headers: no markup
+        title = Text(self.title, style="bold")  # never a str, which rich takes for markup
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for header, kind, is_left in zip(self.headers, self._kinds, self.left, strict=True):
             table.add_column(
@@ -89,6 +105,19 @@ class TerminalTable:
                 if cell:
                     yield _cell(f"  {header}: {cell}" if header else f"  {cell}", kind, str)
         yield Text()
+
+
+def rendered(table: TerminalTable) -> str:
+    """A table as it is printed on stdout: as wide as its terminal, or as COLUMNS says; wide where there is neither, so that a log has
+    whole lines.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    is_given = columns.isdecimal() and int(columns) > 0
+    width = int(columns) if is_given else None if sys.stdout.isatty() else _PLAIN_WIDTH
+    console = Console(width=width)
+    with console.capture() as shown:
+        console.print(table.encodable(console.encoding))
+    return shown.get()
 
 
 class _Formula:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -17,6 +16,7 @@ import evolr
 from evolr.config import Config
 from evolr.errors import EvolrError, printable, shortened
 from evolr.expression import ordinary_text
+from evolr.legible import html
 from evolr.problems import Metric
 from evolr.schedule import Schedule
 from evolr.study.curves import CURVES
@@ -83,7 +83,7 @@ class StudyParts:
         self._write("front", summary.front, lambda: sections.front(summary))
         self._write("latest", snapshot.latest, lambda: sections.latest(snapshot, self._address))
         self._write("failures", (snapshot.failures, totals.failed), lambda: sections.failures(snapshot, self._address))
-        self._parts |= {"said": escape(sections.said(summary)), "fault": ""}
+        self._parts |= {"said": html(sections.said(summary)), "fault": ""}
         return dict(self._parts)
 
     def _write(self, name: str, of: object, make: Any) -> None:
@@ -104,7 +104,7 @@ class StudyParts:
 
 def fault_parts(error: EvolrError) -> dict[str, str]:
     """The parts that say that a study cannot be read."""
-    return {"fault": escape(printable(str(error))), "said": ""}
+    return {"fault": html(str(error)), "said": ""}
 
 
 def index_parts(found: Iterable[tuple[str, Summary | EvolrError]]) -> dict[str, str]:
@@ -166,13 +166,8 @@ def trials_page(name: str, selection: Selection, page: Page) -> str:
 
 def refused_trials_page(name: str, query: Mapping[str, str], error: EvolrError) -> str:
     """The same for a form that was filled in wrongly: what is wrong with it."""
-    parts = {"fault": f"<pre>{escape(printable_lines(str(error)))}</pre>"}
+    parts = {"fault": "<pre>" + "\n".join(map(html, str(error).splitlines())) + "</pre>"}
     return _trials(name, query, {}, None, parts)
-
-
-def printable_lines(text: str) -> str:
-    """A text of several lines without what steers a terminal."""
-    return "\n".join(printable(line) for line in text.splitlines())
 
 
 def _trials(
@@ -276,7 +271,7 @@ def csv_rows(trials: Sequence[ListedTrial]) -> str:
 def fault_page(title: str, message: str, *, is_study: bool = True) -> str:
     """A page that says what is wrong, and nothing else."""
     links = [("All studies", "/")] if is_study else []
-    return _page(title, "", "", {}, {"fault": escape(printable(message))}, links=links)
+    return _page(title, "", "", {}, {"fault": html(message)}, links=links)
 
 
 def _page(

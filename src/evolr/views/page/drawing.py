@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import Any, Final, NamedTuple
 
 import matplotlib as mpl
@@ -21,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from evolr.contest.statistics import Pairs
 from evolr.errors import printable, shortened
+from evolr.legible import html
 from evolr.views.pictures import log_if_positive
 
 INK: Final = "#010203"
@@ -101,7 +101,7 @@ def _inlined(text: str, name: str, label: str) -> str:
     body = _TAG.sub(lambda tag: _page_s_own(tag.group(), name), body)  # what stands between tags is text, and stays
     body = re.sub(r"\n\s*", "\n", body).strip()
     view = box.group(1) if box else "0 0 374 180"
-    return f'<svg viewBox="{view}" role="img" aria-label="{escape(printable(label))}">\n{body}'
+    return f'<svg viewBox="{view}" role="img" aria-label="{html(label)}">\n{body}'
 
 
 def _page_s_own(tag: str, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def read_run(path: Path) -> Run:
     faults: list[str] = []
 
     def read(name: str, reader: Callable[[Path], _Record]) -> _Record | None:
-        if not (path / name).is_file():
+        if not os.path.lexists(path / name):
             return None
         try:
             return reader(path)

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, cast
 
-from evolr.errors import ConfigError, shortened
+from evolr.errors import ConfigError, printable, shortened
 from evolr.views.page.page import page
 from evolr.views.page.records import read_run
 from evolr.writing import Output
@@ -26,7 +26,7 @@ class Report:
 
     def __repr__(self) -> str:
         where = "" if self.path is None else f", saved as {self.path}"
-        return f"<Report of {self.run}: {len(self.html.encode()) / 1000:.0f} kB{where}>"
+        return printable(f"<Report of {self.run}: {len(self.html.encode()) / 1000:.0f} kB{where}>")
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the page in a frame of its own, so that its style stays its own."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
-from pathlib import Path
 from typing import Final
 
 import evolr
 from evolr.config import Config, to_toml
 from evolr.contest.results import NOT_ASKED
+from evolr.legible import shell_word
 from evolr.libraries import versions
 from evolr.views.page.parts import Code, Facts, Part, Section, Sentences
 from evolr.views.page.records import Run
@@ -29,11 +28,6 @@ def again(run: Run) -> Section:
     return Section("again", "How to repeat it", tuple(parts))
 
 
-def shell_name(path: Path | str) -> str:
-    """A name as a shell reads it."""
-    return shlex.quote(str(path))
-
-
 def trains_by_function(config: Config) -> bool:
     """Whether a function trained the study that a command can name: one of a module, and not of a notebook."""
     identity = config.problem.identity
@@ -44,21 +38,21 @@ def command_of(run: Run, command: str) -> str:
     """What proves or explains a run; of a JaxProblem or a suite no command, but a call; empty if its scores are told from outside."""
     problem = run.summary.config.problem
     if problem.name != "external":
-        return f"evolr {command} {shell_name(run.path)}"
+        return f"evolr {command} {shell_word(run.path)}"
     if not problem.identity:
         return ""
     if trains_by_function(run.summary.config):
-        return f"evolr {command} {shell_name(run.path)} --train {shell_name(problem.identity)}"
+        return f"evolr {command} {shell_word(run.path)} --train {shell_word(problem.identity)}"
     return f"evolr.{command}(problem, {str(run.path)!r})  # problem: the one of the script that began the study"
 
 
 def _commands(run: Run) -> tuple[str, str]:
     """The title and the lines that make all of this again."""
-    config, name = run.summary.config, shell_name(run.path)
-    new = shell_name(f"{run.path}-again")
+    config, name = run.summary.config, shell_word(run.path)
+    new = shell_word(f"{run.path}-again")
     identity = config.problem.identity
     if config.problem.name != "external":
-        lines = [f"evolr evolve --config {shell_name(run.path / 'config.toml')} --run {new}"]
+        lines = [f"evolr evolve --config {shell_word(run.path / 'config.toml')} --run {new}"]
     elif identity:
         lines = [
             f"# begun from Python, by evolr.evolve with {identity!r};",
@@ -66,7 +60,7 @@ def _commands(run: Run) -> tuple[str, str]:
         ]
     else:
         lines = ["# asked and told from outside, by evolr.Study: the same scores, told again, give the same study"]
-    suffix = f" --train {shell_name(identity)}" if trains_by_function(config) else ""
+    suffix = f" --train {shell_word(identity)}" if trains_by_function(config) else ""
     if not identity or suffix:
         if run.contest is not None:
             settings = run.contest.settings

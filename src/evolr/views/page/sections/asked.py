@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from evolr.errors import count, printable, shortened
+from evolr.errors import count
+from evolr.legible import shell_word
 from evolr.study.results import trainings_text
 from evolr.views.page.parts import Facts, Part, Section, Sentences
 from evolr.views.page.records import Run
-from evolr.views.page.sections.again import shell_name
 from evolr.views.tables import duration
-
-_MESSAGE = 300  # characters of a failure
 
 
 def asked(run: Run) -> Section:
@@ -32,7 +30,7 @@ def asked(run: Run) -> Section:
         ("trainings", _trainings(run)),
         ("time", _time(run)),
         ("state", _state(run)),
-        ("last failure", shortened(" ".join(printable(summary.last_failure or "").split()), _MESSAGE)),
+        ("last failure", summary.last_failure_text),
     )
     parts: list[Part] = [Facts(rows)]
     if problem.notes:
@@ -83,7 +81,7 @@ def _state(run: Run) -> str:
         return f"running when this report was made, latest result {_day(datetime.fromisoformat(summary.active_at))}"
     problem = summary.config.problem
     if problem.name != "external":
-        how = f": evolr evolve --run {shell_name(run.path)}"
+        how = f": evolr evolve --run {shell_word(run.path)}"
     else:
         how = ", by the script that began it" if problem.identity else ", by whoever asks and tells it"
     return f"stopped before its end; it can go on{how}"

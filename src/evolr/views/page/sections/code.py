@@ -6,9 +6,9 @@ from typing import Final
 
 from evolr.errors import ScheduleError
 from evolr.exports.targets import source
+from evolr.legible import shell_word
 from evolr.views.page.parts import Code, Part, Section, Sentences
 from evolr.views.page.records import Run
-from evolr.views.page.sections.again import shell_name
 
 _TARGETS: Final = (("python", "Plain Python"), ("torch", "PyTorch"))
 
@@ -25,6 +25,6 @@ def code(run: Run) -> Section | None:
             parts.append(Sentences((f"{title}: {error}",)))
             continue
         parts.append(Code(f"{title}, {len(text.splitlines())} lines that need no evolr", text, is_folded=True))
-    name = shell_name(run.path)
+    name = shell_word(run.path)
     parts.append(Code("For Optax, Keras, Lightning and Hugging Face", f"evolr export {name} --to optax -o schedule.py"))
     return Section("code", "In your own code", tuple(parts))

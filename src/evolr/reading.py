@@ -1,0 +1,27 @@
+"""The one reader of files that a person names, or that a run keeps: of regular files, whose reading comes to an end."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+GREATEST: Final = 2**28
+"""Bytes of a file that is read, at most. A contest's document, the longest of evolr's, has some 10⁷."""
+
+
+def read(path: Path | str) -> bytes:
+    """The content of a regular file. Raises OSError where that fails, and for a pipe, a device, and a file beyond `GREATEST`."""
+    # Without waiting: a pipe would wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(None, "it is no file: a directory, a device, or a pipe, whose reading may not end")
+        if found.st_size > GREATEST:
+            raise OSError(None, f"it has {found.st_size:,} bytes, more than {GREATEST:,}")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(GREATEST)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,105 @@
+"""Damaged databases, and those made to do harm: each is one error that says what to do, and hides no other study."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from evolr.errors import RunDirectoryError, StudyError
+from evolr.study.course import course
+from evolr.study.lineage import lineage
+from evolr.study.study import Study
+from evolr.study.summary import best_schedules, pace, recorded_trainings, success, summarise
+from tests.study.damages import DAMAGES
+
+KEPT = Path(__file__).parent / "databases" / "v2.db"
+HARMLESS = {"settings without end", "parents in a circle"}
+"""What is read as a sound study is: of the settings one row, and of parents those before a child."""
+
+
+def opened(path):
+    with Study(path) as study:
+        study.ask()
+
+
+READERS = {
+    "summary": summarise,
+    "course": course,
+    "lineage": lineage,
+    "pace": pace,
+    "recorded": recorded_trainings,
+    "success": success,
+    "best": lambda path: best_schedules(path, 3),
+    "opened": opened,
+}
+
+
+@pytest.fixture
+def damaged():
+    """Makes the study that has a damage, beside a sound one: its directory."""
+
+    def make(damage):
+        for name in ("runs/damaged", "runs/sound"):
+            Path(name).mkdir(parents=True)
+            shutil.copy(KEPT, f"{name}/study.db")
+        DAMAGES[damage](Path("runs/damaged/study.db"))
+        return Path("runs/damaged")
+
+    return make
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_study_is_one_error_to_whoever_reads_it(evolr, damaged, damage):
+    path = damaged(damage)
+    errors = {}
+    for name, read in READERS.items():
+        try:
+            read(path)
+        except (StudyError, RunDirectoryError) as error:
+            errors[name] = str(error)
+    assert bool(errors) == (damage not in HARMLESS), errors
+    for error in errors.values():
+        assert "study.db" in error
+        assert "\n" not in error
+    code, out, err = evolr("runs", "runs", "--json")
+    assert (code, err) == (0, "")
+    documents = {Path(document["run"]).name: document for document in json.loads(out)["runs"]}
+    assert documents["sound"]["state"] == "done"
+    assert documents["damaged"].get("message") == errors.get("summary")
+    code, out, err = evolr("show", path)
+    assert (code, bool(err)) == ((2, True) if "summary" in errors else (0, False))
+    assert err.count("error:") == (code == 2)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("damage", ["settings that are no TOML", "a view without end in place of the trials", "a pipe"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evolve", "--run", "runs/damaged", "-q"),
+        ("run", "--run", "runs/damaged", "-q"),
+        ("evolve", "--run", "new", "--initial", "runs/damaged", "-q"),
+        ("compare", "runs/damaged", "-q"),
+        ("prove", "runs/damaged", "--quick", "-q"),
+        ("explain", "runs/damaged", "-q"),
+        ("export", "runs/damaged", "--to", "python"),
+        ("export", "runs/damaged", "--to", "python", "--frozen"),
+        ("report", "runs/damaged"),
+    ],
+    ids=" ".join,
+)
+def test_every_command_refuses_a_damaged_study(evolr, damaged, damage, command):
+    path = damaged(damage)
+    code, out, err = evolr(*command)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert str(path) in err
+    assert not Path("new").exists()
+
+
+def test_what_a_trigger_would_do_is_not_done(damaged):
+    path = damaged("a trigger")
+    with pytest.raises(StudyError, match="has the trigger harm, which evolr does not make"):
+        Study(path)
