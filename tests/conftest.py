@@ -115,6 +115,22 @@ def evolr(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """A run of each kind, by name, as tests/views/page/pages.py makes them."""
+    from tests.views.page.pages import made
+
+    return made(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def pages(runs):
+    """The report of each, as HTML."""
+    from evolr.views.page.report import report
+
+    return {name: report(path).html for name, path in runs.items()}
+
+
 @pytest.fixture
 def importable(monkeypatch):
     """Lets a worker's process import the functions of tests."""

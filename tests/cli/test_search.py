@@ -133,7 +133,19 @@ def test_help_names_every_command_and_the_version_is_told(evolr):
     _, out, _ = evolr("--help")
     assert all(
         command in out
-        for command in ("evolve", "run", "compare", "prove", "explain", "show", "export", "gallery", "report", "runs")
+        for command in (
+            "evolve",
+            "run",
+            "compare",
+            "prove",
+            "explain",
+            "show",
+            "export",
+            "gallery",
+            "report",
+            "runs",
+            "serve",
+        )
     )
     assert evolr("--version")[1].strip() == __version__
 
@@ -142,7 +154,19 @@ def test_every_command_is_documented():
     page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
     assert all(
         f"evolr {command}" in page
-        for command in ("evolve", "run", "compare", "prove", "explain", "show", "export", "gallery", "report", "runs")
+        for command in (
+            "evolve",
+            "run",
+            "compare",
+            "prove",
+            "explain",
+            "show",
+            "export",
+            "gallery",
+            "report",
+            "runs",
+            "serve",
+        )
     )
 
 

@@ -6,7 +6,7 @@ needs is imported when it runs, so that `evolr --help` is quick.
 
 from __future__ import annotations
 
-from evolr.cli import export, gallery, judge, report, search, show
+from evolr.cli import export, gallery, judge, report, search, serve, show
 from evolr.cli.app import main
 
-__all__ = ["export", "gallery", "judge", "main", "report", "search", "show"]
+__all__ = ["export", "gallery", "judge", "main", "report", "search", "serve", "show"]

@@ -12,6 +12,9 @@ from typing import Final
 from evolr.expression.latex import latex
 from evolr.expression.tree import Expression
 
+CELL_STYLE: Final = "text-align: left; padding: 0 .5em"
+"""The style of a case of a formula, the one that an element has."""
+
 _TOKEN: Final = re.compile(r"\\[a-zA-Z]+|\\.|[{}^&]|\d+(?:\.\d+)?|[^\s]")
 _FUNCTIONS: Final = ("min", "max", "sin", "cos", "tanh", "exp", "log")
 _NAMES: Final = {r"\pi": "π", **{rf"\{name}": name for name in _FUNCTIONS}}
@@ -86,7 +89,7 @@ class _Reader:
         self._raw()
         rows: list[list[str]] = [[]]
         while True:
-            rows[-1].append(f'<mtd style="text-align: left; padding: 0 .5em">{self.row()}</mtd>')
+            rows[-1].append(f'<mtd style="{CELL_STYLE}">{self.row()}</mtd>')
             end = self._take()
             if end == r"\end":
                 break

@@ -6,6 +6,8 @@ import os
 import platform
 import socket
 from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -51,6 +53,48 @@ class Best(NamedTuple):
     expression: Expression
 
 
+class Totals(NamedTuple):
+    """How many trials of a study have been counted, and the epochs of all of them.
+
+    last_failure: what was said of the latest that failed. counted, newest: the number, in the database, of the latest that is counted, and of the
+    latest; 0 without one.
+    """
+
+    trainings: int = 0
+    epochs: int = 0
+    diverged: int = 0
+    failed: int = 0
+    last_failure: str | None = None
+    counted: int = 0
+    newest: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all are counted."""
+        return self.counted == self.newest
+
+
+class GenerationCounts(NamedTuple):
+    """How many generations have been made and are finished; how many individuals the first and the latest have, and how many
+    trials the latest.
+    """
+
+    made: int
+    finished: int
+    first: int
+    latest: int
+    latest_trials: int
+
+
+class Finished(NamedTuple):
+    """A finished generation. best, median: fitness, greater for the better; −∞ where its trainings diverged."""
+
+    number: int
+    finished_at: datetime
+    best: float
+    median: float
+
+
 class Records:
     """The records of one study."""
 
@@ -86,13 +130,7 @@ class Records:
 
     def _config(self, value: Any) -> Config:
         """The configuration of a stored TOML document."""
-        data = configuration.from_toml(stored.text(value))
-        if missing := {"seed", "problem", "training", "search"} - data.keys():
-            raise ValueError(f"it has no {min(missing)}")
-        if names := UPGRADES.get(self.language):
-            search = data["search"]
-            search["functions"] = [names.get(name, name) for name in search["functions"]]
-        return configuration.from_stored(data)
+        return _config_of(stored.text(value), self.language)
 
     @property
     def language(self) -> int:
@@ -143,6 +181,16 @@ class Records:
     def end_session(self) -> None:
         with self._database.transaction():
             self._database.write("UPDATE session SET ended_at = ? WHERE id = ?", (now(), self._session))
+
+    def active_at(self) -> str:
+        """The time of the latest write."""
+        return self._database.value("study", "SELECT active_at FROM study", active_at=stored.text)
+
+    def session_starts(self) -> list[datetime]:
+        """When each session began."""
+        query = "SELECT id, started_at FROM session ORDER BY id"
+        rows = self._database.rows("session", query, id=stored.whole, started_at=stored.moment)
+        return [start for _, start in rows]
 
     def writer(self) -> Writer | None:
         """Who writes or wrote last; None where nobody has."""
@@ -249,6 +297,38 @@ class Records:
                 raise self._database.damaged(f"generation {number}", "it has no individuals")
         return [number for number, _ in rows]
 
+    def generation_counts(self) -> GenerationCounts:
+        """How far the study is."""
+        made = self._database.value("generation", "SELECT count(*) FROM generation", made=stored.count)
+        query = "SELECT count(*) FROM generation WHERE finished_at IS NOT NULL"
+        finished = self._database.value("generation", query, finished=stored.count)
+        individuals = "SELECT count(*) FROM individual WHERE generation = ?"
+        first, latest = (
+            self._database.value("individual", individuals, (number,), individuals=stored.count)
+            for number in (0, made - 1)
+        )
+        trials = self._database.value(
+            "trial",
+            "SELECT count(*) FROM trial WHERE individual IN (SELECT id FROM individual WHERE generation = ?)",
+            (made - 1,),
+            trials=stored.count,
+        )
+        return GenerationCounts(made, finished, first, latest, trials)
+
+    def finished(self, after: int = -1) -> list[Finished]:
+        """The finished generations after one."""
+        rows = self._database.rows(
+            "generation",
+            "SELECT number, finished_at, best, median FROM generation "
+            "WHERE finished_at IS NOT NULL AND number > ? ORDER BY number",
+            (after,),
+            number=stored.count,
+            finished_at=stored.moment,
+            best=stored.real,
+            median=stored.real,
+        )
+        return [Finished(*row) for row in rows]
+
     # --- trials -----------------------------------------------------------------------------------------------------
 
     def add_outcomes(self, outcomes: Sequence[tuple[Place, int, Outcome]], pool: str, epochs: int) -> None:
@@ -323,13 +403,43 @@ class Records:
         )
         return [message for _, message in rows]
 
-    def failed(self) -> tuple[int, str | None]:
-        """The number of failed trials of the whole study, and the message of the latest."""
-        query = "SELECT count(*) FROM trial WHERE status = 'failed'"
-        number = self._database.value("trial", query, failed=stored.count)
-        query = "SELECT id, message FROM trial WHERE status = 'failed' ORDER BY id DESC LIMIT 1"
-        latest = self._database.row("trial", query, id=stored.whole, message=stored.text)
-        return number, None if latest is None else latest[1]
+    def totals(self, known: Totals | None = None, most: int | None = None) -> Totals:
+        """How many trials there are. known: an earlier answer, so that only those after it are counted; most: about so many of them.
+
+        Trials are removed while all of a study have failed, and never after: then all are counted again.
+        """
+        if known is None or known.trainings == known.failed:
+            known = Totals()
+        newest = self._database.value("trial", "SELECT coalesce(max(id), 0) FROM trial", id=stored.count)
+        new = (known.counted, newest if most is None else min(newest, known.counted + most))
+        # Not count(*), which SQLite does in one instruction, whatever it meets, so that it cannot be ended; see SqliteFile.
+        found = self._database.row(
+            "trial",
+            "SELECT coalesce(sum(1), 0), coalesce(sum(epochs), 0), coalesce(sum(status = 'diverged'), 0), "
+            "coalesce(sum(status = 'failed'), 0) FROM trial WHERE id > ? AND id <= ?",
+            new,
+            trainings=stored.count,
+            epochs=stored.count,
+            diverged=stored.count,
+            failed=stored.count,
+        )
+        trainings, epochs, diverged, failed = found or (0, 0, 0, 0)
+        message = known.last_failure
+        if failed:
+            query = (
+                "SELECT id, message FROM trial WHERE status = 'failed' AND id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
+            )
+            latest = self._database.row("trial", query, new, id=stored.whole, message=stored.text)
+            message = None if latest is None else latest[1]
+        return Totals(
+            known.trainings + trainings,
+            known.epochs + epochs,
+            known.diverged + diverged,
+            known.failed + failed,
+            message,
+            new[1],
+            newest,
+        )
 
     def forget_failures(self, generation: int) -> None:
         """Removes a generation's failed trials, so that going on tries them again."""
@@ -344,6 +454,29 @@ class Records:
         """The number of trials stored."""
         # Not count(*), which SQLite does in one instruction, whatever it meets, so that it cannot be ended; see SqliteFile.
         return self._database.value("trial", "SELECT coalesce(sum(1), 0) FROM trial", trials=stored.count)
+
+    def epochs_of(self, generation: int) -> int:
+        """The epochs of a generation's trials."""
+        return self._database.value(
+            "trial",
+            "SELECT coalesce(sum(epochs), 0) FROM trial "
+            "WHERE individual IN (SELECT id FROM individual WHERE generation = ?)",
+            (generation,),
+            epochs=stored.count,
+        )
+
+    def epochs_of_finished(self) -> list[int]:
+        """The epochs of each finished generation's trials, in order."""
+        rows = self._database.rows(
+            "generation",
+            "SELECT number, coalesce(sum(trial.epochs), 0) FROM generation "
+            "LEFT JOIN individual ON individual.generation = generation.number "
+            "LEFT JOIN trial ON trial.individual = individual.id "
+            "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number",
+            number=stored.whole,
+            epochs=stored.count,
+        )
+        return [epochs for _, epochs in rows]
 
     def epochs(self) -> int:
         """The epochs of all trials stored."""
@@ -414,8 +547,8 @@ class Records:
         """The curves of a formula's finished trainings, of the longest of them, (trainings, 4, epochs), in the order of curves.CURVES."""
         rows = self._database.rows(
             "trial",
-            "SELECT trial.id, epochs, curves FROM trial JOIN individual ON individual.id = trial.individual "
-            "WHERE expression = ? AND status = 'finished' AND curves IS NOT NULL ORDER BY trial.id",
+            "SELECT id, epochs, curves FROM trial WHERE individual IN (SELECT id FROM individual WHERE expression = ?) "
+            "AND status = 'finished' AND curves IS NOT NULL ORDER BY id",
             (formula,),
             id=stored.whole,
             epochs=stored.positive,
@@ -454,6 +587,18 @@ class Records:
             )
             for _, slot, fitness, value, source, generation, other in rows
         ]
+
+
+@lru_cache(maxsize=32)
+def _config_of(text: str, language: int) -> Config:
+    """The configuration of a TOML document that a study stored, which was begun in this version of the language."""
+    data = configuration.from_toml(text)
+    if missing := {"seed", "problem", "training", "search"} - data.keys():
+        raise ValueError(f"it has no {min(missing)}")
+    if names := UPGRADES.get(language):
+        search = data["search"]
+        search["functions"] = [names.get(name, name) for name in search["functions"]]
+    return configuration.from_stored(data)
 
 
 def holder(directory: Path) -> str:

@@ -6,7 +6,8 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from datetime import datetime
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -21,14 +22,14 @@ from evolr.expression import Expression, original_text
 from evolr.problems import Pool
 from evolr.run_files import DATABASE
 from evolr.schedule import Schedule
-from evolr.search.archive import KnownEvaluations, fingerprint, hall_of_fame
-from evolr.search.evaluation import is_race, race_trainings, to_train, trainings_ahead
+from evolr.search.archive import fingerprint, hall_of_fame
+from evolr.search.evaluation import is_race, race_trainings, trainings_ahead
 from evolr.search.individual import Evaluation
 from evolr.study import stored_values as stored
 from evolr.study.database import Database
 from evolr.study.generation import evaluated_so_far
 from evolr.study.lock import is_held
-from evolr.study.records import Best, Records
+from evolr.study.records import Best, GenerationCounts, Records, Totals
 from evolr.study.remembered import Success
 from evolr.training.task import Trial
 
@@ -144,81 +145,93 @@ def summarise(directory: Path) -> Summary:
     database = Database.open(directory / DATABASE, write=False)
     try:
         records = Records(database)
-        config = records.config()
-        query = "SELECT count(*) FROM generation WHERE finished_at IS NOT NULL"
-        done = database.value("generation", query, finished=stored.count)
-        failed, last_failure = records.failed()
-        front = summarised_front(records, config)
-        whole = records.epochs() / config.training.epochs
-        ended = "done" if done >= config.search.generations_in_all else "stopped"
-        return Summary(
-            directory=directory,
-            state="running" if is_held(directory) else ended,
-            config=config,
-            generations_done=done,
-            front=[(e.expression.size, e.score, e.expression) for e in front],
-            is_raced=bool(front) and is_race(config, front[-1].generation),
-            trainings=records.trainings(),
-            active_at=database.value("study", "SELECT active_at FROM study", active_at=stored.text),
-            failed=failed,
-            last_failure=last_failure,
-            expected=math.ceil(whole + (0 if ended == "done" else _ahead(records, config))),
-            asked=records.asked(),
-            whole_trainings=math.ceil(whole),
-            champion_epochs=_epochs_of(front, config),
-        )
+        generations = records.generation_counts()
+        front = summarised_front(records, records.config())
+        return summary_of(directory, records, generations, records.totals(), front, is_running=is_held(directory))
     finally:
         database.close()
+
+
+def summary_of(
+    directory: Path,
+    records: Records,
+    generations: GenerationCounts,
+    totals: Totals,
+    front: Sequence[Best],
+    *,
+    is_running: bool,
+) -> Summary:
+    """The summary of a study that is open; of it are its generations, its trials and its front."""
+    config = records.config()
+    whole = totals.epochs / config.training.epochs
+    ended = "done" if generations.finished >= config.search.generations_in_all else "stopped"
+    return Summary(
+        directory=directory,
+        state="running" if is_running else ended,
+        config=config,
+        generations_done=generations.finished,
+        front=[(e.expression.size, e.score, e.expression) for e in front],
+        is_raced=bool(front) and is_race(config, front[-1].generation),
+        trainings=totals.trainings,
+        active_at=records.active_at(),
+        failed=totals.failed,
+        last_failure=totals.last_failure,
+        expected=math.ceil(whole + (0 if ended == "done" else _ahead(config, generations))),
+        asked=records.asked(),
+        whole_trainings=math.ceil(whole),
+        champion_epochs=_epochs_of(front, config),
+    )
 
 
 def pace(directory: Path) -> float | None:
-    """Seconds that a study's search took for a whole training, with all that trained at once: the median over its generations.
+    """Seconds that a study's search took for a whole training, with all that trained at once: see `pace_of`. Errors as of `summarise`.
 
-    The first is left out, and one in which a session began: it may have a night in it. None where no other is finished. Errors
-    as of `summarise`. It counts every training of the study, which takes a tenth of a second for a million.
+    It counts every training of the study, which takes a tenth of a second for a million.
     """
     database = Database.open(directory / DATABASE, write=False)
     try:
-        ends = database.rows(
-            "generation",
-            "SELECT number, finished_at, coalesce(sum(trial.epochs), 0) FROM generation "
-            "LEFT JOIN individual ON individual.generation = generation.number "
-            "LEFT JOIN trial ON trial.individual = individual.id "
-            "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number",
-            number=stored.whole,
-            finished_at=stored.moment,
-            epochs=stored.count,
+        records = Records(database)
+        finished = records.finished()
+        return pace_of(
+            [generation.finished_at for generation in finished],
+            records.epochs_of_finished(),
+            records.session_starts(),
+            records.config().training.epochs,
         )
-        sessions = database.rows(
-            "session", "SELECT id, started_at FROM session", id=stored.whole, started_at=stored.moment
-        )
-        whole = Records(database).config().training.epochs
     finally:
         database.close()
+
+
+def pace_of(ends: Sequence[datetime], epochs: Sequence[int], sessions: Sequence[datetime], whole: int) -> float | None:
+    """Seconds that a whole training took, the median over successive generations, by when each was finished, how many epochs were
+    trained in each, and when sessions began.
+
+    The first is left out, and one in which a session began: it may have a night in it. None where no other is there.
+    """
     paces = [
-        (end - begin).total_seconds() * whole / epochs
-        for (_, begin, _), (_, end, epochs) in pairwise(ends)
-        if epochs and begin < end and not any(begin < start < end for _, start in sessions)
+        (end - begin).total_seconds() * whole / trained
+        for (begin, end), trained in zip(pairwise(ends), epochs[1:], strict=True)
+        if trained and begin < end and not any(begin < start < end for start in sessions)
     ]
     return median(paces) if paces else None
 
 
-def _ahead(records: Records, config: Config) -> float:
+_ahead_from = lru_cache(maxsize=64)(trainings_ahead)
+"""Whoever follows a study asks it of the same generation again and again, and there may be many of them."""
+
+
+def _ahead(config: Config, generations: GenerationCounts) -> float:
     """The trainings that a search still takes, about, shorter ones counted by their part."""
-    numbers = records.generations()
-    if not numbers:
+    latest = generations.made - 1
+    if latest < 0:
         return 0
-    latest = records.population(numbers[-1])
-    if records.evaluations(latest):
-        return trainings_ahead(config, numbers[-1] + 1, len(records.population(0)))
-    scores = records.scores(numbers[-1])
-    if is_race(config, numbers[-1]):
-        return race_trainings(config.search, len(latest)) - len(scores)
-    fresh = to_train(latest, KnownEvaluations(config.search.own_signals))
-    due = len(fresh) * config.search.seeds_at(numbers[-1]) - len(scores)
-    return config.part_at(numbers[-1]) * max(0, due) + trainings_ahead(
-        config, numbers[-1] + 1, len(records.population(0))
-    )
+    if generations.finished == generations.made:
+        return _ahead_from(config, latest + 1, generations.first)
+    if is_race(config, latest):
+        return race_trainings(config.search, generations.latest) - generations.latest_trials
+    landed = config.part_at(latest) * generations.latest_trials
+    later = _ahead_from(config, latest + 1, generations.first)
+    return max(later, _ahead_from(config, latest, generations.first) - landed)
 
 
 def summarised_front(records: Records, config: Config) -> list[Best]:
@@ -253,29 +266,37 @@ class RecordedTrainings(NamedTuple):
 
 def recorded_trainings(directory: Path) -> RecordedTrainings | None:
     """What a study has recorded of its champion's trainings; None where it has nothing. Errors as of `summarise`."""
-    curves, epochs = _recorded(directory)
+    database = Database.open(directory / DATABASE, write=False)
+    try:
+        records = Records(database)
+        return recorded_of(records, summarised_front(records, records.config()))
+    finally:
+        database.close()
+
+
+def recorded_of(records: Records, front: Sequence[Best]) -> RecordedTrainings | None:
+    """The same of a study that is open, by its front."""
+    curves = _champion_curves(records, front)
     if curves is None:
         return None
     train_loss, val_loss, _, learning_rate = np.median(curves, axis=0).astype(np.float64)
-    return RecordedTrainings(train_loss, val_loss, learning_rate, len(curves), epochs)
+    return RecordedTrainings(train_loss, val_loss, learning_rate, len(curves), _epochs_of(front, records.config()))
 
 
 def recorded_curves(directory: Path) -> NDArray[np.float32] | None:
     """The same, training by training: (trainings, 4, places), in the order of curves.CURVES."""
-    return _recorded(directory)[0]
-
-
-def _recorded(directory: Path) -> tuple[NDArray[np.float32] | None, int]:
-    """The curves of a champion's trainings, None where nothing is recorded, and the epochs of each."""
     database = Database.open(directory / DATABASE, write=False)
     try:
         records = Records(database)
-        config = records.config()
-        front = summarised_front(records, config)
-        curves = records.recorded(front[-1].text) if front else np.empty((0, 4, 0), np.float32)
+        return _champion_curves(records, summarised_front(records, records.config()))
     finally:
         database.close()
-    return (curves if curves.size else None), _epochs_of(front, config)
+
+
+def _champion_curves(records: Records, front: Sequence[Best]) -> NDArray[np.float32] | None:
+    """The curves of a champion's trainings, None where nothing is recorded."""
+    curves = records.recorded(front[-1].text) if front else np.empty((0, 4, 0), np.float32)
+    return curves if curves.size else None
 
 
 def _epochs_of(front: Sequence[Best], config: Config) -> int:

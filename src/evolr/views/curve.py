@@ -24,12 +24,17 @@ from evolr.simplification import simplified
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from evolr.config import Config
+    from evolr.study.summary import RecordedTrainings
+
 
 MOST_DRAWN: Final = 5_000
 """Steps of a curve: of a longer horizon so many are drawn, evenly spaced, the first and the last among them."""
 
 MOST_FOLLOWED: Final = 50_000
 """Steps that a schedule with a memory (`lr`, `loss_ema`, `stale_epochs`) is followed through, one after another."""
+
+_MOST_STEPS: Final = 4_000  # that a schedule with a memory is followed through in a moment
 
 _ASSUMED: Final = (2.3, 0.5)  # losses, from the first to the last, of a training that nobody knows
 
@@ -132,6 +137,26 @@ def recorded_note(trainings: int) -> str:
     if trainings == 1:
         return "as in its recorded training: the mean of each part"
     return f"as in its {trainings} recorded trainings: the median of the means of each part"
+
+
+def champion_curve(schedule: Schedule, config: Config, recorded: RecordedTrainings | None) -> tuple[Curve, str]:
+    """The curve of a study's champion, and whose it is or what it assumes: as it was in the trainings that are recorded, where it reads
+    the training and they are known.
+    """
+    steps_per_epoch = config.problem.steps_per_epoch
+    if not schedule.expression.is_open_loop and recorded is not None and np.isfinite(recorded.learning_rate).all():
+        drawn = recorded_curve(recorded.learning_rate, recorded.epochs, steps_per_epoch)
+        return drawn, recorded_note(recorded.trainings)
+    return assumed_curve(schedule, config.training.epochs, steps_per_epoch)
+
+
+def assumed_curve(schedule: Schedule, epochs: int, steps_per_epoch: int) -> tuple[Curve, str]:
+    """The curve over a horizon, a short one if the training has more steps than can be followed in a moment; what it assumes."""
+    if schedule.expression.is_open_loop:
+        return clock_curve(schedule, epochs, steps_per_epoch), ""
+    steps_per_epoch = max(1, min(steps_per_epoch, _MOST_STEPS // epochs))
+    losses = falling_losses(epochs * steps_per_epoch, steps_per_epoch)
+    return curve(schedule, epochs * steps_per_epoch, steps_per_epoch, losses), assumed(schedule, losses)
 
 
 def curve(schedule: Schedule, total_steps: int, steps_per_epoch: int | None, losses: Losses | None = None) -> Curve:

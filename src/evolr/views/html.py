@@ -30,7 +30,7 @@ from evolr.simplification import simplified
 from evolr.study.results import SearchResult, trainings_text
 from evolr.study.summary import recorded_trainings, standing_text, summarise
 from evolr.views.contest import contest_table
-from evolr.views.curve import Curve, assumed, clock_curve, curve, falling_losses, recorded_curve, recorded_note
+from evolr.views.curve import Curve, assumed_curve, champion_curve, recorded_curve
 from evolr.views.gallery import NOT_JUDGED, gallery_table
 from evolr.views.inline_curve import inline_curve
 from evolr.views.tables import comparison_table, duration, explanation_table, front_table, verdict
@@ -39,7 +39,6 @@ from evolr.views.terminal_table import TerminalTable
 _log = logging.getLogger(__name__)
 
 _MOST_NODES: Final = 60  # of a formula that is set as one, and not only written
-_MOST_STEPS: Final = 4_000  # that a schedule with a memory is followed through for a picture
 
 _Given = ParamSpec("_Given")
 
@@ -191,27 +190,15 @@ def _formula(schedule: Schedule) -> list[str]:
 
 def _schedule(schedule: Schedule, epochs: int, steps_per_epoch: int) -> list[str]:
     """A schedule that nobody has trained under, as far as it is known here."""
-    return [*_formula(schedule), _drawing(*_assumed(schedule, epochs, steps_per_epoch))]
+    return [*_formula(schedule), _drawing(*assumed_curve(schedule, epochs, steps_per_epoch))]
 
 
 def _champion(schedule: Schedule, config: Config, directory: Path) -> list[str]:
     """A study's champion, with the learning rates that it took, where it reads the training and they are recorded."""
-    epochs, steps = config.training.epochs, config.problem.steps_per_epoch
-    if not schedule.expression.is_open_loop:
-        recorded = recorded_trainings(directory) if summarise(directory).champion == schedule else None
-        if recorded is not None and np.isfinite(recorded.learning_rate).all():
-            drawn = recorded_curve(recorded.learning_rate, recorded.epochs, steps)
-            return [*_formula(schedule), _drawing(drawn, recorded_note(recorded.trainings))]
-    return _schedule(schedule, epochs, steps)
-
-
-def _assumed(schedule: Schedule, epochs: int, steps_per_epoch: int) -> tuple[Curve, str]:
-    """The curve over a horizon, a short one if the training has more steps than can be followed in a moment; what it assumes."""
-    if schedule.expression.is_open_loop:
-        return clock_curve(schedule, epochs, steps_per_epoch), ""
-    steps_per_epoch = max(1, min(steps_per_epoch, _MOST_STEPS // epochs))
-    losses = falling_losses(epochs * steps_per_epoch, steps_per_epoch)
-    return curve(schedule, epochs * steps_per_epoch, steps_per_epoch, losses), assumed(schedule, losses)
+    recorded = None
+    if not schedule.expression.is_open_loop and summarise(directory).champion == schedule:
+        recorded = recorded_trainings(directory)
+    return [*_formula(schedule), _drawing(*champion_curve(schedule, config, recorded))]
 
 
 def _of_schedule(schedule: Schedule) -> list[tuple[str, str]]:
@@ -238,7 +225,7 @@ def _sentence(text: str) -> str:
 def _drawing(drawn: Curve, note: str) -> str:
     """A curve, and below it what it assumes."""
     notes = "; ".join(part for part in ("learning rate, log scale", note, drawn.note) if part)
-    return f'<div>{inline_curve(drawn)}</div><div style="font-size: 85%; opacity: .75">{html(notes)}</div>'
+    return f'<div style="max-width: 440px">{inline_curve(drawn)}</div><div style="font-size: 85%; opacity: .75">{html(notes)}</div>'
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> str:

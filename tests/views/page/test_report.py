@@ -11,22 +11,12 @@ import pytest
 
 import evolr
 from evolr.errors import ConfigError, StudyError
-from tests.views.page.pages import MEMETIC, checked, made
+from tests.views.page.pages import MEMETIC, checked
 from tests.views.test_html import study
 
 ALL = ["What was searched", "The champion", "The verdict", "Learning curves", "Size and score", "Which signals matter"]
 ALL += ["Where it comes from", "How the search went", "How to repeat it", "In your own code"]
 KINDS = ("proven", "unfinished", "function", "suite")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture(scope="module")
-def pages(runs):
-    return {name: evolr.report(path).html for name, path in runs.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -181,47 +171,6 @@ def test_the_command_writes_it_into_the_run_or_where_it_is_told(runs, tmp_path, 
     code, _, err = evolr("report", tmp_path / "nothing")
     assert code == 2
     assert "is not a study" in err
-
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-def opened(path):
-    """What Chromium says of a page: its document, and what it complains of."""
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--enable-logging=stderr",
-        f"--user-data-dir={path.parent}/profile",
-    ]
-    command = [CHROMIUM, *options, "--dump-dom", path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-def test_a_browser_has_nothing_to_complain_of_and_sorts_a_table(pages, tmp_path):
-    """All four pages, one process each; and one of them with a click on the second column of its first table."""
-    for kind in KINDS:
-        path = tmp_path / f"{kind}.html"
-        path.write_text(pages[kind], encoding="utf-8")
-        document, complaints = opened(path)
-        assert complaints == []
-        assert document.count('class="copy"') == document.count('class="code"')
-    click = "<script>document.querySelectorAll('th button')[1].click()</script></body>"
-    policy = re.search(r"<meta http-equiv[^>]*>", pages["proven"])[0]
-    path.write_text(pages["proven"].replace(policy, "").replace("</body>", click), encoding="utf-8")
-    document, _ = opened(path)
-    table = document[document.index('aria-sort="descending"') :]
-    values = [
-        float(row)
-        for row in re.findall(
-            r'<tr[^>]*>\s*<td>[^<]*</td>\s*<td class="number" data-value="([^"]*)"', table.split("</table>")[0]
-        )
-    ]
-    assert len(values) > 3
-    assert values == sorted(values, reverse=True)
 
 
 def test_importing_evolr_and_showing_a_schedule_needs_no_jinja():

@@ -1,7 +1,6 @@
 """The page: sections of plain parts, written as one HTML file that needs nothing beside it.
 
-Jinja2 escapes every text; what is HTML already, the formula's MathML and the drawings, is marked so here and nowhere else. A policy in
-the page's head forbids it to load anything, and every script but its own.
+Its templates escape every text (templates.py). A policy in the page's head forbids it to load anything, and every script but its own.
 """
 
 from __future__ import annotations
@@ -10,15 +9,13 @@ import base64
 import hashlib
 import os
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import evolr
-from evolr.errors import count, printable
+from evolr.errors import count
 from evolr.views.page.parts import Section
 from evolr.views.page.records import Run
 from evolr.views.page.sections.again import again
@@ -31,6 +28,7 @@ from evolr.views.page.sections.history import history
 from evolr.views.page.sections.learning import learning
 from evolr.views.page.sections.matters import matters
 from evolr.views.page.sections.verdict import verdict
+from evolr.views.templates import rendered, text_of
 
 SECTIONS: Final[tuple[Callable[[Run], Section | None], ...]] = (
     asked,
@@ -46,26 +44,21 @@ SECTIONS: Final[tuple[Callable[[Run], Section | None], ...]] = (
 )
 """The sections, in the order of the page."""
 
-_HERE: Final = Path(__file__).parent
-
 
 def page(run: Run) -> str:
     """The HTML of a run's report."""
     sections = [section for make in SECTIONS if (section := make(run)) is not None]
-    style, script = (_file(name) for name in ("style.css", "script.js"))
+    style, script = text_of("page/style.css"), text_of("page/script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template("template.html")
-        .render(
-            name=Path(os.path.abspath(run.path)).name or str(run.path),
-            lead=_lead(run),
-            sections=sections,
-            style=Markup(style),  # noqa: S704 evolr's own file
-            script=Markup(script),  # noqa: S704 evolr's own file
-            script_digest=digest,
-            version=evolr.__version__,
-        )
+    return rendered(
+        "page/template.html",
+        name=Path(os.path.abspath(run.path)).name or str(run.path),
+        lead=_lead(run),
+        sections=sections,
+        style=Markup(style),  # noqa: S704 evolr's own file
+        script=Markup(script),  # noqa: S704 evolr's own file
+        script_digest=digest,
+        version=evolr.__version__,
     )
 
 
@@ -94,29 +87,3 @@ def _standing(run: Run) -> str:
     if not run.is_of_champion:
         kind = "a schedule of it"
     return f"{kind} beats {beaten} of {count(len(contest.others), 'contender')}"
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_legible,
-    )
-    environment.filters["html"] = Markup
-    return environment
-
-
-def _legible(value: Any) -> Any:
-    """A text without characters that HTML may not have, or that turn the text around them; what is HTML already as it is."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in value.split("\n"))
-
-
-@cache
-def _file(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")

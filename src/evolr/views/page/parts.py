@@ -63,11 +63,14 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of a table. value: what it is sorted by, None for its text or for nothing. is_code: whether it is a formula."""
+    """A cell of a table. value: what it is sorted by, None for its text or for nothing. is_code: whether it is a formula. link: where it leads to,
+    on a page that is served; it is evolr's own, and begins with a slash.
+    """
 
     text: str
     value: float | None = None
     is_code: bool = False
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,17 @@ class Code:
     is_folded: bool = False
 
 
-Part = Sentences | Facts | Formula | Pictures | Table | Code
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How much is done, of how much, in any unit. label: of what."""
+
+    kind: ClassVar[str] = "progress"
+    done: float
+    total: float
+    label: str
+
+
+Part = Sentences | Facts | Formula | Pictures | Table | Code | Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from evolr.search.archive import knee
 from evolr.simplification import simplified
+from evolr.study.summary import Summary
 from evolr.views.page.drawing import BAD, SERIES, drawing, titled
 from evolr.views.page.parts import Cell, Column, Part, Picture, Pictures, Row, Section, Sentences, Table
 from evolr.views.page.records import Run
@@ -16,15 +17,28 @@ from evolr.views.page.records import Run
 
 def front(run: Run) -> Section | None:
     """The front; None without one."""
-    rows, metric, search = run.summary.front, run.metric, run.summary.config.search
+    rows, metric = run.summary.front, run.metric
     if not rows:
         return None
-    place = knee([size for size, _, _ in rows], [metric.fitness(score) for _, score, _ in rows])
-    has_knee = len(rows) > 2
+    place = _knee(run.summary)
     drawn = [(size, metric.scale * score) for size, score, _ in rows if math.isfinite(score)]
     parts: list[Part] = []
     if len(drawn) > 1:
-        parts.append(Pictures((_picture(run, drawn, rows[place][0] if has_knee else None),)))
+        parts.append(Pictures((_picture(run, drawn, None if place is None else rows[place][0]),)))
+    return Section("front", "Size and score", (*parts, *front_parts(run.summary)))
+
+
+def _knee(summary: Summary) -> int | None:
+    """The place of the knee; None where there are too few formulas for one."""
+    rows, metric = summary.front, summary.config.problem.metric
+    if len(rows) < 3:
+        return None
+    return knee([size for size, _, _ in rows], [metric.fitness(score) for _, score, _ in rows])
+
+
+def front_parts(summary: Summary) -> list[Part]:
+    """The table of a front, and what its knee is."""
+    metric, search, place = summary.config.problem.metric, summary.config.search, _knee(summary)
     columns = (
         Column("nodes"),
         Column(metric.name),
@@ -39,18 +53,16 @@ def front(run: Run) -> Section | None:
                 (
                     Cell(str(size), size),
                     Cell(metric.text(score), None if math.isnan(score) else score),
-                    Cell("knee" if has_knee and number == place else ""),
+                    Cell("knee" if number == place else ""),
                     Cell(simplified(search.schedule(expression)).text, is_code=True),
                 ),
-                has_knee and number == place,
+                number == place,
             )
-            for number, (size, score, expression) in enumerate(rows)
+            for number, (size, score, expression) in enumerate(summary.front)
         ),
     )
-    parts.append(table)
-    if has_knee:
-        parts.append(Sentences(("The knee is the size beyond which more size buys little",), is_note=True))
-    return Section("front", "Size and score", tuple(parts))
+    knee_is = Sentences(("The knee is the size beyond which more size buys little",), is_note=True)
+    return [table] if place is None else [table, knee_is]
 
 
 def _picture(run: Run, drawn: list[tuple[int, float]], at_knee: int | None) -> Picture:

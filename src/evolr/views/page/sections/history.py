@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evolr.errors import count
+from evolr.problems import Metric
 from evolr.study.course import Generation
 from evolr.views.page.drawing import SERIES, SOFT, STYLES, drawing, titled
 from evolr.views.page.parts import Cell, Column, Facts, Part, Picture, Pictures, Row, Section, Sentences, Table
@@ -17,7 +19,7 @@ from evolr.views.page.records import Run
 from evolr.views.page.sections.genealogy import operator_text
 from evolr.views.tables import duration
 
-_Scores = NDArray[np.float64]
+Scores = NDArray[np.float64]
 
 _FLAT: Final = 12.0  # times the spread of the best scores: beyond it, not all medians are in view
 _MOST: Final = 60  # generations in the table: of more, evenly spaced ones
@@ -65,8 +67,8 @@ def _table(run: Run, generations: list[Generation], race: int) -> Table:
             Row(
                 (
                     Cell(name if own.is_finished else f"{name}, unfinished", own.number),
-                    _score(run, own.best),
-                    _score(run, own.median),
+                    score_cell(metric, own.best),
+                    score_cell(metric, own.median),
                     Cell(str(own.individuals), own.individuals),
                     Cell(str(own.trainings), own.trainings),
                 )
@@ -78,26 +80,27 @@ def _table(run: Run, generations: list[Generation], race: int) -> Table:
     return Table(caption, columns, tuple(rows))
 
 
-def _score(run: Run, fitness: float | None) -> Cell:
+def score_cell(metric: Metric, fitness: float | None) -> Cell:
     """A fitness as the score that it is of."""
     if fitness is None:
         return Cell("")
     if not math.isfinite(fitness):
         return Cell("diverged")
-    score = fitness if run.metric.higher_is_better else -fitness
-    return Cell(run.metric.text(score), score)
+    score = fitness if metric.higher_is_better else -fitness
+    return Cell(metric.text(score), score)
+
+
+def shown_scores(metric: Metric, fitness: Sequence[float | None]) -> Scores:
+    """Fitnesses as the scores that they are of, in the unit that people are shown; NaN for what diverged or is not known."""
+    known = np.array([np.nan if value is None or not math.isfinite(value) else value for value in fitness], float)
+    return metric.scale * (known if metric.higher_is_better else -known)
 
 
 def _picture(run: Run, bred: list[Generation]) -> Picture:
     metric = run.metric
-    sign = 1.0 if metric.higher_is_better else -1.0
     at = np.array([g.number for g in bred], float)
-    best, median = (
-        metric.scale * sign * np.array([np.nan if v is None or not math.isfinite(v) else v for v in values], float)
-        for values in ([g.best for g in bred], [g.median for g in bred])
-    )
-
-    low, high = _in_view(best, median, higher_is_better=metric.higher_is_better)
+    best, median = (shown_scores(metric, values) for values in ([g.best for g in bred], [g.median for g in bred]))
+    low, high = in_view(best, median, higher_is_better=metric.higher_is_better)
     has_median = bool(((median >= low) & (median <= high)).any())
 
     def draw(figure: Figure) -> None:
@@ -120,7 +123,7 @@ def _picture(run: Run, bred: list[Generation]) -> Picture:
     return Picture(drawing("history", label, 2.6, draw), "")
 
 
-def _in_view(best: _Scores, median: _Scores, *, higher_is_better: bool) -> tuple[float, float]:
+def in_view(best: Scores, median: Scores, *, higher_is_better: bool) -> tuple[float, float]:
     """The least and the greatest score that are shown: all, unless medians of generations that mostly diverged would make the best
     ones a flat line.
     """

@@ -1,0 +1,178 @@
+"""The parts of a page as they are now, for all who look at it.
+
+One thread reads, however many look, and it ends when nobody has looked for a while. Who looks is given what is newer than what he has:
+the latest parts, not all that were in between. So a slow reader costs no memory, and holds up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Final, NamedTuple
+
+from evolr.errors import EvolrError
+from evolr.views.live.pages import fault_parts
+from evolr.web.readers import Reader
+
+_log = logging.getLogger(__name__)
+
+_SHARE: Final = 0.05  # of one core, that reading takes at most while it goes on
+_FAULT_SECONDS: Final = 1.0  # until what cannot be read is tried again
+_KEPT_SECONDS: Final = 60.0  # that a feed goes on without anybody who looks
+
+
+class Version(NamedTuple):
+    """Which parts somebody has: those of a feed up to a number."""
+
+    feed: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.feed}-{self.number}"
+
+    @classmethod
+    def read(cls, text: str) -> Version:
+        """The version that a text says; none of any feed where it says nothing."""
+        feed, _, number = text.rpartition("-")
+        return cls(feed, int(number)) if number.isascii() and number.isdecimal() and len(number) < 16 else cls("", 0)
+
+
+class Feed:
+    """The parts of one page. All but its thread belongs to the event loop that it is made in."""
+
+    def __init__(self, make: Callable[[], Reader]) -> None:
+        self._make = make
+        self._loop = asyncio.get_running_loop()
+        self._name = secrets.token_hex(4)
+        self._number = 0
+        self._parts: dict[str, tuple[int, str]] = {}
+        self._changed = asyncio.Event()
+        self._whole = asyncio.Event()
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._looking = 0
+        self._looked_at = time.monotonic()
+        self.is_over = False
+        threading.Thread(target=self._run, name="evolr-feed", daemon=True).start()
+
+    # --- for who looks ----------------------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """All parts, by name."""
+        return {name: html for name, (_, html) in self._parts.items()}
+
+    @property
+    def version(self) -> Version:
+        return Version(self._name, self._number)
+
+    def newer(self, version: Version) -> dict[str, str]:
+        """The parts that are newer than a version."""
+        since = version.number if version.feed == self._name else 0
+        return {name: html for name, (number, html) in self._parts.items() if number > since}
+
+    async def change(self) -> None:
+        """Waits until some part is another."""
+        await self._changed.wait()
+
+    async def read(self, seconds: float) -> None:
+        """Waits for the first parts, and so long at most for all that takes longer."""
+        while not self._number:
+            await self._changed.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._whole.wait(), seconds)
+
+    def wanted(self) -> bool:
+        """Notes that somebody looks; whether the feed still goes on."""
+        with self._lock:
+            self._looked_at = time.monotonic()
+            return not self.is_over
+
+    @contextmanager
+    def looking(self) -> Generator[None]:
+        """Somebody looks all the time inside."""
+        self._looking += 1
+        try:
+            yield
+        finally:
+            self._looking -= 1
+            self.wanted()
+
+    def end(self) -> None:
+        """Ends its thread soon."""
+        self._ended.set()
+
+    def _publish(self, parts: dict[str, str], is_whole: bool) -> None:
+        new = {name: html for name, html in parts.items() if self._parts.get(name, (0, None))[1] != html}
+        if is_whole:
+            self._whole.set()
+        if not new and self._number:
+            return
+        self._number += 1
+        self._parts |= {name: (self._number, html) for name, html in new.items()}
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    # --- its thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        reader = self._make()
+        try:
+            while not self._is_left():
+                self._ended.wait(self._turn(reader))
+        except RuntimeError:  # the event loop is gone: the program ends
+            _log.debug("a feed has nobody to tell", exc_info=True)
+        finally:
+            reader.close()
+
+    def _turn(self, reader: Reader) -> float:
+        """One reading; the seconds until the next."""
+        begun = time.thread_time()
+        try:
+            parts, is_whole = reader.read(), reader.is_whole
+        except EvolrError as error:
+            self._tell(fault_parts(error), True)
+            return _FAULT_SECONDS
+        if parts is not None:
+            self._tell(parts, is_whole)
+        if not is_whole:
+            return 0.0
+        return max(reader.pause, (time.thread_time() - begun) / _SHARE)
+
+    def _tell(self, parts: dict[str, str], is_whole: bool) -> None:
+        self._loop.call_soon_threadsafe(self._publish, parts, is_whole)
+
+    def _is_left(self) -> bool:
+        """Whether nobody looks any more, or it was ended; then it is over."""
+        with self._lock:
+            is_wanted = self._looking or time.monotonic() - self._looked_at < _KEPT_SECONDS
+            self.is_over = self._ended.is_set() or not is_wanted
+            return self.is_over
+
+
+class Feeds:
+    """The feeds of all pages that somebody looks at."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[str, Feed] = {}
+        self._loop = asyncio.get_running_loop()
+        self.closing = asyncio.Event()
+
+    def of(self, address: str, make: Callable[[], Reader]) -> Feed:
+        """The feed of a page; a new one where there is none."""
+        feed = self._feeds.get(address)
+        if feed is None or not feed.wanted():
+            self._feeds = {where: feed for where, feed in self._feeds.items() if not feed.is_over}
+            feed = self._feeds[address] = Feed(make)
+        return feed
+
+    def close(self) -> None:
+        """Ends all streams and threads soon; of any thread, and in a handler of a signal."""
+        self._loop.call_soon_threadsafe(self.closing.set)
+        for feed in self._feeds.values():
+            feed.end()

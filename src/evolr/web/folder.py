@@ -1,0 +1,28 @@
+"""The studies of a folder, by the names that they have on pages."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from evolr.errors import RunDirectoryError
+from evolr.run_files import DATABASE
+from evolr.views.live.pages import name_of
+
+
+class Folder:
+    """A folder of studies, or one study. Names come from the folder itself, so none leads out of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.title = name_of(Path(os.path.abspath(path))) or str(path)
+
+    def studies(self) -> dict[str, Path]:
+        """The studies that are there now, in the order of their names. Raises RunDirectoryError where nobody can look."""
+        if os.path.isfile(self.path / DATABASE):
+            return {self.title: self.path}
+        try:
+            paths = sorted(self.path.iterdir()) if os.path.isdir(self.path) else []
+        except OSError as error:
+            raise RunDirectoryError(f"cannot look into {self.path}: {error.strerror}") from error
+        return {name_of(path): path for path in paths if os.path.isfile(path / DATABASE)}

@@ -1,0 +1,106 @@
+"""Listens, and answers until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from evolr.errors import ConfigError, RunDirectoryError
+from evolr.web.application import Application
+from evolr.web.folder import Folder
+from evolr.web.guard import Guard, needs_token
+
+_NICENESS: Final = 5  # a search beside it goes first
+_MOST_CONNECTIONS: Final = 200
+
+
+def serve(folder: Path, host: str, port: int, *, has_token: bool, listening: Callable[[str], object]) -> None:
+    """Serves the studies of a folder, or one study, until Ctrl-C or SIGTERM, which it then passes on.
+
+    listening: is told the address. Otherwise as `Server`.
+    """
+    server = Server(folder, host, port, has_token=has_token)
+    with suppress(OSError, AttributeError):  # Windows has none
+        os.nice(_NICENESS)
+    listening(server.address)
+    server.run()
+
+
+class Server:
+    """A server of the studies of a folder, or of one study; it listens as soon as it is made. address: where, with the token in it, if it
+    has one.
+
+    port: 0 for any that is free. has_token: whether a token is needed on this machine too; if others can reach the host it always is.
+
+    Raises RunDirectoryError where there is no such folder, and ConfigError where it cannot listen.
+    """
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 0, *, has_token: bool = False) -> None:
+        if not os.path.isdir(folder):
+            raise RunDirectoryError(
+                f"there is no folder {folder}: name one with run directories in it, or a run directory"
+            )
+        self._socket = _bound(host, port)
+        port = self._socket.getsockname()[1]
+        token = secrets.token_urlsafe(24) if has_token or needs_token(host) else None
+        name = f"[{host.strip('[]')}]" if ":" in host else host
+        self.address = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+        application = Application(Folder(folder))
+        options = uvicorn.Config(
+            Guard(application.starlette(), host, port, token),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = _Uvicorn(options, application)
+
+    def run(self) -> None:
+        """Answers until `end`, or in the main thread until Ctrl-C or SIGTERM, which it then passes on to whoever handled it before."""
+        self._server.run(sockets=[self._socket])
+
+    def end(self) -> None:
+        """Ends it soon; of any thread."""
+        self._server.end()
+
+
+class _Uvicorn(uvicorn.Server):
+    """A server whose streams end when it is to end."""
+
+    def __init__(self, options: uvicorn.Config, application: Application) -> None:
+        super().__init__(options)
+        self._application = application
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._application.close()
+        super().handle_exit(sig, frame)
+
+    def end(self) -> None:
+        self._application.close()
+        self.should_exit = True
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises ConfigError where there is none to be had."""
+    try:
+        places = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, place = places[0]
+        return socket.create_server((str(place[0]), port), family=family, backlog=128)
+    except (OSError, UnicodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "it is no host's name"
+        raise ConfigError(
+            f"cannot listen on {host}, port {port}: {what}; another port by --port, any free one by --port 0"
+        ) from error
