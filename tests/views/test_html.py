@@ -119,7 +119,7 @@ def test_a_study_with_a_race_shows_it_beside_its_generations(tmp_path):
 
 def test_characters_that_steer_a_terminal_are_in_no_html(tmp_path):
     with study(tmp_path / "run", generations=1, **{"problem.metric_name": "\x1b[31m[/b]\x00<b1>"}) as begun:
-        assert "[31m[/b] <b1> " in shown(begun)[1]
+        assert "[31m[/b]\N{REPLACEMENT CHARACTER}<b1>" in shown(begun)[1]
 
 
 def test_what_cannot_be_shown_has_a_short_text(tmp_path):
