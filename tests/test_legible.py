@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolr.errors import EvolrError, RunDirectoryError, UnknownEntryError, printable
+from evolr.errors import printable
 from evolr.legible import encodable, html, markdown, markdown_code, markdown_table, message, shell_word
 
 TEXTS = st.text(st.characters(codec=None, categories=None)) | st.text(
@@ -100,9 +100,3 @@ def test_whatever_can_be_shown_can_be_said_in_any_encoding(encoding, text):
 
 def test_what_evolr_writes_has_plain_words_in_ascii():
     assert encodable("0.1 … 0.2 − 3 ▁▄█ ≤ é", "ascii") == "0.1 ... 0.2 - 3 _=@ <= \\xe9"
-
-
-def test_an_error_that_nobody_catches_orders_nothing_of_the_terminal():
-    assert str(RunDirectoryError("\x1b[31m is no run\nat all")) == "�[31m is no run\nat all"
-    assert str(UnknownEntryError("no 'x\x07'")) == "no 'x�'"
-    assert str(EvolrError()) == ""

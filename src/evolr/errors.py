@@ -31,14 +31,7 @@ _MOST_SHOWN: Final = 200  # characters of any other value
 
 
 class EvolrError(Exception):
-    """The root of the tree: catch it to catch whatever evolr raises on purpose.
-
-    What its message quotes of a name or a file orders nothing of the terminal that a traceback is shown on: see `printable`.
-    """
-
-    def __str__(self) -> str:
-        text = str(self.args[0]) if len(self.args) == 1 else super().__str__()
-        return "\n".join(map(printable, text.split("\n")))
+    """The root of the tree: catch it to catch whatever evolr raises on purpose."""
 
 
 class ExpressionError(EvolrError, ValueError):
@@ -64,6 +57,9 @@ class ConfigError(EvolrError, ValueError):
 
 class UnknownEntryError(ConfigError, KeyError):
     """A name that the gallery has not."""
+
+    def __str__(self) -> str:  # of a KeyError it would be in quotes
+        return str(self.args[0])
 
 
 class ProblemError(EvolrError, ValueError):

@@ -185,7 +185,7 @@ def compare_schedule(
             on_outcomes=lambda landed: trained(len(landed)) if landed else None,
         )
     if all(outcome.failure for outcome in outcomes):
-        raise StudyError(f"all {len(outcomes)} trainings failed, the first by: {outcomes[0].failure}")
+        raise StudyError(f"all {len(outcomes)} trainings failed, the first by: {printable(outcomes[0].failure or '')}")
     metric = config.problem.metric
     contenders: list[Contender] = []
     for number, (name, schedule) in enumerate(schedules.items()):

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import platformdirs
 
-from evolr.errors import RunDirectoryError, StudyError
+from evolr.errors import RunDirectoryError, StudyError, printable
 from evolr.execution.executor import Executor
 from evolr.problems import Pool
 from evolr.run_files import LEDGER
@@ -121,7 +121,7 @@ class Trainings:
             trained_now = self.trained - start[0]
             kept = "The others are" if len(failed) < trained_now else "What was trained before is"
             raise StudyError(
-                f"{len(failed)} of {trained_now} trainings failed, the first by: {failed[0].failure}. {kept} kept; the same "
+                f"{len(failed)} of {trained_now} trainings failed, the first by: {printable(failed[0].failure or '')}. {kept} kept; the same "
                 "command goes on"
             )
         return found
