@@ -83,8 +83,8 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = 
     total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, rule.signals)
     if total_steps > MOST_RATES:
         raise ScheduleError(
-            f"a table of the learning rates of {total_steps:,} steps would take {32e-9 * total_steps:,.0f} GB of memory; "
-            f"it may have {MOST_RATES:,} at most"
+            f"a table of the learning rates of {total_steps:,} steps would take {32e-9 * total_steps:,.0f} GB of "
+            f"memory; it may have {MOST_RATES:,} at most"
         )
     at_once: Callable[[int, int], list[float]] | None = getattr(rule, "rates_by_step", None)
     if at_once is not None:
