@@ -52,7 +52,7 @@ def parse(text: str, constants: Mapping[str, float] | None = None, *, language: 
 
 
 def read_back(text: str) -> Expression:
-    """The same as `parse`, in a third of the time for a text that `original_text` wrote, of which a study may hold 100,000."""
+    """The same as `parse`, several times faster for a text that `original_text` wrote, of which a study may hold 100,000."""
     levels: list[tuple[list[str], list[Token]]] = [([], [])]  # of each open bracket: its function, its arguments
     for lexeme in _WRITTEN.findall(text[: MAX_CHARACTERS + 1]):
         names, tokens = levels[-1]
