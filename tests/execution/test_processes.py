@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from evolr.execution.processes import HeldMemory, end_descendants, memory_of_machine
+from evolr.execution.processes import HeldMemory, end_descendants
 from tests.execution import training_functions as functions
 from tests.execution.in_workers import failures, gone
 
@@ -79,7 +79,3 @@ def test_where_there_are_no_groups_of_processes_what_a_worker_started_ends_with_
     train = functools.partial(functions.with_grandchild, str(tmp_path / "child"))
     assert failures(train, trials=1, time_limit=2) == ["took longer than 2 s"]
     assert gone(int((tmp_path / "child").read_text()))
-
-
-def test_a_machine_has_memory():
-    assert memory_of_machine() > 1e8
