@@ -177,7 +177,7 @@ def test_where_every_training_so_far_diverged_there_is_none_and_no_file():
 def test_a_provisional_champion_whose_other_trials_diverge_is_none_any_more():
     config = small()
     with Study("run", config) as study:
-        one = study.ask()[0]
+        one = study.ask()[0].individual
         current = study._open.state.current
         run = next(run for run in current.missing() if run.individual == one)
         nothing = np.empty(0, np.float32)
