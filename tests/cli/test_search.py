@@ -4,7 +4,10 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from evolr import __version__
+from evolr.cli.app import app
 from tests.cli.searches import ALL_FILES, ORIGINAL, QUICK, SEARCH_FILES, names
 
 
@@ -148,6 +151,21 @@ def test_help_names_every_command_and_the_version_is_told(evolr):
         )
     )
     assert evolr("--version")[1].strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("evolr ex", "export explain"), ("evolr evolve --preset su", "suite"), ("evolr export 0.1 --to t", "torch")],
+)
+def test_a_shell_completes_commands_presets_and_targets(typed, completed, capsys, monkeypatch):
+    words = typed.split(" ")
+    monkeypatch.setenv("_EVOLR_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    with pytest.raises(SystemExit) as ended:
+        app(prog_name="evolr")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.split() == completed.split()
 
 
 def test_every_command_is_documented():

@@ -19,7 +19,6 @@ app = typer.Typer(
     name="evolr",
     help="Evolves learning-rate schedules by genetic programming.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -44,6 +43,13 @@ WorkerCount = Annotated[int | None, typer.Option(help="With --train: processes t
 Force = Annotated[
     bool, typer.Option("--force", help="With --output: write over what is there; never over what a study keeps.")
 ]
+
+
+def presets() -> list[str]:
+    """What a shell completes --preset with."""
+    from evolr.presets import PRESETS
+
+    return list(PRESETS)
 
 
 def main() -> None:

@@ -12,6 +12,13 @@ from evolr.cli.output import print_source, tell
 from evolr.errors import ConfigError
 
 
+def _targets() -> list[str]:
+    """What a shell completes --to with."""
+    from evolr.exports.targets import TARGETS
+
+    return list(TARGETS)
+
+
 @app.command(cls=FormulaCommand)
 def export(
     what: Annotated[
@@ -20,7 +27,10 @@ def export(
             help="A run directory, a schedule's JSON file, a formula, or a name of the gallery or of a family."
         ),
     ],
-    to: Annotated[str, typer.Option("--to", help="python, torch, optax, keras, lightning or huggingface.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", help="python, torch, optax, keras, lightning or huggingface.", autocompletion=_targets),
+    ],
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="The file; stdout by default.")
     ] = None,

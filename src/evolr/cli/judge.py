@@ -16,6 +16,7 @@ from evolr.cli.app import (
     Train,
     WorkerCount,
     app,
+    presets,
     read_settings,
     require_output,
     training_function,
@@ -41,7 +42,10 @@ def compare(
     max_lr: MaxLr = None,
     plateau: PlateauText = None,
     preset: Annotated[
-        str | None, typer.Option(help="With --expression: the preset that names the problem; memetic by default.")
+        str | None,
+        typer.Option(
+            help="With --expression: the preset that names the problem; memetic by default.", autocompletion=presets
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="With --expression: a TOML file, on top of the preset.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
@@ -114,7 +118,10 @@ def prove(
     max_lr: MaxLr = None,
     plateau: PlateauText = None,
     preset: Annotated[
-        str | None, typer.Option(help="With --expression: the preset that names the problem; memetic by default.")
+        str | None,
+        typer.Option(
+            help="With --expression: the preset that names the problem; memetic by default.", autocompletion=presets
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="With --expression: the directory.")

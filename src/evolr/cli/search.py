@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evolr.cli.app import RUNS, Devices, Json, Quiet, Settings, app, read_settings
+from evolr.cli.app import RUNS, Devices, Json, Quiet, Settings, app, presets, read_settings
 from evolr.cli.judge import compare_run, print_comparison
 from evolr.cli.output import print_json, say, say_table
 from evolr.errors import ConfigError, EvolrError
@@ -26,7 +26,10 @@ def search(
     context: typer.Context,
     preset: Annotated[
         str | None,
-        typer.Option(help="The preset to start from: memetic (the default), suite, mixed, original, quadratic."),
+        typer.Option(
+            help="The preset to start from: memetic (the default), suite, mixed, original, quadratic.",
+            autocompletion=presets,
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings, on top of the preset.")] = None,
     run: Annotated[
