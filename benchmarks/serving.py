@@ -175,14 +175,15 @@ def sizes(address: str, name: str) -> dict[str, int]:
     return found
 
 
-def watch(address: str, server: subprocess.Popen, received: list[int]) -> None:
+def watch(address: str, path: Path, received: list[int]) -> None:
     """Reads the stream of a study that will be there soon, until its server is gone."""
-    while server.poll() is None:
-        try:
-            for _ in events(f"{address}/study/run/live"):
-                received[0] += 1
-        except OSError:
-            time.sleep(0.02)  # the study is not there yet
+    while not (path / "study.db").exists():
+        time.sleep(0.02)
+    try:
+        for _ in events(f"{address}/study/run/live"):
+            received[0] += 1
+    except OSError:
+        return
 
 
 def beside(pairs: int, generations: int) -> dict[str, object]:
@@ -201,7 +202,7 @@ def beside(pairs: int, generations: int) -> dict[str, object]:
         def watched_search(folder: str) -> dict[str, float]:
             received = [0]
             with served(Path(folder)) as (address, server):
-                threading.Thread(target=watch, args=(address, server, received), daemon=True).start()
+                threading.Thread(target=watch, args=(address, Path(folder) / "run", received), daemon=True).start()
                 time.sleep(0.5)
                 before = cpu_seconds(server)
                 found = search(folder)
