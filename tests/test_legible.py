@@ -72,11 +72,14 @@ def test_a_table_has_the_cells_that_it_was_given(one, other):
 
 def test_markdown_says_the_text_and_no_more():
     assert markdown("[x](y) <b> `c` *d* _e_ val_loss $f$ #1 ~g~ &lt;") == (
-        r"\[x\](y) \<b\> \`c\` \*d\* \_e\_ val_loss \$f\$ \#1 \~g\~ \&lt;"
+        r"\[x\](y) \<b> \`c\` \*d\* \_e\_ val_loss \$f\$ #1 \~g\~ \&lt;"
     )
+    assert markdown("p < 0.05 & more > 1") == "p < 0.05 & more > 1"
+    assert (markdown("# x"), markdown("> x")) == (r"\# x", r"\> x")
     assert markdown("WSD (linear), 0.1 … 0.2") == "WSD (linear), 0.1 … 0.2"
     assert markdown_code("0.1*progress") == "`0.1*progress`"
     assert markdown_code("a``b") == "``` a``b ```"
+    assert markdown_code(r"a\|b") == r"a\\|b"  # in a table no code can have these
 
 
 @pytest.mark.parametrize(

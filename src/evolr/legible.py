@@ -26,7 +26,8 @@ _PLAIN: Final = {
 }
 """What stands for the characters that evolr itself writes, in an encoding that lacks them."""
 
-_MARKDOWN: Final = re.compile(r"[\\`*\[\]<>&~$#]|(?<!\w)_|_(?!\w)")
+_MARKDOWN: Final = re.compile(r"[\\`*\[\]$~]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|^[>#]|(?<!\w)_|_(?!\w)")
+"""What means something within a line, where it does: `p < 0.05` is a text, `<b` begins an element."""
 
 
 def message(text: str) -> str:
@@ -48,8 +49,10 @@ def markdown(text: str) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """A text of one line as code within a line of Markdown."""
+    """A text of one line as code within a line of Markdown; as text if a table could not have it as code."""
     shown = printable(text)
+    if "\\|" in shown:
+        return markdown(shown)
     fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
     space = " " if "`" in shown else ""
     return f"{fence}{space}{shown}{space}{fence}"

@@ -77,7 +77,7 @@ def test_any_formula_is_proven_in_a_directory_of_its_own(evolr, monkeypatch, tmp
         (("--expression", "0.1 +", "-o", "x", "--budget", "3"), "expected a number"),
         (("a", "--preset", "quadratic"), "belong to --expression"),
         (("a", "--budget", "many"), "--budget expects `equal` or a number"),
-        (("a", "--budget", "0"), "--budget expects `equal` or a number"),
+        (("a", "--budget", "0"), "--budget must be at least 1 and at most 1,000,000,000, got 0"),
         (("a", "--seeds", "0"), "Invalid value for '--seeds'"),
     ],
 )

@@ -21,6 +21,7 @@ from evolr.contest.tuning import Candidate, FamilyTuner, best_of, tune
 from evolr.contest.verdict import verdict
 from evolr.errors import ConfigError, ProblemError, RunDirectoryError, StudyError
 from evolr.expression import parse
+from evolr.legible import markdown
 from evolr.problems import Metric
 from evolr.run_files import LEDGER
 from evolr.schedule import Schedule
@@ -122,9 +123,9 @@ def test_a_study_is_proven_against_every_family(first):
     assert contest_picture(result).startswith(b"\x89PNG")
     text = page(result)
     assert all(f"| {name}" in text for name in names)
-    assert all(sentence in text for sentence in verdict(result))
+    assert all(markdown(sentence) in text for sentence in verdict(result))
     assert len(contest_table(result).rows) == len(names)
-    assert "saved: here/contest.*" in summary(result, Path("here"))
+    assert summary(result, Path("here"))[-1].endswith("; saved: here/contest.*")
 
 
 def test_the_default_budget_is_the_studys_own(study, equal):

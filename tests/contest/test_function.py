@@ -23,6 +23,7 @@ from evolr.contest.trainings import Trainings, Wanted
 from evolr.contest.verdict import UNKNOWN_POOLS, verdict
 from evolr.errors import ConfigError, ProblemError, StudyError
 from evolr.execution.workers import Workers
+from evolr.legible import markdown
 from evolr.randomness import seed_from
 from evolr.schedule import Schedule
 from evolr.study.evolve import stored_config
@@ -204,7 +205,7 @@ def test_the_final_of_a_function_that_takes_the_pool_is_judged_on_the_test_pool_
         assert all(max(finalist.scores) > -50 for finalist in entry.finalists)
     page = (run / "contest.md").read_text()
     assert "judged on the test pool, which nothing else sees" in page
-    assert UNKNOWN_POOLS not in page
+    assert markdown(UNKNOWN_POOLS) not in page
     assert page.startswith("# Contest: tests.execution.training_functions:judging, 3 epochs, 11 seeds, test pool")
 
 
@@ -214,7 +215,7 @@ def test_where_a_function_knows_no_pool_the_page_says_so_and_speaks_of_none(run)
     assert UNKNOWN_POOLS in verdict(result)
     page = (run / "contest.md").read_text()
     assert page.startswith("# Contest: tests.execution.training_functions:descending, 3 epochs, 11 seeds, fresh seeds")
-    assert "pool" not in page.replace(UNKNOWN_POOLS, "").split("## The constants")[0]
+    assert "pool" not in page.replace(markdown(UNKNOWN_POOLS), "").split("## The constants")[0]
     assert "steps to reach" not in page
 
 
