@@ -20,8 +20,8 @@ import platform
 import secrets
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from attacks import databases, inputs, kills
+from attacks import inputs
 
 from evolr.expression import LANGUAGE_VERSION
 
@@ -39,8 +39,8 @@ INPUTS = {
     "documents": ["documents", "records", "configurations"],
     "exports": ["exports"],
 }
-OTHERS: dict[str, Callable[[float, int], dict[str, Any]]] = {"databases": databases.attack, "kills": kills.attack}
-"""Parts by name: of a scale and a seed, what was counted; `found` are the faults by kind, `findings` what they were."""
+OTHERS = ("databases", "kills")
+"""Parts that are modules of attacks/: `attack` counts, of a scale and a seed; `found` are the faults by kind, `findings` what they were."""
 
 SHOWN = 40
 
@@ -55,21 +55,23 @@ def processor() -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--part", nargs="+", choices=[*INPUTS, *OTHERS], default=[*INPUTS, *OTHERS])
+    parser.add_argument("--part", nargs="+", choices=(*INPUTS, *OTHERS), default=(*INPUTS, *OTHERS))
     parser.add_argument("--scale", type=float, default=1.0, help="of all counts")
-    parser.add_argument("--seconds", type=float, help="how long texts, documents and exports are tried, in place of a count")
+    parser.add_argument(
+        "--seconds", type=float, help="how long texts, documents and exports are tried, in place of a count"
+    )
     parser.add_argument("--seed", type=int, help="11 by default; with --seconds a fresh one")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     given = parser.parse_args()
-    if given.seconds is not None and set(given.part) & OTHERS.keys():
+    if given.seconds is not None and set(given.part).intersection(OTHERS):
         parser.error("--seconds is for texts, documents and exports: name them with --part")
     return given
 
 
 def run(part: str, given: argparse.Namespace, seed: int) -> dict[str, Any]:
     if part in OTHERS:
-        return OTHERS[part](given.scale, seed)
+        return import_module(f"attacks.{part}").attack(given.scale, seed)
     tallies = inputs.attack(INPUTS[part], seed, given.workers, given.scale)
     single = {"float32": inputs.in_single(tallies, seed)} if part == "texts" else {}
     return {**{kind: inputs.summary(tally) for kind, tally in tallies.items()}, **single}

@@ -38,7 +38,7 @@ from tests.fuzzing.checks import (
 from tests.fuzzing.checks import check_export as check_values_of_export
 from tests.fuzzing.file_checks import check_configuration, check_export, check_record
 
-CHUNK = 200
+CHUNK = 50
 POINTS, EXTREMES = 3, 2
 ONE_IN = 100  # of the texts that are read, for the checks that cost milliseconds
 KINDS = 40  # of refusals, in the document
@@ -171,7 +171,9 @@ def _in_turn(kinds: list[str], seed: int, scale: float | None) -> Iterator[Job]:
         yield from (job for job in jobs if job is not None)
 
 
-def attack(kinds: list[str], seed: int, workers: int, scale: float | None, seconds: float | None = None) -> dict[str, Tally]:
+def attack(
+    kinds: list[str], seed: int, workers: int, scale: float | None, seconds: float | None = None
+) -> dict[str, Tally]:
     """The tallies of some kinds, by processes; added in the order of the chunks, so that a seed and a scale have one result.
 
     seconds: after which no further chunk is begun.
@@ -179,8 +181,8 @@ def attack(kinds: list[str], seed: int, workers: int, scale: float | None, secon
     tallies = {kind: Tally() for kind in kinds}
     jobs = _in_turn(kinds, seed, scale)
     begin = time.perf_counter()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        while batch := list(islice(jobs, 2 * workers)):
+    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+        while batch := list(islice(jobs, workers if seconds else 16 * workers)):
             for kind, tally in pool.map(_chunk, batch):
                 tallies[kind].add(tally)
             taken = time.perf_counter() - begin

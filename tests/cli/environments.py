@@ -122,7 +122,10 @@ def _streams(environment: Environment, said: dict[int, str]) -> Generator[None]:
             try:
                 if stream is not None:
                     stream.flush()
-            except (OSError, ValueError):  # it would try again when it is collected, and find another's descriptor there
+            except (
+                OSError,
+                ValueError,
+            ):  # it would try again when it is collected, and find another's descriptor there
                 os.dup2(nowhere, number)
                 stream.flush()
         os.close(nowhere)
@@ -181,7 +184,8 @@ def _limits(environment: Environment) -> Generator[None]:
 def in_all_environments(commands: list[list[str]], study: Path) -> Generator[dict[str, Any]]:
     """How each command ended in each environment, in a directory of its own that holds the study as `mine`.
 
-    changed: what is another than before of what the directory held; left: what was begun and not finished.
+    changed: what is another than before, or gone, of what the directory held; new: what it holds besides; left: what was begun and
+    not finished.
     """
     from evolr.writing import is_leftover
 
@@ -197,7 +201,9 @@ def in_all_environments(commands: list[list[str]], study: Path) -> Generator[dic
             shutil.rmtree(place)
             changed = sorted(path for path, was in before.items() if after.get(path) != was)
             left = sorted(path for path in after if is_leftover(Path(path).name))
-            yield {"arguments": arguments, "environment": name, **asdict(ended), "changed": changed, "left": left}
+            new = sorted(after.keys() - before.keys())
+            found = {"changed": changed, "new": new, "left": left}
+            yield {"arguments": arguments, "environment": name, **asdict(ended), **found}
 
 
 def main() -> None:

@@ -83,7 +83,9 @@ def _read_or_refused(read: Callable[[], Any], use: Callable[[Any, Checked], None
             checked.findings.append(Finding("a document that is read raises", quoted, repr(error)))
         checked.outcome = checked.outcome or kind(str(error))
         if len(str(error)) > LONGEST_MESSAGE:
-            checked.findings.append(Finding("a long message", quoted, f"{len(str(error))} characters: {str(error)[:300]}"))
+            checked.findings.append(
+                Finding("a long message", quoted, f"{len(str(error))} characters: {str(error)[:300]}")
+            )
     except Exception as error:
         where = "a document that is read raises" if checked.outcome == "read" else "an exception outside evolr's tree"
         checked.outcome = checked.outcome or "an exception"

@@ -77,7 +77,12 @@ def configuration(rng: Random) -> bytes:
                 del lines[place]
                 lines = lines or [""]
             case 1:
-                lines.insert(place, rng.choice((*lines, "[", "[[search]]", "[a.b]", "x = 1", "\x00", "# \x1b", "a" + ".a" * 2_000 + " = 1")))
+                lines.insert(
+                    place,
+                    rng.choice(
+                        (*lines, "[", "[[search]]", "[a.b]", "x = 1", "\x00", "# \x1b", "a" + ".a" * 2_000 + " = 1")
+                    ),
+                )
             case 2:
                 lines[place] = rng.choice(TEXTS) + lines[place]
             case 3 if equals:
