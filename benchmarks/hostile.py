@@ -64,6 +64,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     given = parser.parse_args()
+    given.output = given.output.absolute()  # whatever directory a part works in
     if given.seconds is not None and set(given.part).intersection(OTHERS):
         parser.error("--seconds is for texts, documents and exports: name them with --part")
     return given

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import random
 import shutil
 import signal
@@ -22,18 +23,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import evolr.contest.comparison
-import evolr.contest.explanation
-import evolr.contest.prove
-import evolr.exports.targets
-import evolr.study.evolve
-import evolr.study.summary
-import evolr.views.page.report
-import evolr.views.tables
-import evolr.views.terminal_table  # noqa: F401  all imported before the forks
+import evolr
 from evolr.writing import is_leftover
 from tests.cli.environments import Ended, command
 from tests.fuzzing.markup import TEXTS, let_through
@@ -96,6 +90,16 @@ COMMANDS = (
 REFUSED_WITHIN = 5.0  # seconds
 WITHIN = 300.0  # seconds that a command may take which is not refused: it may train
 REPEATED = 3  # times, if it took long: something else may have been at work
+
+
+OF_FRAMEWORKS = ("torch", "keras", "lightning", "huggingface", "optax", "execution.ray", "__main__")
+
+
+def _load() -> None:
+    """Imports whatever a command may need, so that it need not be done after each fork; JAX has made nothing yet then."""
+    for module in pkgutil.walk_packages(evolr.__path__, "evolr."):
+        if not module.name.removeprefix("evolr.").startswith(OF_FRAMEWORKS):
+            import_module(module.name)
 
 
 def _said(table: str, column: str, text: str) -> Callable[[Path], None]:
@@ -183,6 +187,7 @@ def _findings(damage: Callable[[Path], Any], arguments: tuple[str, ...]) -> tupl
 
 def attack(scale: float, seed: int) -> dict[str, Any]:
     """Counts what comes of every command on every damage; of a share of all pairs, below full scale."""
+    _load()
     rng = random.Random(seed)
     known = damages(rng)
     pairs = [(name, arguments) for name in known for arguments in COMMANDS]
@@ -196,7 +201,9 @@ def attack(scale: float, seed: int) -> dict[str, Any]:
         of = f"{name}: evolr {' '.join(arguments)}"
         ends[end] += 1
         slowest = max(slowest, (seconds, of))
-        findings += [{"what": what, "of": of, "detail": detail} for what, detail in found]
+        for what, detail in found:
+            print(f"\n{what}: {of}\n    {detail[:300]}", file=sys.stderr)
+            findings.append({"what": what, "of": of, "detail": detail})
         print(f"\r{number} of {len(pairs)} commands, {len(findings)} findings", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return {

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ class Ended:
     err: str
 
 
-def command(arguments: list[str], environment: Environment = Environment()) -> Ended:  # noqa: B008  (it is frozen)
+def command(arguments: list[str], environment: Environment = Environment()) -> Ended:
     """Runs a command line here, in the working directory."""
     from evolr import cli
 
@@ -112,9 +112,11 @@ def _streams(environment: Environment, said: dict[int, str]) -> Generator[None]:
         device = os.open(environment.stdout, os.O_WRONLY)
         os.dup2(device, 1)
         os.close(device)
-    is_open = environment.stdout != "closed"
-    sys.stdout = open(1, "w", encoding=environment.encoding, closefd=False) if is_open else None  # type: ignore[assignment]
-    sys.stderr = open(2, "w", encoding=environment.encoding, errors="backslashreplace", closefd=False)
+    if environment.stdout == "closed":
+        sys.stdout = None  # type: ignore[assignment]  (as Python has it then)
+    else:
+        sys.stdout = os.fdopen(1, "w", encoding=environment.encoding, closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding=environment.encoding, errors="backslashreplace", closefd=False)
     try:
         yield
     finally:
@@ -184,7 +186,8 @@ def _limits(environment: Environment) -> Generator[None]:
 def in_all_environments(commands: list[list[str]], study: Path) -> Generator[dict[str, Any]]:
     """How each command ended in each environment, in a directory of its own that holds the study as `mine`.
 
-    changed: what is another than before, or gone, of what the directory held; new: what it holds besides; left: what was begun and
+    changed: what is another than before, or gone, of what the directory held; new: what it holds besides, but for what SQLite keeps
+    beside a database for its readers; left: what was begun and
     not finished.
     """
     from evolr.writing import is_leftover
@@ -201,7 +204,7 @@ def in_all_environments(commands: list[list[str]], study: Path) -> Generator[dic
             shutil.rmtree(place)
             changed = sorted(path for path, was in before.items() if after.get(path) != was)
             left = sorted(path for path in after if is_leftover(Path(path).name))
-            new = sorted(after.keys() - before.keys())
+            new = sorted(path for path in after.keys() - before.keys() if not path.endswith(("-shm", "-wal")))
             found = {"changed": changed, "new": new, "left": left}
             yield {"arguments": arguments, "environment": name, **asdict(ended), **found}
 

@@ -13,6 +13,7 @@ from evolr.contest.prove import prove
 from evolr.study.evolve import evolve
 from tests.cli.environments import ENVIRONMENTS
 from tests.study.small import small
+from tests.trees import open_to_others
 
 ROOT = Path(__file__).parents[2]
 TINY = ("--preset", "quadratic", "--set", "problem.dimension=3", "--set", "problem.steps_per_epoch=4")
@@ -49,6 +50,7 @@ WRITES = {"show": "curve.png", "export": "champion.py", "report": "mine/report.h
 def ended(tmp_path_factory):
     """How each command ended in each environment. All of them run in one process, one after another."""
     folder = tmp_path_factory.mktemp("environments")
+    open_to_others(folder)
     study = folder / "study"
     evolve(small(**{"search.generations": 2, "comparison.epochs": 1, "comparison.seeds": 2}), study)
     prove(study, budget=4, seeds=2, rivals=False)
