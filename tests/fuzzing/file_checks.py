@@ -20,9 +20,10 @@ from evolr.schedule import Schedule
 from evolr.views.contest import contest_table, page
 from evolr.views.html import comparison_html, contest_html, explanation_html
 from evolr.views.tables import comparison_table, explanation_table
-from tests.fuzzing.checks import LONGEST_MESSAGE, Checked, Finding, kind, timed
+from tests.fuzzing.checks import Checked, Finding, kind, timed
 from tests.fuzzing.markup import let_through, let_through_html, let_through_markdown
 
+LONGEST_MESSAGE = 2_000  # characters: it may name all settings of a search
 _QUOTED = 2_000  # characters
 _VIEWS: dict[str, tuple[Callable[[Path], Any], Callable[[Any], Any], Callable[[Any], str | None]]] = {
     "contest": (read_contest, contest_table, contest_html),

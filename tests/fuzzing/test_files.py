@@ -30,7 +30,7 @@ def test_mutated_configurations_are_read_the_same_again_or_refused(tmp_path):
 
 def test_a_provenance_is_in_the_docstring_alone():
     rng = Random("exports")
-    assert findings(*(file_checks.check_export(*files.export(rng)) for _ in range(12))) == []
+    assert findings(*(file_checks.check_export(*files.export(rng)) for _ in range(6))) == []
 
 
 @pytest.mark.parametrize("kind", files.RECORDS)
@@ -115,7 +115,7 @@ def test_a_configuration_that_is_another_one_is_found(monkeypatch, tmp_path):
     assert [f.what for f in file_checks.check_configuration(document, tmp_path).findings] == [
         "a configuration is another one"
     ]
-    monkeypatch.setattr(file_checks, "load", lambda path: [][0])
+    monkeypatch.setattr(file_checks, "load", int)  # a TypeError of a path
     assert len(file_checks.check_configuration(document, tmp_path).findings) == 1
 
 
@@ -126,7 +126,7 @@ def test_a_refusal_is_no_finding_but_a_long_message_is(monkeypatch, tmp_path):
 
         return load
 
-    for message, found in (("no", 0), ("no" * 1_000, 2)):
+    for message, found in (("no", 0), ("no" * 2_000, 2)):
         monkeypatch.setattr(file_checks, "load", refuse(message))
         monkeypatch.setattr(file_checks, "resolve", refuse(message))
         assert len(file_checks.check_configuration(b"", tmp_path).findings) == found
