@@ -196,11 +196,15 @@ def attack(
 
 
 def in_single(tallies: dict[str, Tally], seed: int) -> dict[str, int]:
-    """Compares the formulas that were sampled in float32; what differs is added to the findings of the texts."""
+    """Compares the formulas that were sampled in float32; what differs is added to the findings of the texts.
+
+    In a process of its own: one that has used JAX cannot be forked any more, as other parts do.
+    """
     from tests.fuzzing.single import check_single
 
     sampled = [expression for tally in tallies.values() for expression in tally.sampled]
-    compared, differing = check_single(sampled, points(Random(f"{seed} float32"), POINTS))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        compared, differing = pool.submit(check_single, sampled, points(Random(f"{seed} float32"), POINTS)).result()
     next(iter(tallies.values())).findings += differing
     return {"formulas": len(sampled), "values_compared": compared}
 
