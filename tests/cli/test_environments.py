@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from evolr.cli.app import app
 from evolr.contest.explanation import explain
 from evolr.contest.prove import prove
 from evolr.study.evolve import evolve
@@ -91,7 +92,5 @@ def test_a_command_ends_as_it_should_wherever_it_runs(ended, arguments, environm
 
 
 def test_every_command_is_in_the_table():
-    from evolr.cli.app import app
-
     named = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert {arguments[0] for arguments in TABLE} == named
+    assert {arguments[0] for arguments in TABLE} == named - {"serve"}  # which does not end by itself
