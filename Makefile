@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint format docs package bench peers clean
+.PHONY: run test fuzz lint format docs package bench peers clean
 
 run: $(VENV)/.ready
 	$(BIN)/evolr run --preset original
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest
+
+FUZZ_SECONDS ?= 60
+
+fuzz: $(VENV)/.ready-test  # mutated formulas, documents, configurations and exports, other ones each time
+	$(BIN)/python benchmarks/hostile.py --part texts documents exports --seconds $(FUZZ_SECONDS)
 
 lint: $(VENV)/.ready-lint $(VENV)/.ready-test  # types are checked against the frameworks that the adapters import
 	$(BIN)/ruff check

@@ -13,7 +13,7 @@ import pytest
 from evolr.errors import ConfigError
 from evolr.run_files import belongs_to_a_run, contest_files
 from evolr.writing import Output, is_leftover, remove_leftovers, write
-from tests.trees import tree
+from tests.trees import open_to_others, tree
 
 KILLED = """
 import os, signal
@@ -243,9 +243,7 @@ def test_a_directory_that_may_not_be_written_is_refused(tmp_path):
     folder = Path("folder")
     folder.mkdir()
     folder.chmod(0o555)
-    for above in (tmp_path, *tmp_path.parents):
-        if above.stat().st_uid == os.geteuid() and above != Path("/"):
-            above.chmod(above.stat().st_mode | 0o055)
+    open_to_others(tmp_path)
     done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, check=True)
     assert done.stdout == (
         f"cannot write folder/file: no right to write in {folder.resolve()}, or it is read-only\nPermission denied\n"

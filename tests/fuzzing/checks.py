@@ -89,13 +89,13 @@ def check_text(text: str, at: Sequence[Mapping[str, float]], beyond: Sequence[Ma
 
     beyond: points at which Python's own values are not asked for.
     """
-    checked = _timed(lambda: _checked_text(text, [*at, *beyond]), text)
+    checked = timed(lambda: _checked_text(text, [*at, *beyond]), text)
     if checked.expression is not None:
         _compare_with_python(checked, text, at)
     return checked
 
 
-def _timed(check: Callable[[], Checked], of: str | bytes) -> Checked:
+def timed(check: Callable[[], Checked], of: str | bytes) -> Checked:
     """A check with its time. What seems slow is done again: something else may have been at work."""
     begin = time.perf_counter()
     checked = check()
@@ -223,7 +223,7 @@ def _compare_with_python(checked: Checked, text: str, at: Sequence[Mapping[str, 
 
 def check_document(document: bytes | str) -> Checked:
     """Everything that must hold of one document."""
-    return _timed(lambda: _checked_document(document), document)
+    return timed(lambda: _checked_document(document), document)
 
 
 def _checked_document(document: bytes | str) -> Checked:

@@ -38,7 +38,7 @@ def document(rng: Random) -> bytes | str:
     if rng.random() < 0.3:
         return written
     encoded = written.encode(errors="surrogatepass")
-    return _by_bytes(rng, written, encoded) if rng.random() < 0.4 else encoded
+    return by_bytes(rng, written, encoded) if rng.random() < 0.4 else encoded
 
 
 def _fields(rng: Random) -> dict[str, str]:
@@ -149,7 +149,8 @@ _MUTATIONS: tuple[Callable[[Random, dict[str, Any], str], str], ...] = (
 )  # fmt: skip
 
 
-def _by_bytes(rng: Random, written: str, encoded: bytes) -> bytes:
+def by_bytes(rng: Random, written: str, encoded: bytes) -> bytes:
+    """A text in another encoding, or its bytes cut or changed."""
     match rng.randrange(4):
         case 0:
             return written.encode(rng.choice(("utf-16", "utf-32", "utf-8-sig", "utf-16-le", "cp037")), errors="replace")

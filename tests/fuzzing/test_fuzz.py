@@ -1,4 +1,4 @@
-"""The short form of benchmarks/fuzz.py, and that its checks see the faults that they are there for."""
+"""The short form of benchmarks/hostile.py, and that its checks see the faults that they are there for."""
 
 import ast
 import functools

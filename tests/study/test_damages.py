@@ -12,6 +12,7 @@ from evolr.study.lineage import lineage
 from evolr.study.study import Study
 from evolr.study.summary import best_schedules, pace, recorded_trainings, success, summarise
 from tests.study.damages import DAMAGES
+from tests.trees import tree
 
 KEPT = Path(__file__).parent / "databases" / "v2.db"
 HARMLESS = {"settings without end", "parents in a circle"}
@@ -53,6 +54,7 @@ def damaged():
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_study_is_one_error_to_whoever_reads_it(evolr, damaged, damage):
     path = damaged(damage)
+    before = tree(path)
     errors = {}
     for name, read in READERS.items():
         try:
@@ -63,6 +65,8 @@ def test_a_damaged_study_is_one_error_to_whoever_reads_it(evolr, damaged, damage
     for error in errors.values():
         assert "study.db" in error
         assert "\n" not in error
+    if "opened" in errors:
+        assert tree(path)[str(path / "study.db")] == before[str(path / "study.db")]
     code, out, err = evolr("runs", "runs", "--json")
     assert (code, err) == (0, "")
     documents = {Path(document["run"]).name: document for document in json.loads(out)["runs"]}

@@ -54,7 +54,7 @@ def search_until_killed(path, acknowledge):
 
 
 def test_kills_at_random_moments_lose_nothing(whole, tmp_path):
-    """The short form of benchmarks/kill_sweep.py."""
+    """The short form of benchmarks/attacks/kills.py."""
     context = multiprocessing.get_context("spawn")
     rng = random.Random(0)
     path = tmp_path / "run"

@@ -68,10 +68,10 @@ class OpenStudy:
                 self._database = Database.create(path, lambda database: Records(database).create(config))
             self.records = Records(self._database)
             self.config = agreed(self.records, config, directory)
+            self.state = replay(self.config, self.records)  # before anything is written: a damaged study stays as it is
             if self.config != self.records.config():
                 self.records.replace_config(self.config)
             self.records.begin_session()
-            self.state = replay(self.config, self.records)
             self.files = DerivedFiles(self._run_directory, self.state)
             if self.state.current is None and not self.state.is_finished:
                 self._begin_generation()
