@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test fuzz lint format docs package bench peers clean
+.PHONY: run test checks setup fuzz lint format docs package bench peers clean
 
 run: $(VENV)/.ready
 	$(BIN)/evolr run --preset original
@@ -12,10 +12,22 @@ run: $(VENV)/.ready
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest
 
-FUZZ_SECONDS ?= 60
+checks:  # all others, one after another
+	$(MAKE) --jobs=1 lint
+	$(MAKE) --jobs=1 docs
+	$(MAKE) --jobs=1 package
+	$(MAKE) --jobs=1 fuzz
 
-fuzz: $(VENV)/.ready-test  # mutated formulas, documents, configurations and exports, other ones each time
-	$(BIN)/python benchmarks/hostile.py --part texts documents exports --seconds $(FUZZ_SECONDS)
+setup: $(VENV)/.ready-test
+	$(MAKE) $(VENV)/.ready-lint
+	$(MAKE) $(VENV)/.ready-docs
+	$(MAKE) $(VENV)/.ready-package
+
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= $(shell git rev-parse HEAD^{tree} 2>/dev/null | cut -c1-7 | tr a-f 1-6)  # another one for each state of the files
+
+fuzz: $(VENV)/.ready-test  # mutated formulas, documents, configurations and exports
+	$(BIN)/python benchmarks/hostile.py --part texts documents exports --seconds $(FUZZ_SECONDS) $(addprefix --seed ,$(FUZZ_SEED))
 
 lint: $(VENV)/.ready-lint $(VENV)/.ready-test  # types are checked against the frameworks that the adapters import
 	$(BIN)/ruff check
