@@ -9,7 +9,7 @@ from evolr.contest.explanation import explain
 from evolr.errors import RunDirectoryError, StudyError
 from evolr.search.archive import knee
 from evolr.study.study import Study
-from evolr.views.pictures import explanation_picture
+from evolr.views.explanation_picture import explanation_picture
 from evolr.views.tables import explanation_table
 from tests.study.small import small
 

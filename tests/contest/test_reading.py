@@ -13,7 +13,8 @@ from evolr.contest.verdict import verdict
 from evolr.errors import RunDirectoryError, StudyError
 from evolr.views.contest import contest_table, page
 from evolr.views.contest_picture import contest_picture
-from evolr.views.pictures import comparison_picture, explanation_picture
+from evolr.views.explanation_picture import explanation_picture
+from evolr.views.pictures import comparison_picture
 from evolr.views.tables import comparison_table, explanation_table
 from tests.execution import training_functions as functions
 

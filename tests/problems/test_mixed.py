@@ -121,7 +121,7 @@ def test_each_kind_has_its_equal_share_and_settings_choose_kinds():
         ({"language.weight": [1.0, 1.0]}, "weight"),
         ({"mlp.two_layers": 2.0}, r"problem\.mlp\.two_layers must be a share"),
         ({"mlp.widths": [0, 64]}, r"problem\.mlp\.widths must be from 1 to 1024"),
-        ({"mlp.repetition": -1}, r"problem\.mlp\.repetition must not be negative"),
+        ({"mlp.repetition": -1}, r"problem\.mlp\.repetition must be at least 0 and at most 1,000,000, got -1"),
         ({"cnn.chanels": [4, 8]}, r"unknown setting 'problem\.cnn\.chanels'; did you mean 'problem\.cnn\.channels'"),
         ({"test_on": "tests"}, "it is one of 'all', 'held out'"),
     ],

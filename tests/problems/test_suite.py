@@ -197,5 +197,5 @@ def test_the_share_of_wrong_labels_is_the_tasks_and_they_stay_wrong_in_every_epo
 
 
 def test_a_negative_repetition_is_refused():
-    with pytest.raises(ConfigError, match=r"problem\.repetition must not be negative, got -1"):
+    with pytest.raises(ConfigError, match=r"problem\.repetition must be at least 0 and at most 1,000,000, got -1"):
         Mnist1dSuite(repetition=-1)

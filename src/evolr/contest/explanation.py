@@ -147,7 +147,7 @@ def _champion(what: object, directory: Path | str | None) -> tuple[object, Path,
 
 def save(directory: RunDirectory, explanation: Explanation) -> None:
     """Writes the explanation's files when both are made: everything to the single run, and the picture."""
-    from evolr.views.pictures import explanation_picture
+    from evolr.views.explanation_picture import explanation_picture
 
     contents = explanation_picture(explanation), encoded("explanation", explanation.document())
     directory.write_all(dict(zip(EXPLANATION_FILES, contents, strict=True)))

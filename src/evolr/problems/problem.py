@@ -45,6 +45,11 @@ class Metric:
         return "per cent" if self.name == "accuracy" else self.name
 
     @property
+    def better(self) -> str:
+        """Which way it is good, in words."""
+        return "higher is better" if self.higher_is_better else "lower is better"
+
+    @property
     def unit_of_differences(self) -> str:
         """The unit of the difference of two scores; empty where the score has none."""
         return "points" if self.name == "accuracy" else ""

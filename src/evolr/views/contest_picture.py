@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evolr.contest.results import ContestResult, Entry
-from evolr.views.pictures import COLOURS, ends, finish, label, log_if_positive, png
+from evolr.views.differences import draw_differences
+from evolr.views.pictures import COLOURS, EVOLVED, OTHER, axis_of, ends, finish, label, log_if_positive, png
 
 _BEST_CURVES = 5  # contenders whose learning rates are drawn, beside the champion's
 
@@ -23,9 +24,16 @@ def contest_picture(result: ContestResult) -> bytes:
     scores, differences, *rates = figure.subplots(1, 2 + has_rates, width_ratios=(1.25, 0.9, 1.2)[: 2 + has_rates])
     _scores(scores, ranked, result, metric.scale)
     judged = f"{result.settings.pool} pool" if result.knows_pools else "fresh seeds"
-    finish(scores, f"Final {metric.name}, {judged}", "", xlabel=metric.unit)
-    _differences(differences, ranked, metric.scale)
-    finish(differences, "Evolved minus contender", "", xlabel=metric.unit_of_differences or metric.name)
+    finish(scores, f"Final {metric.name}, {judged}", "", xlabel=axis_of(metric))
+    draw_differences(
+        differences,
+        [entry.result.pairs for entry in ranked],
+        metric,
+        ("evolved better", "not told apart", "evolved worse"),
+    )
+    differences.set_yticks(range(len(ranked)), [])
+    differences.legend(frameon=False, fontsize=9, loc="best")
+    finish(differences, "Evolved minus contender", "", xlabel=axis_of(metric, of="differences"))
     for axes in rates:  # none where no function's training has asked its schedule
         _rates(axes, result)
         finish(axes, "Learning rate", "median over the seeds of the epoch's mean, log scale")
@@ -39,7 +47,7 @@ def contest_picture(result: ContestResult) -> bytes:
 
 
 def _colour(entry: Entry, result: ContestResult) -> str:
-    return COLOURS[1] if entry is result.champion else COLOURS[0]
+    return EVOLVED if entry is result.champion else OTHER
 
 
 def _scores(axes: Axes, ranked: list[Entry], result: ContestResult, scale: float) -> None:
@@ -66,37 +74,12 @@ def _scores(axes: Axes, ranked: list[Entry], result: ContestResult, scale: float
                     axes.annotate(f"◂ {scale * entry.result.mean:.3g}", (left, place), va="center", fontsize=9)
 
 
-def _differences(axes: Axes, ranked: list[Entry], scale: float) -> None:
-    axes.axvline(0.0, color="black", linewidth=1)
-    colours = {"better than": COLOURS[2], "worse than": COLOURS[1]}
-    shown: list[float] = []
-    for place, entry in enumerate(ranked):
-        pairs = entry.result.pairs
-        if pairs is None or pairs.difference is None or pairs.low is None or pairs.high is None:
-            continue
-        colour = colours.get(pairs.relation, "grey")
-        axes.plot([scale * pairs.low, scale * pairs.high], [place, place], "-", color=colour, linewidth=2.5)
-        axes.plot(scale * pairs.difference, place, "o", color=colour, markersize=5)
-        shown.append(scale * pairs.difference)
-    axes.set_yticks(range(len(ranked)), [])
-    axes.set_ylim(-0.6, len(ranked) - 0.4)
-    if len(shown) > 3:
-        axes.set_xscale("symlog", linthresh=max(1e-9, float(np.percentile(np.abs(shown), 25))))
-    for name, colour in (
-        ("evolved better", COLOURS[2]),
-        ("not distinguishable", "grey"),
-        ("evolved worse", COLOURS[1]),
-    ):
-        axes.plot([], [], "o-", color=colour, label=name)
-    axes.legend(frameon=False, fontsize=9, loc="best")
-
-
 def looks(result: ContestResult) -> dict[str, dict[str, Any]]:
     """How the lines of the champion and of the best others look, by name; told apart by colour and by style."""
     styles = ("-", "--", "-.", ":", (0, (5, 1)))
-    others = [colour for colour in COLOURS if colour != COLOURS[1]]
+    others = [colour for colour in COLOURS if colour != EVOLVED]
     found: dict[str, dict[str, Any]] = {
-        result.champion.name: {"color": COLOURS[1], "linestyle": "-", "linewidth": 2.6, "zorder": 4}
+        result.champion.name: {"color": EVOLVED, "linestyle": "-", "linewidth": 2.6, "zorder": 4}
     }
     for number, entry in enumerate(result.others[:_BEST_CURVES]):
         look = {"color": others[number % 5], "linestyle": styles[number % 5], "linewidth": 1.5, "zorder": 3}
@@ -118,4 +101,4 @@ def _rates(axes: Axes, result: ContestResult) -> None:
         if entry is result.champion and len(rates) > 1:
             reached = np.isfinite(rates).any(axis=0)  # epochs that a run finished
             low, high = np.nanpercentile(np.where(np.isfinite(rates), rates, np.nan)[:, reached], (10, 90), axis=0)
-            axes.fill_between(epochs[reached], low, high, color=COLOURS[1], alpha=0.15, linewidth=0)
+            axes.fill_between(epochs[reached], low, high, color=EVOLVED, alpha=0.15, linewidth=0)

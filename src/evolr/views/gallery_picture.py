@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from evolr.discovered import GalleryEntry
-from evolr.views.pictures import COLOURS, finish, log_if_positive, png
+from evolr.views.pictures import EVOLVED, finish, log_if_positive, png
 
 _COLUMNS: Final = 2  # so that a page shows it at its full size
 
@@ -23,8 +23,8 @@ def picture(entries: Sequence[GalleryEntry]) -> bytes:
     for place, (entry, curve) in enumerate(known, start=1):
         axes = figure.add_subplot(rows, columns, place)
         epochs = np.arange(len(curve.median)) + 0.5
-        axes.plot(epochs, curve.median, color=COLOURS[0], linewidth=2)
-        axes.fill_between(epochs, curve.low, curve.high, color=COLOURS[0], alpha=0.2, linewidth=0)
+        axes.plot(epochs, curve.median, color=EVOLVED, linewidth=2)
+        axes.fill_between(epochs, curve.low, curve.high, color=EVOLVED, alpha=0.2, linewidth=0)
         finish(axes, entry.name, f"learning rate, {entry.optimizer_text}")
         log_if_positive(axes)
     return png(figure)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any, Final
+from textwrap import wrap
+from typing import Any, Final, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,8 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from evolr.contest.comparison import ComparisonResult
-from evolr.contest.explanation import Explanation
-from evolr.errors import printable, shortened
+from evolr.errors import printable
 from evolr.problems import Metric
 from evolr.search.archive import knee
 from evolr.views.curve import Curve
@@ -23,8 +23,15 @@ from evolr.views.curve import Curve
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, told apart by colour-blind readers; line styles tell them apart in print."""
 
+OTHER, EVOLVED, BETTER, WORSE = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[3]
+LEVEL: Final = "0.5"
+"""One colour for each meaning, in all pictures: an evolved schedule; another one, or the front; better, worse, and not told apart from it."""
+
+_TITLE: Final = 62  # characters in a line of a title
+_TITLE_LINES: Final = 3
+
 _STYLES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
-_QUANTILES: Final = (10, 90)  # per cent, of the band over seeds
+QUANTILES: Final = (10, 90)  # per cent, of the band over seeds
 
 
 def comparison_picture(result: ComparisonResult) -> bytes:
@@ -35,7 +42,7 @@ def comparison_picture(result: ComparisonResult) -> bytes:
     figure = Figure(figsize=(15, 4.8), layout="constrained")
     loss, score, rate = (figure.add_subplot(1, 3, n) for n in (1, 2, 3))
     for number, contender in enumerate(result.contenders):
-        look: dict[str, Any] = {"color": COLOURS[number], "linestyle": _STYLES[number]}
+        look: dict[str, Any] = {"color": (EVOLVED, OTHER, *COLOURS[2:])[number], "linestyle": _STYLES[number]}
         look |= {"linewidth": 2.4 if number == 0 else 1.8, "zorder": 4 if number == 0 else 3}
         lost = f" (of {len(contender.scores)}: {contender.lost})" if contender.lost else ""
         name = label(contender.name + lost)
@@ -53,7 +60,7 @@ def comparison_picture(result: ComparisonResult) -> bytes:
         log_if_positive(loss)
     log_if_positive(rate)
     seeds = len(result.seeds)
-    band = f", bands: {_QUANTILES[0]}–{_QUANTILES[1]} % of them" if seeds > 1 else ""
+    band = f", bands: {QUANTILES[0]}–{QUANTILES[1]} % of them" if seeds > 1 else ""
     title = f"{result.title}, {result.settings.epochs} epochs"
     figure.suptitle(label(f"{title}; lines: mean of {seeds} seed{'s' if seeds > 1 else ''}{band}"), fontsize=12)
     handles, labels = loss.get_legend_handles_labels()
@@ -77,60 +84,28 @@ def run_picture(curve: Curve, title: str, front: Sequence[tuple[int, float]], me
     """The PNG of a run: its champion's learning-rate curve, and the front of sizes and scores with its knee."""
     figure = Figure(figsize=(13, 4.5), layout="constrained")
     rates, sizes = figure.subplots(1, 2)
-    _rates(rates, shortened(title, 60), curve)
+    _rates(rates, title, curve)
     shown = [(size, metric.scale * score) for size, score in front if np.isfinite(score)]
     if shown:
         x, y = zip(*shown, strict=True)
-        sizes.step(x, y, where="post", color=COLOURS[0], linewidth=1.5)
-        sizes.plot(x, y, "o", color=COLOURS[0])
+        sizes.step(x, y, where="post", color=OTHER, linewidth=1.5)
+        sizes.plot(x, y, "o", color=OTHER)
         place = knee(x, [metric.fitness(score) for score in y])
-        sizes.plot(x[place], y[place], "o", color=COLOURS[1], markersize=11, label=f"knee: {x[place]} nodes")
-        sizes.legend(frameon=False, loc="lower right" if metric.higher_is_better else "upper right")
-    finish(sizes, "Best of each size", metric.unit, xlabel="nodes of the formula")
-    return png(figure)
-
-
-def explanation_picture(explanation: Explanation) -> bytes:
-    """The PNG of an explanation: learning rates of every step over the seeds, and what each frozen signal costs."""
-    metric = explanation.config.problem.metric
-    figure = Figure(figsize=(13, 4.5), layout="constrained")
-    rates, effects = figure.subplots(1, 2, width_ratios=(1.4, 1))
-    seen = np.ma.masked_invalid(explanation.learning_rates)
-    epochs = np.arange(seen.shape[1]) / seen.shape[1] * explanation.epochs
-    if len(seen) > 1:
-        low, high = np.nanpercentile(explanation.learning_rates, _QUANTILES, axis=0)
-        rates.fill_between(epochs, low, high, color=COLOURS[1], alpha=0.25, linewidth=0, label="10–90 % of the seeds")
-    rates.plot(epochs, np.ma.median(seen, axis=0), color=COLOURS[1], linewidth=2, label="median")
-    finish(rates, f"Learning rate: {shortened(explanation.simplified, 60)}", "each step, log scale")
-    log_if_positive(rates)
-    rates.legend(frameon=False)
-    names = list(map(label, explanation.frozen))
-    for place, (_, frozen) in enumerate(explanation.frozen.values()):
-        pairs = frozen.pairs
-        if pairs is None or pairs.difference is None or pairs.low is None or pairs.high is None:
-            continue
-        matters = pairs.relation in ("better than", "worse than")
-        colour = COLOURS[1] if matters else "grey"
-        effects.plot(
-            [metric.scale * pairs.low, metric.scale * pairs.high], [place, place], "-", color=colour, linewidth=2.5
-        )
-        effects.plot(metric.scale * pairs.difference, place, "o", color=colour)
-    effects.axvline(0.0, color="black", linewidth=1)
-    effects.set_yticks(range(len(names)), names)
-    effects.set_ylim(-0.6, max(len(names), 1) - 0.4)
-    finish(
-        effects,
-        "Evolved minus itself with a signal frozen (grey: not distinguishable)",
-        "",
-        xlabel=metric.unit_of_differences or metric.name,
-    )
+        sizes.plot(x[place], y[place], "o", color=EVOLVED, markersize=11)
+        above = 14 if metric.higher_is_better else -14  # where no line is
+        text = f"knee: {x[place]} nodes"
+        sizes.annotate(text, (x[place], y[place]), (0, above), textcoords="offset points", ha="center", va="center")
+        sizes.set_xlim(min(x) - 1, max(x) + 1)
+        sizes.margins(y=0.15)
+    sizes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    finish(sizes, "Best of each size", axis_of(metric), xlabel="nodes of the formula")
     return png(figure)
 
 
 def _rates(axes: Axes, title: str, curve: Curve) -> None:
     """The learning rates of a curve, and which of its steps are drawn, where not all are."""
-    axes.plot(curve.epochs, curve.rates, color=COLOURS[0], linewidth=2)
-    whole = f"{title}\n{curve.note}" if curve.note else title
+    axes.plot(curve.epochs, curve.rates, color=EVOLVED, linewidth=2)
+    whole = f"{wrapped(title)}\n{curve.note}" if curve.note else wrapped(title)
     finish(axes, whole, "learning rate, log scale", xlabel="epoch" if curve.steps_per_epoch > 1 else "step")
     log_if_positive(axes)
 
@@ -150,13 +125,25 @@ def _band(axes: Axes, curves: NDArray[np.float64], epochs: int, name: str, look:
     at, curves = ends(curves, epochs)[reached], curves[:, reached]
     axes.plot(at, np.ma.masked_invalid(curves).mean(axis=0), label=name, **look)
     if len(curves) > 1:
-        low, high = (np.nanpercentile(curves, q, axis=0) for q in _QUANTILES)
+        low, high = (np.nanpercentile(curves, q, axis=0) for q in QUANTILES)
         axes.fill_between(at, low, high, color=look["color"], alpha=0.15, linewidth=0)
 
 
 def label(text: str) -> str:
     """A text of one line or more as matplotlib draws it: a dollar sign in it begins no mathematics."""
     return "\n".join(map(printable, text.split("\n"))).replace("$", r"\$")
+
+
+def wrapped(title: str) -> str:
+    """A title in as many lines as it takes, and cut beyond a few."""
+    return "\n".join(wrap(printable(title), _TITLE, max_lines=_TITLE_LINES, placeholder=" …"))
+
+
+def axis_of(metric: Metric, *, of: Literal["scores", "differences"] = "scores") -> str:
+    """What an axis of scores, or of their differences, says: the metric, its unit, which way it is better."""
+    unit = metric.unit if of == "scores" else metric.unit_of_differences
+    named = metric.name if unit in ("", metric.name) else f"{metric.name}, {unit}"
+    return f"{named} ({metric.better})"
 
 
 def finish(axes: Axes, title: str, unit: str, xlabel: str = "epoch") -> None:
