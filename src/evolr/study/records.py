@@ -299,7 +299,8 @@ class Records:
 
     def generation_counts(self) -> GenerationCounts:
         """How far the study is."""
-        made = self._database.value("generation", "SELECT count(*) FROM generation", made=stored.count)
+        # Not count(*) of all, which SQLite does in one instruction, whatever it meets, so that it cannot be ended; see SqliteFile.
+        made = self._database.value("generation", "SELECT coalesce(sum(1), 0) FROM generation", made=stored.count)
         query = "SELECT count(*) FROM generation WHERE finished_at IS NOT NULL"
         finished = self._database.value("generation", query, finished=stored.count)
         individuals = "SELECT count(*) FROM individual WHERE generation = ?"
@@ -412,7 +413,7 @@ class Records:
             known = Totals()
         newest = self._database.value("trial", "SELECT coalesce(max(id), 0) FROM trial", id=stored.count)
         new = (known.counted, newest if most is None else min(newest, known.counted + most))
-        # Not count(*), which SQLite does in one instruction, whatever it meets, so that it cannot be ended; see SqliteFile.
+        # sum(1), not count(*): see generation_counts
         found = self._database.row(
             "trial",
             "SELECT coalesce(sum(1), 0), coalesce(sum(epochs), 0), coalesce(sum(status = 'diverged'), 0), "
@@ -452,7 +453,7 @@ class Records:
 
     def trainings(self) -> int:
         """The number of trials stored."""
-        # Not count(*), which SQLite does in one instruction, whatever it meets, so that it cannot be ended; see SqliteFile.
+        # sum(1), not count(*): see generation_counts
         return self._database.value("trial", "SELECT coalesce(sum(1), 0) FROM trial", trials=stored.count)
 
     def epochs_of(self, generation: int) -> int:
