@@ -474,7 +474,7 @@ class Records:
             "LEFT JOIN individual ON individual.generation = generation.number "
             "LEFT JOIN trial ON trial.individual = individual.id "
             "WHERE finished_at IS NOT NULL GROUP BY generation.number ORDER BY generation.number",
-            number=stored.whole,
+            number=stored.count,
             epochs=stored.count,
         )
         return [epochs for _, epochs in rows]
