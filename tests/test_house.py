@@ -327,8 +327,15 @@ MAY_SAY = {
     "expression/mathml.py": {"escape"},  # of the language's own names
     "views/progress.py": {"print", "Console"},
     "views/terminal_table.py": {"print", "Console"},
-    "views/pictures.py": {"set_title", "set_xlabel", "set_ylabel", "suptitle"},
+    "views/pictures.py": {
+        "set_title",
+        "set_xlabel",
+        "set_ylabel",
+        "suptitle",
+        "annotate",
+    },  # the last a number of nodes
     "views/contest_picture.py": {"suptitle", "annotate"},  # the latter a number
+    "views/differences.py": {"annotate"},  # a number
     "views/page/drawing.py": {"set_title", "set_xlabel", "set_ylabel", "text"},
     "views/page/page.py": {"Markup"},
     "views/page/report.py": {"escape"},  # a whole page, in an attribute

@@ -96,7 +96,7 @@ def test_a_front_has_whole_sizes_and_says_which_way_is_better(monkeypatch):
 def test_a_title_is_whole_in_as_many_lines_as_it_takes_and_cut_beyond_a_few():
     formula = "0.001*exp(3.1 - 2*max(0, loss_ema - 0.9)) * min(1, (1 - progress)/0.25) + 0.001"
     assert wrapped(formula).replace("\n", " ") == formula
-    assert max(map(len, wrapped(formula).split("\n"))) <= 62
+    assert max(map(len, wrapped(formula).split("\n"))) <= 70
     assert wrapped("x + " * 400).count("\n") == 2
     assert wrapped("x + " * 400).endswith(" …")
 

@@ -27,7 +27,7 @@ OTHER, EVOLVED, BETTER, WORSE = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[3]
 LEVEL: Final = "0.5"
 """One colour for each meaning, in all pictures: an evolved schedule; another one, or the front; better, worse, and not told apart from it."""
 
-_TITLE: Final = 62  # characters in a line of a title
+_TITLE: Final = 70  # characters in a line of a title
 _TITLE_LINES: Final = 3
 
 _STYLES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
@@ -135,8 +135,9 @@ def label(text: str) -> str:
 
 
 def wrapped(title: str) -> str:
-    """A title in as many lines as it takes, and cut beyond a few."""
-    return "\n".join(wrap(printable(title), _TITLE, max_lines=_TITLE_LINES, placeholder=" …"))
+    """A title, each line of it in as many as it takes, and cut beyond a few."""
+    lines = (wrap(printable(line), _TITLE, max_lines=_TITLE_LINES, placeholder=" …") for line in title.split("\n"))
+    return "\n".join(line for of_one in lines for line in of_one)
 
 
 def axis_of(metric: Metric, *, of: Literal["scores", "differences"] = "scores") -> str:
