@@ -71,6 +71,7 @@ SETTINGS = {
     **PLACES,
     "no TOML": content("["),
     "a setting of 5,000 digits": content("seed = " + "9" * 5_000),
+    "a setting of 5,000 hexadecimal digits": content("[search]\nmethod = 0x" + "f" * 5_000),
     "lists in lists": content("x = " + "[" * 100_000 + "]" * 100_000),
     "keys in 100,000 tables": content("a." * 100_000 + "a = 1"),
     "a table that is a number": content("search = 3"),

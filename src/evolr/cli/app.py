@@ -99,15 +99,19 @@ def read_settings(texts: list[str] | None) -> dict[str, Any]:
     """`name=value` pairs, the values read as TOML; a bare word is a string."""
     import tomllib
 
+    from evolr.config.stored import from_toml
+
     settings: dict[str, Any] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals or not all(part.isidentifier() for part in name.split(".")):
             raise ConfigError(f"--set expects NAME=VALUE with a dotted name, got {text!r}")
         try:
-            settings[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            settings[name] = value
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
-            raise ConfigError(f"--set {name}: {error}") from error
+            settings[name] = from_toml(f"value = {value}")["value"]
+        except ConfigError as error:
+            if not isinstance(
+                error.__cause__, tomllib.TOMLDecodeError
+            ):  # a number of thousands of digits, lists in lists in lists
+                raise ConfigError(f"--set {name}: {error}") from error
+            settings[name] = value  # a bare word
     return settings
