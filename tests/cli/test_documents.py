@@ -72,6 +72,7 @@ SETTINGS = {
     "no TOML": content("["),
     "a setting of 5,000 digits": content("seed = " + "9" * 5_000),
     "a setting of 5,000 hexadecimal digits": content("[search]\nmethod = 0x" + "f" * 5_000),
+    "a name of 20,000 letters": content('[problem]\nname = "mnist1d-mlp"\npools = "' + "x" * 20_000 + '"'),
     "lists in lists": content("x = " + "[" * 100_000 + "]" * 100_000),
     "keys in 100,000 tables": content("a." * 100_000 + "a = 1"),
     "a table that is a number": content("search = 3"),
@@ -114,6 +115,7 @@ def test_a_damaged_file_of_settings_is_one_error(evolr, damage):
     code, out, err = evolr("evolve", "--run", "new", "--config", "settings.toml", "-q")
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
+    assert len(err) < 2_000
     assert not Path("new").exists()
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from evolr.config.search import METHODS, own_settings
 from evolr.config.settings import Comparison, Config, Training
-from evolr.errors import ConfigError, EvolrError, unknown_name
+from evolr.errors import ConfigError, EvolrError, shortened, unknown_name
 from evolr.problems import PROBLEMS
 from evolr.training.optimizers import OPTIMIZERS, Optimizer
 
@@ -44,7 +44,7 @@ def from_data(data: Mapping[str, Any]) -> Config:
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, EvolrError):
             raise ConfigError(str(error.__cause__)) from error
-        raise ConfigError(_readable(str(error))) from error
+        raise ConfigError(shortened(_readable(str(error)), 500)) from error
 
 
 def _table(value: Any) -> Mapping[str, Any]:
