@@ -44,7 +44,7 @@ def from_data(data: Mapping[str, Any]) -> Config:
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, EvolrError):
             raise ConfigError(str(error.__cause__)) from error
-        raise ConfigError(shortened(_readable(str(error)), 500)) from error
+        raise ConfigError(_readable(str(error))) from error
 
 
 def _table(value: Any) -> Mapping[str, Any]:
@@ -81,7 +81,7 @@ def _refuse_unknown(path: str, table: Any, known: Sequence[str]) -> None:
 def _readable(message: str) -> str:
     """Msgspec's «Expected `int`, got `str` - at `$.search.population`» with the setting's name in front."""
     text, _, place = message.partition(" - at ")
-    text, place = (text[:1].lower() + text[1:]).replace("`", ""), place.strip("`").removeprefix("$.")
+    text, place = shortened((text[:1].lower() + text[1:]).replace("`", ""), 300), place.strip("`").removeprefix("$.")
     if text.startswith("invalid enum value") and (choices := _choices(place)):
         text += f"; it is one of {', '.join(map(repr, choices))}"
     return f"{place}: {text}" if place else text
