@@ -289,7 +289,7 @@ def test_tables_pictures_pages_and_documents_take_differences_the_same_way():
     from matplotlib.figure import Figure
 
     from evolr.views.contest import contest_table, page
-    from evolr.views.contest_picture import _differences
+    from evolr.views.differences import draw_differences
     from evolr.views.tables import MINUS, comparison_table
 
     scores = {EVOLVED: OWN, "constant": BELOW, "step decay": ABOVE, "cosine": OWN}
@@ -313,7 +313,8 @@ def test_tables_pictures_pages_and_documents_take_differences_the_same_way():
     (row,) = (line for line in page(result).splitlines() if line.startswith("| constant"))
     assert "| +3.00  +2." in row
     axes = Figure().add_subplot()
-    _differences(axes, result.ranked, 100.0)
+    all_pairs = [entry.result.pairs for entry in result.ranked]
+    draw_differences(axes, all_pairs, result.config.problem.metric, ("better", "level", "worse"))
     drawn = {int(line.get_ydata()[0]): line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "o" and len(line.get_xdata()) == 1}  # fmt: skip
     places = {entry.name: place for place, entry in enumerate(result.ranked)}
     assert drawn[places["constant"]] == pytest.approx(3, abs=0.1)
