@@ -9,13 +9,16 @@ import pytest
 from evolr.config import METHODS, Comparison, Training, changed, resolve
 from evolr.contest.comparison import compare_schedule
 from evolr.contest.tune import tune
+from evolr.discovered import gallery
 from evolr.errors import ConfigError, EvolrError, ScheduleError, shown
 from evolr.execution import processes
 from evolr.execution.processes import require_memory
 from evolr.execution.ray import Ray
 from evolr.execution.workers import Workers
+from evolr.exports.targets import source
 from evolr.expression import parse
 from evolr.loop import Loop, checked_horizon, open_loop_rates
+from evolr.named import load
 from evolr.problems import PROBLEMS, Quadratic
 from evolr.ranges import EPOCHS, Whole, require_ranges
 from evolr.schedule import Schedule
@@ -46,6 +49,24 @@ def test_any_value_can_be_shown_in_a_message():
     assert shown([HUGE]) == "a list"
     assert shown("x" * 999) == "'" + "x" * 199 + "…"
     assert (shown(True), shown(12_345), shown(math.nan)) == ("True", "12,345", "nan")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        lambda: resolve("memetic", settings={"search.method": HUGE}),
+        lambda: resolve("memetic", settings={"problem.name": HUGE}),
+        lambda: resolve("memetic", settings={"training.optimizer.name": HUGE}),
+        lambda: resolve(HUGE),
+        lambda: load(HUGE),
+        lambda: gallery[HUGE],
+        lambda: source(LINE, HUGE),
+        lambda: tune(functions.descending, HUGE, trainings=3),
+    ],
+)
+def test_a_number_in_the_place_of_a_name_is_quoted_whatever_its_size(name):
+    with pytest.raises(EvolrError, match="a number of about 5,001 digits"):
+        name()
 
 
 def counts_of(struct):

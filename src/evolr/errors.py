@@ -89,12 +89,12 @@ class StudyLockedError(StudyError):
     """A study that another process is writing."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that is not in a table: the nearest known name, or else all of them."""
-    names = sorted(set(known))
-    near = difflib.get_close_matches(name[:80], names, n=1)
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
+    """The message for a name that is not in a table: the nearest known name, or else all of them. name: whatever is in its place."""
+    names, text = sorted(set(known)), name if isinstance(name, str) else shown(name)
+    near = difflib.get_close_matches(text[:80], names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
-    return f"unknown {kind} {shortened(name)!r}; {hint}"
+    return f"unknown {kind} {shortened(text)!r}; {hint}"
 
 
 def whole_number(name: str, value: Any) -> int:

@@ -10,14 +10,7 @@ from typing import Any, Final, cast
 
 from evolr.advice import advice, made_up_trace
 from evolr.discovered import GalleryEntry, gallery
-from evolr.errors import (
-    ConfigError,
-    ExpressionError,
-    RunDirectoryError,
-    ScheduleError,
-    StudyError,
-    shortened,
-)
+from evolr.errors import ConfigError, ExpressionError, RunDirectoryError, ScheduleError, StudyError, shortened, shown
 from evolr.formula import NO_OPTIONS, FormulaOptions, family_named, read_schedule
 from evolr.reading import read
 from evolr.schedule import Schedule, Transform
@@ -97,9 +90,7 @@ def named(what: Path | str | GalleryEntry, options: FormulaOptions | None = None
     if isinstance(what, GalleryEntry):
         found = _of_entry(what)
     elif not isinstance(cast("Any", what), str | Path) or "\0" in str(what):
-        raise ConfigError(
-            f"expected a path, a formula, or a name of the gallery or of a family, got {shortened(repr(what), 200)}"
-        )
+        raise ConfigError(f"expected a path, a formula, or a name of the gallery or of a family, got {shown(what)}")
     else:
         found = _found(os.fspath(what), options or NO_OPTIONS)
     if options is not None and not found.is_formula:

@@ -57,7 +57,7 @@ def _known(kind: str, setting: str, name: Any, known: Collection[str]) -> str:
     if name is None:
         raise ConfigError(f"{setting} is not given; it is one of {', '.join(known)}")
     if not isinstance(name, str) or name not in known:
-        raise ConfigError(f"{setting}: {unknown_name(kind, str(name), known)}")
+        raise ConfigError(f"{setting}: {unknown_name(kind, name, known)}")
     return name
 
 

@@ -15,7 +15,7 @@ from evolr.config.dotted import dotted, nested
 from evolr.config.search import METHODS
 from evolr.config.settings import Config
 from evolr.config.stored import read_given
-from evolr.errors import ConfigError, unknown_name
+from evolr.errors import ConfigError, shown, unknown_name
 from evolr.presets import DEFAULT, PRESETS, RENAMED
 from evolr.problems import External, OwnProblem
 
@@ -39,7 +39,7 @@ def resolve(
     Raises ConfigError for what is unknown, of another problem or search method, of the wrong type or out of range.
     """
     if not isinstance(cast("Any", preset), str):
-        raise ConfigError(f"a preset is given by its name, got {preset!r}")
+        raise ConfigError(f"a preset is given by its name, got {shown(preset)}")
     if preset in RENAMED:
         raise ConfigError(f"the preset {preset!r} is called {RENAMED[preset]!r} now: name it so")
     if preset not in PRESETS:

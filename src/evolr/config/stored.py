@@ -26,7 +26,6 @@ _EVERYTHING: Final = frozenset(
 """What each of the methods had of its own, when all of it was stored."""
 
 _DEEPEST: Final = 100  # tables in tables of a key; evolr's settings have three
-_MOST_BITS: Final = 10_000  # of a whole number: some 3,000 digits
 _QUOTED: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
 _KEY: Final = re.compile(r"[\w\-. \t]+")
 
@@ -45,7 +44,7 @@ def from_toml(text: str) -> dict[str, Any]:
     """The nested tables of a TOML document. Raises ConfigError for what is none, and for one beyond what can be read."""
     try:
         _refuse_deep_keys(text)
-        return _of_writable_numbers(tomllib.loads(text))
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, tables in thousands of tables
         raise ConfigError(f"no TOML document that can be read: {shortened(str(error), 200)}") from error
 
@@ -55,20 +54,6 @@ def _refuse_deep_keys(text: str) -> None:
     unquoted = _QUOTED.sub("x", text)
     if any(found[0].count(".") > _DEEPEST for found in _KEY.finditer(unquoted)):
         raise ValueError(f"a key in more than {_DEEPEST} tables")
-
-
-def _of_writable_numbers(data: dict[str, Any]) -> dict[str, Any]:
-    """What was read. Raises ValueError for a whole number that Python reads, in hexadecimal, and cannot write down for an error."""
-    waiting: list[Any] = [data]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-        elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
-            raise ValueError("a whole number of thousands of digits")
-    return data
 
 
 def to_toml(config: Config) -> bytes:

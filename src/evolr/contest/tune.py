@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+from evolr import errors
 from evolr.config import Config, changed, dotted
 from evolr.contest.showing import OnDone, shown
 from evolr.contest.trainings import Trainings
@@ -120,7 +121,7 @@ def _chosen(family: str | Family | GalleryEntry | Schedule, candidates: int) -> 
     if not isinstance(cast("Any", family), str):
         raise ConfigError(
             "expected a family or an entry of the gallery, or the name of one, or a Schedule, which have constants to tune; got "
-            f"{shortened(repr(family), 200)}"
+            f"{errors.shown(family)}"
         )
     if (found := family_named(family)) is not None:
         return found

@@ -35,7 +35,7 @@ class Gallery(Mapping[str, GalleryEntry]):
 
     def __getitem__(self, name: str) -> GalleryEntry:
         if name not in self._listed():
-            raise UnknownEntryError(unknown_name("gallery entry", str(name), self._listed()))
+            raise UnknownEntryError(unknown_name("gallery entry", name, self._listed()))
         if name not in self._read:
             self._read[name] = self._entry(name)
         return self._read[name]

@@ -65,7 +65,7 @@ def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None
 def require_target(target: str) -> None:
     """Raises ScheduleError for an unknown target."""
     if target not in TARGETS:
-        raise ScheduleError(unknown_name("target", str(target), TARGETS))
+        raise ScheduleError(unknown_name("target", target, TARGETS))
 
 
 def _python(schedule: Schedule, provenance: Mapping[str, Any]) -> str:

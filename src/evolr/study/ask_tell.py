@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evolr.errors import StudyError, shortened
+from evolr.errors import StudyError, shown
 from evolr.expression import Expression
 from evolr.schedule import Schedule
 from evolr.search.individual import Individual, Place
@@ -61,7 +61,7 @@ def _number(score: float) -> float:
     try:
         value = float(score)
     except (TypeError, ValueError, OverflowError) as error:
-        raise StudyError(f"a score is a number, got {shortened(repr(score))}") from error
+        raise StudyError(f"a score is a number, got {shown(score)}") from error
     return value if math.isfinite(value) else math.nan
 
 

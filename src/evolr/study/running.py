@@ -234,7 +234,7 @@ def _reason(answer: Any) -> str | None:
     if answer is None or isinstance(answer, str):
         return answer or None
     raise ConfigError(
-        f"should_stop must return why to stop, as a text or True, or None or False to go on, got {errors.shortened(repr(answer))}"
+        f"should_stop must return why to stop, as a text or True, or None or False to go on, got {errors.shown(answer)}"
     )
 
 

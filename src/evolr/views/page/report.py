@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, cast
 
-from evolr.errors import ConfigError, printable, shortened
+from evolr.errors import ConfigError, printable, shown
 from evolr.views.page.page import page
 from evolr.views.page.records import read_run
 from evolr.writing import Output
@@ -50,7 +50,7 @@ def report(run: Path | str, path: Path | str | None = None, *, force: bool = Fal
     """
     for given in (run, *([] if path is None else [path])):
         if not isinstance(cast("Any", given), str | Path):
-            raise ConfigError(f"expected a run directory, and a path or None, got {shortened(repr(given), 200)}")
+            raise ConfigError(f"expected a run directory, and a path or None, got {shown(given)}")
     output = None if path is None else Output.checked(path, force=force)
     directory = Path(run)
     html = page(read_run(directory))
