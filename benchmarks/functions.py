@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from this_machine import processor
 
 from evolr.execution.workers import Workers
 from evolr.standard import constant
@@ -111,14 +112,6 @@ def survival(kind: str, path: Path) -> dict[str, object]:
         "champion": str(result.champion.individual.expression),
         "score": result.champion.score,
     }
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def main() -> None:

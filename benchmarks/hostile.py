@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from attacks import inputs
+from this_machine import processor
 
 from evolr.expression import LANGUAGE_VERSION
 
@@ -43,14 +44,6 @@ OTHERS = ("databases", "kills")
 """Parts that are modules of attacks/: `attack` counts, of a scale and a seed; `found` are the faults by kind, `findings` what they were."""
 
 SHOWN = 40
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def arguments() -> argparse.Namespace:

@@ -44,6 +44,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from this_machine import processor
+
 from benchmarks.simulated import GATHERING, instant, seconds_of, sleeping
 from benchmarks.storage import RECORDING, Stopwatch
 from evolr.execution.executor import Executor
@@ -260,14 +262,6 @@ def database(stored: int) -> dict[str, Any]:
         }
 
 
-def processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--parts", default="workers,dispatch,ray,database")
@@ -280,7 +274,7 @@ def main() -> None:
     document: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     document |= {
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": {"cores": os.cpu_count(), "processor": processor_name(), "system": platform.system()},
+        "machine": {"cores": os.cpu_count(), "processor": processor(), "system": platform.system()},
         "versions": {"python": platform.python_version(), **{p: version(p) for p in ("numpy", "ray", "evolr")}},
     }
     for part in given.parts.split(","):

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from this_machine import processor
 from threadpoolctl import threadpool_info
 
 POPULATION, EPOCHS, ROUNDS = 20, 10, 5
@@ -300,14 +301,6 @@ def under_the_environment(chosen: dict[str, str]) -> dict[str, Any] | None:
         return None
     found = peak(dict(os.environ))
     return {"variables": chosen, "peak_gflops": found["operations_a_second"] / 1e9, "kernels": found["kernels"]}
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def show(document: dict) -> None:

@@ -10,6 +10,8 @@ from evolr import __version__
 from evolr.cli.app import app
 from tests.cli.searches import ALL_FILES, ORIGINAL, QUICK, SEARCH_FILES, names
 
+COMMANDS = ("evolve", "run", "compare", "prove", "explain", "show", "export", "gallery", "report", "runs", "serve")
+
 
 def test_run_does_the_whole_experiment(evolr):
     code, out, err = evolr("run", *ORIGINAL, "--set", "comparison.seeds=2")
@@ -134,22 +136,7 @@ def test_evolve_goes_on_with_a_study_and_refuses_another_search_in_it(evolr):
 
 def test_help_names_every_command_and_the_version_is_told(evolr):
     _, out, _ = evolr("--help")
-    assert all(
-        command in out
-        for command in (
-            "evolve",
-            "run",
-            "compare",
-            "prove",
-            "explain",
-            "show",
-            "export",
-            "gallery",
-            "report",
-            "runs",
-            "serve",
-        )
-    )
+    assert all(command in out for command in COMMANDS)
     assert evolr("--version")[1].strip() == __version__
 
 
@@ -170,22 +157,7 @@ def test_a_shell_completes_commands_presets_and_targets(typed, completed, capsys
 
 def test_every_command_is_documented():
     page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
-    assert all(
-        f"evolr {command}" in page
-        for command in (
-            "evolve",
-            "run",
-            "compare",
-            "prove",
-            "explain",
-            "show",
-            "export",
-            "gallery",
-            "report",
-            "runs",
-            "serve",
-        )
-    )
+    assert all(f"evolr {command}" in page for command in COMMANDS)
 
 
 def test_the_preset_where_none_is_named_is_memetic(evolr):

@@ -138,7 +138,7 @@ def test_a_writer_never_waits_for_who_follows(tmp_path):
         following = Following(tmp_path / "run")
         before = following.read().summary.trainings
         with following._opened.transaction("DEFERRED"):
-            following._records.trainings()
+            following._records.counts.trainings()
             found._open.records._database._connection.execute("PRAGMA busy_timeout = 0")
             land(found, 0.5)
         assert following.read().summary.trainings == before + 1

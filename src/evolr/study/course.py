@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from evolr.run_files import DATABASE
 from evolr.study import stored_values as stored
 from evolr.study.database import Database
 
@@ -56,8 +55,7 @@ class Course:
 
 def course(directory: Path) -> Course:
     """How the search of a study went. Errors as of `summarise`."""
-    database = Database.open(directory / DATABASE, write=False)
-    try:
+    with Database.read(directory) as database:
         operators = database.rows(
             "individual",
             "SELECT operator, count(*) FROM individual GROUP BY operator ORDER BY count(*) DESC, operator",
@@ -65,8 +63,6 @@ def course(directory: Path) -> Course:
             individuals=stored.count,
         )
         return Course(_generations(database), _sittings(database), dict(operators))
-    finally:
-        database.close()
 
 
 def _generations(database: Database) -> list[Generation]:

@@ -6,15 +6,15 @@ What a power cut takes of it, the latest transactions at most, the search does a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import evolr
 from evolr.errors import StudyError
-from evolr.run_files import UNFINISHED
+from evolr.run_files import DATABASE, UNFINISHED
 from evolr.study import stored_values as stored
 from evolr.study.migrations import MIGRATIONS
 from evolr.study.sqlite_file import Schema, SqliteFile, schema_made_by, statements_of
@@ -86,6 +86,13 @@ class Database(SqliteFile):
             database.close()
             raise
         return database
+
+    @classmethod
+    @contextmanager
+    def read(cls, directory: Path) -> Generator[Database]:
+        """The database of the study in a directory, for a reader, until the end of the block. Raises StudyError as `open` does."""
+        with closing(cls.open(directory / DATABASE, write=False)) as database:
+            yield database
 
     def _recognise(self) -> None:
         if self.pragma("application_id") != APPLICATION_ID:

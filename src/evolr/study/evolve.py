@@ -14,7 +14,6 @@ from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.processes import require_memory
 from evolr.execution.training_function import TrainingFunction
 from evolr.problems import OwnProblem, given_problem
-from evolr.run_files import DATABASE
 from evolr.study import own_training
 from evolr.study.beginning import begun_with
 from evolr.study.database import Database
@@ -209,12 +208,12 @@ def _study_of_model(
 
 def stored_config(directory: Path) -> Config:
     """The configuration of an existing study. Raises StudyError where there is none."""
-    with closing(Database.open(directory / DATABASE, write=False)) as database:
+    with Database.read(directory) as database:
         return Records(database).config()
 
 
 def asked_config(directory: Path) -> Config:
     """The configuration that an existing study was asked for: another than its own if a budget has shortened it. Raises as above."""
-    with closing(Database.open(directory / DATABASE, write=False)) as database:
+    with Database.read(directory) as database:
         records = Records(database)
         return records.asked() or records.config()

@@ -13,9 +13,10 @@ from typing import Final, NamedTuple, cast
 
 from evolr.errors import StudyError
 from evolr.run_files import DATABASE
+from evolr.study.counts import Finished, Totals
 from evolr.study.database import Database
 from evolr.study.lock import is_held
-from evolr.study.records import Finished, Records, Totals
+from evolr.study.records import Records
 from evolr.study.summary import Best, RecordedTrainings, Summary, pace_of, recorded_of, summarised_front, summary_of
 from evolr.study.trials import ListedTrial, Selection, listed_trials
 
@@ -132,11 +133,11 @@ class Following:
     def _snapshot(self, now: float) -> Snapshot:
         records = self._records
         self._count(now)
-        generations = records.generation_counts()
-        new = records.finished(self._finished[-1].number if self._finished else -1)
+        generations = records.counts.generations()
+        new = records.counts.finished(self._finished[-1].number if self._finished else -1)
         self._finished += new
         if new or not generations.finished:
-            self._front = summarised_front(records, records.config())
+            self._front = summarised_front(records)
         totals = self._landed[-1].totals
         summary = summary_of(self.directory, records, generations, totals, self._front, is_running=self._is_running)
         self._note_champion()
@@ -161,7 +162,7 @@ class Following:
     def _count(self, now: float) -> None:
         """Counts what has landed since, and keeps when it was counted."""
         known = self._landed[-1].totals if self._landed else Totals()
-        totals = self._records.totals(known, _AT_ONCE)
+        totals = self._records.counts.totals(known, _AT_ONCE)
         if totals.counted < known.counted or totals.failed < known.failed:
             self._failures = ()  # they were removed, to be tried again
             known = Totals()
@@ -193,7 +194,7 @@ class Following:
         """Seconds that a whole training takes with all that train at once, by the latest generations; before, by the last half minute."""
         if new:
             records, ends = self._records, self._finished[-_GENERATIONS - 1 :]
-            epochs = [records.epochs_of(generation.number) for generation in ends]
+            epochs = [records.counts.epochs_of(generation.number) for generation in ends]
             self._pace = pace_of(
                 [generation.finished_at for generation in ends], epochs, records.session_starts(), self._whole
             )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from evolr.expression import Expression
-from evolr.run_files import DATABASE
 from evolr.search.individual import Place
 from evolr.study import stored_values as stored
 from evolr.study.database import Database
@@ -47,10 +46,9 @@ class Lineage:
 
 def lineage(directory: Path) -> Lineage | None:
     """The lineage of a study's champion; None where there is no champion. Errors as of `summarise`."""
-    database = Database.open(directory / DATABASE, write=False)
-    try:
+    with Database.read(directory) as database:
         records = Records(database)
-        front = summarised_front(records, records.config())
+        front = summarised_front(records)
         if not front:
             return None
         best = database.row(
@@ -65,8 +63,6 @@ def lineage(directory: Path) -> Lineage | None:
         return Lineage(
             _line(database, records, best[0]), database.value("parent", _ALL, (best[0],), ancestors=stored.count)
         )
-    finally:
-        database.close()
 
 
 def _line(database: Database, records: Records, individual: int) -> list[Step]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 
@@ -36,7 +36,7 @@ def require_agreement(directory: Path, config: Config | None) -> None:
     RunDirectory.require_usable(directory)
     if not os.path.isfile(directory / DATABASE):
         return
-    with closing(Database.open(directory / DATABASE, write=False)) as database:
+    with Database.read(directory) as database:
         agreed(Records(database), config, directory)
     RunDirectory(directory).require_replaceable((LOCK_FILE, *SEARCH_FILES))
 

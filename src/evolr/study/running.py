@@ -59,11 +59,11 @@ class _Run:
         self._should_stop = should_stop
         self._clock = clock
         self._start = clock() if begun is None else begun
-        trained = study.records.trainings()
+        trained = study.records.counts.trainings()
         # The study's first run: what limits its time limits the study's from its beginning.
         self.is_first = trained == 0
         self._before = trained - executor.trainings
-        self._epochs = study.records.epochs()  # of all trainings of the study
+        self._epochs = study.records.counts.epochs()  # of all trainings of the study
         self._first = study.state.generation, executor.trainings, executor.seconds
         self._told, self._whole_seconds = self._training_clock(), 0.0
         self._pace = Pace(None if limits.seconds is None else summary.pace(study.directory))
@@ -217,7 +217,7 @@ class _Run:
             hall_of_fame=state.front,
             history=list(state.history),
             stopped_by=stopped_by or (self._shortened_by and f"{self._shortened_by}; {_OVER}"),
-            trainings=self._study.records.trainings(),
+            trainings=self._study.records.counts.trainings(),
             seconds=self.seconds,
             training_seconds=self.training_seconds,
             config=self._study.config,

@@ -26,10 +26,11 @@ from evolr.search.archive import fingerprint, hall_of_fame
 from evolr.search.evaluation import is_race, race_trainings, trainings_ahead
 from evolr.search.individual import Evaluation
 from evolr.study import stored_values as stored
+from evolr.study.counts import GenerationCounts, Totals
 from evolr.study.database import Database
 from evolr.study.generation import evaluated_so_far
 from evolr.study.lock import is_held
-from evolr.study.records import Best, GenerationCounts, Records, Totals
+from evolr.study.records import Best, Records
 from evolr.study.remembered import Success
 from evolr.training.task import Trial
 
@@ -142,14 +143,13 @@ def standing_text(config: Config, *, is_raced: bool, is_done: bool) -> str:
 
 def summarise(directory: Path) -> Summary:
     """The summary of a study. Raises StudyError where there is none, or it cannot be read."""
-    database = Database.open(directory / DATABASE, write=False)
-    try:
+    with Database.read(directory) as database:
         records = Records(database)
-        generations = records.generation_counts()
-        front = summarised_front(records, records.config())
-        return summary_of(directory, records, generations, records.totals(), front, is_running=is_held(directory))
-    finally:
-        database.close()
+        generations = records.counts.generations()
+        front = summarised_front(records)
+        return summary_of(
+            directory, records, generations, records.counts.totals(), front, is_running=is_held(directory)
+        )
 
 
 def summary_of(
@@ -188,18 +188,15 @@ def pace(directory: Path) -> float | None:
 
     It counts every training of the study, which takes a tenth of a second for a million.
     """
-    database = Database.open(directory / DATABASE, write=False)
-    try:
+    with Database.read(directory) as database:
         records = Records(database)
-        finished = records.finished()
+        finished = records.counts.finished()
         return pace_of(
             [generation.finished_at for generation in finished],
-            records.epochs_of_finished(),
+            records.counts.epochs_of_finished(),
             records.session_starts(),
             records.config().training.epochs,
         )
-    finally:
-        database.close()
 
 
 def pace_of(ends: Sequence[datetime], epochs: Sequence[int], sessions: Sequence[datetime], whole: int) -> float | None:
@@ -234,20 +231,20 @@ def _ahead(config: Config, generations: GenerationCounts) -> float:
     return max(later, _ahead_from(config, latest, generations.first) - landed)
 
 
-def summarised_front(records: Records, config: Config) -> list[Best]:
+def summarised_front(records: Records) -> list[Best]:
     """The fittest of each size, by size; see Summary."""
     return records.hall_of_fame() or [
         Best(e.individual.place.generation, e.score, original_text(e.individual.expression), e.individual.expression)
-        for e in hall_of_fame(_evaluated_so_far(records, config))
+        for e in hall_of_fame(_evaluated_so_far(records))
     ]
 
 
-def _evaluated_so_far(records: Records, config: Config) -> list[Evaluation]:
+def _evaluated_so_far(records: Records) -> list[Evaluation]:
     """The evaluations of the latest generation by the trials there are."""
     numbers = records.generations()
     if not numbers:
         return []
-    return evaluated_so_far(config, records.population(numbers[-1]), records.scores(numbers[-1]))
+    return evaluated_so_far(records.config(), records.population(numbers[-1]), records.scores(numbers[-1]))
 
 
 class RecordedTrainings(NamedTuple):
@@ -266,12 +263,9 @@ class RecordedTrainings(NamedTuple):
 
 def recorded_trainings(directory: Path) -> RecordedTrainings | None:
     """What a study has recorded of its champion's trainings; None where it has nothing. Errors as of `summarise`."""
-    database = Database.open(directory / DATABASE, write=False)
-    try:
+    with Database.read(directory) as database:
         records = Records(database)
-        return recorded_of(records, summarised_front(records, records.config()))
-    finally:
-        database.close()
+        return recorded_of(records, summarised_front(records))
 
 
 def recorded_of(records: Records, front: Sequence[Best]) -> RecordedTrainings | None:
@@ -285,12 +279,9 @@ def recorded_of(records: Records, front: Sequence[Best]) -> RecordedTrainings | 
 
 def recorded_curves(directory: Path) -> NDArray[np.float32] | None:
     """The same, training by training: (trainings, 4, places), in the order of curves.CURVES."""
-    database = Database.open(directory / DATABASE, write=False)
-    try:
+    with Database.read(directory) as database:
         records = Records(database)
-        return _champion_curves(records, summarised_front(records, records.config()))
-    finally:
-        database.close()
+        return _champion_curves(records, summarised_front(records))
 
 
 def _champion_curves(records: Records, front: Sequence[Best]) -> NDArray[np.float32] | None:
@@ -308,16 +299,13 @@ def success(directory: Path) -> Success | None:
     """A trial that the study in a directory trained to a score, its epochs and pool; None where there is no such trial, or no study."""
     if not os.path.isfile(directory / DATABASE):
         return None
-    database = Database.open(directory / DATABASE, write=False)
-    try:
+    with Database.read(directory) as database:
         records = Records(database)
         if (found := records.success()) is None:
             return None
         formula, seed, epochs, pool = found
         schedule = records.config().search.schedule(formula)
         return Trial(schedule, seed), epochs, cast("Pool", pool)
-    finally:
-        database.close()
 
 
 def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
@@ -327,8 +315,7 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
     longest trainings so far; while no generation is finished, those of the trials there are.
     Errors as of `summarise`.
     """
-    database = Database.open(directory / DATABASE, write=False)
-    try:
+    with Database.read(directory) as database:
         records = Records(database)
         config = records.config()
         search = config.search
@@ -344,12 +331,10 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
         for expression, score in records.best_trained(_ALIKE * count, first):
             found.setdefault(values(expression), (search.schedule(expression), score))
         if not found:
-            for evaluation in sorted(_evaluated_so_far(records, config), key=lambda e: -e.fitness):
+            for evaluation in sorted(_evaluated_so_far(records), key=lambda e: -e.fitness):
                 expression = evaluation.individual.expression
                 found.setdefault(values(expression), (search.schedule(expression), evaluation.score))
         return list(found.values())[:count]
-    finally:
-        database.close()
 
 
 def summaries(folder: Path) -> Iterator[tuple[Path, Summary | EvolrError]]:

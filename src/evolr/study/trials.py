@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from evolr.config import Config
 from evolr.errors import ConfigError, unknown_name
 from evolr.expression import Expression, original_text, parse
-from evolr.run_files import DATABASE
 from evolr.study import curves
 from evolr.study import stored_values as stored
 from evolr.study.database import Database
@@ -107,16 +106,13 @@ def page_of_trials(
 
     Raises StudyError where there is no study, or it cannot be read.
     """
-    database = Database.open(directory / DATABASE, write=False)
-    try:
+    with Database.read(directory) as database:
         config = Records(database).config()
         if before is None:
             found = listed_trials(database, selection, count + 1, beyond=after)
             return Page(found[:count], after is not None, len(found) > count, config)
         found = listed_trials(database, selection, count + 1, beyond=before, is_backward=True)
         return Page(found[:count][::-1], len(found) > count, True, config)
-    finally:
-        database.close()
 
 
 def listed_trials(
@@ -156,8 +152,7 @@ def trial_with_curves(directory: Path, number: int) -> tuple[ListedTrial, NDArra
     """A trial by its number, its curves, (4, places), in the order of curves.CURVES, None where none are recorded, and the study's
     configuration; None if there is no such trial. Errors as of `page_of_trials`.
     """
-    database = Database.open(directory / DATABASE, write=False)
-    try:
+    with Database.read(directory) as database:
         records = Records(database)
         row = database.row("trial", f"SELECT {_COLUMNS} WHERE trial.id = ?", (number,), **_decoders(records))
         if row is None:
@@ -165,8 +160,6 @@ def trial_with_curves(directory: Path, number: int) -> tuple[ListedTrial, NDArra
         query = "SELECT id, curves FROM trial WHERE id = ?"
         found = database.row("trial", query, (number,), id=stored.whole, curves=stored.optional(_curves))
         return ListedTrial(*row), found[1] if found else None, records.config()
-    finally:
-        database.close()
 
 
 def _decoders(records: Records) -> dict[str, Decode]:
