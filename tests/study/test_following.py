@@ -4,16 +4,19 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from evolr.errors import ConfigError, ExpressionError, StudyError
 from evolr.study import following as following_module
+from evolr.study.evolve import evolve
 from evolr.study.following import Following
-from evolr.study.summary import summarise
+from evolr.study.summary import recorded_trainings, summarise
 from evolr.study.trials import ORDERS, Selection, all_trials, page_of_trials, trial_with_curves
 from evolr.training.task import Outcome
+from tests.study.small import small
 from tests.views.test_html import study
 
 
@@ -54,6 +57,20 @@ def test_what_is_read_is_what_the_summary_says_and_nothing_if_nothing_is_new(tmp
     following.close()
     assert following.read().summary.state == "stopped"
     following.close()
+
+
+def test_the_champion_s_trainings_are_all_that_are_recorded_so_far(tmp_path):
+    """A champion that stays is trained again in the next generation."""
+    following, seen = Following(tmp_path), []
+
+    def look(report):
+        recorded = following.read().recorded
+        assert recorded.trainings == recorded_trainings(tmp_path).trainings
+        seen.append((report.champion.individual.expression, recorded.trainings))
+
+    evolve(small(**{"search.generations": 6, "search.finalists": 2}), tmp_path, on_generation=look)
+    following.close()
+    assert any(before[0] == after[0] and before[1] < after[1] for before, after in pairwise(seen)), seen
 
 
 def test_the_end_of_the_writer_is_seen_though_the_database_is_as_it_was(tmp_path):

@@ -32,7 +32,7 @@ class Told:
 
 
 async def changed(feed, reader, parts):
-    change = asyncio.ensure_future(feed.change())
+    change = asyncio.ensure_future(feed.change(feed.version))
     await asyncio.sleep(0)
     reader.next = parts
     await change
@@ -57,6 +57,42 @@ def test_who_looks_gets_what_is_newer_and_only_the_latest_of_it():
         assert await asyncio.to_thread(reader.is_closed.wait, 60)
 
     asyncio.run(run())
+
+
+def test_a_change_between_two_looks_is_not_lost():
+    async def run():
+        reader = Told()
+        feed = Feed(lambda: reader)
+        await changed(feed, reader, {"a": "1"})
+        seen = feed.version
+        await changed(feed, reader, {"a": "2"})
+        await asyncio.wait_for(feed.change(seen), 60)  # it came before anybody waited for it
+        assert feed.newer(seen) == {"a": "2"}
+        feed.end()
+
+    asyncio.run(run())
+
+
+def test_a_fault_that_nobody_expected_is_said_and_logged_once_and_reading_goes_on(monkeypatch, caplog):
+    monkeypatch.setattr(feed_module, "_FAULT_SECONDS", 0.001)
+
+    async def run():
+        reader = Told()
+        feed = Feed(lambda: reader)
+        await changed(feed, reader, {"a": "1"})
+        await changed(feed, reader, RecursionError("too <deep>"))
+        assert feed.parts == {"a": "1", "fault": "RecursionError: too &lt;deep&gt;", "said": ""}
+        await changed(feed, reader, {"a": "2", "fault": ""})
+        await changed(feed, reader, RecursionError("too <deep>"))
+        await changed(feed, reader, {"a": "3", "fault": ""})
+        assert feed.parts["a"] == "3"
+        feed.end()
+        assert await asyncio.to_thread(reader.is_closed.wait, 60)
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "a page cannot be made"
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "x", "-", "a-b", "a--1", "a-1.5", f"a-{'9' * 99}", "a-²"])

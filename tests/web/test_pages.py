@@ -234,6 +234,13 @@ def test_a_damaged_study_is_shown_as_such(address):
     assert asked(address, "/study/damaged/trainings").status == 500
 
 
+def test_a_report_is_made_though_a_link_beside_the_study_leads_nowhere(folder, address):
+    (folder / "small" / "link").symlink_to("nowhere")
+    answer = asked(address, "/study/small/report")
+    assert answer.status == 200
+    assert "<title>" in answer.text
+
+
 def test_a_single_run_is_served_by_itself(folder):
     with serving(folder / "small") as address:
         answer = asked(address)

@@ -102,7 +102,7 @@ class Following:
         self._landed: deque[_Landed] = deque()
         self._finished: list[Finished] = []
         self._front: list[Best] = []
-        self._champion = ""
+        self._champion: Best | None = None
         self._recorded: RecordedTrainings | None = None
         self._failures: tuple[ListedTrial, ...] = ()
         self._pace: float | None = None
@@ -146,16 +146,16 @@ class Following:
         if speed is None and seconds is not None:
             speed, is_measured = 1 / seconds, False
         ahead = summary.expected - summary.whole_trainings
-        is_known = summary.state == "running" and seconds is not None
+        is_running = summary.state == "running"
         return Snapshot(
             summary=summary,
             finished=tuple(self._finished),
-            latest=tuple(listed_trials(self._opened, Selection(), LATEST)),
+            latest=tuple(listed_trials(self._opened, records, Selection(), LATEST)),
             failures=self._failures,
             recorded=self._recorded,
             speed=speed,
             is_measured=is_measured,
-            seconds_left=ahead * seconds if is_known and seconds is not None else None,
+            seconds_left=ahead * seconds if is_running and seconds is not None else None,
             totals=totals,
         )
 
@@ -168,7 +168,7 @@ class Following:
             known = Totals()
         if failed := totals.failed - known.failed:
             new = listed_trials(
-                self._opened, Selection(status="failed"), min(failed, LATEST), beyond=totals.counted + 1
+                self._opened, self._records, Selection(status="failed"), min(failed, LATEST), beyond=totals.counted + 1
             )
             self._failures = (*new, *self._failures)[:LATEST]
         if not known.is_whole:
@@ -178,8 +178,8 @@ class Following:
             self._landed.popleft()
 
     def _note_champion(self) -> None:
-        champion = self._front[-1].text if self._front else ""
-        if champion != self._champion:
+        champion = self._front[-1] if self._front else None
+        if champion != self._champion:  # by its score and its generation too: then there are other trainings of it
             self._champion = champion
             self._recorded = recorded_of(self._records, self._front)
 

@@ -15,7 +15,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -223,7 +223,11 @@ class _Bound:
 
     @property
     def _size(self) -> int:
-        return sum(os.stat(file).st_size for file in self._files if os.path.exists(file))
+        size = 0
+        for file in self._files:
+            with suppress(FileNotFoundError):  # a log goes when its last writer does
+                size += os.stat(file).st_size
+        return size
 
     def __call__(self) -> bool:
         self._calls += 1

@@ -104,8 +104,8 @@ class Summary:
 
     @property
     def last_failure_text(self) -> str:
-        """What was said of the latest training that failed, in one line and cut where it is long; empty if none did."""
-        return shortened(" ".join(printable(self.last_failure or "").split()), _MESSAGE)
+        """What was said of the latest training that failed, as `failure_text` has it."""
+        return failure_text(self.last_failure)
 
     @property
     def standing(self) -> str:
@@ -128,6 +128,11 @@ class Summary:
     @property
     def champion(self) -> Schedule | None:
         return self.config.search.schedule(self.front[-1][2]) if self.front else None
+
+
+def failure_text(message: str | None) -> str:
+    """What was said of a training that failed, in one line and cut where it is long; empty if it did not."""
+    return shortened(" ".join(printable(message or "").split()), _MESSAGE)
 
 
 def standing_text(config: Config, *, is_raced: bool, is_done: bool) -> str:
@@ -337,15 +342,21 @@ def best_schedules(directory: Path, count: int) -> list[tuple[Schedule, float]]:
         return list(found.values())[:count]
 
 
-def summaries(folder: Path) -> Iterator[tuple[Path, Summary | EvolrError]]:
-    """The summaries of the studies in a folder, by name; for one that cannot be read, the error that says why."""
+def studies_in(folder: Path) -> list[Path]:
+    """The directories of the studies in a folder, by name, those that cannot be read too. Raises RunDirectoryError where nobody can look."""
     try:
         paths = sorted(folder.iterdir()) if os.path.isdir(folder) else []
     except OSError as error:
         raise RunDirectoryError(f"cannot look into {folder}: {error.strerror}") from error
-    for path in paths:
-        if os.path.lexists(path / DATABASE):  # unlike Path.exists, False where one may not look
-            try:
-                yield path, summarise(path)
-            except EvolrError as error:
-                yield path, error
+    return [
+        path for path in paths if os.path.lexists(path / DATABASE)
+    ]  # unlike Path.exists, False where one may not look
+
+
+def summaries(folder: Path) -> Iterator[tuple[Path, Summary | EvolrError]]:
+    """The summaries of the studies in a folder, by name; for one that cannot be read, the error that says why."""
+    for path in studies_in(folder):
+        try:
+            yield path, summarise(path)
+        except EvolrError as error:
+            yield path, error

@@ -107,19 +107,27 @@ def page_of_trials(
     Raises StudyError where there is no study, or it cannot be read.
     """
     with Database.read(directory) as database:
-        config = Records(database).config()
+        records = Records(database)
+        config = records.config()
         if before is None:
-            found = listed_trials(database, selection, count + 1, beyond=after)
+            found = listed_trials(database, records, selection, count + 1, beyond=after)
             return Page(found[:count], after is not None, len(found) > count, config)
-        found = listed_trials(database, selection, count + 1, beyond=before, is_backward=True)
+        found = listed_trials(database, records, selection, count + 1, beyond=before, is_backward=True)
         return Page(found[:count][::-1], len(found) > count, True, config)
 
 
 def listed_trials(
-    database: Database, selection: Selection, count: int, *, beyond: int | None = None, is_backward: bool = False
+    database: Database,
+    records: Records,
+    selection: Selection,
+    count: int,
+    *,
+    beyond: int | None = None,
+    is_backward: bool = False,
 ) -> list[ListedTrial]:
-    """So many trials of a study that is open, in order, or in the reverse order; those beyond a trial, by its number."""
-    records = Records(database)
+    """So many trials of a study that is open, in order, or in the reverse order; those beyond a trial, by its number. records: its own,
+    which know the formulas that were read before.
+    """
     is_scored = selection.order in ("best", "worst")
     higher_is_better = records.config().problem.metric.higher_is_better
     is_falling = (selection.order == "best") == higher_is_better if is_scored else selection.order == "newest"

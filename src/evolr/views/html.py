@@ -33,7 +33,7 @@ from evolr.views.contest import contest_table
 from evolr.views.curve import Curve, assumed_curve, champion_curve, recorded_curve
 from evolr.views.gallery import NOT_JUDGED, gallery_table
 from evolr.views.inline_curve import inline_curve
-from evolr.views.tables import comparison_table, duration, explanation_table, front_table, verdict
+from evolr.views.tables import comparison_table, duration, explanation_table, front_table, moment, verdict
 from evolr.views.terminal_table import TerminalTable
 
 _log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def study_html(directory: Path) -> str:
         ("last failure", summary.last_failure_text),
         ("standing", summary.standing if summary.front else ""),
         ("trained by", config.problem.identity or f"{config.problem.name}, {config.training.optimizer.text}"),
-        ("last activity", summary.active_at[:19].replace("T", " ")),
+        ("last activity", moment(summary.active_at)),
     ]
     title, champion = f"Study {directory}", summary.champion
     if champion is None or summary.best is None:

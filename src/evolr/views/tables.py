@@ -199,6 +199,11 @@ def summary_document(path: Path, summary: Summary | EvolrError) -> dict[str, Any
     }
 
 
+def moment(text: str) -> str:
+    """A time as it is recorded, in words."""
+    return f"{text[:19].replace('T', ' ')} UTC"
+
+
 def duration(seconds: float) -> str:
     """A time for people: 8 s, 3 min 20 s, 2 h 05 min."""
     whole = round(seconds)

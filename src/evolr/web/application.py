@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,12 +18,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from evolr.errors import ConfigError, EvolrError, ExpressionError
+from evolr.errors import ConfigError, EvolrError, ExpressionError, RunDirectoryError
 from evolr.study.trials import Selection, all_trials, page_of_trials, trial_with_curves
 from evolr.views.live import pages
 from evolr.views.page.report import report
 from evolr.views.templates import text_of
-from evolr.web.feed import Feed, Feeds, Version
+from evolr.web.feed import MOST_DIGITS, Feed, Feeds, Version, is_number
 from evolr.web.folder import Folder
 from evolr.web.readers import FolderReader, StudyReader
 from evolr.web.stream import Stream
@@ -30,7 +31,6 @@ from evolr.web.stream import Stream
 _ROWS: Final = 50  # trainings on a page
 _AT_ONCE: Final = 2  # requests that read files at once: a search beside it has the machine
 _FIRST_SECONDS: Final = 0.3  # that a page waits for what takes longer than its first parts
-_MOST_DIGITS: Final = 15  # of a number in an address
 
 _Result = TypeVar("_Result")
 
@@ -140,7 +140,7 @@ class Application:
     async def _trial(self, request: Request) -> Response:
         name, path = await self._named(request)
         number = request.path_params["number"]
-        found = await self._reading(lambda: trial_with_curves(path, int(number))) if _is_number(number) else None
+        found = await self._reading(lambda: trial_with_curves(path, int(number))) if is_number(number) else None
         if found is None:
             raise HTTPException(404, f"{name} has no training {number}")
         return HTMLResponse(pages.trial_page(name, *found))
@@ -199,17 +199,21 @@ def _number(query: dict[str, str], name: str) -> int | None:
     text = query.get(name)
     if text is None:
         return None
-    if not _is_number(text):
-        raise ConfigError(f"{name} must be a whole number of at most {_MOST_DIGITS} digits, got {text[:40]!r}")
+    if not is_number(text):
+        raise ConfigError(f"{name} must be a whole number of at most {MOST_DIGITS} digits, got {text[:40]!r}")
     return int(text)
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
-
-
 def _files(path: Path) -> object:
-    """What is another whenever some file of a run is."""
-    with os.scandir(path) as entries:
-        found = ((entry.name, entry.stat()) for entry in entries if not entry.name.endswith("-shm"))
-        return path, sorted((name, status.st_mtime_ns, status.st_size) for name, status in found)
+    """What is another whenever some file of a run is. Raises RunDirectoryError where nobody can look."""
+    found: list[tuple[str, int, int]] = []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.name.endswith("-shm"):
+                    with suppress(FileNotFoundError):  # a search that runs renames and removes files
+                        status = entry.stat(follow_symlinks=False)
+                        found.append((entry.name, status.st_mtime_ns, status.st_size))
+    except OSError as error:
+        raise RunDirectoryError(f"cannot look into {path}: {error.strerror}") from error
+    return path, sorted(found)

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Final, NamedTuple
 
 from evolr.errors import EvolrError
@@ -24,6 +24,15 @@ _log = logging.getLogger(__name__)
 _SHARE: Final = 0.05  # of one core, that reading takes at most while it goes on
 _FAULT_SECONDS: Final = 1.0  # until what cannot be read is tried again
 _KEPT_SECONDS: Final = 60.0  # that a feed goes on without anybody who looks
+
+
+MOST_DIGITS: Final = 15
+"""Of a number in an address."""
+
+
+def is_number(text: str) -> bool:
+    """Whether a text of an address is a whole number that is read."""
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 class Version(NamedTuple):
@@ -39,7 +48,7 @@ class Version(NamedTuple):
     def read(cls, text: str) -> Version:
         """The version that a text says; none of any feed where it says nothing."""
         feed, _, number = text.rpartition("-")
-        return cls(feed, int(number)) if number.isascii() and number.isdecimal() and len(number) < 16 else cls("", 0)
+        return cls(feed, int(number)) if is_number(number) else cls("", 0)
 
 
 class Feed:
@@ -57,6 +66,7 @@ class Feed:
         self._lock = threading.Lock()
         self._looking = 0
         self._looked_at = time.monotonic()
+        self._logged = ""
         self.is_over = False
         threading.Thread(target=self._run, name="evolr-feed", daemon=True).start()
 
@@ -76,9 +86,10 @@ class Feed:
         since = version.number if version.feed == self._name else 0
         return {name: html for name, (number, html) in self._parts.items() if number > since}
 
-    async def change(self) -> None:
-        """Waits until some part is another."""
-        await self._changed.wait()
+    async def change(self, since: Version) -> None:
+        """Waits until some part is newer than a version."""
+        while not self.newer(since):
+            await self._changed.wait()
 
     async def read(self, seconds: float) -> None:
         """Waits for the first parts, and so long at most for all that takes longer."""
@@ -121,22 +132,26 @@ class Feed:
     # --- its thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        reader = self._make()
         try:
-            while not self._is_left():
-                self._ended.wait(self._turn(reader))
-        except RuntimeError:  # the event loop is gone: the program ends
-            _log.debug("a feed has nobody to tell", exc_info=True)
+            with closing(self._make()) as reader:
+                while not self._is_left():
+                    self._ended.wait(self._turn(reader))
         finally:
-            reader.close()
+            with self._lock:
+                self.is_over = True
 
     def _turn(self, reader: Reader) -> float:
         """One reading; the seconds until the next."""
         begun = time.thread_time()
         try:
             parts, is_whole = reader.read(), reader.is_whole
-        except EvolrError as error:
-            self._tell(fault_parts(error), True)
+        except Exception as error:  # one that is not evolr's too: who looks is told, and it is tried again
+            is_expected = isinstance(error, EvolrError)
+            why = str(error) if is_expected else f"{type(error).__name__}: {error}"
+            if not is_expected and why != self._logged:
+                _log.exception("a page cannot be made")
+                self._logged = why
+            self._tell(fault_parts(why), True)
             return _FAULT_SECONDS
         if parts is not None:
             self._tell(parts, is_whole)
@@ -145,7 +160,11 @@ class Feed:
         return max(reader.pause, (time.thread_time() - begun) / _SHARE)
 
     def _tell(self, parts: dict[str, str], is_whole: bool) -> None:
-        self._loop.call_soon_threadsafe(self._publish, parts, is_whole)
+        try:
+            self._loop.call_soon_threadsafe(self._publish, parts, is_whole)
+        except RuntimeError:  # the event loop is gone: the program ends
+            _log.debug("a feed has nobody to tell", exc_info=True)
+            self._ended.set()
 
     def _is_left(self) -> bool:
         """Whether nobody looks any more, or it was ended; then it is over."""

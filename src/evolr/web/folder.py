@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from evolr.errors import RunDirectoryError
 from evolr.run_files import DATABASE
+from evolr.study.summary import studies_in
 from evolr.views.live.pages import name_of
 
 
@@ -21,8 +21,4 @@ class Folder:
         """The studies that are there now, in the order of their names. Raises RunDirectoryError where nobody can look."""
         if os.path.isfile(self.path / DATABASE):
             return {self.title: self.path}
-        try:
-            paths = sorted(self.path.iterdir()) if os.path.isdir(self.path) else []
-        except OSError as error:
-            raise RunDirectoryError(f"cannot look into {self.path}: {error.strerror}") from error
-        return {name_of(path): path for path in paths if os.path.isfile(path / DATABASE)}
+        return {name_of(path): path for path in studies_in(self.path)}

@@ -39,7 +39,7 @@ class Stream:
     async def _push(self, send: Send, ends: Sequence[asyncio.Future[Any]]) -> None:
         await _sent(send, b"retry: 1000\n\n")
         while not any(end.done() for end in ends):
-            change = asyncio.ensure_future(self._feed.change())
+            change = asyncio.ensure_future(self._feed.change(self._version))
             try:
                 if parts := self._feed.newer(self._version):
                     self._version = self._feed.version

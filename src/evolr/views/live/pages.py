@@ -21,17 +21,18 @@ from evolr.problems import Metric
 from evolr.schedule import Schedule
 from evolr.study.curves import CURVES
 from evolr.study.following import Snapshot
-from evolr.study.summary import Summary
+from evolr.study.summary import RecordedTrainings, Summary, failure_text
 from evolr.study.trials import ORDERS, STATUSES, ListedTrial, Page, Selection
 from evolr.views.curve import Curve, champion_curve
-from evolr.views.line_chart import Line, line_chart
+from evolr.views.line_chart import line_chart
 from evolr.views.live import sections
 from evolr.views.page.parts import Cell, Column, Facts, Part, Picture, Pictures, Row, Section, Sentences, Table
 from evolr.views.page.sections.champion import formula
 from evolr.views.page.sections.genealogy import operator_text
+from evolr.views.tables import moment
 from evolr.views.templates import rendered
 
-PARTS: Final = ("now", "history", "champion", "front", "latest", "failures")
+_PARTS: Final = ("now", "history", "champion", "front", "latest", "failures")
 """The sections of a study's page, in order."""
 
 STATIC: Final = {
@@ -61,6 +62,8 @@ class StudyParts:
     def __init__(self, name: str) -> None:
         self._address = address_of(name)
         self._champion: Schedule | None = None
+        self._recorded: RecordedTrainings | None = None
+        self._drawings = 0
         self._drawn: Curve | None = None
         self._note = ""
         self._before: list[Curve] = []
@@ -71,13 +74,12 @@ class StudyParts:
         """The HTML of each part, by name."""
         summary, totals = snapshot.summary, snapshot.totals
         self._note_champion(snapshot)
-        trained = None if snapshot.recorded is None else snapshot.recorded.trainings
         standing = (summary.front, summary.standing, summary.state)
         self._write("now", None, lambda: sections.now(snapshot))
-        self._write("history", len(snapshot.finished), lambda: sections.history(snapshot))
+        self._write("history", snapshot.finished, lambda: sections.history(snapshot))
         self._write(
             "champion",
-            (standing, trained, summary.trainings > 0),
+            (standing, self._drawings, summary.trainings > 0),
             lambda: sections.champion(snapshot, self._drawn, self._note, self._before),
         )
         self._write("front", summary.front, lambda: sections.front(summary))
@@ -92,19 +94,20 @@ class StudyParts:
             self._parts[name] = _inner(make())
 
     def _note_champion(self, snapshot: Snapshot) -> None:
-        champion = snapshot.summary.champion
-        if champion == self._champion:
+        champion, recorded = snapshot.summary.champion, snapshot.recorded
+        if champion == self._champion and recorded is self._recorded:
             return
-        if self._drawn is not None:
+        if champion != self._champion and self._drawn is not None:
             self._before = [*self._before, self._drawn][-_MOST_BEFORE:]
-        self._champion, self._drawn, self._note = champion, None, ""
+        self._champion, self._recorded, self._drawn, self._note = champion, recorded, None, ""
+        self._drawings += 1
         if champion is not None:
-            self._drawn, self._note = champion_curve(champion, snapshot.summary.config, snapshot.recorded)
+            self._drawn, self._note = champion_curve(champion, snapshot.summary.config, recorded)
 
 
-def fault_parts(error: EvolrError) -> dict[str, str]:
+def fault_parts(why: str) -> dict[str, str]:
     """The parts that say that a study cannot be read."""
-    return {"fault": html(str(error)), "said": ""}
+    return {"fault": html(why), "said": ""}
 
 
 def index_parts(found: Iterable[tuple[str, Summary | EvolrError]]) -> dict[str, str]:
@@ -132,7 +135,7 @@ def _index_row(name: str, summary: Summary | EvolrError) -> Row:
             Cell(summary.bred_text + (", then the race" if summary.is_race_next else "")),
             Cell(best),
             Cell(f"{summary.trainings:,}"),
-            Cell(sections.moment(summary.active_at)),
+            Cell(moment(summary.active_at)),
             Cell(shortened(ordinary_text(summary.champion.expression), 120) if summary.champion else "", is_code=True),
         )
     )
@@ -141,15 +144,15 @@ def _index_row(name: str, summary: Summary | EvolrError) -> Row:
 def index_page(folder: str, parts: Mapping[str, str], version: str) -> str:
     """The page of a folder."""
     lead = "The studies of this folder, while they run too. Nothing on these pages changes anything."
-    return _page(folder, lead, "", {"studies": parts["studies"]}, parts, stream="/live", version=version)
+    return _page(folder, {"studies": parts["studies"]}, parts, lead=lead, stream="/live", version=version)
 
 
 def study_page(name: str, parts: Mapping[str, str], version: str) -> str:
     """The live page of a study, or what is wrong with it."""
     address = address_of(name)
-    shown = {part: parts[part] for part in PARTS if part in parts}
+    shown = {part: parts[part] for part in _PARTS if part in parts}
     links = [("All studies", "/"), ("All trainings", f"{address}/trainings"), ("The report", f"{address}/report")]
-    return _page(name, "", "", shown, parts, links=links, stream=f"{address}/live", version=version)
+    return _page(name, shown, parts, links=links, stream=f"{address}/live", version=version)
 
 
 def trials_page(name: str, selection: Selection, page: Page) -> str:
@@ -190,7 +193,7 @@ def _trials(
     table = f"{address}/trainings.csv?{urlencode(query)}"
     links = [("All studies", "/"), (name, address), ("As a table of numbers (CSV)", table)]
     form = {"action": here, "statuses": STATUSES, "orders": ORDERS, "query": query}
-    return _page(f"Trainings of {name}", "", "", shown, parts or {}, links=links, form=form, steps=steps)
+    return _page(f"Trainings of {name}", shown, parts or {}, links=links, form=form, steps=steps)
 
 
 def query_of(selection: Selection) -> dict[str, str]:
@@ -211,7 +214,7 @@ def trial_page(name: str, trial: ListedTrial, curves: NDArray[np.float32] | None
         (
             (metric.name, sections.outcome(trial, metric)),
             ("diverged in epoch", "" if trial.diverged_at is None else str(trial.diverged_at)),
-            ("failed with", sections.failure(trial)),
+            ("failed with", failure_text(trial.message)),
             ("generation", f"{trial.generation}, slot {trial.slot}"),
             ("made by", operator_text(trial.operator)),
             ("seed", str(trial.seed)),
@@ -226,23 +229,29 @@ def trial_page(name: str, trial: ListedTrial, curves: NDArray[np.float32] | None
     address = address_of(name)
     links = [("All studies", "/"), (name, address), ("All trainings", f"{address}/trainings")]
     title = f"Training {trial.number} of {name}"
-    return _page(title, "", "", {"training": _inner(section)}, {}, links=links)
+    return _page(title, {"training": _inner(section)}, {}, links=links)
 
 
 def _curves(curves: NDArray[np.float32], epochs: int, metric: Metric) -> list[Picture]:
     """The learning rate, the losses and the score of a training; of what was told nothing is drawn."""
     named = dict(zip(CURVES, curves.astype(np.float64), strict=True))
-    at = np.arange(1, curves.shape[1] + 1) * epochs / max(curves.shape[1], 1)
     drawn = (
-        ("Learning rate, log scale: the mean of each part", [Line(at, named["learning_rate"])], True),
+        (
+            "Learning rate, log scale: the mean of each part",
+            [sections.over_epochs(named["learning_rate"], epochs)],
+            True,
+        ),
         (
             "Loss of training (line) and validation (dashed)",
-            [Line(at, named["val_loss"], "second"), Line(at, named["train_loss"])],
+            [
+                sections.over_epochs(named["val_loss"], epochs, "second"),
+                sections.over_epochs(named["train_loss"], epochs),
+            ],
             False,
         ),
         (
             "Validation " + metric.name + (f", {metric.unit}" if metric.unit != metric.name else ""),
-            [Line(at, metric.scale * named["val_score"])],
+            [sections.over_epochs(metric.scale * named["val_score"], epochs)],
             False,
         ),
     )
@@ -268,19 +277,17 @@ def csv_rows(trials: Sequence[ListedTrial]) -> str:
     return text.getvalue()
 
 
-def fault_page(title: str, message: str, *, is_study: bool = True) -> str:
+def fault_page(title: str, message: str) -> str:
     """A page that says what is wrong, and nothing else."""
-    links = [("All studies", "/")] if is_study else []
-    return _page(title, "", "", {}, {"fault": html(message)}, links=links)
+    return _page(title, {}, {"fault": html(message)}, links=[("All studies", "/")])
 
 
 def _page(
     title: str,
-    lead: str,
-    note: str,
     shown: Mapping[str, str],
     parts: Mapping[str, str],
     *,
+    lead: str = "",
     links: Sequence[tuple[str, str]] = (),
     stream: str = "",
     version: str = "",
@@ -291,7 +298,6 @@ def _page(
         "live/page.html",
         title=title,
         lead=lead,
-        note=note,
         shown=shown,
         said=parts.get("said", ""),
         fault=parts.get("fault", ""),

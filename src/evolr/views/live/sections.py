@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.errors import count, printable, shortened
+from evolr.errors import count, shortened
 from evolr.expression import ordinary_text
 from evolr.problems import Metric
 from evolr.study.following import Snapshot
-from evolr.study.summary import RecordedTrainings, Summary
+from evolr.study.summary import RecordedTrainings, Summary, failure_text
 from evolr.study.trials import ListedTrial
 from evolr.views.curve import Curve
 from evolr.views.inline_curve import inline_curve
@@ -33,13 +33,12 @@ from evolr.views.page.parts import (
 from evolr.views.page.sections.champion import formula
 from evolr.views.page.sections.front import front_parts
 from evolr.views.page.sections.history import in_view, score_cell, shown_scores
-from evolr.views.tables import duration
+from evolr.views.tables import duration, moment
 
 STATES = {"running": "running", "done": "finished", "stopped": "stopped before its end; it can go on"}
 """The states of a study, in words."""
 
 _GENERATIONS = 8  # the latest, in the table
-_MESSAGE = 300  # characters of a failure
 _FORMULA = 160  # characters of a formula in a list of trainings
 
 
@@ -88,11 +87,6 @@ def trainings(summary: Summary) -> str:
     has_short = summary.whole_trainings < summary.trainings
     done = f"{summary.trainings:,}" + (f", which count as {summary.whole_trainings:,}" if has_short else "")
     return done + (f", of about {summary.expected:,}" if summary.expected > summary.whole_trainings else "")
-
-
-def moment(text: str) -> str:
-    """A time as it is recorded, in words."""
-    return f"{text[:19].replace('T', ' ')} UTC"
 
 
 def _speed(snapshot: Snapshot) -> str:
@@ -183,8 +177,8 @@ def champion(snapshot: Snapshot, drawn: Curve | None, note: str, before: Sequenc
 def _losses(recorded: RecordedTrainings) -> str:
     """The drawing of losses over a training; empty where none are known."""
     lines = [
-        _over_epochs(recorded.val_loss, recorded.epochs, "second"),
-        _over_epochs(recorded.train_loss, recorded.epochs),
+        over_epochs(recorded.val_loss, recorded.epochs, "second"),
+        over_epochs(recorded.train_loss, recorded.epochs),
     ]
     if not any(np.isfinite(line.y).any() for line in lines):
         return ""
@@ -192,7 +186,7 @@ def _losses(recorded: RecordedTrainings) -> str:
     return line_chart(lines, label=label, x_name="epoch", x_range=(0.0, float(recorded.epochs)))
 
 
-def _over_epochs(values: NDArray[np.float64], epochs: int, look: Look = "main") -> Line:
+def over_epochs(values: NDArray[np.float64], epochs: int, look: Look = "main") -> Line:
     """Values of equal parts of a training, each at its end."""
     return Line(np.arange(1, len(values) + 1) * epochs / max(len(values), 1), values, look)
 
@@ -216,7 +210,14 @@ def failures(snapshot: Snapshot, address: str) -> Section:
     if not snapshot.failures:
         return Section("failures", "Failed trainings", (Sentences(("none so far",)),))
     rows = tuple(
-        Row((trial_cell(trial, address), Cell(str(trial.generation)), Cell(str(trial.seed)), Cell(failure(trial))))
+        Row(
+            (
+                trial_cell(trial, address),
+                Cell(str(trial.generation)),
+                Cell(str(trial.seed)),
+                Cell(failure_text(trial.message)),
+            )
+        )
         for trial in snapshot.failures
     )
     columns = (Column("training"), Column("generation"), Column("seed"), Column("why", is_number=False))
@@ -262,8 +263,3 @@ def outcome(trial: ListedTrial, metric: Metric) -> str:
     if trial.score is not None and math.isfinite(trial.score):
         return metric.text(trial.score)
     return "failed" if trial.status == "failed" else "diverged"
-
-
-def failure(trial: ListedTrial) -> str:
-    """Why a training failed, in one line."""
-    return shortened(" ".join(printable(trial.message or "").split()), _MESSAGE)
