@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from evolr.errors import ScheduleError
 from evolr.expression import Expression, parse
@@ -46,8 +47,18 @@ def test_the_document_loads_back_to_the_same_bits(expression, transform, referen
     one = Schedule(expression=expression, transform=transform, reference_lr=reference, min_lr=least, max_lr=most)
     two = Schedule.from_json(one.to_json({"seed": 3}))
     assert two == one
-    assert repr(two) == repr(one)
+    assert repr(astuple(two)) == repr(astuple(one))  # −0.0 is not 0.0
     assert two.to_json({"seed": 3}) == one.to_json({"seed": 3})
+
+
+def test_a_schedule_prints_as_the_learning_rate_that_it_is():
+    assert str(schedule("0.1*(1 - progress)", min_lr=0.01)) == "0.1*(1 - progress), at least 0.01"
+    logarithmic = schedule("1 - loss/3", transform="log", reference_lr=0.02, min_lr=1e-8, max_lr=10.0)
+    assert str(logarithmic) == "0.02*exp(1 - loss/3), at least 1e-08, at most 10"
+    assert repr(logarithmic) == f"<Schedule: {logarithmic}>"
+    rate = schedule(str(logarithmic).split(",")[0])
+    assert rate.at(loss=3.0) == pytest.approx(logarithmic.at(loss=3.0))
+    assert len(repr(schedule("+".join(["progress"] * 200)))) < 400
 
 
 def test_the_document_keeps_its_provenance():

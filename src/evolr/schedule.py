@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evolr.errors import ExpressionError, ScheduleError, is_finite, is_number, printable, shortened, shown, whole_number
-from evolr.expression import LANGUAGE_VERSION, Expression, clock, original_text, parse, scalar
+from evolr.expression import LANGUAGE_VERSION, Expression, clock, ordinary_text, original_text, parse, scalar
 from evolr.expression.text import MAX_NESTING, MAX_NODES
 from evolr.reading import read
 from evolr.signals.memory import MOST_RATES
@@ -202,6 +202,20 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         from evolr.views.curve import curve_figure
 
         return curve_figure(self, total_steps, steps_per_epoch=steps_per_epoch, losses=losses, val_losses=val_losses)
+
+    def __str__(self) -> str:
+        """Its learning rate in ordinary notation, with all digits, and what bounds it.
+
+        >>> from evolr.expression import parse
+        >>> print(Schedule(expression=parse("log(1 - progress)"), transform="log", max_lr=1.0))
+        0.001*exp(log(1 - progress)), at most 1
+        """
+        formula = ordinary_text(self.expression)
+        rate = formula if self.transform == "linear" else f"{self.reference_lr!r}*exp({formula})"
+        return f"{rate}, {self.bounds_text}" if self.bounds_text else rate
+
+    def __repr__(self) -> str:
+        return f"<Schedule: {shortened(str(self), 300)}>"
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""

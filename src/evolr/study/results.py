@@ -8,7 +8,6 @@ from pathlib import Path
 
 from evolr.config import Config
 from evolr.errors import ConfigError, count, is_finite, printable, shortened, shown
-from evolr.expression import ordinary_text
 from evolr.ranges import TRAININGS
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
@@ -165,7 +164,7 @@ class SearchResult:
     def __repr__(self) -> str:
         metric = self.config.problem.metric
         found = "no champion" if self.champion is None else f"{metric.name} {metric.text(self.champion.score)}"
-        formula = "" if self.schedule is None else f" by {shortened(ordinary_text(self.schedule.expression), 200)}"
+        formula = "" if self.schedule is None else f" by {shortened(str(self.schedule), 200)}"
         return printable(f"<SearchResult: {found}{formula}; {self.trainings_text} in {self.directory}>")
 
     def _repr_html_(self) -> str | None:
