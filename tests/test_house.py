@@ -281,7 +281,7 @@ MAY_WRITE = {
     "views/pictures.py": {"savefig"},  # to a buffer
     "views/page/drawing.py": {"savefig"},  # to a buffer
     "problems/mnist1d_data.py": {"savez"},  # to a buffer
-    "execution/ray_process.py": {"mkstemp"},  # what a process says, under no name
+    "execution/ray_process.py": {"mkstemp"},  # what a process prints, under no name
     "cli/output.py": {"open", "fdopen"},  # the null device, in the place of a standard stream that is gone
 }
 
