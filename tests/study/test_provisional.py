@@ -112,7 +112,7 @@ def test_going_on_ends_as_if_nothing_had_been_provisional(whole, after):
     assert derived(path) == derived(whole[0])
 
 
-def test_the_provisional_champion_does_not_depend_on_the_number_of_devices_or_of_sittings():
+def test_the_provisional_champion_does_not_depend_on_the_number_of_devices_or_of_sessions():
     scores = []
     for name, count in (("one", 1), ("two", 2)):
         evolve(CONFIG, Path(name), Limits(trainings=8), device_count=count)

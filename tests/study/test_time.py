@@ -11,7 +11,7 @@ import pytest
 
 from evolr.config import changed, resolve
 from evolr.execution.executor import DelegatingExecutor
-from evolr.study.budget import Room
+from evolr.study.budget import Remaining
 from evolr.study.evolve import evolve, stored_config
 from evolr.study.pace import Pace
 from evolr.study.results import Limits
@@ -297,9 +297,9 @@ def test_the_last_trainings_take_a_whole_wave():
     pace = Pace()
     for number in range(1, 7):
         pace.landed(100.0 * ((number + 2) // 3), number, [100.0])
-    room = Room.within(Limits(seconds=1000.0), trained=6, seconds=200.0, pace=pace)
-    assert (room.each, room.at_once) == (pytest.approx(100 / 3), 3)
-    assert room.left == pytest.approx(20.0)  # 24, with caution
-    assert room.after(4).left == pytest.approx(15.0)  # as of six
-    assert room.after(18).seconds == pytest.approx(80.0)
-    assert (room.after(18).left, room.after(18).at_best) == (0, 3)
+    remaining = Remaining.within(Limits(seconds=1000.0), trained=6, seconds=200.0, pace=pace)
+    assert (remaining.each, remaining.at_once) == (pytest.approx(100 / 3), 3)
+    assert remaining.left == pytest.approx(20.0)  # 24, with caution
+    assert remaining.after(4).left == pytest.approx(15.0)  # as of six
+    assert remaining.after(18).seconds == pytest.approx(80.0)
+    assert (remaining.after(18).left, remaining.after(18).at_best) == (0, 3)

@@ -39,7 +39,7 @@ from evolr.contest.results import (
 )
 from evolr.contest.rivals import TUNED, rivals_of
 from evolr.contest.statistics import corrected
-from evolr.contest.trainings import Trainings, Wanted
+from evolr.contest.trainings import Request, Trainings
 from evolr.contest.tuning import Candidate, FamilyTuner, RandomSearch, best_of, tune
 from evolr.errors import ConfigError
 from evolr.execution.executor import Executor
@@ -155,7 +155,9 @@ def _final(
     forward: Mapping[str, Candidate], seeds: Sequence[int], settings: Settings, config: Config, trainings: Trainings
 ) -> list[Contender]:
     """The results of the final, the champion's first."""
-    wanted = [Wanted(Trial(c.schedule, seed, c.optimizer), is_shared=False) for seed in seeds for c in forward.values()]
+    wanted = [
+        Request(Trial(c.schedule, seed, c.optimizer), is_shared=False) for seed in seeds for c in forward.values()
+    ]
     outcomes = trainings.outcomes(wanted, settings.pool)
     results: list[Contender] = []
     for place, (name, candidate) in enumerate(forward.items()):
@@ -196,7 +198,7 @@ def _race(
     for seeds in _race_seeds(settings):
         lanes = [(name, runner) for name, runners in running.items() for runner in runners]
         wanted = [
-            Wanted(Trial(runner.candidate.schedule, seed, runner.candidate.optimizer), is_shared.get(name, False))
+            Request(Trial(runner.candidate.schedule, seed, runner.candidate.optimizer), is_shared.get(name, False))
             for seed in seeds
             for name, runner in lanes
         ]

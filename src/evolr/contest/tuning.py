@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from evolr.config import Config, Search
-from evolr.contest.trainings import Trainings, Wanted
+from evolr.contest.trainings import Request, Trainings
 from evolr.expression import Expression
 from evolr.problems import Metric
 from evolr.randomness import generator, seed_from
@@ -183,7 +183,7 @@ def _tuned_together(
         asked = [proposer.ask(min(PER_ROUND, number - start)) for proposer in proposers]
         seeds = [seed_from(round_number, k, _PURPOSE) for k in range(runs)]
         wanted = [
-            Wanted(Trial(schedule, seed, proposer.optimizer), proposer.is_shared)
+            Request(Trial(schedule, seed, proposer.optimizer), proposer.is_shared)
             for seed in seeds
             for proposer, proposals in zip(proposers, asked, strict=True)
             for schedule, _ in proposals

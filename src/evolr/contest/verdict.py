@@ -30,7 +30,7 @@ def verdict(result: ContestResult) -> list[str]:
     seeds, spent = len(result.seeds), result.settings.budget
     if nothing := nothing_can_be_told(seeds, len(result.entries) - 1):
         return [nothing]
-    sentences = [_claim(result), _best(result)]
+    sentences = [_main_sentence(result), _best(result)]
     if feedback := _feedback(result):
         sentences.append(feedback)
     if lost := lost_text([entry.result for entry in result.entries]):
@@ -104,7 +104,7 @@ def lost_text(contenders: Sequence[Contender]) -> str | None:
     return f"{how}: {listed(lost)}; {which} {counts}.{reason}"
 
 
-def _claim(result: ContestResult) -> str:
+def _main_sentence(result: ContestResult) -> str:
     groups: dict[Relation, list[Entry]] = {}
     for entry in result.others:
         if entry.result.pairs is not None:

@@ -52,11 +52,15 @@ def verdict(result: ComparisonResult) -> str:
     """The comparison in a few sentences, by rule: a schedule is better or worse where Holm's p is below 0.05."""
     seeds, baselines = len(result.seeds), result.contenders[1:]
     lost = lost_text(result.contenders)
-    sentences = [nothing_can_be_told(seeds, len(baselines)) or _claim(result), lost, "The baselines are not tuned."]
+    sentences = [
+        nothing_can_be_told(seeds, len(baselines)) or _main_sentence(result),
+        lost,
+        "The baselines are not tuned.",
+    ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _claim(result: ComparisonResult) -> str:
+def _main_sentence(result: ComparisonResult) -> str:
     groups: dict[str, list[str]] = {}
     for contender in result.contenders[1:]:
         if contender.pairs is not None:
