@@ -211,7 +211,7 @@ def test_a_bad_schedule_is_said_to_be_worse_plainly():
 
 def test_a_schedule_that_always_diverges_is_said_to():
     result = prove_schedule(Schedule(expression=parse("1e9"), max_lr=1e10), CONFIG, "mine", **{**TINY, "seeds": 16})
-    assert any("16 of 16 runs of evolved" in sentence for sentence in verdict(result))
+    assert any("16 of 16 trainings of evolved" in sentence for sentence in verdict(result))
     assert math.isnan(result.champion.result.mean)
     assert contest_picture(result).startswith(b"\x89PNG")
     assert page(result)

@@ -77,7 +77,7 @@ def test_its_text_and_its_documents_say_so(whole):
     result = stopped(Path("run"), 5)
     said = summary_text(result)
     assert "standing: the best so far, not raced: the search has not come to its race on fresh seeds" in said
-    assert "at most 3 runs" in said
+    assert "at most 3 trainings" in said
     shown = describe("run", None, None, None)
     assert "standing" in "\n".join(shown.lines())
     assert "the best so far, not raced" in "\n".join(shown.lines())

@@ -116,7 +116,7 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> list[str
     if best is not None:
         generation = best.individual.place.generation
         seeds, epochs = config.search.seeds_at(generation), config.epochs_at(generation)
-        runs = count(seeds, "run") if result.history or seeds == 1 else f"at most {count(seeds, 'run')}"
+        runs = count(seeds, "training") if result.history or seeds == 1 else f"at most {count(seeds, 'training')}"
         judged = "won the race on fresh seeds" if result.is_raced else runs
         fitness = f"{metric.name} {metric.text(best.score)} ({count(epochs, 'epoch')}, {judged})"
         found = [
@@ -144,7 +144,7 @@ def _preferred(result: SearchResult, config: Config) -> list[str]:
     best, before = result.champion, result.before_race
     if best is None or before is None or not result.is_raced or _is_alike(best, before):
         return []
-    runs = count(config.search.seeds_at(before.individual.place.generation), "run")
+    runs = count(config.search.seeds_at(before.individual.place.generation), "training")
     score = f"{config.problem.metric.text(before.score)} in {runs}, its luck included"
     return [f"race: on fresh seeds it was preferred to the best before, {before.individual.expression} ({score})"]
 
