@@ -1,4 +1,4 @@
-"""The search laboratory: configurations of the search, compared at an equal number of training runs.
+"""The search laboratory: configurations of the search, compared at an equal number of trainings.
 
     python benchmarks/laboratory.py quadratic --runs 4000
     python benchmarks/laboratory.py mnist1d-mlp --runs 1500 --seeds 1 2 3 --variants default generational
@@ -126,7 +126,7 @@ def one(problem, name, settings, seed, *, runs, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("problem", choices=sorted(ON))
-    parser.add_argument("--runs", type=int, default=1500, help="training runs of each search")
+    parser.add_argument("--runs", type=int, default=1500, help="trainings of each search")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="study seeds")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variant of your own")

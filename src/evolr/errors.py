@@ -12,7 +12,7 @@ EvolrError
 └── StudyError           a study that cannot be opened, or not written now, or was told what it cannot take
     └── StudyLockedError a study that another process is writing
 
-The command line turns each of them into one message and exit code 2. An outcome of a training run
+The command line turns each of them into one message and exit code 2. An outcome of a training
 (divergence, say) is data, never an exception.
 """
 

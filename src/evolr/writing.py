@@ -128,15 +128,15 @@ def is_leftover(name: str) -> bool:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Removes the temporary files of processes that are dead."""
+    """Removes the temporary files of processes that have ended."""
     with suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
-            if (found := _TEMPORARY.fullmatch(entry.name)) and _is_of_a_dead(found, entry):
+            if (found := _TEMPORARY.fullmatch(entry.name)) and _is_abandoned(found, entry):
                 with suppress(OSError):
                     os.unlink(entry.path)
 
 
-def _is_of_a_dead(found: re.Match[str], entry: os.DirEntry[str]) -> bool:
+def _is_abandoned(found: re.Match[str], entry: os.DirEntry[str]) -> bool:
     with suppress(OSError):
         if time.time() - entry.stat(follow_symlinks=False).st_mtime > _FORGOTTEN:
             return True
@@ -145,10 +145,10 @@ def _is_of_a_dead(found: re.Match[str], entry: os.DirEntry[str]) -> bool:
     process = int(found[2])
     if process == os.getpid():
         return found[3] != _own
-    return os.name == "posix" and not _lives(process)  # on Windows, os.kill ends a process whatever the signal
+    return os.name == "posix" and not _is_running(process)  # on Windows, os.kill ends a process whatever the signal
 
 
-def _lives(process: int) -> bool:
+def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -60,7 +60,7 @@ def test_any_formula_is_proven_in_a_directory_of_its_own(evolr, monkeypatch, tmp
     command += ("--no-rivals",)
     assert evolr(*command, "--budget", "16", "-o", "mine")[0] == 0
     again = evolr(*command, "--budget", "16", "-o", "mine", "-q")[1]
-    assert again.count("0 training runs") == 1
+    assert again.count("0 trainings") == 1
     assert "were left out, as asked" in again
     assert "page" not in evolr("runs", ".")[1]
 

@@ -60,7 +60,7 @@ KINDS = {"a directory": directory, "a link": link, "a pipe": pipe}
 def test_a_contest_that_is_refused_leaves_the_rightful_one_its_directory(evolr):
     assert evolr(*GIVEN, "held")[0] == 0
     assert "held holds the contest of another schedule" in refused(evolr, *OTHER, "held")
-    assert "0 training runs" in evolr(*GIVEN, "held")[1]
+    assert "0 trainings" in evolr(*GIVEN, "held")[1]
 
 
 def test_a_contest_is_held_in_an_empty_directory_and_in_no_other_without_force(evolr):

@@ -55,8 +55,9 @@ def test_a_schedule_that_always_diverges_is_the_worst():
     assert result.contenders[0].diverged == 8
     assert "8 of 8" in text_of(comparison_table(result))
     assert result.document()["contenders"][0]["mean"] is None
-    assert "is worse than constant, step decay and cosine. Diverged: 8 of 8 runs of evolved; a diverged run" in verdict(
-        result
+    assert (
+        "is worse than constant, step decay and cosine. Diverged: 8 of 8 trainings of evolved; a training that diverged"
+        in verdict(result)
     )
     assert comparison_picture(result).startswith(PNG)
 

@@ -16,7 +16,7 @@ from evolr.contest import results
 from evolr.contest.contest import RANDOM_SEARCH
 from evolr.contest.prove import prove, prove_schedule
 from evolr.contest.results import EVOLVED, FROZEN, Settings
-from evolr.contest.trainings import Trainings, Wanted
+from evolr.contest.trainings import Request, Trainings
 from evolr.contest.tuning import Candidate, FamilyTuner, best_of, tune
 from evolr.contest.verdict import verdict
 from evolr.errors import ConfigError, ProblemError, RunDirectoryError, StudyError
@@ -211,7 +211,7 @@ def test_a_bad_schedule_is_said_to_be_worse_plainly():
 
 def test_a_schedule_that_always_diverges_is_said_to():
     result = prove_schedule(Schedule(expression=parse("1e9"), max_lr=1e10), CONFIG, "mine", **{**TINY, "seeds": 16})
-    assert any("16 of 16 runs of evolved" in sentence for sentence in verdict(result))
+    assert any("16 of 16 trainings of evolved" in sentence for sentence in verdict(result))
     assert math.isnan(result.champion.result.mean)
     assert contest_picture(result).startswith(b"\x89PNG")
     assert page(result)
@@ -339,7 +339,7 @@ def test_the_best_candidates_are_different_and_those_that_diverged_are_last():
 
 
 def test_a_training_is_done_once_and_remembered_to_the_bit(tmp_path):
-    wanted = [Wanted(Trial(schedule("0.1*loss"), 3), is_shared=False)] * 2
+    wanted = [Request(Trial(schedule("0.1*loss"), 3), is_shared=False)] * 2
     for expected in ((1, 1), (0, 2)):
         trainings = Trainings(executor_for(CONFIG), 3, tmp_path / "own")
         one, two = trainings.outcomes(wanted, "selection", keep_steps=True)
@@ -398,11 +398,11 @@ def test_a_failed_training_is_tried_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Quadratic, "task", failing)
     with pytest.raises(StudyError, match="no memory"):
-        trainings.outcomes([Wanted(Trial(schedule("0.1"), 3), is_shared=True)], "fitness")
+        trainings.outcomes([Request(Trial(schedule("0.1"), 3), is_shared=True)], "fitness")
     monkeypatch.setattr(Quadratic, "task", kept)
     trainings.close()
     trainings = Trainings(executor_for(CONFIG), 2, tmp_path / "own")
-    assert trainings.outcomes([Wanted(Trial(schedule("0.1"), 3), is_shared=True)], "fitness")[0].failure is None
+    assert trainings.outcomes([Request(Trial(schedule("0.1"), 3), is_shared=True)], "fitness")[0].failure is None
     assert trainings.trained == 1
     trainings.close()
 

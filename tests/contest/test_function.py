@@ -19,7 +19,7 @@ from evolr.cli.app import app
 from evolr.contest.explanation import typical_curve
 from evolr.contest.prove import prove_schedule
 from evolr.contest.reading import read_comparison
-from evolr.contest.trainings import Trainings, Wanted
+from evolr.contest.trainings import Request, Trainings
 from evolr.contest.verdict import UNKNOWN_POOLS, verdict
 from evolr.errors import ConfigError, ProblemError, StudyError
 from evolr.execution.workers import Workers
@@ -165,7 +165,7 @@ def test_a_function_that_fails_at_the_one_seed_of_the_first_tuning_round_is_prov
 
 def test_where_every_training_fails_the_contest_ends_and_they_are_tried_again(run, tmp_path):
     with closing(Workers(functions.raising, count=1)) as executor:
-        wanted = [Wanted(Trial(Schedule(expression=evolr.parse("0.1")), seed), is_shared=False) for seed in (1, 2)]
+        wanted = [Request(Trial(Schedule(expression=evolr.parse("0.1")), seed), is_shared=False) for seed in (1, 2)]
         for _ in range(2):
             trainings = Trainings(executor, 1, tmp_path)
             with pytest.raises(StudyError, match=r"2 of 2 trainings failed, the first by: ValueError: not with seed 1"):

@@ -259,7 +259,7 @@ def test_a_rival_that_always_diverges_is_a_contender_that_has_lost(tmp_path, mon
         assert entry(result, name).result.diverged == 12
         assert entry(result, name).result.pairs.relation == "better than"
     assert result.ranked[0].name != lost.name
-    assert any("12 of 12 runs of schedule-free SGD" in sentence for sentence in verdict(result))
+    assert any("12 of 12 trainings of schedule-free SGD" in sentence for sentence in verdict(result))
     assert page(result)
     assert result.champion.name == EVOLVED
 

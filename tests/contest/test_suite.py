@@ -114,8 +114,8 @@ def test_a_run_that_diverges_is_in_the_mean_as_the_worst_and_is_said_to_have_div
     assert (own.mean, own.diverged, own.unscored) == (WORST, 8, 0)
     assert result.ranked[-1] is result.champion
     (lost,) = (sentence for sentence in verdict(result) if "Diverged" in sentence)
-    assert "8 of 8 runs of evolved" in lost
-    assert "a diverged run has the worst score that there is, which is in the mean" in lost
+    assert "8 of 8 trainings of evolved" in lost
+    assert "a training that diverged has the worst score that there is, which is in the mean" in lost
 
 
 def test_learning_rates_of_different_numbers_of_steps_are_laid_on_one_another_by_progress():

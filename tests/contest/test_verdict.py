@@ -115,14 +115,14 @@ def test_the_claim_of_a_contest(others, sentence):
             "Its final accuracy is 60.00 %, and that of cosine, the best of the others here, 60.00 %: a difference of "
             "+0 points (+0 … +0).",
         ),
-        (OWN, {"cosine": DIVERGED}, "Its final accuracy is 60.00 %; no run of the others finished."),
+        (OWN, {"cosine": DIVERGED}, "Its final accuracy is 60.00 %; no training of the others finished."),
         (
             np.where(np.arange(16) < 8, NAN, OWN),
             {"cosine": np.where(np.arange(16) < 9, OWN, NAN)},
             "Its final accuracy is 60.30 %, and that of cosine, the best of the others here, 59.83 %; fewer than two "
             "seeds finished under both.",
         ),
-        (DIVERGED, {"cosine": OWN}, "None of its runs finished."),
+        (DIVERGED, {"cosine": OWN}, "None of its trainings finished."),
     ],
 )  # fmt: skip
 def test_the_best_of_the_others(own, others, sentence):
@@ -135,7 +135,7 @@ def test_the_best_of_the_others(own, others, sentence):
         ("0.1*loss", {FROZEN: BELOW}, "It reads loss, and is better than its own median curve, frozen: the feedback is worth something."),
         ("0.1*loss", {FROZEN: ABOVE}, "It reads loss, and is worse than its own median curve, frozen: the feedback does harm, so take the frozen curve."),
         ("0.1*loss*val_loss", {FROZEN: LEVEL}, "It reads loss and val_loss, and is not distinguishable from its own median curve, frozen: the feedback is not shown to matter."),
-        ("0.1*loss", {}, "It reads loss; runs of it diverged, failed or asked for no learning rate, so there is no median curve to compare it with."),
+        ("0.1*loss", {}, "It reads loss; trainings of it diverged, failed or asked for no learning rate, so there is no median curve to compare it with."),
         ("0.1*progress", {}, None),
     ],
 )  # fmt: skip
@@ -152,17 +152,17 @@ def test_the_feedback(formula, others, sentence):
         (
             {"trained": 330},
             [
-                "The budgets are not equal: 330 training runs for the search, 100 for each contender. That flatters the evolved "
+                "The budgets are not equal: 330 trainings for the search, 100 for each contender. That flatters the evolved "
                 "schedule."
             ],
         ),
         (
             {"settings": Settings(epochs=1, budget=19)},
-            ["With 19 training runs each the families are hardly tuned: take 20 at least."],
+            ["With 19 trainings each the families are hardly tuned: take 20 at least."],
         ),
         (
             {"settings": Settings(epochs=1, budget=1)},
-            ["With 1 training run each the families are hardly tuned: take 20 at least."],
+            ["With 1 training each the families are hardly tuned: take 20 at least."],
         ),
         (
             {"looks": 3},
@@ -186,17 +186,17 @@ def test_what_diverged():
     said = verdict(contest({EVOLVED: some, "cosine": one, "linear": LEVEL}))
     count = int(np.isnan(some).sum())
     assert said[2:] == [
-        f"Diverged: {count} of 16 runs of evolved and 1 of 16 runs of cosine; a diverged run counts as the worst, and is in no mean."
+        f"Diverged: {count} of 16 trainings of evolved and 1 of 16 trainings of cosine; a training that diverged counts as the worst, and is in no mean."
     ]
 
 
 @pytest.mark.parametrize(
     ("failed", "sentence", "lost"),
     [
-        (2, "Failed: 2 of 16 runs of cosine; a failed run counts as the worst, and is in no mean. The first to fail: ValueError: no [/data].", "2 failed"),
+        (2, "Failed: 2 of 16 trainings of cosine; a failed training counts as the worst, and is in no mean. The first to fail: ValueError: no [/data].", "2 failed"),
         (
             1,
-            "Diverged or failed: 2 of 16 runs of cosine; such a run counts as the worst, and is in no mean. The first to fail: ValueError: no [/data].",
+            "Diverged or failed: 2 of 16 trainings of cosine; such a training counts as the worst, and is in no mean. The first to fail: ValueError: no [/data].",
             "1 diverged, 1 failed",
         ),
     ],
@@ -255,7 +255,7 @@ def comparison(scores):
         ((LEVEL, ABOVE, LEVEL), "By final accuracy, the evolved schedule is worse than step decay; it is not distinguishable from constant and cosine."),
         (
             (DIVERGED, BELOW, BELOW),
-            "By final accuracy, the evolved schedule is better than constant, step decay and cosine. Diverged: 16 of 16 runs of constant; a diverged run "
+            "By final accuracy, the evolved schedule is better than constant, step decay and cosine. Diverged: 16 of 16 trainings of constant; a training that diverged "
             "counts as the worst, and is in no mean.",
         ),
         (
@@ -264,8 +264,8 @@ def comparison(scores):
         ),
         (
             (OWN[:1], OWN[:1], np.array([NAN])),
-            "Nothing can be said: with 1 seed no difference could be found, whatever the scores; 3 contenders need 7 seeds at least. Diverged: 1 of 1 run "
-            "of cosine; a diverged run counts as the worst, and is in no mean.",
+            "Nothing can be said: with 1 seed no difference could be found, whatever the scores; 3 contenders need 7 seeds at least. Diverged: 1 of 1 training "
+            "of cosine; a training that diverged counts as the worst, and is in no mean.",
         ),
     ],
 )  # fmt: skip

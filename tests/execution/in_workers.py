@@ -24,7 +24,7 @@ def failures(train, trials=2, **options):
 
 
 def is_alive(process):
-    """Whether a process runs; one that is dead and not yet buried does not."""
+    """Whether a process runs; a zombie, which has ended and is not reaped yet, does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:

@@ -70,18 +70,18 @@ def test_the_first_worker_trains_while_the_others_start(monkeypatch, tmp_path):
     assert given[2] > 0
 
 
-def test_a_worker_is_asked_for_its_word_only_if_it_has_one(monkeypatch):
-    said = []
+def test_a_worker_s_pipe_is_read_only_if_a_message_is_there(monkeypatch):
+    received = []
 
     class Recorded(WorkerProcess):
-        def message(self):
-            said.append(super().message())
-            return said[-1]
+        def receive(self):
+            received.append(super().receive())
+            return received[-1]
 
     monkeypatch.setattr("evolr.execution.workers.WorkerProcess", Recorded)
     run(functions.falling, trials=8, memory_limit=4.0)
-    assert len(said) >= 9
-    assert None not in said
+    assert len(received) >= 9
+    assert None not in received
 
 
 def test_an_exception_is_the_outcome_of_its_trial():
@@ -105,7 +105,7 @@ def test_a_segmentation_fault_is_the_outcome_of_its_trial():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-def test_a_child_that_the_function_forks_does_not_speak_for_its_worker():
+def test_the_result_of_a_child_that_the_function_forks_is_not_its_worker_s():
     assert [o.score for o in run(functions.forking)] == [1.0, 4.0, 0.0]
 
 
@@ -121,20 +121,20 @@ def test_a_trial_that_eats_memory_is_ended_by_the_memory_limit():
     assert failures(functions.eating, memory_limit=0.25) == ["used more than 0.25 GB"] * 2
 
 
-def test_a_trial_is_not_blamed_for_the_memory_that_others_left():
+def test_memory_that_earlier_trials_left_does_not_fail_a_trial():
     outcomes = run(functions.leaking, trials=6, count=1, memory_limit=0.25)
     assert [o.failure for o in outcomes] == [None] * 6
 
 
 def test_a_trial_that_is_tried_again_is_given_to_a_worker_that_has_trained_nothing(monkeypatch):
     given = []
-    give = WorkerProcess.give
+    start_trial = WorkerProcess.start_trial
 
     def noted(worker, trial, job):
         given.append((trial, worker.trials))
-        give(worker, trial, job)
+        start_trial(worker, trial, job)
 
-    monkeypatch.setattr(WorkerProcess, "give", noted)
+    monkeypatch.setattr(WorkerProcess, "start_trial", noted)
     outcomes = run(functions.leaking, trials=9, memory_limit=0.25)
     assert [o.failure for o in outcomes] == [None] * 9
     trials = [trial for trial, _ in given]

@@ -5,10 +5,12 @@ It is no test of pytest's: it runs where there is nothing but evolr and what the
 
 import math
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import tempfile
+from importlib.metadata import metadata
 from pathlib import Path
 
 import evolr
@@ -30,6 +32,9 @@ def done(*arguments):
 
 def main():
     assert "site-packages" in evolr.__file__, f"not the installed evolr: {evolr.__file__}"
+    description = metadata("evolr").get_payload()
+    assert "evolr evolves learning-rate schedules" in description
+    assert not re.search(r"\]\((?!https?:)", description), "a link into the repository leads nowhere on a package index"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         assert done("--version").stdout.strip() == evolr.__version__

@@ -326,7 +326,7 @@ def test_a_pool_of_other_shapes_than_the_functions_take_is_refused():
         problem(data=DATA | {"test": (INPUTS[:, :2], LABELS)}).task("test")
 
 
-# --- the door ---------------------------------------------------------------------------------------------------------
+# --- what is refused ---------------------------------------------------------------------------------------------------------
 
 
 def test_numpy_numbers_are_numbers_and_a_list_of_lists_is_told_to_become_an_array():

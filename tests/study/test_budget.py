@@ -12,7 +12,7 @@ from evolr.errors import StudyError
 from evolr.expression import parse
 from evolr.search.evaluation import finalists_within, race_population, race_trainings, runs_of_race
 from evolr.search.individual import Evaluation, Individual, Place
-from evolr.study.budget import Room, reserve
+from evolr.study.budget import Remaining, reserve
 from evolr.study.evolve import evolve, stored_config
 from evolr.study.pace import Pace
 from evolr.study.results import Limits
@@ -264,8 +264,10 @@ def test_a_pace_follows_a_machine_that_becomes_slower_and_not_one_that_was_fast_
 
 def test_the_room_of_two_limits_is_the_smaller_one():
     pace = Pace(known=2.0)
-    both = Room.within(Limits(seconds=220.0, trainings=60), trained=20, seconds=0.0, pace=pace)
+    both = Remaining.within(Limits(seconds=220.0, trainings=60), trained=20, seconds=0.0, pace=pace)
     assert (both.left, both.whole) == (40, 60)
-    assert Room.within(Limits(seconds=24.0, trainings=60), trained=20, seconds=0.0, pace=pace).left == pytest.approx(10)
-    unknown = Room.within(Limits(seconds=22.0), trained=20, seconds=0.0, pace=Pace())
+    assert Remaining.within(
+        Limits(seconds=24.0, trainings=60), trained=20, seconds=0.0, pace=pace
+    ).left == pytest.approx(10)
+    unknown = Remaining.within(Limits(seconds=22.0), trained=20, seconds=0.0, pace=Pace())
     assert unknown.left == unknown.after(100).left == unknown.whole == math.inf

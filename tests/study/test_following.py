@@ -63,12 +63,12 @@ def test_the_champion_s_trainings_are_all_that_are_recorded_so_far(tmp_path):
     """A champion that stays is trained again in the next generation."""
     following, seen = Following(tmp_path), []
 
-    def look(report):
+    def compare(report):
         recorded = following.read().recorded
         assert recorded.trainings == recorded_trainings(tmp_path).trainings
         seen.append((report.champion.individual.expression, recorded.trainings))
 
-    evolve(small(**{"search.generations": 6, "search.finalists": 2}), tmp_path, on_generation=look)
+    evolve(small(**{"search.generations": 6, "search.finalists": 2}), tmp_path, on_generation=compare)
     following.close()
     assert any(before[0] == after[0] and before[1] < after[1] for before, after in pairwise(seen)), seen
 

@@ -60,7 +60,7 @@ def test_a_study_without_a_champion_has_no_line_and_one_of_a_first_generation_a_
     assert step.score != step.score  # not evaluated yet
 
 
-def test_the_course_counts_generations_and_sittings(tmp_path):
+def test_the_course_counts_generations_and_sessions(tmp_path):
     with told(tmp_path / "run", 2) as study:
         history = study.history()
     with Study(tmp_path / "run") as study:
@@ -72,9 +72,9 @@ def test_the_course_counts_generations_and_sittings(tmp_path):
     assert found.generations[2].best is None
     assert [g.individuals for g in found.generations] == [8, 8, 8]
     assert sum(found.operators.values()) == 24
-    assert len(found.sittings) == 2
-    assert found.seconds == sum(s.seconds for s in found.sittings) >= 0
-    assert all(s.started_at <= s.ended_at for s in found.sittings)
+    assert len(found.sessions) == 2
+    assert found.seconds == sum(s.seconds for s in found.sessions) >= 0
+    assert all(s.started_at <= s.ended_at for s in found.sessions)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in DATABASES.iterdir()))
@@ -83,8 +83,8 @@ def test_they_are_read_from_databases_of_every_schema(name, tmp_path):
     assert lineage(tmp_path).line
     found = course(tmp_path)
     assert found.generations[0].is_finished
-    assert found.sittings
-    assert found.sittings[0].evolr
+    assert found.sessions
+    assert found.sessions[0].evolr
 
 
 def test_where_there_is_no_study_nothing_is_told(tmp_path):

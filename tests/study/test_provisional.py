@@ -77,7 +77,7 @@ def test_its_text_and_its_documents_say_so(whole):
     result = stopped(Path("run"), 5)
     said = summary_text(result)
     assert "standing: the best so far, not raced: the search has not come to its race on fresh seeds" in said
-    assert "at most 3 runs" in said
+    assert "at most 3 trainings" in said
     shown = describe("run", None, None, None)
     assert "standing" in "\n".join(shown.lines())
     assert "the best so far, not raced" in "\n".join(shown.lines())
@@ -112,7 +112,7 @@ def test_going_on_ends_as_if_nothing_had_been_provisional(whole, after):
     assert derived(path) == derived(whole[0])
 
 
-def test_the_provisional_champion_does_not_depend_on_the_number_of_devices_or_of_sittings():
+def test_the_provisional_champion_does_not_depend_on_the_number_of_devices_or_of_sessions():
     scores = []
     for name, count in (("one", 1), ("two", 2)):
         evolve(CONFIG, Path(name), Limits(trainings=8), device_count=count)

@@ -33,7 +33,7 @@ _numbers = itertools.count()
 
 
 def remembered(executor, folder):
-    """Around an executor, with an empty ledger."""
+    """A Remembered around an executor, with an empty ledger."""
     return Remembered(executor, Ledger(Path(folder) / f"{next(_numbers)}.db"))
 
 
@@ -222,6 +222,6 @@ def test_what_is_shared_is_remembered_in_the_shared_ledger_alone(tmp_path):
         Remembered(made, ledger).run(trials(1, 2, 3), 1, "fitness")
         assert made.trained == expected
     executor.close()
-    assert executor.alike.is_closed
+    assert executor.inner.is_closed
     own.close()
     shared.close()

@@ -160,18 +160,18 @@ def test_a_second_writer_is_told_of_the_first(tmp_path):
         pass
 
 
-def hold(path, ready):
+def open_until_killed(path, ready):
     with Study(path):
         ready.send(True)
         signal.pause()
 
 
-def test_a_dead_writers_lock_is_free_and_a_live_ones_is_not(tmp_path):
+def test_the_lock_of_a_killed_writer_is_free_and_that_of_a_running_one_is_not(tmp_path):
     path = tmp_path / "run"
     Study(path, CONFIG).close()
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=hold, args=(path, sender))
+    process = context.Process(target=open_until_killed, args=(path, sender))
     process.start()
     receiver.recv()
     assert summarise(path).state == "running"

@@ -95,7 +95,7 @@ def test_files_that_are_up_to_date_are_not_written_again(tmp_path):
     assert directory.written[5:] == ["history.csv"]
 
 
-def test_a_later_sitting_writes_the_files_anew(tmp_path):
+def test_a_later_session_writes_the_files_anew(tmp_path):
     state = SearchState(small())
     told(state, by_size)
     DerivedFiles(RunDirectory(tmp_path), state).write()

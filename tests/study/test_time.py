@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from evolr.config import changed, resolve
-from evolr.execution.executor import Around
-from evolr.study.budget import Room
+from evolr.execution.executor import DelegatingExecutor
+from evolr.study.budget import Remaining
 from evolr.study.evolve import evolve, stored_config
 from evolr.study.pace import Pace
 from evolr.study.results import Limits
@@ -28,21 +28,21 @@ from tests.study.test_race import CONFIG as RACE
 pytestmark = pytest.mark.usefixtures("importable")
 
 
-class Processes(Around):
+class Processes(DelegatingExecutor):
     """Trains by another executor, and says that so many have trained beside one another, for so many seconds each, as workers do.
 
     now: the time that it is then; meanwhile, each second, it asks whether to go on.
     """
 
     def __init__(self, alike, at_once, seconds_of):
-        self.alike, self._at_once, self._seconds_of = alike, at_once, seconds_of
+        self.inner, self._at_once, self._seconds_of = alike, at_once, seconds_of
         self.seconds, self.trainings, self.now = 0.0, 0, 0.0
 
     def prepare(self, pool):
-        return self.alike.prepare(pool)
+        return self.inner.prepare(pool)
 
     def run(self, trials, epochs, pool, *, keep_steps=False, on_outcomes=None):
-        outcomes = self.alike.run(trials, epochs, pool)
+        outcomes = self.inner.run(trials, epochs, pool)
         waiting, busy = list(range(len(trials))), []
         while waiting or busy:
             while waiting and len(busy) < self._at_once:
@@ -59,24 +59,24 @@ class Processes(Around):
         return outcomes
 
     def close(self):
-        self.alike.close()
+        self.inner.close()
 
 
-class Compiles(Around):
+class Compiles(DelegatingExecutor):
     """Trains by another executor, four together for a second an epoch, and compiles for a minute before the first of them."""
 
     def __init__(self, alike):
-        self.alike, self.seconds, self.trainings, self.now, self._compiling = alike, 0.0, 0, 0.0, 0.0
+        self.inner, self.seconds, self.trainings, self.now, self._compiling = alike, 0.0, 0, 0.0, 0.0
 
     @property
     def preparing_seconds(self):
         return self._compiling
 
     def prepare(self, pool):
-        return self.alike.prepare(pool)
+        return self.inner.prepare(pool)
 
     def run(self, trials, epochs, pool, *, keep_steps=False, on_outcomes=None):
-        outcomes = self.alike.run(trials, epochs, pool)
+        outcomes = self.inner.run(trials, epochs, pool)
         self.now += 60.0 - self._compiling
         self._compiling = 60.0
         for first in range(0, len(trials), 4):
@@ -87,7 +87,7 @@ class Compiles(Around):
         return outcomes
 
     def close(self):
-        self.alike.close()
+        self.inner.close()
 
 
 def searched(config, at_once, seconds_of, limit):
@@ -230,21 +230,21 @@ def test_a_later_call_says_whether_its_time_is_enough_for_the_race(capsys, monke
     assert not any("the race included" in line for line in said[0])
 
 
-class Slow(Around):
+class Slow(DelegatingExecutor):
     """Gets ready for a while, as workers that import torch do."""
 
     def __init__(self, alike):
-        self.alike, self.seconds, self.trainings = alike, 0.0, 0
+        self.inner, self.seconds, self.trainings = alike, 0.0, 0
 
     def prepare(self, pool):
         time.sleep(0.3)
-        return self.alike.prepare(pool)
+        return self.inner.prepare(pool)
 
     def run(self, trials, epochs, pool, *, keep_steps=False, on_outcomes=None):
-        return self.alike.run(trials, epochs, pool, keep_steps=keep_steps, on_outcomes=on_outcomes)
+        return self.inner.run(trials, epochs, pool, keep_steps=keep_steps, on_outcomes=on_outcomes)
 
     def close(self):
-        self.alike.close()
+        self.inner.close()
 
 
 def test_the_time_of_a_limit_counts_from_the_call_and_the_start_of_the_workers_is_in_it():
@@ -297,9 +297,9 @@ def test_the_last_trainings_take_a_whole_wave():
     pace = Pace()
     for number in range(1, 7):
         pace.landed(100.0 * ((number + 2) // 3), number, [100.0])
-    room = Room.within(Limits(seconds=1000.0), trained=6, seconds=200.0, pace=pace)
-    assert (room.each, room.at_once) == (pytest.approx(100 / 3), 3)
-    assert room.left == pytest.approx(20.0)  # 24, with caution
-    assert room.after(4).left == pytest.approx(15.0)  # as of six
-    assert room.after(18).seconds == pytest.approx(80.0)
-    assert (room.after(18).left, room.after(18).at_best) == (0, 3)
+    remaining = Remaining.within(Limits(seconds=1000.0), trained=6, seconds=200.0, pace=pace)
+    assert (remaining.each, remaining.at_once) == (pytest.approx(100 / 3), 3)
+    assert remaining.left == pytest.approx(20.0)  # 24, with caution
+    assert remaining.after(4).left == pytest.approx(15.0)  # as of six
+    assert remaining.after(18).seconds == pytest.approx(80.0)
+    assert (remaining.after(18).left, remaining.after(18).at_best) == (0, 3)

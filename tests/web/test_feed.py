@@ -111,7 +111,7 @@ def test_what_nobody_looks_at_is_not_read_and_is_read_again_for_who_comes(monkey
             return readers[-1]
 
         first = feeds.of("a", make)
-        with first.looking():
+        with first.viewed():
             assert await asyncio.to_thread(readers[0].read_once.wait, 60)
             assert feeds.of("a", make) is first
             assert not readers[0].is_closed.is_set()
@@ -126,7 +126,7 @@ def test_what_nobody_looks_at_is_not_read_and_is_read_again_for_who_comes(monkey
 
 
 def test_a_browser_that_takes_nothing_is_dropped_and_holds_up_nobody(monkeypatch):
-    monkeypatch.setattr("evolr.web.stream._PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("evolr.web.stream._SEND_SECONDS", 0.01)
 
     async def run():
         reader, feeds = Told(), Feeds()

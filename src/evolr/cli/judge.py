@@ -128,7 +128,7 @@ def prove(
     ] = None,
     force: Force = False,
     budget: Annotated[
-        str, typer.Option(help="Training runs that each contender is tuned with; `equal`: as many as the study had.")
+        str, typer.Option(help="Trainings that each contender is tuned with; `equal`: as many as the study had.")
     ] = "equal",
     seeds: Annotated[int | None, typer.Option(help="Trainings of each contender in the final; 32.", min=1)] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training; the comparison's.", min=1)] = None,
@@ -229,11 +229,11 @@ def print_comparison(result: ComparisonResult, path: Path | None) -> None:
 
 
 def _budget(text: str) -> int | None:
-    """A number of training runs, or None for `equal`."""
+    """A number of trainings, or None for `equal`."""
     if text == "equal":
         return None
     try:
         budget = int(text)
     except ValueError as error:  # no number, or one of thousands of digits
-        raise ConfigError(f"--budget expects `equal` or a number of training runs, got {shortened(text)!r}") from error
+        raise ConfigError(f"--budget expects `equal` or a number of trainings, got {shortened(text)!r}") from error
     return TRAININGS.of("--budget", budget)

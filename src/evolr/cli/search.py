@@ -57,7 +57,7 @@ def search(
     functions: Annotated[str | None, typer.Option(help="Functions, separated by commas.")] = None,
     terminals: Annotated[str | None, typer.Option(help="Signals and `constant`, separated by commas.")] = None,
     transform: Annotated[str | None, typer.Option(help="linear or log.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Training runs of each individual.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Trainings of each individual.")] = None,
     setting: Settings = None,
     max_time: Annotated[str | None, typer.Option(help="Stop after this long: 90s, 15m, 2h.")] = None,
     max_trainings: Annotated[int | None, typer.Option(help="Stop after this many trainings in all.", min=1)] = None,

@@ -48,7 +48,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         training function tells, `@name`. own_signals: these, by name, least and greatest value.
     constant_range: a new constant is uniform in it.
     transform, reference_lr, min_lr, max_lr: of every schedule; see Schedule.
-    seeds: training runs of an individual; its fitness is their mean.
+    seeds: trainings of an individual; its fitness is their mean.
     initial: formulas that the first population begins with, in the search's own terms (before the transform); `evolve` writes
         schedules so. The generational method begins with as many as its population has room for, and warns of more.
     initial_depth: least and greatest depth of the ramped half-and-half initialisation.

@@ -85,7 +85,7 @@ class ComparisonResult:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a training run: schedule, seed, score, and the epoch of its divergence."""
+        """One row a training: schedule, seed, score, and the epoch of its divergence."""
         return [
             {"schedule": c.name, "seed": seed, "score": outcome.score, "diverged_at": outcome.diverged_at}
             for c in self.contenders

@@ -23,7 +23,7 @@ from evolr.training.task import Outcome
 class Contender:
     """A schedule's part in a comparison; s seeds, e epochs.
 
-    scores: (s,) final scores, NaN where diverged, unless the problem scores that too. mean, low, high: of the runs that have one, with the bootstrap
+    scores: (s,) final scores, NaN where diverged, unless the problem scores that too. mean, low, high: of the trainings that have one, with the bootstrap
     interval, None of fewer than two. pairs: the champion against it, None for the champion itself; Holm-corrected over the contenders.
     optimizer: that it trained by, of a rival that finds its own step size; None for the study's.
     """
@@ -50,7 +50,7 @@ class Contender:
 
     @property
     def lost(self) -> str:
-        """How many of its runs did not finish, and why: `3 diverged`, `2 failed`; empty if all finished."""
+        """How many of its trainings did not finish, and why: `3 diverged`, `2 failed`; empty if all finished."""
         failed = sum(outcome.failure is not None for outcome in self.outcomes)
         numbers = {"diverged": self.diverged - failed, "failed": failed}
         return ", ".join(f"{number} {how}" for how, number in numbers.items() if number)

@@ -3,7 +3,7 @@ optimisers that find their own step size.
 
 In four stages, each contender treated alike, the evolved one included:
 
-1. every family is tuned on the fitness pool, with the same number of training runs as the study had, and so is the one constant of
+1. every family is tuned on the fitness pool, with the same number of trainings as the study had, and so is the one constant of
    each rival (rivals.py), which enters as its authors advise too;
 2. the best candidates of each contender race on fresh seeds, judged on the selection pool; one goes forward;
 3. where the evolved schedule reads a live signal, the median of its realised learning rates becomes a contender;
@@ -39,7 +39,7 @@ from evolr.contest.results import (
 )
 from evolr.contest.rivals import TUNED, rivals_of
 from evolr.contest.statistics import corrected
-from evolr.contest.trainings import Trainings, Wanted
+from evolr.contest.trainings import Request, Trainings
 from evolr.contest.tuning import Candidate, FamilyTuner, RandomSearch, best_of, tune
 from evolr.errors import ConfigError
 from evolr.execution.executor import Executor
@@ -68,12 +68,12 @@ def contest_of(
 ) -> ContestResult:
     """Holds the contest of a study; see Settings, and Trainings for `own`, the run directory. executor: what trains.
 
-    on_total, on_done: called with the training runs there will be at most, once, and with those just done and those
+    on_total, on_done: called with the trainings there will be at most, once, and with those just done and those
     just looked up.
     """
     if settings.budget < (runs := config.search.seeds):
         raise ConfigError(
-            f"a candidate is judged by {runs} training runs here, as in the study's search: the budget must be at least "
+            f"a candidate is judged by {runs} trainings here, as in the study's search: the budget must be at least "
             f"{runs}, got {settings.budget}"
         )
     settings = msgspec.structs.replace(settings, budget=settings.budget // runs * runs)
@@ -143,7 +143,7 @@ def contest_of(
 def _frozen(champion: Schedule, settings: Settings, trainings: Trainings) -> dict[str, Candidate]:
     """For a champion that reads a live signal: the median of its learning rates over the seeds of a heat, as a curve.
 
-    There is none where a run of it diverged, failed or asked for no learning rate: the median of those that did not would not be its own.
+    There is none where a training of it diverged, failed or asked for no learning rate: the median of those that did not would not be its own.
     """
     if champion.expression.is_open_loop:
         return {}
@@ -155,7 +155,9 @@ def _final(
     forward: Mapping[str, Candidate], seeds: Sequence[int], settings: Settings, config: Config, trainings: Trainings
 ) -> list[Contender]:
     """The results of the final, the champion's first."""
-    wanted = [Wanted(Trial(c.schedule, seed, c.optimizer), is_shared=False) for seed in seeds for c in forward.values()]
+    wanted = [
+        Request(Trial(c.schedule, seed, c.optimizer), is_shared=False) for seed in seeds for c in forward.values()
+    ]
     outcomes = trainings.outcomes(wanted, settings.pool)
     results: list[Contender] = []
     for place, (name, candidate) in enumerate(forward.items()):
@@ -168,7 +170,7 @@ def _final(
 
 
 def _total(proposers: int, advised: int, config: Config, settings: Settings) -> int:
-    """The training runs of a contest, at most. advised: contenders of one schedule, which is not searched for."""
+    """The trainings of a contest, at most. advised: contenders of one schedule, which is not searched for."""
     (many, few), (first, second) = settings.finalists, settings.race_seeds
     tuning = proposers * max(1, settings.budget // config.search.seeds) * config.search.seeds
     race = (proposers + 1) * (many * first + few * second)
@@ -196,7 +198,7 @@ def _race(
     for seeds in _race_seeds(settings):
         lanes = [(name, runner) for name, runners in running.items() for runner in runners]
         wanted = [
-            Wanted(Trial(runner.candidate.schedule, seed, runner.candidate.optimizer), is_shared.get(name, False))
+            Request(Trial(runner.candidate.schedule, seed, runner.candidate.optimizer), is_shared.get(name, False))
             for seed in seeds
             for name, runner in lanes
         ]
@@ -221,12 +223,12 @@ class _Runner:
 
     @property
     def mean(self) -> float:
-        """NaN where a run diverged."""
+        """NaN where a training diverged."""
         return float(np.mean(self.scores))
 
 
 def _steps_to_reach(champion: Contender, other: Contender, config: Config) -> int | None:
-    """See Entry; of the runs that finished."""
+    """See Entry; of the trainings that finished."""
     metric = config.problem.metric
     own, others = (c.curves("val_score")[np.isfinite(c.scores)] for c in (champion, other))
     if not (own.size and others.size):

@@ -21,7 +21,7 @@ from evolr.contest.contender import Contender, contender, rows_document
 from evolr.contest.record import encoded
 from evolr.contest.showing import OnDone, OnTotal, seconds_of, shown
 from evolr.contest.statistics import corrected
-from evolr.contest.trainings import Trainings, Wanted
+from evolr.contest.trainings import Request, Trainings
 from evolr.errors import StudyError
 from evolr.execution.processes import require_memory
 from evolr.expression import Expression
@@ -213,8 +213,8 @@ def _seeds(config: Config, count: int) -> list[int]:
     return [seed_from(config.seed, k, "explanation") for k in range(seeds)]
 
 
-def _wanted(schedule: Schedule, seeds: Sequence[int]) -> list[Wanted]:
-    return [Wanted(Trial(schedule, seed), is_shared=False) for seed in seeds]
+def _wanted(schedule: Schedule, seeds: Sequence[int]) -> list[Request]:
+    return [Request(Trial(schedule, seed), is_shared=False) for seed in seeds]
 
 
 def _frozen(schedule: Schedule, name: str, value: float) -> Schedule:

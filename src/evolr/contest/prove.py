@@ -53,13 +53,13 @@ def prove(
         evolr.prove("runs/memetic-1")
         evolr.prove(train, "runs/mine", budget=60, seeds=16)
 
-    budget: training runs that each contender is tuned with; as many as the study's search had where None, shorter ones counted in parts.
+    budget: trainings that each contender is tuned with; as many as the study's search had where None, shorter ones counted in parts.
     seeds: trainings of each contender in the final; 32 where None, 16 in a rehearsal.
     epochs: of each training; those of the study's comparison where None.
     is_quick: a rehearsal of some minutes on smaller numbers that leaves the test pool unseen.
     rivals: whether optimisers that find their own step size take part too: D-Adaptation, Prodigy, schedule-free and others, as
         their authors advise and tuned; a contest has about a quarter more trainings with them. A function has its own optimiser, and none.
-    on_total, on_done: called with the training runs there will be at most, once, and with those just done and those
+    on_total, on_done: called with the trainings there will be at most, once, and with those just done and those
         just looked up.
     progress: a bar on stderr; as of Study.run.
     options: device_count of what evolr trains itself; workers, time_limit, memory_limit, threads of a function, as for

@@ -38,7 +38,7 @@ RACE_TASKS: Final = (8, 48)
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How strict a contest is.
 
-    epochs: of each training. budget: training runs that each contender is tuned with. seeds: trainings of each contender
+    epochs: of each training. budget: trainings that each contender is tuned with. seeds: trainings of each contender
     in the final. finalists, race_seeds: how many candidates of each contender race, and on how many seeds; the first
     number of each in the first heat, the second, of the best, in the second. is_quick: a rehearsal, whose final is
     judged on the selection pool, so that the test pool stays unseen. has_rivals: whether optimisers that find their own step size
@@ -83,7 +83,7 @@ def quick(epochs: int, budget: int, runs_per_candidate: int) -> Settings:
 class Evolved:
     """What is to be proven: schedules, the most promising first; where they come from; what the search for them cost.
 
-    trained: training runs, shorter ones counted in parts; epochs: of a whole one; both None where there was no search.
+    trained: trainings, shorter ones counted in parts; epochs: of a whole one; both None where there was no search.
     """
 
     candidates: list[Candidate]
@@ -94,7 +94,7 @@ class Evolved:
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """A candidate in the race. scores: of its runs on the selection pool, those of the first heat first."""
+    """A candidate in the race. scores: of its trainings on the selection pool, those of the first heat first."""
 
     candidate: Candidate
     selection: float
@@ -105,7 +105,7 @@ class Finalist:
 class Entry:
     """What came of a contender.
 
-    source: whose the family is, or how the schedule came about. trained: training runs spent on finding candidates, None
+    source: whose the family is, or how the schedule came about. trained: trainings spent on finding candidates, None
     where there was no search. candidates: all that were found. finalists: those that raced, best first; the first went
     to the final, whose result is `result`. fitness: what the search believed of it, a score on the fitness pool at the
     contest's epochs; NaN where there is none. steps_to_reach: the training steps after which the champion's mean monitor
@@ -139,7 +139,7 @@ class ContestResult:
     """A contest: the champion's entry first, then the others'.
 
     looks: how many contests of this champion's study, with different settings, have been judged on the test pool.
-    trained, remembered: training runs of this contest, and those that earlier ones had done.
+    trained, remembered: trainings of this contest, and those that earlier ones had done.
     left_out: families that read what these trainings do not tell. no_rivals: why no optimiser that finds its own step size took part, as a
     sentence; empty where they did, and in contests of before there were any. title, knows_pools: of what trained, see Executor.
     """
@@ -168,7 +168,7 @@ class ContestResult:
 
     @property
     def ranked(self) -> list[Entry]:
-        """All entries, the best mean first; after them those of which a run has no score, the fewer the better."""
+        """All entries, the best mean first; after them those of which a training has no score, the fewer the better."""
         metric = self.config.problem.metric
         return sorted(self.entries, key=lambda e: (e.result.unscored, -metric.fitness(e.result.mean), e.name))
 
@@ -226,7 +226,7 @@ class ContestResult:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a training run of the final: contender, seed, score, and the epoch of its divergence."""
+        """One row a training of the final: contender, seed, score, and the epoch of its divergence."""
         return [
             {"contender": entry.name, "seed": seed, "score": outcome.score, "diverged_at": outcome.diverged_at}
             for entry in self.entries

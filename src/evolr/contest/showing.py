@@ -1,6 +1,6 @@
 """What a judgement shows of itself while it trains: a bar, beside whatever its caller listens to.
 
-The bars are imported in functions here and nowhere else in this room: they show what is told, with rich.
+The bars are imported in functions here and nowhere else in this package: they show what is told, with rich.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The statistics of paired scores: intervals, differences, tests, and what may be said by them.
 
-Scores of two schedules are paired by seed. A diverged run has no score; in every test of ranks it is worse than any that
+Scores of two schedules are paired by seed. A training that diverged has no score; in every test of ranks it is worse than any that
 finished. A schedule is better or worse than another where Wilcoxon's signed-rank test says so at 0.05, two-sided, after
 Holm's correction for all the tests of the comparison; else the two are not distinguishable.
 """
@@ -101,7 +101,7 @@ def corrected(all_pairs: Sequence[Pairs]) -> list[Pairs]:
 def gains(champion: NDArray[np.float64], contender: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:
     """By how much the champion is better than a contender, pair by pair, for a test of ranks.
 
-    A diverged run is worse than any that finished, by more than any finished pair differs; two of them are equal.
+    A training that diverged is worse than any that finished, by more than any finished pair differs; two of them are equal.
     """
     sign = 1.0 if metric.higher_is_better else -1.0
     won = sign * (champion - contender)

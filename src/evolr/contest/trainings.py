@@ -28,7 +28,7 @@ _SUBJECT: Final = "subject"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Request:
     """A training that is wanted. is_shared: whether it depends on the problem alone."""
 
     trial: Trial
@@ -41,7 +41,7 @@ def shared_directory() -> Path:
 
 
 def require_subject(directory: Path, subject: bytes) -> None:
-    """Raises RunDirectoryError where a directory's ledger is another subject's, as far as looking at it tells; see `claim`."""
+    """Raises RunDirectoryError where a directory's ledger is another subject's, as far as looking at it tells; see Trainings.require_subject."""
     noted = notes(directory / LEDGER, _SUBJECT)
     if noted and subject not in noted:
         raise _other_subject(directory)
@@ -52,7 +52,7 @@ def _other_subject(directory: Path) -> RunDirectoryError:
 
 
 class Trainings:
-    """Trains what is wanted by an executor, for a number of epochs, and remembers it.
+    """Trains what is requested by an executor, for a number of epochs, and remembers it.
 
     own: the run directory. What depends on the problem alone is remembered for all studies where the configuration says
     all that decides it; what a model's or a user's functions compute is remembered in the run directory.
@@ -98,7 +98,7 @@ class Trainings:
         """Trainings that were known."""
         return self._executor.remembered
 
-    def outcomes(self, wanted: Sequence[Wanted], pool: Pool, *, keep_steps: bool = False) -> list[Outcome]:
+    def outcomes(self, requests: Sequence[Request], pool: Pool, *, keep_steps: bool = False) -> list[Outcome]:
         """The outcome of each training, in order, judged on a pool. Raises StudyError where the problem raises."""
         start = trained, remembered = self.trained, self.remembered
 
@@ -110,12 +110,12 @@ class Trainings:
             trained, remembered = self.trained, self.remembered
 
         found = self._executor.run(
-            [each.trial for each in wanted],
+            [each.trial for each in requests],
             self._epochs,
             pool,
             keep_steps=keep_steps,
             on_outcomes=landed,
-            is_shared=[each.is_shared for each in wanted],
+            is_shared=[each.is_shared for each in requests],
         )
         if failed := self._executor.unkept:
             trained_now = self.trained - start[0]

@@ -1,4 +1,4 @@
-"""How a contender finds its candidates: each is given the same number of training runs, on the fitness pool.
+"""How a contender finds its candidates: each is given the same number of trainings, on the fitness pool.
 
 All contenders are tuned side by side, in rounds: in each, every contender proposes a few schedules, and all of them are
 trained from the round's seeds, so that contenders meet the same luck and the trainer is full.
@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from evolr.config import Config, Search
-from evolr.contest.trainings import Trainings, Wanted
+from evolr.contest.trainings import Request, Trainings
 from evolr.expression import Expression
 from evolr.problems import Metric
 from evolr.randomness import generator, seed_from
@@ -36,7 +36,7 @@ _MOST_DRAWS: Final = 1_000_000  # of random search; then a small language is use
 class Candidate:
     """A schedule that a contender found.
 
-    constants: of its family; empty for one that is of none. score: mean of its runs on the fitness pool, in the
+    constants: of its family; empty for one that is of none. score: mean of its trainings on the fitness pool, in the
     problem's metric, NaN where one diverged. optimizer: that a rival trains by; None for the study's.
     """
 
@@ -158,7 +158,7 @@ class RandomSearch:
 def tune(
     proposers: Sequence[Proposer], config: Config, budget: int, trainings: Trainings
 ) -> dict[str, list[Candidate]]:
-    """Every candidate of every proposer, in order; each proposer spends `budget` training runs, rounded down.
+    """Every candidate of every proposer, in order; each proposer spends `budget` trainings, rounded down.
 
     A candidate trains from as many seeds as an individual of the study's search; the seeds of a round are the same for
     every study. Those of one optimiser after those of another, so that the compiled programs of few are needed at a time.
@@ -183,7 +183,7 @@ def _tuned_together(
         asked = [proposer.ask(min(PER_ROUND, number - start)) for proposer in proposers]
         seeds = [seed_from(round_number, k, _PURPOSE) for k in range(runs)]
         wanted = [
-            Wanted(Trial(schedule, seed, proposer.optimizer), proposer.is_shared)
+            Request(Trial(schedule, seed, proposer.optimizer), proposer.is_shared)
             for seed in seeds
             for proposer, proposals in zip(proposers, asked, strict=True)
             for schedule, _ in proposals

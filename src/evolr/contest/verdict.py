@@ -17,7 +17,7 @@ LEAST_CANDIDATES: Final = 20
 """Candidates of each family below which it cannot be called tuned: the sampler draws its first ten at random."""
 
 UNKNOWN_POOLS: Final = (
-    "The training function judges every trial by the same examples, so that the final is fresh in its seeds alone; let it take "
+    "The training function judges every training by the same examples, so that the final is fresh in its seeds alone; let it take "
     "`pool`, and it can keep some for the final."
 )
 
@@ -30,7 +30,7 @@ def verdict(result: ContestResult) -> list[str]:
     seeds, spent = len(result.seeds), result.settings.budget
     if nothing := nothing_can_be_told(seeds, len(result.entries) - 1):
         return [nothing]
-    sentences = [_claim(result), _best(result)]
+    sentences = [_main_sentence(result), _best(result)]
     if feedback := _feedback(result):
         sentences.append(feedback)
     if lost := lost_text([entry.result for entry in result.entries]):
@@ -40,13 +40,11 @@ def verdict(result: ContestResult) -> list[str]:
         and spent < result.evolved.trained // result.config.search.seeds * result.config.search.seeds
     ):
         sentences.append(
-            f"The budgets are not equal: {count(result.evolved.trained, 'training run')} for the search, {spent} for each "
+            f"The budgets are not equal: {count(result.evolved.trained, 'training')} for the search, {spent} for each "
             "contender. That flatters the evolved schedule."
         )
     if spent < (least := LEAST_CANDIDATES * result.config.search.seeds):
-        sentences.append(
-            f"With {count(spent, 'training run')} each the families are hardly tuned: take {least} at least."
-        )
+        sentences.append(f"With {count(spent, 'training')} each the families are hardly tuned: take {least} at least.")
     if result.looks > 1:
         sentences.append(
             f"The {'test pool' if result.knows_pools else 'final'} has been looked at by {result.looks} different contests of this directory: the more of them, the "
@@ -86,14 +84,14 @@ def nothing_can_be_told(seeds: int, contenders: int) -> str | None:
 
 
 def lost_text(contenders: Sequence[Contender]) -> str | None:
-    """The sentence about runs that diverged or failed, of each contender how many of how many; None where there is none."""
-    lost = [f"{c.diverged} of {count(len(c.scores), 'run')} of {c.name}" for c in contenders if c.diverged]
+    """The sentence about trainings that diverged or failed, of each contender how many of how many; None where there is none."""
+    lost = [f"{c.diverged} of {count(len(c.scores), 'training')} of {c.name}" for c in contenders if c.diverged]
     if not lost:
         return None
     failures = [outcome.failure for c in contenders for outcome in c.outcomes if outcome.failure is not None]
     has_diverged = len(failures) < sum(c.diverged for c in contenders)
     how = "Diverged" if not failures else "Diverged or failed" if has_diverged else "Failed"
-    which = {"Diverged": "a diverged run", "Failed": "a failed run"}.get(how, "such a run")
+    which = {"Diverged": "a training that diverged", "Failed": "a failed training"}.get(how, "such a training")
     reason = f" The first to fail: {shortened(printable(failures[0]), _MESSAGE)}." if failures else ""
     is_scored = not any(c.unscored for c in contenders)
     counts = (
@@ -104,7 +102,7 @@ def lost_text(contenders: Sequence[Contender]) -> str | None:
     return f"{how}: {listed(lost)}; {which} {counts}.{reason}"
 
 
-def _claim(result: ContestResult) -> str:
+def _main_sentence(result: ContestResult) -> str:
     groups: dict[Relation, list[Entry]] = {}
     for entry in result.others:
         if entry.result.pairs is not None:
@@ -136,11 +134,11 @@ def _best(result: ContestResult) -> str:
     """The champion against the contender with the best mean."""
     metric, champion = result.config.problem.metric, result.champion.result
     if champion.unscored == len(champion.scores):
-        return "None of its runs finished."
+        return "None of its trainings finished."
     own = f"Its final {metric.name} is {metric.text(champion.mean)}"
     best = next((e.result for e in result.others if e.name != FROZEN), None)
     if best is None or best.unscored == len(best.scores):
-        return f"{own}; no run of the others finished."
+        return f"{own}; no training of the others finished."
     others = f"{own}, and that of {best.name}, the best of the others here, {metric.text(best.mean)}"
     pairs = best.pairs
     if pairs is None or pairs.difference is None or pairs.low is None or pairs.high is None:
@@ -159,7 +157,7 @@ def _feedback(result: ContestResult) -> str | None:
     signals = listed(expression.live_signals)
     own = next((e.result.pairs for e in result.entries if e.name == FROZEN), None)
     if own is None:
-        why = "runs of it diverged, failed or asked for no learning rate"
+        why = "trainings of it diverged, failed or asked for no learning rate"
         return f"It reads {signals}; {why}, so there is no median curve to compare it with."
     said = {
         "better than": "is better than its own median curve, frozen: the feedback is worth something",

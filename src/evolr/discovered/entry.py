@@ -74,7 +74,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seeds: trainings of each contender in the final; on a suite each is another task. pool: that judged the final.
     score: the mean. rival: the best of the others, its own frozen curve aside, tuned; rival_score: its mean. difference: score minus rival_score by
     pairs; low, high: its 95 % interval. p: of it, corrected for all contenders.
-    budget: training runs that each rival was tuned with. beaten, level, worse: contenders that it is better than, not
+    budget: trainings that each rival was tuned with. beaten, level, worse: contenders that it is better than, not
     distinguishable from, and worse than, at p < 0.05.
     """
 

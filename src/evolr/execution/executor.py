@@ -127,38 +127,38 @@ class Executor(ExecutorMaker, Protocol):
             self.seconds += time.perf_counter() - start
 
 
-class Around(Executor, Protocol):
-    """An executor that says of itself what another says, `alike`, and runs trials in its own way."""
+class DelegatingExecutor(Executor, Protocol):
+    """An executor with the properties of another one, `inner`, which runs trials in its own way."""
 
-    alike: Executor
+    inner: Executor
 
     @property
     def identity(self) -> str:
-        return self.alike.identity
+        return self.inner.identity
 
     @property
     def title(self) -> str:
-        return self.alike.title
+        return self.inner.title
 
     @property
     def knows_pools(self) -> bool:
-        return self.alike.knows_pools
+        return self.inner.knows_pools
 
     @property
     def signals(self) -> frozenset[str]:
-        return self.alike.signals
+        return self.inner.signals
 
     @property
     def keeps_failures(self) -> bool:
-        return self.alike.keeps_failures
+        return self.inner.keeps_failures
 
     @property
     def takes_optimizers(self) -> bool:
-        return self.alike.takes_optimizers
+        return self.inner.takes_optimizers
 
     @property
     def context(self) -> Mapping[str, Any]:
-        return self.alike.context
+        return self.inner.context
 
 
 def refuse_optimizers(trials: Sequence[Trial]) -> None:

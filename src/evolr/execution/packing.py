@@ -106,7 +106,7 @@ def _dispatching(registry: Mapping[type, Any]) -> Any:
 
 def _refused(what: object, name: str, error: Exception) -> ConfigError:
     """The error that names what cannot be packed, and how what is packed comes to it."""
-    path, part, why = _culprit(what, error)
+    path, part, why = _unpackable_part(what, error)
     reason = f"{type(why).__name__}: {shortened(printable(str(why)), _MESSAGE)}"
     kind = f"of type {type(part).__module__}.{type(part).__qualname__}".replace("builtins.", "")
     said = f"it holds {path}, an object {kind} ({reason})" if path else reason
@@ -115,7 +115,7 @@ def _refused(what: object, name: str, error: Exception) -> ConfigError:
     )
 
 
-def _culprit(what: object, error: Exception) -> tuple[str, object, Exception]:
+def _unpackable_part(what: object, error: Exception) -> tuple[str, object, Exception]:
     """The way to the innermost part that cannot be packed by itself, `helper → log`, say; the part; and why."""
     path = ""
     seen = {id(what)}

@@ -1,7 +1,7 @@
 """Trials on a Ray cluster: where they run, and the executor.
 
 Ray ends a program whose cluster is gone, and importing it changes logging and warnings; so it is not imported here, but in a
-process of its own (ray_driver.py), which is told what to train and tells what has landed.
+process of its own (ray_driver.py), which is sent what to train and sends what has landed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from evolr.errors import ConfigError, EvolrError, ExecutorError, MissingExtraError, is_finite, shown
-from evolr.execution.executor import Around, Executor, refuse_optimizers
+from evolr.execution.executor import DelegatingExecutor, Executor, refuse_optimizers
 from evolr.execution.local import Local
 from evolr.execution.packing import packed
 from evolr.execution.ray_process import RayProcess
@@ -55,7 +55,7 @@ class Ray:
     A worker is an actor. It trains a function in a process of its own, as `Workers` does, so that a training that raises,
     crashes, exceeds `time_limit`, `memory_limit` or returns no number has failed; it trains a problem in itself, a part of the
     population at a time. An actor that is lost is replaced, and what it had under way is trained again: a trial that has
-    lost three actors on machines that live has failed; one that has lost 16 with their machines ends the run.
+    lost three actors on machines that are up has failed; one that has lost 16 with their machines ends the run.
 
     Raises ConfigError for numbers out of range, MissingExtraError where Ray is not installed.
     """
@@ -109,7 +109,7 @@ class Ray:
         return RayExecutor(self, recipe, parts=None)
 
 
-class RayExecutor(Around):
+class RayExecutor(DelegatingExecutor):
     """Trains on a Ray cluster, by actors that each have an executor of their own.
 
     recipe: makes that executor, on the cluster's machines and once here, where it says of itself what this one says. parts:
@@ -121,7 +121,7 @@ class RayExecutor(Around):
 
     def __init__(self, place: Ray, recipe: Callable[[], Executor], *, parts: int | None) -> None:
         self._place, self._parts = place, parts
-        self.alike = recipe()
+        self.inner = recipe()
         self._recipe = packed(recipe, "what is to be trained")
         self._process: RayProcess | None = None
         self.seconds = 0.0
@@ -129,7 +129,7 @@ class RayExecutor(Around):
 
     def prepare(self, pool: Pool) -> None:
         """Connects to the cluster and has one worker get ready. Raises what that one's executor raises."""
-        with self._timed(), closing(self._asked("prepare", pool)) as answers:
+        with self._timed(), closing(self._request("prepare", pool)) as answers:
             for _ in answers:
                 pass
 
@@ -148,7 +148,7 @@ class RayExecutor(Around):
         if not trials:
             return []
         outcomes: dict[int, Outcome] = {}
-        with self._timed(), closing(self._asked("run", list(trials), epochs, pool, keep_steps)) as answers:
+        with self._timed(), closing(self._request("run", list(trials), epochs, pool, keep_steps)) as answers:
             for landed in answers:
                 outcomes |= landed
                 self.trainings += len(landed)
@@ -162,19 +162,19 @@ class RayExecutor(Around):
             self._process.close()
             self._process = None
 
-    def _asked(self, request: str, *arguments: Any) -> Generator[Mapping[int, Outcome]]:
-        """What lands of a request to the process that speaks to Ray, which is started first if there is none; nothing meanwhile."""
+    def _request(self, request: str, *arguments: Any) -> Generator[Mapping[int, Outcome]]:
+        """What lands of a request to the process that is connected to Ray, which is started first if there is none; nothing meanwhile."""
         if self._process is None:
             self._process = RayProcess(shows_output=self._place.log_to_driver)
             try:
-                yield from self._answers("begin", _reached(self._place, self._parts), self._recipe)
+                yield from self._answers("begin", _cluster_settings(self._place, self._parts), self._recipe)
             except EvolrError:
                 self.close()
                 raise
         yield from self._answers(request, *arguments)
 
     def _answers(self, request: str, *arguments: Any) -> Generator[Mapping[int, Outcome]]:
-        """What lands of a request, nothing meanwhile. It is cancelled where nobody waits for its end."""
+        """What lands of a request, nothing meanwhile. It is cancelled if the caller stops before its end."""
         assert self._process is not None
         is_over = False
         try:
@@ -190,15 +190,15 @@ class RayExecutor(Around):
                     raise content.error()
         except ExecutorError:
             is_over = True
-            self.close()  # with what is gone, so that a later run connects anew
+            self.close()  # so that a later run connects anew
             raise
         finally:
             if not is_over and not self._process.cancel():
                 self.close()
 
 
-def _reached(place: Ray, parts: int | None) -> Mapping[str, Any]:
-    """What the process that speaks to Ray has to know; the cluster to which this program is connected, if no other is named."""
+def _cluster_settings(place: Ray, parts: int | None) -> Mapping[str, Any]:
+    """What the process that is connected to Ray has to know; the cluster to which this program is connected, if no other is named."""
     known: dict[str, Any] = {**vars(place), "parts": parts}
     connected: Any = sys.modules.get("ray")
     if place.address is None and connected is not None and connected.is_initialized():

@@ -20,8 +20,8 @@ _KINDS: Final = {kind.__name__: kind for kind in (ConfigError, ExecutorError, Pr
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Of the program that searches, for what it has to find here as it does there.
+class WorkerEnvironment:
+    """What a worker takes over from the program that searches, so that the same is found here as there.
 
     version: of evolr. path: where Python looks for modules. folder: in which relative paths are; None where Ray has set one.
     """
@@ -53,20 +53,20 @@ class TrialActor:
     def __init__(self) -> None:
         self._executor: Executor | None = None
 
-    def begin(self, recipe: bytes, surroundings: Surroundings) -> Refusal | str:
+    def begin(self, recipe: bytes, environment: WorkerEnvironment) -> Refusal | str:
         """Makes the executor; the id of the machine it is on, or why it cannot be made."""
         import ray
 
-        if surroundings.version != evolr.__version__:
+        if environment.version != evolr.__version__:
             return Refusal(
                 "ConfigError",
-                f"this is evolr {surroundings.version}, and on the machines of the Ray cluster there is evolr "
+                f"this is evolr {environment.version}, and on the machines of the Ray cluster there is evolr "
                 f"{evolr.__version__}: install the same everywhere",
             )
-        _leave_ray_out_of_children()
-        sys.path += [path for path in surroundings.path if path not in sys.path]
-        if surroundings.folder is not None and os.path.isdir(surroundings.folder):
-            os.chdir(surroundings.folder)
+        _remove_main_file()
+        sys.path += [path for path in environment.path if path not in sys.path]
+        if environment.folder is not None and os.path.isdir(environment.folder):
+            os.chdir(environment.folder)
         try:
             self._executor = unpacked(recipe)()
         except EvolrError as error:
@@ -94,8 +94,8 @@ class TrialActor:
         return outcomes, time.perf_counter() - start
 
 
-def _leave_ray_out_of_children() -> None:
-    """A process that multiprocessing starts imports the script that its parent runs: here, that of Ray's workers."""
+def _remove_main_file() -> None:
+    """Has a child process not import what multiprocessing takes for the program's script: here, that of Ray's workers."""
     main: Any = sys.modules["__main__"]
     if hasattr(main, "__file__"):
         del main.__file__

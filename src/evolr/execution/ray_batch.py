@@ -11,7 +11,7 @@ from evolr.errors import ExecutorError
 from evolr.training.task import Outcome, Trial
 
 LOST_ACTORS: Final = 3
-"""That a trial may lose, on machines that live, until it has failed."""
+"""That a trial may lose, on machines that are up, until it has failed."""
 
 LOST_MACHINES: Final = 16
 """That a trial may lose, until the run ends."""
@@ -28,7 +28,9 @@ class Batch:
         self.missing = len(trials)
         self.size = 1 if parts is None else math.ceil(len(trials) / (parts * max(1, workers)))
         self._epochs = 0 if parts is None else epochs
-        self.waiting = deque(numbers if parts is None else sorted(numbers, key=lambda number: _company(trials[number])))
+        self.waiting = deque(
+            numbers if parts is None else sorted(numbers, key=lambda number: _grouping(trials[number]))
+        )
         self._again = deque[int]()  # each is trained alone, so that one that ends its actor does not end others
         self._lost, self._lost_machines = Counter[int](), Counter[int]()
 
@@ -65,6 +67,6 @@ class Batch:
         return {number: Outcome.failed(why, self._epochs) for number in given_up}
 
 
-def _company(trial: Trial) -> tuple[str, int]:
-    """Trials train best with those of the same: by one program, and of one seed on the same batches."""
+def _grouping(trial: Trial) -> tuple[str, int]:
+    """By what trials are put together: of one optimiser, so that one program trains them, and of one seed, on the same batches."""
     return "" if trial.optimizer is None else repr(trial.optimizer), trial.seed

@@ -1,4 +1,4 @@
-"""What runs in the process that speaks to Ray: it has actors train, replaces those that are lost, and tells what has landed.
+"""What runs in the process that is connected to Ray: it has actors train, replaces those that are lost, and sends what has landed.
 
 It ends when the program that started it does, or closes the connection; and it may be ended by Ray, which ends a program
 that cannot reach its cluster for a minute.
@@ -25,17 +25,17 @@ from ray.exceptions import RayError, RayTaskError
 
 import evolr
 from evolr.errors import ConfigError, EvolrError, ExecutorError, ProblemError
-from evolr.execution.ray_actor import Refusal, Surroundings, TrialActor
+from evolr.execution.ray_actor import Refusal, TrialActor, WorkerEnvironment
 from evolr.execution.ray_batch import Batch
 from evolr.problems import Pool
 from evolr.training.task import Outcome, Trial
 
 _CONNECT_SECONDS: Final = 10.0  # for the head of a cluster to answer at all
-_LOOK_SECONDS: Final = 0.1  # between two looks at what the program says; what lands is told at once
-_TELL_SECONDS: Final = 10.0  # without any worker, after which that is told
+_POLL_SECONDS: Final = 0.1  # between two polls of the program's requests; what lands is sent at once
+_REPORT_SECONDS: Final = 10.0  # without any worker, after which that is reported
 _START_SECONDS: Final = 600.0  # without any worker, after which there will be none
-_NODES_SECONDS: Final = 2.0  # between two looks at the machines, while no worker is there
-_LEAVE_SECONDS: Final = 10.0  # to leave the cluster
+_NODES_SECONDS: Final = 2.0  # between two queries of the machines, while no worker is there
+_EXIT_SECONDS: Final = 10.0  # to disconnect from the cluster
 _BUSY_SECONDS: Final = 0.1  # that a call should take at least, trials of a function being put together
 _FAILED_STARTS: Final = 3  # in a row, after which no more workers are started
 _TRIES: Final = 3  # to have a worker get ready
@@ -43,7 +43,7 @@ _MAX_REASON: Final = 300  # characters of what Ray says of a lost actor
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ClusterSettings:
     """What of `evolr.Ray` is needed here. parts: into which a worker's share of a population is cut; None of a function."""
 
     address: str | None
@@ -71,28 +71,34 @@ class Worker:
 class Driver:
     """The workers of a cluster, and one run of theirs after another."""
 
-    def __init__(self, place: Place, recipe: bytes, requests: SimpleQueue[Any], connection: Connection) -> None:
-        self._place, self._requests, self._connection = place, requests, connection
+    def __init__(
+        self, settings: ClusterSettings, recipe: bytes, requests: SimpleQueue[Any], connection: Connection
+    ) -> None:
+        self._settings, self._requests, self._connection = settings, requests, connection
         try:
-            _require_listener(place.address)
+            _require_listening(settings.address)
             ray.init(
-                address=place.address,
-                runtime_env=None if place.runtime_env is None else dict(place.runtime_env),
-                log_to_driver=place.log_to_driver,
-                include_dashboard=False if place.address in (None, "local") else None,
+                address=settings.address,
+                runtime_env=None if settings.runtime_env is None else dict(settings.runtime_env),
+                log_to_driver=settings.log_to_driver,
+                include_dashboard=False if settings.address in (None, "local") else None,
                 logging_level=logging.ERROR,
             )
         except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and its own
-            where = "start Ray on this machine" if place.address is None else f"reach the Ray cluster {place.address!r}"
+            where = (
+                "start Ray on this machine"
+                if settings.address is None
+                else f"reach the Ray cluster {settings.address!r}"
+            )
             raise ExecutorError(f"cannot {where}: {type(error).__name__}: {error}") from error
-        has_folder = "working_dir" in (place.runtime_env or {})
+        has_folder = "working_dir" in (settings.runtime_env or {})
         self._recipe = ray.put(recipe)
-        self._surroundings = Surroundings(
+        self._environment = WorkerEnvironment(
             evolr.__version__, [os.path.abspath(path) for path in sys.path], None if has_folder else os.getcwd()
         )
         self._actor_class = ray.remote(TrialActor).options(
-            num_cpus=place.cpus_per_worker,
-            num_gpus=place.gpus_per_worker,
+            num_cpus=settings.cpus_per_worker,
+            num_gpus=settings.gpus_per_worker,
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy="SPREAD",
@@ -100,10 +106,10 @@ class Driver:
         self._workers: list[Worker] = []
         self._under_way: dict[Any, Worker] = {}  # by the reference of the call
         self._failed_starts = 0
-        self._nodes: list[Mapping[str, Any]] = []  # the machines that live
-        self._looked = -math.inf
-        self._alone_since: float | None = None  # since when there is no worker
-        self._is_told = False
+        self._nodes: list[Mapping[str, Any]] = []  # the machines that are up
+        self._queried_at = -math.inf
+        self._without_worker_since: float | None = None  # None while there is one
+        self._is_reported = False
         self._seconds, self._trained = 0.0, 0  # of all calls, to say how long a trial takes
 
     def prepare(self, pool: Pool) -> None:
@@ -111,15 +117,15 @@ class Driver:
         reason = ""
         for _ in range(_TRIES):
             while not self._idle():
-                self._hire(1)
+                self._start_workers(1)
                 for worker, result in self._ready():
-                    self._welcome(worker, result)
+                    self._finish_start(worker, result)
             worker = self._idle()[0]
             try:
                 refusal: Any = ray.get(worker.actor.prepare.remote(pool))
             except RayError as error:
-                self._dismiss(worker)
-                reason = _require_loss(error)
+                self._kill(worker)
+                reason = _loss_reason(error)
                 continue
             if refusal is not None:
                 raise refusal.error()
@@ -127,13 +133,13 @@ class Driver:
         raise ProblemError(f"{_TRIES} workers were lost while they got ready to train, the latest by: {reason}")
 
     def run(self, trials: Sequence[Trial], epochs: int, pool: Pool, keep_steps: bool) -> None:
-        """Tells the outcomes as they land. Raises EvolrError if no more can be had, CancelledError if none is wanted."""
-        batch = Batch(trials, epochs, self._place.parts, self._count())
+        """Sends the outcomes as they land. Raises EvolrError if no more can be had, CancelledError if the program cancels."""
+        batch = Batch(trials, epochs, self._settings.parts, self._most_workers())
         try:
             while batch.missing:
-                self._hire(batch.most_workers)
+                self._start_workers(batch.most_workers)
                 for worker in self._idle():
-                    worker.trials = batch.taken(self._together(batch))
+                    worker.trials = batch.taken(self._trials_per_call(batch))
                     if not worker.trials:
                         break
                     given = [trials[number] for number in worker.trials]
@@ -141,35 +147,35 @@ class Driver:
                 landed: dict[int, Outcome] = {}
                 try:
                     for worker, result in self._ready():
-                        landed |= self._arrived(worker, result, batch)
+                        landed |= self._outcomes_of(worker, result, batch)
                 finally:
                     batch.missing -= len(landed)
                     if landed:
                         self._connection.send(("landed", landed))
         finally:
             for worker in [worker for worker in self._workers if worker.trials]:
-                self._dismiss(worker)
+                self._kill(worker)
 
     # --- the parts --------------------------------------------------------------------------------------------------
 
-    def _arrived(self, worker: Worker, result: Any, batch: Batch) -> dict[int, Outcome]:
-        """What has landed with a worker's word, or with the loss of it."""
+    def _outcomes_of(self, worker: Worker, result: Any, batch: Batch) -> dict[int, Outcome]:
+        """The outcomes in what a worker returned, or in the loss of it."""
         if worker.node is None:
-            self._welcome(worker, result)
+            self._finish_start(worker, result)
             return {}
         if isinstance(result, Refusal):
             raise result.error()
         numbers, worker.trials = worker.trials, []
         if isinstance(result, Exception):
-            self._dismiss(worker)
-            return batch.lost(numbers, _require_loss(result), is_machine=not self._lives(worker.node))
+            self._kill(worker)
+            return batch.lost(numbers, _loss_reason(result), is_machine=not self._is_up(worker.node))
         outcomes, seconds = result
         self._seconds, self._trained = self._seconds + seconds, self._trained + len(outcomes)
         return dict(zip(numbers, outcomes, strict=True))
 
-    def _together(self, batch: Batch) -> int:
+    def _trials_per_call(self, batch: Batch) -> int:
         """How many trials a call is given: of a function one, but for those so short that the call would count."""
-        if self._place.parts is not None:
+        if self._settings.parts is not None:
             return batch.size
         mean = self._seconds / self._trained if self._trained else math.inf
         share = len(batch.waiting) // (4 * len(self._workers))
@@ -178,18 +184,18 @@ class Driver:
     def _idle(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.node is not None and not worker.trials]
 
-    def _hire(self, wanted: int) -> None:
-        """Starts workers up to the number wanted, as far as the cluster has room."""
+    def _start_workers(self, wanted: int) -> None:
+        """Starts workers up to the number wanted, or up to what the cluster has room for."""
         if len(self._workers) >= wanted:
             return
-        wanted = min(wanted, self._count())
+        wanted = min(wanted, self._most_workers())
         while len(self._workers) < wanted:
             worker = Worker(self._actor_class.remote())
             self._workers.append(worker)
-            self._under_way[worker.actor.begin.remote(self._recipe, self._surroundings)] = worker
+            self._under_way[worker.actor.begin.remote(self._recipe, self._environment)] = worker
 
-    def _welcome(self, worker: Worker, result: Any) -> None:
-        """Takes up a worker that has started. Raises EvolrError where none ever will."""
+    def _finish_start(self, worker: Worker, result: Any) -> None:
+        """Notes that a worker has started. Raises EvolrError if none ever will."""
         if isinstance(result, Refusal):
             raise result.error()
         if isinstance(result, RayTaskError):
@@ -198,7 +204,7 @@ class Driver:
                 "same packages and files: evolr.Ray(runtime_env={…}) brings them"
             )
         if isinstance(result, Exception):
-            self._dismiss(worker)
+            self._kill(worker)
             self._failed_starts += 1
             if self._failed_starts == _FAILED_STARTS:
                 raise ExecutorError(
@@ -210,93 +216,93 @@ class Driver:
         self._failed_starts = 0
 
     def _ready(self) -> Iterator[tuple[Worker, Any]]:
-        """Waits a moment for the workers: those that have something to say, and that, or why they are lost.
+        """Waits a moment for the workers: each that has returned something, with that, or with the error by which it is lost.
 
-        Raises CancelledError if the program says so, ExecutorError if there is no worker and will not be any.
+        Raises CancelledError if the program cancels, ExecutorError if there is no worker and will not be any.
         """
         with suppress(Empty):
             if self._requests.get_nowait() is None:
-                self._requests.put(None)  # for who waits for it
+                self._requests.put(None)  # for `main`
             raise CancelledError
         references = list(self._under_way)
         if references:
-            done, rest = ray.wait(references, num_returns=1, timeout=_LOOK_SECONDS)
+            done, rest = ray.wait(references, num_returns=1, timeout=_POLL_SECONDS)
             if rest:
                 done += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
         else:
             done = []
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         if done or any(worker.node is not None for worker in self._workers):
-            self._alone_since = None
+            self._without_worker_since = None
         else:
-            self._require_hope()
+            self._report_waiting()
         for reference in done:
-            if (worker := self._under_way.pop(reference, None)) is not None:  # it was not dismissed meanwhile
+            if (worker := self._under_way.pop(reference, None)) is not None:  # it was not killed meanwhile
                 try:
                     result: Any = ray.get(reference)
                 except RayError as error:
                     result = error
                 yield worker, result
 
-    def _require_hope(self) -> None:
-        """While there is no worker: tells the program in time, and raises an error if there will be none."""
+    def _report_waiting(self) -> None:
+        """While there is no worker: reports it to the program after a while, and raises an error if there will be none."""
         now = time.monotonic()
-        if self._alone_since is None:
-            self._alone_since, self._is_told = now, False
-        self._require_room()
-        if now - self._alone_since > _START_SECONDS:
-            raise ExecutorError(f"no worker has started in {_START_SECONDS:g} s: {self._said_of_cluster()}")
-        if now - self._alone_since > _TELL_SECONDS and not self._is_told:
-            self._is_told = True
-            self._connection.send(("waiting", f"no worker has started yet: {self._said_of_cluster()}"))
+        if self._without_worker_since is None:
+            self._without_worker_since, self._is_reported = now, False
+        self._require_capacity()
+        if now - self._without_worker_since > _START_SECONDS:
+            raise ExecutorError(f"no worker has started in {_START_SECONDS:g} s: {self._resources_text()}")
+        if now - self._without_worker_since > _REPORT_SECONDS and not self._is_reported:
+            self._is_reported = True
+            self._connection.send(("waiting", f"no worker has started yet: {self._resources_text()}"))
 
-    def _dismiss(self, worker: Worker) -> None:
-        """Ends an actor, whatever it does, and forgets it."""
+    def _kill(self, worker: Worker) -> None:
+        """Kills an actor, whatever it is doing, and removes it."""
         self._workers.remove(worker)
         self._under_way = {reference: each for reference, each in self._under_way.items() if each is not worker}
-        with suppress(RayError, ValueError):  # it is no more
+        with suppress(RayError, ValueError):  # it has ended
             ray.kill(worker.actor)
 
     # --- the cluster ------------------------------------------------------------------------------------------------
 
-    def _count(self) -> int:
-        """How many workers are wanted, at most: as many as there is room for, whoever else uses the machines."""
-        return self._place.workers or self._room()
+    def _most_workers(self) -> int:
+        """How many workers are wanted, at most: as many as the cluster has room for, without regard to other users."""
+        return self._settings.workers or self._capacity()
 
-    def _room(self) -> int:
+    def _capacity(self) -> int:
         now = time.monotonic()
-        if now - self._looked > _NODES_SECONDS:
-            self._looked = now
+        if now - self._queried_at > _NODES_SECONDS:
+            self._queried_at = now
             self._nodes = [node for node in ray.nodes() if node["Alive"]]
-        return sum(self._room_of(node["Resources"]) for node in self._nodes)
+        return sum(self._capacity_of(node["Resources"]) for node in self._nodes)
 
-    def _room_of(self, resources: Mapping[str, float]) -> int:
+    def _capacity_of(self, resources: Mapping[str, float]) -> int:
         """How many workers a machine has room for."""
-        wanted = {"CPU": self._place.cpus_per_worker, "GPU": self._place.gpus_per_worker}
-        rooms = [int(resources.get(name, 0.0) / each + 1e-9) for name, each in wanted.items() if each]
-        return min(rooms) if rooms else 1
+        wanted = {"CPU": self._settings.cpus_per_worker, "GPU": self._settings.gpus_per_worker}
+        counts = [int(resources.get(name, 0.0) / each + 1e-9) for name, each in wanted.items() if each]
+        return min(counts) if counts else 1
 
-    def _require_room(self) -> None:
+    def _require_capacity(self) -> None:
         """Raises an error if no machine has room for a worker."""
-        if self._room():
+        if self._capacity():
             return
         if not self._nodes:
             raise ExecutorError(
                 "no machine of the Ray cluster is left. What has landed is kept; the study goes on with the same call, by another "
                 "cluster or without Ray"
             )
-        raise ConfigError(f"no machine of the Ray cluster has room for a worker: {self._said_of_cluster()}")
+        raise ConfigError(f"no machine of the Ray cluster has room for a worker: {self._resources_text()}")
 
-    def _said_of_cluster(self) -> str:
+    def _resources_text(self) -> str:
         there, free = ray.cluster_resources(), ray.available_resources()
-        place = self._place
+        settings = self._settings
         return (
-            f"one takes {place.cpus_per_worker:g} CPUs and {place.gpus_per_worker:g} GPUs; the cluster has "
+            f"one takes {settings.cpus_per_worker:g} CPUs and {settings.gpus_per_worker:g} GPUs; the cluster has "
             f"{there.get('CPU', 0):g} CPUs, {free.get('CPU', 0):g} of them free, and {there.get('GPU', 0):g} GPUs, "
             f"{free.get('GPU', 0):g} of them free"
         )
 
-    def _lives(self, node: str) -> bool:
+    def _is_up(self, node: str) -> bool:
         return any(each["Alive"] for each in ray.nodes() if each["NodeID"] == node)
 
 
@@ -305,7 +311,7 @@ def main(descriptor: int) -> None:
     os.set_inheritable(descriptor, False)
     connection = Connection(descriptor)
     requests: SimpleQueue[Any] = SimpleQueue()
-    Thread(target=_listen, args=(connection, requests), daemon=True).start()
+    Thread(target=_receive_requests, args=(connection, requests), daemon=True).start()
     driver: Driver | None = None
     while (request := requests.get()) is not None:
         name, *arguments = request
@@ -314,7 +320,7 @@ def main(descriptor: int) -> None:
         answer: tuple[str, Any] = ("done", None)
         try:
             if name == "begin":
-                driver = Driver(Place(**arguments[0]), arguments[1], requests, connection)
+                driver = Driver(ClusterSettings(**arguments[0]), arguments[1], requests, connection)
             elif name == "prepare":
                 assert driver is not None
                 driver.prepare(*arguments)
@@ -331,29 +337,29 @@ def main(descriptor: int) -> None:
                 "cluster, another, or without Ray"
             )
             answer = ("error", Refusal.of(gone))
-        with suppress(OSError):  # nobody listens any more
+        with suppress(OSError):  # the program has ended
             connection.send(answer)
     ray.shutdown()
 
 
-def _listen(connection: Connection, requests: SimpleQueue[Any]) -> None:
-    """Hands on what the program asks for; has the process end when the connection closes, whatever it is doing."""
+def _receive_requests(connection: Connection, requests: SimpleQueue[Any]) -> None:
+    """Puts requests into the queue; ends the process when the connection closes, whatever it is doing."""
     with suppress(EOFError, OSError):
         while True:
             requests.put(connection.recv())
     requests.put(None)
-    time.sleep(_LEAVE_SECONDS)
+    time.sleep(_EXIT_SECONDS)
     os._exit(1)
 
 
-def _require_listener(address: str | None) -> None:
-    """Raises OSError where nobody listens at host:port, which Ray would try to reach for minutes."""
+def _require_listening(address: str | None) -> None:
+    """Raises OSError if no process listens at host:port, which Ray would try to reach for minutes."""
     host, _, port = (address or "").rpartition(":")
     if host and port.isdigit() and "/" not in host:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
 
 
-def _require_loss(error: Exception) -> str:
+def _loss_reason(error: Exception) -> str:
     """Why an actor is lost. Raises ProblemError if it is not, but has raised what none of evolr's errors is."""
     if isinstance(error, RayTaskError):
         raise ProblemError(f"a worker on the Ray cluster raised {_reason(error)}") from error

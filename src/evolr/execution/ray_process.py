@@ -1,4 +1,4 @@
-"""The process that speaks to Ray, as the program that trains sees it: it may end at any time, and nothing else does."""
+"""The process that is connected to Ray, from the side of the program that trains: it may end at any time without ending that program."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _CODE: Final = (
     "from evolr.execution.ray_driver import main; main(int(sys.argv[2]))"
 )
 _BEGIN_SECONDS: Final = 300.0  # to connect to a cluster, or to start one; files are sent to it meanwhile
-_LEAVE_SECONDS: Final = 20.0  # to end a cluster that it started
-_MAX_SAID: Final = 4_000  # bytes of its last words
+_EXIT_SECONDS: Final = 20.0  # to end a cluster that it started
+_MAX_OUTPUT: Final = 4_000  # bytes of its latest output
 
 Message = tuple[str, Any]
-"""What it says: ("landed", outcomes by number), ("waiting", text), ("error", (kind, text)); ("done", …) ends a request. While it
-says nothing, ("meanwhile", None) stands for that, a few times a second.
+"""What it sends: ("landed", outcomes by number), ("waiting", text), ("error", (kind, text)); ("done", …) ends a request. While
+nothing comes, ("meanwhile", None) stands for that, a few times a second.
 """
 
 
@@ -34,7 +34,7 @@ class RayProcess:
 
     def __init__(self, *, shows_output: bool) -> None:
         self._connection, theirs = Pipe()
-        self._said, path = tempfile.mkstemp()  # what it and Ray print: its last words, if it ends
+        self._output, path = tempfile.mkstemp()  # what it and Ray print, of which the end is quoted if it ends
         os.unlink(path)
         environment = {"RAY_USAGE_STATS_ENABLED": "0", **os.environ}
         with theirs:
@@ -42,14 +42,14 @@ class RayProcess:
                 [sys.executable, "-c", _CODE, json.dumps(sys.path), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=None if shows_output else self._said,
-                stderr=self._said,
+                stdout=None if shows_output else self._output,
+                stderr=self._output,
                 env=environment,
-                start_new_session=True,  # the terminal's Ctrl-C is not for it
+                start_new_session=True,  # the terminal's Ctrl-C does not reach it
             )
 
     def ask(self, request: str, *arguments: Any) -> Generator[Message]:
-        """What it says to a request, until it is done. Raises ExecutorError where the process ends."""
+        """The messages of a request, until it is done. Raises ExecutorError if the process ends."""
         self._send(request, *arguments)
         if request == "begin" and not self._connection.poll(_BEGIN_SECONDS):
             self._process.kill()
@@ -65,10 +65,10 @@ class RayProcess:
                 return
 
     def cancel(self) -> bool:
-        """Ends a request that is not done: what is under way is dropped. Whether the process is of use afterwards."""
+        """Ends a request that is not done: what is under way is dropped. Whether the process can be used afterwards."""
         try:
             self._connection.send(("cancel",))
-            while self._connection.poll(_LEAVE_SECONDS):
+            while self._connection.poll(_EXIT_SECONDS):
                 if self._connection.recv()[0] in ("done", "error"):
                     return True
         except (EOFError, OSError):
@@ -77,14 +77,14 @@ class RayProcess:
         return False
 
     def close(self) -> None:
-        """Has it end, and with it the cluster, if it started that."""
+        """Ends it, and the cluster, if it started that."""
         self._connection.close()
         try:
-            self._process.wait(_LEAVE_SECONDS)
+            self._process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        os.close(self._said)
+        os.close(self._output)
 
     def _send(self, request: str, *arguments: Any) -> None:
         try:
@@ -94,12 +94,12 @@ class RayProcess:
 
     def _gone(self) -> ExecutorError:
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_LEAVE_SECONDS)
-        size = os.lseek(self._said, 0, os.SEEK_END)
-        os.lseek(self._said, max(0, size - _MAX_SAID), os.SEEK_SET)
-        lines = os.read(self._said, _MAX_SAID).decode("utf-8", "replace").strip().splitlines()
-        said = f"; its last words: {lines[-1].strip()}" if lines else ""
+            self._process.wait(_EXIT_SECONDS)
+        size = os.lseek(self._output, 0, os.SEEK_END)
+        os.lseek(self._output, max(0, size - _MAX_OUTPUT), os.SEEK_SET)
+        lines = os.read(self._output, _MAX_OUTPUT).decode("utf-8", "replace").strip().splitlines()
+        said = f"; its last line: {lines[-1].strip()}" if lines else ""
         return ExecutorError(
-            f"the Ray cluster is gone: the process that spoke to it ended with exit code {self._process.returncode}{said}. "
+            f"the Ray cluster is gone: the process that was connected to it ended with exit code {self._process.returncode}{said}. "
             "What has landed is kept; the study goes on with the same call, by this cluster, another, or without Ray"
         )

@@ -22,7 +22,7 @@ from evolr.execution.trial_schedule import TrialSchedule
 STARTING: Final = "EVOLR_WORKER_STARTING"
 """The environment variable that a worker's process has until the user's module is imported."""
 
-_LEAVE_SECONDS: Final = 2.0  # for an idle worker that nobody needs any more to end by itself
+_EXIT_SECONDS: Final = 2.0  # for an idle worker whose pipe was closed to exit by itself
 
 UNGUARDED: Final = 97
 """The exit code of a worker in which importing the user's script came to a call that trains."""
@@ -34,13 +34,13 @@ Job = tuple[TrialSchedule, int, int, Mapping[str, str]]
 """What the training function is called with: schedule, seed, epochs, and what it takes by name."""
 
 Message = tuple[str, Any]
-"""What a worker says: ("ready", None), ("refused", reason), ("score", (float, Recording)) or ("failed", reason).
+"""What a worker sends: ("ready", None), ("refused", reason), ("score", (float, Recording)) or ("failed", reason).
 
-The recording is of the schedule's calls; None where none are kept.
+The recording is of the schedule's calls; None if none are kept.
 """
 
 
-def end_where_starting() -> None:
+def exit_if_starting() -> None:
     """Ends a worker in which the import of the user's script has come to a call that trains."""
     if STARTING in os.environ:
         raise SystemExit(UNGUARDED)
@@ -49,7 +49,7 @@ def end_where_starting() -> None:
 def main(connection: Connection) -> None:
     """Receives the training function, then jobs until the connection closes; sends a message for each."""
     if hasattr(os, "setsid"):
-        os.setsid()  # a group of its own: it dies with its children, and the terminal's Ctrl-C is not for it
+        os.setsid()  # a group of its own: it is killed with its children, and the terminal's Ctrl-C does not reach it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         train = connection.recv()
@@ -64,7 +64,7 @@ def main(connection: Connection) -> None:
     jobs: SimpleQueue[Job | None] = SimpleQueue()
     idle = Event()
     idle.set()
-    Thread(target=_listen, args=(connection, jobs, idle), daemon=True).start()
+    Thread(target=_receive_jobs, args=(connection, jobs, idle), daemon=True).start()
     while (job := jobs.get()) is not None:
         message = _outcome(train, job)
         _flush()
@@ -73,7 +73,7 @@ def main(connection: Connection) -> None:
         idle.set()
         try:
             connection.send(message)
-        except OSError:  # nobody listens any more
+        except OSError:  # the parent has ended
             _end_group()
 
 
@@ -95,7 +95,7 @@ class OwnFiles:
 
 
 def _file(descriptor: int | None) -> tuple[int, int] | None:
-    """Device and number of an open file; None where none is open."""
+    """Device and number of an open file; None if none is open."""
     if descriptor is not None:
         with suppress(OSError):
             found = os.fstat(descriptor)
@@ -103,8 +103,8 @@ def _file(descriptor: int | None) -> tuple[int, int] | None:
     return None
 
 
-def _listen(connection: Connection, jobs: SimpleQueue[Job | None], idle: Event) -> None:
-    """Hands on the jobs, and notices in the middle of one that whoever sent it is gone."""
+def _receive_jobs(connection: Connection, jobs: SimpleQueue[Job | None], idle: Event) -> None:
+    """Puts the jobs into the queue; ends the process when the parent closes the pipe, in the middle of a job too."""
     with suppress(EOFError, OSError):
         while True:
             job = connection.recv()
@@ -112,12 +112,12 @@ def _listen(connection: Connection, jobs: SimpleQueue[Job | None], idle: Event) 
             jobs.put(job)
     if idle.is_set():
         jobs.put(None)
-        time.sleep(_LEAVE_SECONDS)  # still here then: a thread or a process of the function's keeps it
+        time.sleep(_EXIT_SECONDS)  # if it still runs then, a thread or a process of the function's keeps it
     _end_group()
 
 
 def _end_group() -> NoReturn:
-    """Ends this process at once, and where there are groups of processes, those that it started."""
+    """Ends this process at once, and its process group where the system has those."""
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
@@ -144,7 +144,7 @@ def _outcome(train: Any, job: Job) -> Message:
 
 
 def _end_child(error: BaseException | None) -> NoReturn:
-    """Ends a process that the function forked and that came out of it: it does not speak for the worker."""
+    """Ends a process that the function forked and that returned from it: its result is not the worker's."""
     code = 0 if error is None else 1
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

@@ -1,4 +1,4 @@
-"""A worker as its parent sees it: a process, a pipe to it, and what it is doing."""
+"""A worker as its parent has it: a process, a pipe to it, and the trial under way."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from evolr.execution.processes import end_descendants
 from evolr.execution.training_function import is_file
 from evolr.execution.worker import Job, Message
 
-_JOIN_SECONDS: Final = 5.0  # for a killed process to be gone
-_LEAVE_SECONDS: Final = 2.0  # for an idle one to end by itself, its exit functions included
-_WAIT_SECONDS: Final = 0.002  # between two looks at whether it has ended
+_JOIN_SECONDS: Final = 5.0  # for a killed process to be reaped
+_EXIT_SECONDS: Final = 2.0  # for an idle one to end by itself, its exit functions included
+_WAIT_SECONDS: Final = 0.002  # between two checks of whether it has ended
 
 _start_lock = Lock()
 
@@ -40,11 +40,11 @@ class WorkerProcess:
         self.trials = 0
         self.is_ready = False
         self.since = time.perf_counter()
-        with _environment({**environment, worker.STARTING: "1"}), _interrupts_held():
+        with _environment({**environment, worker.STARTING: "1"}), _sigint_blocked():
             self._process.start()
         theirs.close()
         try:
-            with suppress(OSError):  # it died at once: its message says so
+            with suppress(OSError):  # it ended at once: `receive` says so
                 self.connection.send_bytes(function)
         except BaseException:  # Ctrl-C: of a large one it waits until the process has taken it
             self.kill()
@@ -61,24 +61,24 @@ class WorkerProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its process is no more; what it said before may still be heard."""
+        """Whether its process has ended; what it sent before can still be received."""
         return self._process.exitcode is not None
 
-    def give(self, trial: int, job: Job) -> None:
+    def start_trial(self, trial: int, job: Job) -> None:
         """Begins a trial."""
         self.trial, self.since = trial, time.perf_counter()
         self.trials += 1
-        with suppress(OSError):  # it died meanwhile: its message says so
+        with suppress(OSError):  # it has ended meanwhile: `receive` says so
             self.connection.send(job)
 
-    def message(self) -> Message | None:
-        """What it has to say, None where nothing yet: its own word, or ("ended", exit code) where it is no more."""
+    def receive(self) -> Message | None:
+        """The next message, None if there is none yet: one that it sent, or ("ended", exit code) after its end."""
         try:
-            # By the exit code too: a process that it left behind may hold its end of the pipe open.
-            is_over = self.has_ended
+            # By the exit code too: a child of its that still runs may hold its end of the pipe open.
+            has_ended = self.has_ended
             if self.connection.poll():
                 return self.connection.recv()
-            if not is_over:
+            if not has_ended:
                 return None
         except (EOFError, OSError):
             self._wait(_JOIN_SECONDS)
@@ -91,13 +91,13 @@ class WorkerProcess:
         self._wait(_JOIN_SECONDS)
         self._close()
 
-    def dismiss(self) -> None:
-        """Asks it to end; it does so when it is idle."""
+    def request_exit(self) -> None:
+        """Closes its pipe, upon which an idle worker exits by itself."""
         self.connection.close()
 
-    def bury(self) -> None:
-        """Waits a little for one that was dismissed, and ends what is left of it."""
-        self._wait(_LEAVE_SECONDS)
+    def join_or_kill(self) -> None:
+        """Waits a little for the exit that was requested, then kills it and the processes that it started."""
+        self._wait(_EXIT_SECONDS)
         self.kill()
 
     def _wait(self, seconds: float) -> None:
@@ -108,7 +108,7 @@ class WorkerProcess:
 
     def _end_group(self) -> None:
         if hasattr(os, "killpg"):
-            with suppress(ProcessLookupError, PermissionError):  # it had no group of its own yet, or nobody is left
+            with suppress(ProcessLookupError, PermissionError):  # it has no group of its own yet, or the group is empty
                 os.killpg(self.pid, signal.SIGKILL)
         else:
             end_descendants(self.pid)
@@ -120,7 +120,7 @@ class WorkerProcess:
 
 
 def reason_of_end(code: int | None) -> str:
-    """What a process died of, by its exit code; None where it lives but speaks no more."""
+    """Why a process ended, by its exit code; None if it runs with a closed connection."""
     if code is None:
         return "closed its connection to evolr"
     if code == worker.CLOSED:
@@ -140,7 +140,7 @@ def reason_of_end(code: int | None) -> str:
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Generator[None]:
     """Adds these variables to the environment, which a process started meanwhile inherits."""
-    with _start_lock, _no_file_that_is_none():
+    with _start_lock, _without_missing_main_file():
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
         try:
@@ -154,8 +154,8 @@ def _environment(variables: Mapping[str, str]) -> Generator[None]:
 
 
 @contextmanager
-def _no_file_that_is_none() -> Generator[None]:
-    """Takes away the `__file__` of a program that is read from standard input: a process started meanwhile would look for it."""
+def _without_missing_main_file() -> Generator[None]:
+    """Takes away the `__file__` of a program that is read from standard input, since a process started meanwhile would open it."""
     main: Any = sys.modules["__main__"]
     file = getattr(main, "__file__", None)
     if file is None or is_file(file):
@@ -169,12 +169,12 @@ def _no_file_that_is_none() -> Generator[None]:
 
 
 @contextmanager
-def _interrupts_held() -> Generator[None]:
-    """Holds Ctrl-C back, here and in a process started meanwhile, which lets it go when it has left the terminal."""
+def _sigint_blocked() -> Generator[None]:
+    """Blocks SIGINT here and in a process started meanwhile, which unblocks it in a process group of its own."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # at its first start it would let signals go
+    resource_tracker.ensure_running()  # its first start would unblock SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

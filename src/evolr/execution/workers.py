@@ -30,10 +30,10 @@ from evolr.problems import Pool
 from evolr.ranges import Whole
 from evolr.training.task import Outcome, Trial
 
-_MEMORY_SECONDS: Final = 0.02  # between two looks at the workers' memory
-_LOOK_SECONDS: Final = 0.2  # between two looks at whether they live and are in time; what they say is heard at once
+_MEMORY_SECONDS: Final = 0.02  # between two such checks, if they are of the workers' memory too
+_CHECK_SECONDS: Final = 0.2  # between two checks of whether they run and are in time; a message is received at once
 _START_SECONDS: Final = 600.0  # for a worker to import the user's module
-_STILLBORN: Final = 3  # workers in a row that end while they start, after which no more are started
+_FAILED_STARTS: Final = 3  # workers in a row that end while they start, after which no more are started
 
 _WORKERS: Final = Whole(1, 60 if os.name == "nt" else 4_096)  # Windows waits for 63 things at once at most
 _THREADS: Final = Whole(1, 4_096)
@@ -60,7 +60,7 @@ class Workers(Executor):
     the worker's environment before the user's module is imported. signals: that the function must pass to its schedule.
 
     A trial that raises, crashes, exceeds a limit or returns no number has failed: its outcome says why, and the worker is
-    replaced where it is no more. A trial that exceeds the memory limit in a worker that has trained before is tried once
+    replaced if it has ended. A trial that exceeds the memory limit in a worker that has trained before is tried once
     more in a new one, so that it is not blamed for what others left behind.
 
     `seconds` and `trainings` as of Executor. Raises ConfigError for a function that cannot be sent to a worker or not be
@@ -90,15 +90,15 @@ class Workers(Executor):
         self._held = None if memory_limit is None else HeldMemory()
         self._signals = signals
         self._environment = _threads(threads)
-        self._crew: list[WorkerProcess] = []
-        self._is_proven = False  # whether any worker could import the function
-        self._stillborn = 0  # workers in a row that ended while they started
-        self._look_seconds = _LOOK_SECONDS if memory_limit is None else _MEMORY_SECONDS
-        self._next_look = 0.0  # time.perf_counter
+        self._workers: list[WorkerProcess] = []
+        self._is_importable = False  # whether any worker could import the function
+        self._failed_starts = 0  # workers in a row that ended while they started
+        self._check_seconds = _CHECK_SECONDS if memory_limit is None else _MEMORY_SECONDS
+        self._next_check = 0.0  # time.perf_counter
         self.seconds = 0.0
         self.trainings = 0
         # multiprocessing waits for living workers when the interpreter ends, after this.
-        self._at_exit = util.Finalize(self, _kill_all, args=(self._crew,), exitpriority=100)
+        self._at_exit = util.Finalize(self, _kill_all, args=(self._workers,), exitpriority=100)
 
     @property
     def identity(self) -> str:
@@ -125,11 +125,11 @@ class Workers(Executor):
         return {"function": self._name}
 
     def prepare(self, pool: Pool) -> None:
-        """Starts the first worker. Raises ProblemError where it cannot import the function."""
+        """Starts the first worker. Raises ProblemError if it cannot import the function."""
         with self._timed():
-            while not self._is_proven:
-                self._hire(1)
-                _, fault = self._listen()
+            while not self._is_importable:
+                self._start_worker(1)
+                _, fault = self._receive()
                 if fault:
                     raise fault
 
@@ -146,7 +146,7 @@ class Workers(Executor):
 
         keep_steps: keeps the learning rates and signals of its schedule's calls, at PLACES places of the training.
 
-        Raises ProblemError where a worker cannot import the function any more; what has landed is handed over first.
+        Raises ProblemError if a worker cannot import the function any more; what has landed is handed over first.
         """
         refuse_optimizers(trials)
         outcomes: dict[int, Outcome] = {}
@@ -156,16 +156,16 @@ class Workers(Executor):
         with self._timed():
             try:
                 while len(outcomes) < len(trials):
-                    is_complete = self._hire(len(trials) - len(outcomes))
-                    for number, worker in self._allotted(waiting, again):
+                    is_complete = self._start_worker(len(trials) - len(outcomes))
+                    for number, worker in self._assignments(waiting, again):
                         trial = trials[number]
                         calls = Calls(keep_steps=keep_steps)
                         schedule = TrialSchedule(trial.schedule, epochs, self._signals, calls)
                         beside = {"pool": pool} if self._takes_pool else {}
-                        worker.give(number, (schedule, trial.seed, epochs, beside))
+                        worker.start_trial(number, (schedule, trial.seed, epochs, beside))
                         begun[number] = time.perf_counter()
                     landed: dict[int, Outcome] = {}
-                    ended, fault = self._listen(may_wait=is_complete)
+                    ended, fault = self._receive(may_wait=is_complete)
                     for number, message in ended.items():
                         if message is None:
                             again.append(number)
@@ -179,80 +179,80 @@ class Workers(Executor):
                     if fault:
                         raise fault
             finally:
-                self._end([worker for worker in self._crew if worker.trial is not None])
+                self._kill([worker for worker in self._workers if worker.trial is not None])
         return [outcomes[number] for number in range(len(trials))]
 
     def close(self) -> None:
-        """Ends all workers, those that are idle in their own way. A later run starts new ones."""
-        leaving = [worker for worker in self._crew if worker.is_idle]
-        self._end([worker for worker in self._crew if not worker.is_idle])
-        for worker in leaving:
-            worker.dismiss()
-        for worker in leaving:
-            worker.bury()
-        self._crew.clear()
-        self._is_proven = False
-        self._stillborn = 0
+        """Ends all workers: idle ones by their own exit, the others at once. A later run starts new ones."""
+        idle = [worker for worker in self._workers if worker.is_idle]
+        self._kill([worker for worker in self._workers if not worker.is_idle])
+        for worker in idle:
+            worker.request_exit()
+        for worker in idle:
+            worker.join_or_kill()
+        self._workers.clear()
+        self._is_importable = False
+        self._failed_starts = 0
 
     # --- the parts --------------------------------------------------------------------------------------------------
 
-    def _hire(self, wanted: int) -> bool:
+    def _start_worker(self, wanted: int) -> bool:
         """Starts a worker if there are fewer than wanted; whether there are as many now.
 
         One at a time, so that those that are there train while others start: a start takes milliseconds, on a busy machine
         a fifth of a second. The first alone, so that what is wrong with all is told once.
         """
-        wanted = min(wanted, self._count if self._is_proven else 1)
-        if len(self._crew) < wanted:
-            self._crew.append(WorkerProcess(self._function, self._environment))
-        return len(self._crew) >= wanted
+        wanted = min(wanted, self._count if self._is_importable else 1)
+        if len(self._workers) < wanted:
+            self._workers.append(WorkerProcess(self._function, self._environment))
+        return len(self._workers) >= wanted
 
-    def _allotted(self, waiting: deque[int], again: deque[int]) -> list[tuple[int, WorkerProcess]]:
-        """Which idle worker gets which trial; one that is to be tried again gets a worker that has trained nothing.
+    def _assignments(self, waiting: deque[int], again: deque[int]) -> list[tuple[int, WorkerProcess]]:
+        """Which idle worker gets which trial; a trial that is to be tried again gets a worker that has trained nothing.
 
-        Where every worker has trained and nothing else waits, idle ones are dismissed, for others to be hired.
+        If every worker has trained and nothing else waits, idle ones are ended, so that new ones take their place.
         """
         allotted: list[tuple[int, WorkerProcess]] = []
         used: list[WorkerProcess] = []
-        for worker in [worker for worker in self._crew if worker.is_idle]:
+        for worker in [worker for worker in self._workers if worker.is_idle]:
             if again and not worker.trials:
                 allotted.append((again.popleft(), worker))
             elif waiting:
                 allotted.append((waiting.popleft(), worker))
             elif worker.trials:
                 used.append(worker)
-        starting = sum(not worker.is_ready for worker in self._crew)
+        starting = sum(not worker.is_ready for worker in self._workers)
         for worker in used[: max(0, len(again) - starting)]:
-            self._crew.remove(worker)
-            worker.dismiss()
-            worker.bury()
+            self._workers.remove(worker)
+            worker.request_exit()
+            worker.join_or_kill()
         return allotted
 
-    def _listen(self, *, may_wait: bool = True) -> tuple[dict[int, Message | None], ProblemError | None]:
-        """Hears the workers that have something to say, if none has and it may, after waiting a moment.
+    def _receive(self, *, may_wait: bool = True) -> tuple[dict[int, Message | None], ProblemError | None]:
+        """Receives what workers have sent; if nothing has come and it may, waits a moment for it.
 
-        What is known of the trials that ended, None for one to be tried again; and why no worker can be had any more.
+        What is known of the trials that ended, None for one to be tried again; and the error if no worker can be had any more.
 
-        Those that say nothing are looked at now and then only: each look at many takes as long as several trials' words.
+        Workers without a message are checked now and then only: checking many takes as long as receiving several messages.
         """
-        busy = [worker for worker in self._crew if not worker.is_idle]
-        heard = set(wait([worker.connection for worker in busy], self._patience(busy) if may_wait else 0.0))
-        is_look = time.perf_counter() >= self._next_look
-        if is_look:
-            self._next_look = time.perf_counter() + self._look_seconds
+        busy = [worker for worker in self._workers if not worker.is_idle]
+        readable = set(wait([worker.connection for worker in busy], self._wait_seconds(busy) if may_wait else 0.0))
+        is_check = time.perf_counter() >= self._next_check
+        if is_check:
+            self._next_check = time.perf_counter() + self._check_seconds
         ended: dict[int, Message | None] = {}
         fault: ProblemError | None = None
         for worker in busy:
-            is_heard = worker.connection in heard or (is_look and worker.has_ended)
-            message = worker.message() if is_heard else None
+            has_message = worker.connection in readable or (is_check and worker.has_ended)
+            message = worker.receive() if has_message else None
             if not worker.is_ready:
-                fault = self._welcome(worker, message) or fault
+                fault = self._finish_start(worker, message) or fault
                 continue
             if worker.trial is None:
                 continue
             is_lost = message is None or message[0] == "ended"
             if message is None:
-                message = self._excess(worker, is_look=is_look)
+                message = self._exceeded_limit(worker, is_check=is_check)
             elif message[0] == "ended":
                 message = ("failed", reason_of_end(message[1]))
             if message is None:
@@ -261,60 +261,62 @@ class Workers(Executor):
             ended[worker.trial] = None if is_leaking else message
             worker.trial = None
             if is_lost:
-                self._end([worker])
+                self._kill([worker])
         return ended, fault
 
-    def _patience(self, busy: Sequence[WorkerProcess]) -> float:
-        """How long to wait for a word, in seconds: until the next look, or until a trial is out of time."""
-        due = self._next_look
+    def _wait_seconds(self, busy: Sequence[WorkerProcess]) -> float:
+        """How long to wait for a message: until the next check, or until a trial is out of time."""
+        due = self._next_check
         if self._time_limit is not None and busy:
             due = min(due, min(worker.since for worker in busy) + self._time_limit)
         return max(0.001, due - time.perf_counter())
 
-    def _excess(self, worker: WorkerProcess, *, is_look: bool) -> Message | None:
-        """What limit a trial under way exceeds; of its memory, if this is a look."""
+    def _exceeded_limit(self, worker: WorkerProcess, *, is_check: bool) -> Message | None:
+        """The message for a trial under way that exceeds a limit; memory is measured in a check alone."""
         if self._time_limit is not None and time.perf_counter() - worker.since > self._time_limit:
             return "failed", f"took longer than {self._time_limit} s"
         limit, held = self._memory_limit, self._held
-        if is_look and limit is not None and held is not None and held.of(worker.pid) > limit * 1e9:
+        if is_check and limit is not None and held is not None and held.of(worker.pid) > limit * 1e9:
             return "excess", f"used more than {limit} GB"
         return None
 
-    def _welcome(self, worker: WorkerProcess, message: Message | None) -> ProblemError | None:
-        """Takes up a worker that has started; the error where none ever will.
+    def _finish_start(self, worker: WorkerProcess, message: Message | None) -> ProblemError | None:
+        """Notes that a worker has started; the error if none ever will.
 
-        One that ends while it starts, where others could import the function, is replaced: memory may have been short.
+        One that ends while it starts, though others could import the function, is replaced: memory may have been short.
         """
         if message is None:
             if time.perf_counter() - worker.since < _START_SECONDS:
                 return None
             reason = f"it took longer than {_START_SECONDS:g} s"
         elif message[0] == "ready":
-            worker.is_ready = self._is_proven = True
-            self._stillborn = 0
+            worker.is_ready = self._is_importable = True
+            self._failed_starts = 0
             return None
         elif message == ("ended", UNGUARDED):
-            self._end([worker])
+            self._kill([worker])
             return ProblemError(
                 "the script calls evolr wherever it is imported, and every worker imports it: put the call of evolve, prove, "
                 'tune, … under `if __name__ == "__main__":`'
             )
         else:
-            is_told = message[0] == "refused"
-            reason = str(message[1]) if is_told else f"the worker {reason_of_end(message[1])}; what it printed is above"
-            self._stillborn += not is_told
-            if self._is_proven and not is_told and self._stillborn < _STILLBORN:
-                self._end([worker])
+            is_refusal = message[0] == "refused"
+            reason = (
+                str(message[1]) if is_refusal else f"the worker {reason_of_end(message[1])}; what it printed is above"
+            )
+            self._failed_starts += not is_refusal
+            if self._is_importable and not is_refusal and self._failed_starts < _FAILED_STARTS:
+                self._kill([worker])
                 return None
-        self._end([worker])
+        self._kill([worker])
         return ProblemError(
             f"a worker could not import the training function {self._name}: {reason}. A new Python process has to be able "
             "to import it, from this folder and with this sys.path"
         )
 
-    def _end(self, workers: Sequence[WorkerProcess]) -> None:
+    def _kill(self, workers: Sequence[WorkerProcess]) -> None:
         for worker in workers:
-            self._crew.remove(worker)
+            self._workers.remove(worker)
             worker.kill()
 
 
@@ -340,9 +342,9 @@ def _recorded(score: float, recording: Recording) -> Outcome:
         return replace(outcome, learning_rates=np.array(recording.rates, np.float32), signals=told)
 
 
-def _kill_all(crew: list[WorkerProcess]) -> None:
-    while crew:
-        crew.pop().kill()
+def _kill_all(workers: list[WorkerProcess]) -> None:
+    while workers:
+        workers.pop().kill()
 
 
 def _cores() -> int:

@@ -55,7 +55,7 @@ def _found(known: KnownEvaluations, individual: Individual) -> Evaluation:
 
 
 class Run(NamedTuple):
-    """A training run that a population needs."""
+    """A training that a population needs."""
 
     individual: Individual
     pool: Pool

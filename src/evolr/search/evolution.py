@@ -106,20 +106,20 @@ def _child(
     rng = generator(seed, *place, "child")
     fitness = [e.fitness for e in previous]
 
-    def parent() -> Individual:
+    def selected() -> Individual:
         return previous[tournament_selection(rng, fitness, search.tournament)].individual
 
     operator = draw_operator(rng, search)
-    mother = parent()
-    parents = [mother]
+    parent = selected()
+    parents = [parent]
 
-    def father() -> Expression:
-        parents.append(parent())
+    def other_parent() -> Expression:
+        parents.append(selected())
         return parents[-1].expression
 
-    tree = variation.vary(rng, operator, mother.expression, father, words, depth=search.initial_depth[1])
+    tree = variation.vary(rng, operator, parent.expression, other_parent, words, depth=search.initial_depth[1])
     oversize = is_oversize(search, tree)
-    expression = mother.expression if oversize else tree
+    expression = parent.expression if oversize else tree
     return Individual(place, expression, operator, tuple(p.place for p in parents), oversize)
 
 

@@ -38,7 +38,7 @@ class Individual:
 class Evaluation:
     """What an individual was found to be worth.
 
-    fitness: greater is better; −∞ where a run diverged. score: in the problem's own metric, NaN where diverged.
+    fitness: greater is better; −∞ where a training diverged. score: in the problem's own metric, NaN where diverged.
     source: whether it was trained, or its worth was known of an earlier individual with the same text or with
         the same values; `known_from` is that individual's place.
     """

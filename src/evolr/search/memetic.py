@@ -137,9 +137,9 @@ class Memetic:
         if self._draws_tasks:
             self._level_tasks()
         self._niches.sort(key=lambda niche: -niche.fitness)
-        born = [evaluations[slot] for slot in self._children]
+        children = [evaluations[slot] for slot in self._children]
         different: dict[bytes, Individual] = {}
-        for evaluation in sorted(born, key=lambda e: -e.fitness):
+        for evaluation in sorted(children, key=lambda e: -e.fitness):
             if len(different) < self._search.newcomers:
                 different.setdefault(self._values(evaluation.individual.expression), evaluation.individual)
         self._niches += [self._niche(child.expression, child.place, _CHILD_SIGMA) for child in different.values()]
@@ -157,9 +157,9 @@ class Memetic:
                 self._past.append(worst)
         self._generation += 1
         if self._search.is_last(self._generation):
-            self._retire_all_but_the_best()
+            self._keep_the_best_alone()
 
-    def _retire_all_but_the_best(self) -> None:
+    def _keep_the_best_alone(self) -> None:
         """First of those that were judged by as many generations as judge a niche; younger ones where these are too few.
 
         A younger one that is left out is gone: it would be no finalist either.

@@ -41,7 +41,7 @@ class Asked:
 
 def ask(study: OpenStudy) -> list[Asked]:
     """See Study.ask."""
-    with study.turn():
+    with study.exclusive():
         while (current := study.state.current) is not None:
             if wanted := current.wanted():
                 schedule = study.config.search.schedule
@@ -52,7 +52,7 @@ def ask(study: OpenStudy) -> list[Asked]:
 
 def tell(study: OpenStudy, asked: Asked, score: float) -> None:
     """See Study.tell."""
-    with study.turn():
+    with study.exclusive():
         _tell(study, asked.individual, _number(score))
 
 

@@ -52,7 +52,7 @@ def warn_of_left_out(search: Search) -> None:
 
 def _formulas(search: Search, what: Any) -> list[str]:
     """What something names, in the search's own terms; of a former run what can be said so."""
-    from evolr.named import load  # it looks into studies, so that this room cannot know it from the start
+    from evolr.named import load  # it looks into studies, so this package cannot import it at the top
 
     if isinstance(what, str | Path) and os.path.isdir(what):
         return _of_run(search, Path(what))

@@ -25,7 +25,7 @@ _GRACE: Final = 1.06  # times the seconds: until then a race that was to fit may
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Remaining:
     """What the limits of a run leave: whole trainings and seconds from now on, and trainings in all; infinite without a limit.
 
     late: the seconds that a race may be late. each: seconds a training, 0 while nobody knows, so that a limit of time leaves room for
@@ -40,8 +40,8 @@ class Room:
     at_once: int = 1
 
     @classmethod
-    def within(cls, limits: Limits, *, trained: float, seconds: float, pace: Pace) -> Room:
-        """The room that limits leave after so many whole trainings of the study and so many seconds of the run."""
+    def within(cls, limits: Limits, *, trained: float, seconds: float, pace: Pace) -> Remaining:
+        """What limits leave after so many whole trainings of the study and so many seconds of the run."""
         trainings = math.inf if limits.trainings is None else limits.trainings
         limit = math.inf if limits.seconds is None else limits.seconds
         whole = cls(trainings, limit, trainings, (_GRACE - 1) * limit, pace.seconds or 0.0, pace.at_once)
@@ -65,14 +65,14 @@ class Room:
         fitting = self._fitting(seconds)
         return fitting if self.at_once == 1 or fitting == self.trainings else fitting // self.at_once * self.at_once
 
-    def after(self, trainings: float) -> Room:
-        """The room that is left after so many more."""
+    def after(self, trainings: float) -> Remaining:
+        """What is left after so many more."""
         waves = math.ceil(trainings / self.at_once) * self.at_once
         seconds = self.each * max(_CAUTION * trainings, waves)
         return replace(self, trainings=self.trainings - trainings, seconds=self.seconds - seconds)
 
 
-def shortened(state: SearchState, room: Room) -> AnySearch | None:
+def shortened(state: SearchState, remaining: Remaining) -> AnySearch | None:
     """The settings with which the search races now, in the place of its current generation, which has not begun; None if it goes on.
 
     It goes on if this generation and the race both fit, if nothing is there to race, and if not even the smallest race fits: then
@@ -82,13 +82,15 @@ def shortened(state: SearchState, room: Room) -> AnySearch | None:
     if current is None or state.generation == 0 or not search.finalists:
         return None
     if state.is_race:
-        is_fitting = race_trainings(search, len(current.population)) <= room.left
+        is_fitting = race_trainings(search, len(current.population)) <= remaining.left
     else:
-        is_fitting = reserve(search, room.whole) <= room.after(current.part * len(current.missing())).left
+        is_fitting = reserve(search, remaining.whole) <= remaining.after(current.part * len(current.missing())).left
     if is_fitting:
         return None
     # A race that barely fits is better than none.
-    finalists = finalists_within(search, room.left) or min(finalists_within(search, room.at_best), LEAST_FINALISTS)
+    finalists = finalists_within(search, remaining.left) or min(
+        finalists_within(search, remaining.at_best), LEAST_FINALISTS
+    )
     if not finalists:
         return None
     there_are = len(state.finalists(search.finalists))

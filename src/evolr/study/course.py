@@ -25,7 +25,7 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class Sitting:
+class Session:
     """A time that somebody wrote the study. ended_at: of the last write that is known of it, where it was killed or is still on."""
 
     started_at: datetime
@@ -44,13 +44,13 @@ class Course:
     """A search as it went. operators: how many individuals each made, by name."""
 
     generations: list[Generation]
-    sittings: list[Sitting]
+    sessions: list[Session]
     operators: dict[str, int]
 
     @property
     def seconds(self) -> float:
-        """The time of all sittings."""
-        return sum(sitting.seconds for sitting in self.sittings)
+        """The time of all sessions."""
+        return sum(session.seconds for session in self.sessions)
 
 
 def course(directory: Path) -> Course:
@@ -62,7 +62,7 @@ def course(directory: Path) -> Course:
             operator=stored.text,
             individuals=stored.count,
         )
-        return Course(_generations(database), _sittings(database), dict(operators))
+        return Course(_generations(database), _sessions(database), dict(operators))
 
 
 def _generations(database: Database) -> list[Generation]:
@@ -82,8 +82,8 @@ def _generations(database: Database) -> list[Generation]:
     return [Generation(*row) for row in rows]
 
 
-def _sittings(database: Database) -> list[Sitting]:
-    """The sittings, by their beginning. One without an end ended with the last generation that was finished before the next one
+def _sessions(database: Database) -> list[Session]:
+    """The sessions, by their beginning. One without an end ended with the last generation that was finished before the next one
     began; the last of them with the study's latest write.
     """
     rows = database.rows(
@@ -99,7 +99,7 @@ def _sittings(database: Database) -> list[Sitting]:
     active_at = database.value("study", "SELECT active_at FROM study", active_at=stored.moment)
     query = "SELECT number, finished_at FROM generation WHERE finished_at IS NOT NULL"
     finished = [end for _, end in database.rows("generation", query, number=stored.whole, finished_at=stored.moment)]
-    found: list[Sitting] = []
+    found: list[Session] = []
     for place, (_, start, end, *versions) in enumerate(rows):
         if end is not None:
             last = end
@@ -107,5 +107,5 @@ def _sittings(database: Database) -> list[Sitting]:
             last = active_at
         else:
             last = max([start, *(at for at in finished if start <= at <= rows[place + 1][1])])
-        found.append(Sitting(start, max(start, last), *versions))
+        found.append(Session(start, max(start, last), *versions))
     return found

@@ -11,7 +11,7 @@ class DerivedFiles:
     """Writes the files of a search in its run directory, those that lag behind its state alone."""
 
     def __init__(self, directory: RunDirectory, state: SearchState) -> None:
-        """Writes the configuration; the other files of an earlier sitting are taken to lag behind."""
+        """Writes the configuration; the other files of an earlier session are taken to lag behind."""
         self._directory = directory
         self._state = state
         self._champion: Evaluation | None = None  # whose files are written
@@ -43,4 +43,4 @@ class DerivedFiles:
             self._directory.save_champion(state.config, best, is_raced=False)
             self._directory.save_front(state.front)
         elif state.winner is None:
-            self._directory.remove_champion()  # of an earlier sitting: its other trials have diverged since
+            self._directory.remove_champion()  # of an earlier session: its other trials have diverged since

@@ -1,7 +1,7 @@
 """The one writer of a study.
 
 The lock is the operating system's, on a file beside the database, so it ends with the process that holds it, however
-that ends: a dead writer's lock is simply free.
+that ends: the lock of a writer that was killed is free.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from evolr.errors import StudyError, StudyLockedError
 from evolr.run_files import LOCK_FILE
 
-_PATIENCE: Final = 0.5  # seconds: longer than anybody looks, in `is_held`
+_WAIT_SECONDS: Final = 0.5  # longer than `is_held` takes
 
 
 class WriterLock:
@@ -24,7 +24,9 @@ class WriterLock:
     """
 
     def __init__(self, directory: Path, holder: str) -> None:
-        self._lock = FileLock(directory / LOCK_FILE, timeout=_PATIENCE, thread_local=False)  # any thread may release it
+        self._lock = FileLock(
+            directory / LOCK_FILE, timeout=_WAIT_SECONDS, thread_local=False
+        )  # any thread may release it
         try:
             self._lock.acquire()
         except Timeout:

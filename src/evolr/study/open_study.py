@@ -84,20 +84,20 @@ class OpenStudy:
             raise
 
     def require_open(self) -> None:
-        """Raises StudyError where the study is closed, and as `_turn`."""
-        with self.turn():
+        """Raises StudyError where the study is closed, and as `_exclusive_call`."""
+        with self.exclusive():
             pass
 
     @contextmanager
-    def turn(self) -> Generator[None]:
-        """The turn of one call, for which those of other threads wait. Raises StudyError where the study is closed, and as `_turn`."""
-        with self._turn():
+    def exclusive(self) -> Generator[None]:
+        """One call at a time: those of other threads wait. Raises StudyError where the study is closed, and as `_exclusive_call`."""
+        with self._exclusive_call():
             if self._database is None:
                 raise StudyError(f"the study in {self.directory} is closed; open it again to go on")
             yield
 
     @contextmanager
-    def _turn(self) -> Generator[None]:
+    def _exclusive_call(self) -> Generator[None]:
         """Raises StudyError while the study runs, and in another process, which has it by a fork."""
         if os.getpid() != self._process:
             raise StudyError(
@@ -114,8 +114,8 @@ class OpenStudy:
 
     @contextmanager
     def running(self) -> Generator[None]:
-        """While the search runs, nobody else writes the study, what the run calls included. Raises as `turn`."""
-        with self.turn():
+        """While the search runs, nobody else writes the study, what the run calls included. Raises as `exclusive`."""
+        with self.exclusive():
             self._is_running = True
         try:
             yield
@@ -139,7 +139,7 @@ class OpenStudy:
             if not self.state.is_finished:
                 self._begin_generation(shortening)
 
-    def reconsider(self, shortening: Shortening) -> None:
+    def race_if_due(self, shortening: Shortening) -> None:
         """Asks once more whether the current generation is to be the race, as long as nothing of it was trained."""
         current = self.state.current
         if current is not None and current.is_untouched and (search := shortening(self.state)) is not None:
@@ -159,7 +159,7 @@ class OpenStudy:
 
     def close(self) -> None:
         """Writes the files and gives back the right to write. Closing twice is closing once. Raises StudyError while it runs."""
-        with self._turn():
+        with self._exclusive_call():
             try:
                 if self._database is not None:
                     self.files.write()

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from evolr.search.evaluation import race_trainings, trainings_ahead
-from evolr.study.budget import Room, kept_finalists
+from evolr.study.budget import Remaining, kept_finalists
 from evolr.study.pace import Pace
 from evolr.study.results import Limits, Outlook
 from evolr.study.state import SearchState
@@ -31,15 +31,15 @@ def outlook(
     search, current = state.config.search, state.current
     part = 1.0 if current is None else current.part
     ahead = _ahead(state, due * part)
-    room = Room.within(limits, trained=trained, seconds=seconds, pace=pace)
+    remaining = Remaining.within(limits, trained=trained, seconds=seconds, pace=pace)
     # Whether a limit of time ends this call, and does not bring the race forward.
-    is_cut = not is_first and ahead > replace(room, trainings=math.inf).left
+    is_cut = not is_first and ahead > replace(remaining, trainings=math.inf).left
     if current is not None and racing:
         finalists = len(current.population)
     else:
-        finalists = search.finalists if is_cut or ahead <= room.left else kept_finalists(search, room.whole)
+        finalists = search.finalists if is_cut or ahead <= remaining.left else kept_finalists(search, remaining.whole)
     race = race_trainings(search, finalists) if finalists and (racing or not is_cut) else 0
-    expected = ahead if math.isinf(room.left) else max(due * part, min(ahead, room.left))
+    expected = ahead if math.isinf(remaining.left) else max(due * part, min(ahead, remaining.left))
     if limits.trainings is not None:  # which ends a generation in its middle
         expected = min(expected, max(0, limits.trainings - trained))
     left = expected * pace.seconds if pace.seconds is not None and pace.is_settled else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import evolr
-from evolr.execution.executor import Around, Executor
+from evolr.execution.executor import DelegatingExecutor, Executor
 from evolr.expression import LANGUAGE_VERSION
 from evolr.problems import Pool
 from evolr.study.ledger import Ledger, training_key
@@ -15,7 +15,7 @@ Success = tuple[Trial, int, Pool]
 """A trial that was trained without a failure, its epochs and its pool."""
 
 
-class Remembered(Around):
+class Remembered(DelegatingExecutor):
     """Looks trials up in a ledger, and has another executor train those that are not in it.
 
     executor: trains. ledger: remembers by all that decides an outcome: the executor's context, evolr's version, the trial, its
@@ -31,7 +31,7 @@ class Remembered(Around):
     def __init__(
         self, executor: Executor, ledger: Ledger, *, shared: Ledger | None = None, success: Success | None = None
     ) -> None:
-        self.alike = executor
+        self.inner = executor
         self._own, self._shared = ledger, shared or ledger
         self._decides = {**executor.context, "language": LANGUAGE_VERSION, "evolr": evolr.__version__}
         self.seconds = executor.seconds
@@ -45,8 +45,8 @@ class Remembered(Around):
         return self.trainings - self.trained
 
     def prepare(self, pool: Pool) -> object:
-        prepared = self.alike.prepare(pool)
-        self.seconds = self.alike.seconds
+        prepared = self.inner.prepare(pool)
+        self.seconds = self.inner.seconds
         return prepared
 
     def run(
@@ -77,7 +77,7 @@ class Remembered(Around):
                 if mine := [(key, outcome) for key, outcome in outcomes.items() if ledgers[numbers[key][0]] is ledger]:
                     ledger.add(mine)
 
-        def tell(outcomes: Mapping[bytes, Outcome]) -> None:
+        def report(outcomes: Mapping[bytes, Outcome]) -> None:
             named = {number: outcome for key, outcome in outcomes.items() for number in numbers[key]}
             self.trainings += len(named)
             if good := [number for number, outcome in named.items() if outcome.failure is None]:
@@ -90,19 +90,19 @@ class Remembered(Around):
             known.update(new)
             keep({key: outcome for key, outcome in new.items() if outcome.failure is None})
             self.trained += len(new)
-            tell(new)
+            report(new)
 
         self.unkept = []
         if known:
-            tell(known)
+            report(known)
         if missing:
             first = [trials[numbers[key][0]] for key in missing]
             try:
-                self.alike.run(first, epochs, pool, keep_steps=keep_steps, on_outcomes=landed)
+                self.inner.run(first, epochs, pool, keep_steps=keep_steps, on_outcomes=landed)
             finally:
-                self.seconds = self.alike.seconds
+                self.seconds = self.inner.seconds
             failed = {key: known[key] for key in missing if known[key].failure is not None}
-            if failed and self._are_outcomes(len(failed), len(missing)):
+            if failed and self._are_genuine(len(failed), len(missing)):
                 keep(failed)
             else:
                 self.unkept = list(failed.values())
@@ -115,7 +115,7 @@ class Remembered(Around):
             known |= ledger.find([key for key, own in zip(keys, ledgers, strict=True) if own is ledger])
         return known
 
-    def _are_outcomes(self, failures: int, trained: int) -> bool:
+    def _are_genuine(self, failures: int, trained: int) -> bool:
         """Whether so many failures of so many trainings are outcomes, and not a fault to be mended; see `unkept`."""
         return self.keeps_failures and (failures < trained or self._still_succeeds())
 
@@ -124,10 +124,10 @@ class Remembered(Around):
         if self._success is None:
             return False
         trial, epochs, pool = self._success
-        return self.alike.run([trial], epochs, pool)[0].failure is None
+        return self.inner.run([trial], epochs, pool)[0].failure is None
 
     def close(self) -> None:
         """Closes the executor and the ledgers; a later run opens them again."""
-        self.alike.close()
+        self.inner.close()
         self._own.close()
         self._shared.close()

@@ -17,7 +17,7 @@ from evolr.execution.executor import Executor
 from evolr.search.individual import Evaluation
 from evolr.study import outlook as ahead
 from evolr.study import summary
-from evolr.study.budget import Room, seconds_at_most, shortened
+from evolr.study.budget import Remaining, seconds_at_most, shortened
 from evolr.study.generation import CurrentGeneration
 from evolr.study.open_study import OpenStudy
 from evolr.study.pace import Pace
@@ -126,8 +126,8 @@ class _Run:
     def shortening(self, state: SearchState) -> AnySearch | None:
         """See Shortening: the settings of a search that races now, to end within its budget."""
         stored = state.config.search
-        room = Room.within(self._budget, trained=self._spent, seconds=self.seconds, pace=self._pace)
-        search = shortened(state, room)
+        remaining = Remaining.within(self._budget, trained=self._spent, seconds=self.seconds, pace=self._pace)
+        search = shortened(state, remaining)
         if search is not None:
             finalists = count(search.finalists, "finalist")
             how = f"{state.generation} of {stored.race_generation} generations, then a race of {finalists}"
@@ -261,7 +261,7 @@ def run(
 def _stopped_by(study: OpenStudy, executor: Executor, now: _Run, watcher: Watcher) -> str | None:
     """Runs the search to its end, or to where it stops: why it did."""
     try:
-        study.reconsider(now.shortening)
+        study.race_if_due(now.shortening)
         while (current := study.state.current) is not None:
             now.check()
             while current.missing():  # of the race, heat after heat

@@ -48,10 +48,10 @@ class SqliteFile:
     def __init__(self, path: Path, mode: str, remedy: str, *first: str) -> None:
         self.path = path
         self._remedy = remedy
-        self._bound = _Bound(path)
+        self._limit = _QueryLimit(path)
         with self._reported():
             self._connection = _connected_to_read(path) if mode == "read" else _connected(path, f"mode={mode}", *first)
-        self._connection.set_progress_handler(self._bound, _STRIDE)
+        self._connection.set_progress_handler(self._limit, _STRIDE)
 
     def close(self) -> None:
         self._connection.close()
@@ -64,11 +64,11 @@ class SqliteFile:
         table: whose rows they are, for the message about one that is damaged. columns: of each column of the query, in order, its
         decoder; the first one's value names the row in that message.
         """
-        most = self._bound.rows
+        most = self._limit.rows
         with self._reported():
             found = self._execute(query, parameters).fetchmany(most + 1)
         if len(found) > most:
-            raise self._endless()
+            raise self._unbounded_query()
         return self._decoded(table, found, columns)
 
     def row(
@@ -102,7 +102,7 @@ class SqliteFile:
 
     def write_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         with self._reported():
-            self._bound.begin()
+            self._limit.begin()
             self._connection.executemany(statement, rows)
 
     @contextmanager
@@ -125,7 +125,7 @@ class SqliteFile:
 
     def schema(self) -> Schema:
         with self._reported():
-            self._bound.begin()
+            self._limit.begin()
             return _schema(self._connection)
 
     def require_schema(self, expected: Schema) -> None:
@@ -163,12 +163,12 @@ class SqliteFile:
         said = printable(f"{shortened(row, 80)}: {shortened(str(why), 300)}")
         return StudyError(f"{self.path} is damaged: {said}; it was left as it is. {self._remedy}")
 
-    def _endless(self) -> StudyError:
+    def _unbounded_query(self) -> StudyError:
         why = "a query of it does not come to an end"
         return StudyError(f"{self.path} is damaged: {why}; it was left as it is. {self._remedy}")
 
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        self._bound.begin()
+        self._limit.begin()
         return self._connection.execute(statement, parameters)
 
     def _refuse_undecodable(self, table: str, found: Iterable[Sequence[Any]], columns: Mapping[str, Decode]) -> None:
@@ -190,7 +190,7 @@ class SqliteFile:
             yield
         except sqlite3.OperationalError as error:
             if _code(error) == sqlite3.SQLITE_INTERRUPT:
-                raise self._endless() from error
+                raise self._unbounded_query() from error
             if _code(error) in (0, sqlite3.SQLITE_ERROR):  # of the content: a sum beyond all numbers, say
                 why = f"{self.path} is damaged ({error})"
                 raise StudyError(f"{why}; it was left as it is. {self._remedy}") from error
@@ -203,7 +203,7 @@ class SqliteFile:
             raise StudyError(f"{why}; it was left as it is. {self._remedy}") from error
 
 
-class _Bound:
+class _QueryLimit:
     """Ends a query that takes more instructions than any could in a file of its size; whoever begins one says so.
 
     Here a query's rows are no more than those of its tables.

@@ -11,7 +11,7 @@ from evolr.config import CONSTANT, Config
 from evolr.errors import ConfigError, unknown_name
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.this_machine import ThisMachine
-from evolr.execution.worker import end_where_starting
+from evolr.execution.worker import exit_if_starting
 from evolr.problems import given_problem
 from evolr.signals.own import signal_of
 
@@ -40,7 +40,7 @@ def executor_for(config: Config, trained_by: object = None, options: Mapping[str
 
     Raises ConfigError for another one than the study's, and for options that it does not have.
     """
-    end_where_starting()
+    exit_if_starting()
     given = {name: value for name, value in (options or {}).items() if value is not None}
     maker: Any = given.pop("executor", _HERE)
     if not hasattr(maker, "for_problem"):

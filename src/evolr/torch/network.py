@@ -140,7 +140,7 @@ class Network:
             norm = torch.where(is_skipped.to(norm.device) > 0, torch.nan, norm)
         self._trees["direction"], self._pending["update_norm"] = direction, norm
 
-    def take_note(self, told: Mapping[str, Any]) -> None:
+    def note_gradient(self, told: Mapping[str, Any]) -> None:
         """Remembers whether a gradient has been told, one that is finite."""
         if self._names and not self.had_gradient and told.get("grad_norm") is not None:
             self.had_gradient = math.isfinite(float(told["grad_norm"]))

@@ -113,7 +113,7 @@ class ExpressionLR(LRScheduler):
 
     def observe(self, **told: Any) -> None:
         """Takes up a loss, or what else `step` is told, and sets the learning rate of the coming step by it."""
-        self._network.take_note(told)
+        self._network.note_gradient(told)
         self._tell(self._loop.observe, self._over_ranks(told, self.optimizer))
 
     def _tell(self, tell: Callable[..., float], told: dict[str, Any]) -> None:

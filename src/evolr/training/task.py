@@ -29,7 +29,7 @@ class Task:
     loss: (parameters, batch, *drawn) → scalar training loss; traced by JAX.
     evaluate: (parameters, examples, *drawn) → (scalar loss, scalar score); traced by JAX.
     monitor: the examples that `evaluate` sees at each epoch's end; their loss is the signal `val_loss`.
-    judge: the examples that give a run its score after the last epoch; None where the monitor gives it.
+    judge: the examples that give a training its score after the last epoch; None where the monitor gives it.
     drawn: seed → what else makes up the seed's task, if seeds differ by more than luck (a batch size, the scale of the
         inputs): trees of arrays, of the same shapes for each seed. They are not trained, and no norm counts them.
     """
@@ -46,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One training run: a schedule and the seed of its initial weights and batch order.
+    """One training: a schedule and the seed of its initial weights and batch order.
 
     optimizer: that it trains by; the executor's own where None.
     """
@@ -58,9 +58,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What came of a trial; e epochs. An epoch that a diverged run did not finish holds NaN.
+    """What came of a trial; e epochs. An epoch that a training that diverged did not finish holds NaN.
 
-    score: on the judging examples after the last epoch; NaN where the run failed, and where it diverged, unless its problem
+    score: on the judging examples after the last epoch; NaN where the training failed, and where it diverged, unless its problem
         scores that too, as a suite does.
     diverged_at: the epoch in which the loss was first not finite, None where it never was.
     train_loss: (e,) mean over the epoch's batches. val_loss, val_score: (e,) on the monitor's examples.

@@ -47,7 +47,7 @@ def page(result: ContestResult) -> str:
         ]
         for entry in result.ranked
     ]
-    header += [*(["steps to reach"] if result.knows_steps else []), "training runs"]
+    header += [*(["steps to reach"] if result.knows_steps else []), "trainings"]
     champion = result.champion.result.schedule
     short = simplified(champion)
     constants = [
@@ -87,7 +87,7 @@ def page(result: ContestResult) -> str:
         *markdown_table(("contender", "constants", "whose"), constants),
         "",
         *_rivals(result),
-        f"evolr {evolr.__version__}; study seed {result.config.seed}; every run is in {result.file_name}.json.",
+        f"evolr {evolr.__version__}; study seed {result.config.seed}; every training is in {result.file_name}.json.",
         "",
     ]  # fmt: skip
     return "\n".join(lines)
@@ -95,7 +95,7 @@ def page(result: ContestResult) -> str:
 
 def summary(result: ContestResult, path: Path) -> list[str]:
     """What the terminal says below the table, in lines."""
-    runs = f"{count(result.trained, 'training run')}, {result.remembered} remembered"
+    runs = f"{count(result.trained, 'training')}, {result.remembered} remembered"
     proven = result.champion.result.schedule
     lines = [*verdict(result), f"proven: {ordinary_text(proven.expression)}"]
     if proven != result.evolved.candidates[0].schedule:
@@ -111,7 +111,7 @@ def _search_text(result: ContestResult) -> str:
         return f"The evolved schedule was {evolved.source}."
     in_parts = ", shorter ones counted in parts" if result.config.epochs_at(0) < evolved.epochs else ""
     return (
-        f"The evolved schedule was found by its study with {count(evolved.trained, 'training run')} at "
+        f"The evolved schedule was found by its study with {count(evolved.trained, 'training')} at "
         f"{count(evolved.epochs, 'epoch')}{in_parts}."
     )
 
@@ -128,8 +128,8 @@ def _how(result: ContestResult) -> str:
         fitness, selection, judged = "", "", "the same for all, and none that was trained from before"
     return (
         "Families found their candidates by Optuna's multivariate TPE sampler and random search by drawing formulas of the same "
-        f"language, with {settings.budget} training runs each at {count(settings.epochs, 'epoch')} "
-        f"({result.config.search.seeds} a candidate){fitness}. The {many} best of each contender ran from {first} fresh "
+        f"language, with {settings.budget} trainings each at {count(settings.epochs, 'epoch')} "
+        f"({result.config.search.seeds} a candidate){fitness}. The {many} best of each contender were trained from {first} fresh "
         f"seeds{selection}, the {few} best of these from {second} more, and one went forward. The final: "
         f"{count(len(result.seeds), 'fresh seed')}, {judged}." + (f" {result.no_rivals}" if result.no_rivals else "")
     )

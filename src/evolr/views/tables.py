@@ -52,11 +52,15 @@ def verdict(result: ComparisonResult) -> str:
     """The comparison in a few sentences, by rule: a schedule is better or worse where Holm's p is below 0.05."""
     seeds, baselines = len(result.seeds), result.contenders[1:]
     lost = lost_text(result.contenders)
-    sentences = [nothing_can_be_told(seeds, len(baselines)) or _claim(result), lost, "The baselines are not tuned."]
+    sentences = [
+        nothing_can_be_told(seeds, len(baselines)) or _main_sentence(result),
+        lost,
+        "The baselines are not tuned.",
+    ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _claim(result: ComparisonResult) -> str:
+def _main_sentence(result: ComparisonResult) -> str:
     groups: dict[str, list[str]] = {}
     for contender in result.contenders[1:]:
         if contender.pairs is not None:
@@ -112,7 +116,7 @@ def search_summary(result: SearchResult, config: Config, path: Path) -> list[str
     if best is not None:
         generation = best.individual.place.generation
         seeds, epochs = config.search.seeds_at(generation), config.epochs_at(generation)
-        runs = count(seeds, "run") if result.history or seeds == 1 else f"at most {count(seeds, 'run')}"
+        runs = count(seeds, "training") if result.history or seeds == 1 else f"at most {count(seeds, 'training')}"
         judged = "won the race on fresh seeds" if result.is_raced else runs
         fitness = f"{metric.name} {metric.text(best.score)} ({count(epochs, 'epoch')}, {judged})"
         found = [
@@ -140,7 +144,7 @@ def _preferred(result: SearchResult, config: Config) -> list[str]:
     best, before = result.champion, result.before_race
     if best is None or before is None or not result.is_raced or _is_alike(best, before):
         return []
-    runs = count(config.search.seeds_at(before.individual.place.generation), "run")
+    runs = count(config.search.seeds_at(before.individual.place.generation), "training")
     score = f"{config.problem.metric.text(before.score)} in {runs}, its luck included"
     return [f"race: on fresh seeds it was preferred to the best before, {before.individual.expression} ({score})"]
 

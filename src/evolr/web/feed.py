@@ -64,13 +64,13 @@ class Feed:
         self._whole = asyncio.Event()
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._looking = 0
-        self._looked_at = time.monotonic()
+        self._viewers = 0
+        self._last_viewed = time.monotonic()
         self._logged = ""
         self.is_over = False
         threading.Thread(target=self._run, name="evolr-feed", daemon=True).start()
 
-    # --- for who looks ----------------------------------------------------------------------------------------------
+    # --- for the pages -----------------------------------------------------------------------------------------------
 
     @property
     def parts(self) -> dict[str, str]:
@@ -98,21 +98,21 @@ class Feed:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._whole.wait(), seconds)
 
-    def wanted(self) -> bool:
-        """Notes that somebody looks; whether the feed still goes on."""
+    def keep(self) -> bool:
+        """Notes that a page was asked for; whether the feed still runs."""
         with self._lock:
-            self._looked_at = time.monotonic()
+            self._last_viewed = time.monotonic()
             return not self.is_over
 
     @contextmanager
-    def looking(self) -> Generator[None]:
-        """Somebody looks all the time inside."""
-        self._looking += 1
+    def viewed(self) -> Generator[None]:
+        """A page is open as long as the block runs."""
+        self._viewers += 1
         try:
             yield
         finally:
-            self._looking -= 1
-            self.wanted()
+            self._viewers -= 1
+            self.keep()
 
     def end(self) -> None:
         """Ends its thread soon."""
@@ -134,18 +134,18 @@ class Feed:
     def _run(self) -> None:
         try:
             with closing(self._make()) as reader:
-                while not self._is_left():
-                    self._ended.wait(self._turn(reader))
+                while not self._is_unused():
+                    self._ended.wait(self._read(reader))
         finally:
             with self._lock:
                 self.is_over = True
 
-    def _turn(self, reader: Reader) -> float:
-        """One reading; the seconds until the next."""
+    def _read(self, reader: Reader) -> float:
+        """Reads once; the seconds until the next reading."""
         begun = time.thread_time()
         try:
             parts, is_whole = reader.read(), reader.is_whole
-        except Exception as error:  # one that is not evolr's too: who looks is told, and it is tried again
+        except Exception as error:  # one that is not evolr's too: the page shows it, and it is tried again
             is_expected = isinstance(error, EvolrError)
             why = str(error) if is_expected else f"{type(error).__name__}: {error}"
             if not is_expected and why != self._logged:
@@ -163,19 +163,19 @@ class Feed:
         try:
             self._loop.call_soon_threadsafe(self._publish, parts, is_whole)
         except RuntimeError:  # the event loop is gone: the program ends
-            _log.debug("a feed has nobody to tell", exc_info=True)
+            _log.debug("a feed has no event loop any more", exc_info=True)
             self._ended.set()
 
-    def _is_left(self) -> bool:
-        """Whether nobody looks any more, or it was ended; then it is over."""
+    def _is_unused(self) -> bool:
+        """Whether no page is open any more, or it was ended; then it is over."""
         with self._lock:
-            is_wanted = self._looking or time.monotonic() - self._looked_at < _KEPT_SECONDS
+            is_wanted = self._viewers or time.monotonic() - self._last_viewed < _KEPT_SECONDS
             self.is_over = self._ended.is_set() or not is_wanted
             return self.is_over
 
 
 class Feeds:
-    """The feeds of all pages that somebody looks at."""
+    """The feeds of all pages that are open."""
 
     def __init__(self) -> None:
         self._feeds: dict[str, Feed] = {}
@@ -183,9 +183,9 @@ class Feeds:
         self.closing = asyncio.Event()
 
     def of(self, address: str, make: Callable[[], Reader]) -> Feed:
-        """The feed of a page; a new one where there is none."""
+        """The feed of a page; a new one if there is none."""
         feed = self._feeds.get(address)
-        if feed is None or not feed.wanted():
+        if feed is None or not feed.keep():
             self._feeds = {where: feed for where, feed in self._feeds.items() if not feed.is_over}
             feed = self._feeds[address] = Feed(make)
         return feed

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from evolr.web.feed import Feed, Feeds, Version
 
 _HEARTBEAT_SECONDS: Final = 15.0  # between two signs of life
-_PATIENCE_SECONDS: Final = 20.0  # that a browser may take for what it is sent; then it is dropped
+_SEND_SECONDS: Final = 20.0  # that a browser may take to receive; then the connection is dropped
 
 
 class Stream:
@@ -26,7 +26,7 @@ class Stream:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         gone, closing = asyncio.ensure_future(_gone(receive)), asyncio.ensure_future(self._feeds.closing.wait())
         try:
-            with self._feed.looking():
+            with self._feed.viewed():
                 await self._push(send, (gone, closing))
         except TimeoutError:
             return  # without an end, so that the connection is closed
@@ -62,7 +62,7 @@ def _event(version: str, parts: dict[str, str]) -> bytes:
 async def _sent(send: Send, body: bytes) -> None:
     """Sends; raises TimeoutError if it is not taken."""
     message = {"type": "http.response.body", "body": body, "more_body": True}
-    await asyncio.wait_for(send(message), _PATIENCE_SECONDS)
+    await asyncio.wait_for(send(message), _SEND_SECONDS)
 
 
 async def _gone(receive: Receive) -> None:

@@ -12,12 +12,12 @@ from evolr.views.terminal_table import GAP
 
 @dataclass(frozen=True, slots=True)
 class Sentences:
-    """A paragraph. is_note: set smaller, since it says how to read what stands above it; is_claim: set larger, for what matters most."""
+    """A paragraph. is_note: set smaller, since it says how to read what stands above it; is_lead: set larger, for what matters most."""
 
     kind: ClassVar[str] = "sentences"
     sentences: tuple[str, ...]
     is_note: bool = False
-    is_claim: bool = False
+    is_lead: bool = False
 
     @property
     def text(self) -> str:

@@ -77,8 +77,8 @@ def _commands(run: Run) -> tuple[str, str]:
 
 
 def _facts(run: Run) -> tuple[tuple[str, str], ...]:
-    sittings = run.course.sittings
-    searched = sorted({f"evolr {s.evolr}, JAX {s.jax}, Python {s.python}" for s in sittings})
+    sessions = run.course.sessions
+    searched = sorted({f"evolr {s.evolr}, JAX {s.jax}, Python {s.python}" for s in sessions})
     here = [f"{name} {found}" for name, found in {"evolr": evolr.__version__, **versions()}.items()]
     seeds = "" if run.contest is None else ", ".join(map(str, run.contest.seeds))
     return (

@@ -65,11 +65,11 @@ def _trainings(run: Run) -> str:
 
 def _time(run: Run) -> str:
     """When it was begun, and for how long somebody worked on it."""
-    sittings = run.course.sittings
-    if not sittings:
+    sessions = run.course.sessions
+    if not sessions:
         return ""
-    begun = _day(sittings[0].started_at)
-    times = "" if len(sittings) == 1 else f" in {count(len(sittings), 'sitting')}"
+    begun = _day(sessions[0].started_at)
+    times = "" if len(sessions) == 1 else f" in {count(len(sessions), 'session')}"
     return f"{duration(run.course.seconds)}{times}, begun {begun}"
 
 

@@ -27,7 +27,7 @@ def champion(run: Run) -> Section:
     parts: list[Part] = [formula(schedule)]
     rates = champion_rates(run)
     if rates is not None:
-        parts.append(Sentences((described(run, schedule, rates),), is_claim=True))
+        parts.append(Sentences((described(run, schedule, rates),), is_lead=True))
         parts.append(Pictures((_picture(rates),)))
         if answers(schedule, _spans(run)):
             how = "How it answers to a signal was tried at made-up points, moving that signal alone, from half to twice"

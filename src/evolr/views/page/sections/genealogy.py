@@ -37,7 +37,7 @@ def genealogy(run: Run) -> Section | None:
     line = whole[::-1]  # the first ancestor first
     left_out = max(0, len(line) - _MOST)
     shown = line if not left_out else [line[0], *line[left_out + 1 :]]
-    said = [_born(run)]
+    said = [_first_appearance(run)]
     if run.lineage.ancestors > 1:
         said.append(f"it descends from {count(run.lineage.ancestors, 'individual')} in all; below, by first parents")
     rows = tuple(_row(run, step, number == len(shown) - 1) for number, step in enumerate(shown))
@@ -61,7 +61,7 @@ def genealogy(run: Run) -> Section | None:
     )
 
 
-def _born(run: Run) -> str:
+def _first_appearance(run: Run) -> str:
     """When the champion's formula first appeared."""
     line = run.lineage.line if run.lineage is not None else []
     same = [step for step in line if step.expression == line[0].expression]

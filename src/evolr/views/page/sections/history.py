@@ -44,8 +44,8 @@ def history(run: Run) -> Section | None:
         )
     parts.append(_table(run, generations, race))
     operators = [f"{operator_text(name)}: {number}" for name, number in run.course.operators.items()]
-    sittings = [f"{s.started_at:%Y-%m-%d %H:%M} UTC, {duration(s.seconds)}" for s in run.course.sittings]
-    parts.append(Facts((("how individuals were made", "; ".join(operators)), ("sittings", "; ".join(sittings)))))
+    sessions = [f"{s.started_at:%Y-%m-%d %H:%M} UTC, {duration(s.seconds)}" for s in run.course.sessions]
+    parts.append(Facts((("how individuals were made", "; ".join(operators)), ("sessions", "; ".join(sessions)))))
     return Section("history", "How the search went", tuple(parts))
 
 

@@ -37,7 +37,7 @@ def matters(run: Run) -> Section | None:
         reads = f"The champion reads {listed(sorted(champion.signals))}; nobody has tried yet which of these it needs"
         command = command_of(run, "explain")
         return Section("signals", title, (Sentences((reads,)), *([Code("Try it", command)] if command else [])))
-    parts: list[Part] = [Sentences((_said(explanation),), is_claim=True)]
+    parts: list[Part] = [Sentences((_said(explanation),), is_lead=True)]
     if explanation.schedule != champion:
         other = simplified(explanation.schedule).text
         parts.append(Sentences((f"The explanation is of an earlier champion, {other}: the search has gone on since",)))

@@ -58,7 +58,7 @@ def verdict(run: Run) -> Section:
         return Section("verdict", "The verdict", _no_contest(run))
     first, *others = sentences_of(contest)
     claim, _, rest = first.partition("; ")
-    parts: list[Part] = [Sentences((claim,), is_claim=True)]
+    parts: list[Part] = [Sentences((claim,), is_lead=True)]
     if said := [sentence for sentence in (rest, *others) if sentence]:
         parts.append(Sentences(tuple(said)))
     if not run.is_of_champion:

@@ -1,4 +1,4 @@
-"""The house: who may import whom, and how light the door is."""
+"""The architecture: which package may import which, what only some may call, and how light an import of evolr is."""
 
 import ast
 import subprocess
@@ -178,9 +178,9 @@ MAY_IMPORT = {
         "views",
     },
 }
-"""The arrows, by room; "" is the package itself. docs/architecture.md gives each its reason."""
+"""What each package may import; "" is the package itself. docs/architecture.md gives each its reason."""
 
-HOMES = {
+LIBRARIES = {
     "jax": {"training", "problems", "optax", "keras"},
     "optax": {"training", "problems", "optax"},
     "torch": {"distributed", "huggingface", "torch"},
@@ -206,10 +206,10 @@ HOMES = {
     "cloudpickle": {"execution"},
     "psutil": {"execution"},
 }
-"""The libraries that only some rooms may import."""
+"""The libraries that only some packages may import."""
 
 
-def room_of(path):
+def package_of(path):
     first = path.relative_to(SOURCE).parts[0].removesuffix(".py")
     return "" if first == "__init__" else first
 
@@ -224,9 +224,9 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             if node.module == "evolr":
-                rooms = {p.stem for p in SOURCE.iterdir()}
+                packages = {p.stem for p in SOURCE.iterdir()}
                 for alias in node.names:
-                    yield (f"evolr.{alias.name}" if alias.name in rooms else "evolr"), id(node) in top
+                    yield (f"evolr.{alias.name}" if alias.name in packages else "evolr"), id(node) in top
             else:
                 yield node.module, id(node) in top
 
@@ -235,28 +235,28 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_a_file_imports_only_what_its_room_may(path):
-    room = room_of(path)
+def test_a_file_imports_only_what_its_package_may(path):
+    package = package_of(path)
     for module, is_top in imports(path):
         parts = module.split(".")
         if parts[0] == "evolr":
             other = parts[1] if len(parts) > 1 else ""
-            assert other == room or other in MAY_IMPORT[room], f"{room} may not import {module}"
-        if parts[0] in HOMES:
-            assert room in HOMES[parts[0]], f"{room} may not import {module}"
+            assert other == package or other in MAY_IMPORT[package], f"{package} may not import {module}"
+        if parts[0] in LIBRARIES:
+            assert package in LIBRARIES[parts[0]], f"{package} may not import {module}"
             if parts[0] in ("jax", "optax"):
                 # A problem's settings are read where no network trains: it imports JAX in its functions only.
-                assert room in ("training", "optax") or not is_top, f"{path} imports {module} at its top"
+                assert package in ("training", "optax") or not is_top, f"{path} imports {module} at its top"
 
 
 def test_what_shows_is_imported_in_functions_alone_by_what_is_shown():
     for path in FILES:
-        if room_of(path) not in ("views", "web", "cli"):
+        if package_of(path) not in ("views", "web", "cli"):
             assert not [module for module, is_top in imports(path) if is_top and module.startswith("evolr.views")], path
 
 
-def test_the_rooms_are_all_listed():
-    assert {room_of(path) for path in FILES} == set(MAY_IMPORT)
+def test_the_packages_are_all_listed():
+    assert {package_of(path) for path in FILES} == set(MAY_IMPORT)
 
 
 def test_no_file_evaluates_or_unpickles_anything():
@@ -281,7 +281,7 @@ MAY_WRITE = {
     "views/pictures.py": {"savefig"},  # to a buffer
     "views/page/drawing.py": {"savefig"},  # to a buffer
     "problems/mnist1d_data.py": {"savez"},  # to a buffer
-    "execution/ray_process.py": {"mkstemp"},  # what a process says, under no name
+    "execution/ray_process.py": {"mkstemp"},  # what a process prints, under no name
     "cli/output.py": {"open", "fdopen"},  # the null device, in the place of a standard stream that is gone
 }
 
@@ -386,7 +386,7 @@ def test_what_one_system_alone_has_is_imported_in_functions():
 def test_what_breeds_and_compares_calls_no_library_for_linear_algebra():
     """Its threads add up in an order of their own, so that the last bits would depend on the machine's cores."""
     for path in FILES:
-        if room_of(path) in ("search", "signal_bank", "simplification"):
+        if package_of(path) in ("search", "signal_bank", "simplification"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 assert not isinstance(node, ast.MatMult), path
                 assert not (isinstance(node, ast.Attribute) and node.attr in ("dot", "inner", "linalg", "matmul")), path
@@ -415,7 +415,7 @@ def test_a_worker_imports_nothing_heavy():
 
 
 def test_naming_a_cluster_imports_no_ray():
-    """It would change logging and warnings: a process of its own speaks to the cluster."""
+    """It would change logging and warnings: a process of its own is connected to the cluster."""
     assert not modules_after("import evolr; evolr.Ray(workers=1)").intersection(("ray", "jax"))
 
 
