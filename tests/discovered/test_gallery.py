@@ -3,6 +3,7 @@
 import json
 import math
 import runpy
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -176,6 +177,28 @@ def test_the_figures_of_momentum_norm_are_those_of_the_benchmark():
     assert entry.contest.difference == pytest.approx(difference["mean"] / 100, abs=1e-6)
     assert [entry.contest.low, entry.contest.high] == pytest.approx([x / 100 for x in difference["interval"]], abs=1e-6)
     assert entry.contest.p == pytest.approx(difference["p"], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "results", "seed"), [("momentum-suite", "suite", 3), ("momentum-quadratics", "quadratics-large", 1)]
+)
+def test_the_figures_of_what_a_suite_found_are_those_of_its_contest(name, results, seed):
+    """Formula and figures; and the command holds that contest, of the same settings, again."""
+    document = json.loads((ROOT / f"benchmarks/results/suites-{results}.json").read_text(encoding="utf-8"))
+    (study,) = [study for study in document["studies"] if study["seed"] == seed]
+    own, *others = sorted(study["contenders"], key=lambda row: row["name"] != "evolved")
+    rival = next(row for row in others if row["name"] != "evolved (frozen)")  # the best is the first
+    entry, contest = gallery[name], gallery[name].contest
+    assert entry.schedule() == package.Schedule.from_json(json.dumps(study["schedule"]).encode())
+    assert (contest.score, contest.rival, contest.rival_score) == (own["score"], rival["name"], rival["score"])
+    figures = [contest.difference, contest.low, contest.high, contest.p]
+    assert figures == [rival["evolved_minus_it"], *rival["difference_interval"], rival["p_holm"]]
+    assert (entry.found_on.seed, entry.found_on.trainings) == (seed, study["trainings"])
+    assert (contest.seeds, contest.budget, contest.pool) == (document["tasks"], document["budget"], document["pool"])
+    words = shlex.split(entry.command)
+    said = dict(words[k + 1].split("=", 1) for k, word in enumerate(words) if word == "--set")
+    assert {key: json.loads(value) for key, value in said.items()} == document["settings"] | {"seed": seed}
+    assert words[words.index("--preset") + 1] == document["preset"]
 
 
 # --- figures --------------------------------------------------------------------------------------------------------------
