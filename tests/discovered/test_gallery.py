@@ -265,6 +265,8 @@ def test_no_entry_can_have_the_name_of_something_else(name, problem):
         ({"schema_version": 2}, "schema version 1 of the gallery, the document has 2"),
         ({"words": None}, "missing required field `words`"),
         ({"extra": 1}, "unknown field `extra`"),
+        ({"title": ""}, "length >= 1 - at"),
+        ({"found_on": {"problem": "mixed", "epochs": 10**9}}, "`int` <= 1000000"),
         ({"name": "another"}, "is that of 'another'; its name must be its file's"),
         ({"schedule": {"format": "evolr.schedule"}}, "not a schedule document"),
         ({"schedule": 5}, "not a schedule document"),
