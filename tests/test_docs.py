@@ -60,6 +60,23 @@ def test_the_first_script_of_the_readme_is_searched_and_ends_in_an_accuracy():
     assert 0.3 < float(done.stdout.split()[-1]) < 1  # one in ten is chance
 
 
+def test_the_script_of_the_gallery_tunes_an_entry_that_reads_the_gradient_and_exports_it():
+    code = (DOCS / "gallery.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    assert code.count("trainings=10, epochs=5") == 1
+    Path("mine.py").write_text(code.replace("trainings=10, epochs=5", "trainings=2, epochs=1"), encoding="utf-8")
+    done = subprocess.run([sys.executable, "mine.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 0.3 < float(done.stdout.split()[-1]) < 1  # one in ten is chance
+    compile(Path("schedule.py").read_text(encoding="utf-8"), "schedule.py", "exec")
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md") if path.name != "log.md"))
+def test_a_training_function_is_tuned_with_its_epochs(page):
+    """Which `tune` asks for."""
+    calls = re.findall(r"evolr\.tune\(train,.*?\)[`\s]", (DOCS / page).read_text(encoding="utf-8"))
+    assert [call for call in calls if "epochs=" not in call] == []
+
+
 def test_every_benchmark_is_in_the_page_that_says_how_to_repeat_the_figures():
     page = (DOCS / "repeating.md").read_text(encoding="utf-8")
     programs = [p for p in (DOCS.parent / "benchmarks").glob("*.py") if "def main" in p.read_text(encoding="utf-8")]

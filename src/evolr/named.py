@@ -17,6 +17,7 @@ from evolr.schedule import Schedule, Transform
 from evolr.signals.plateau import Plateau
 from evolr.standard import Family
 from evolr.study.summary import Summary, summarise
+from evolr.training.optimizers import Optimizer
 
 EPOCHS: Final = 30
 STEPS_PER_EPOCH: Final = 40
@@ -37,6 +38,12 @@ class Named:
     is_formula: bool = False
     summary: Summary | None = None
     entry: GalleryEntry | None = None
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """That it was found with; None where nobody knows it."""
+        known = self.entry or self.summary
+        return None if known is None else known.optimizer
 
     @property
     def horizon(self) -> tuple[int, int]:
@@ -133,11 +140,8 @@ def _of_run(what: str) -> Named:
     expected = "expected, as whole trainings" if has_short else "expected trainings"
     provenance: dict[str, Any] = {
         "problem": config.problem.name,
-        **(
-            {"trained by": config.problem.identity}
-            if config.problem.identity
-            else {"optimiser": config.training.optimizer.text}
-        ),
+        **({"trained by": config.problem.identity} if config.problem.identity else {}),
+        **({} if summary.optimizer is None else {"optimiser": summary.optimizer.text}),
         "seed": config.seed,
         config.problem.metric.name: summary.best,
         **({"standing": summary.standing} if summary.standing else {}),

@@ -3,6 +3,7 @@
 import json
 import math
 import runpy
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -99,6 +100,7 @@ def test_an_entry_is_exported_to_every_target_and_the_file_gives_its_rates(name,
         else:
             text = package.export(entry, target.name)
             assert f"Example (the schedule was found with {entry.optimizer_text}: take that optimiser):" in text
+            assert _OPTIMIZERS[entry.optimizer_text][target.name] in text.split('"""')[1]
             compile(text, name, "exec")
             assert f"gallery: {name}: {entry.title}"[:60] in text
     assert {target.name for target in TARGETS.values() if not target.lacks(schedule.signals)} >= {"torch", "optax"}
@@ -113,6 +115,15 @@ def test_an_entry_is_exported_to_every_target_and_the_file_gives_its_rates(name,
             loop.observe(val_loss=float(rng.lognormal()))
         rates.append(loop.learning_rate)
     assert len({*rates}) > 30
+
+
+_OPTIMIZERS = {
+    "SGD with momentum 0.9": {"python": "", "optax": "optax.trace(decay=0.9)", "keras": "SGD(0.001, momentum=0.9)"}
+    | dict.fromkeys(("torch", "lightning"), "parameters(), lr=1e-3, momentum=0.9)"),
+    "Adam": {"python": "", "optax": "scale_by_adam()", "keras": ""}
+    | dict.fromkeys(("torch", "lightning"), "torch.optim.Adam("),
+}
+"""What an export's example makes its optimiser of."""
 
 
 class _Both:
@@ -166,6 +177,28 @@ def test_the_figures_of_momentum_norm_are_those_of_the_benchmark():
     assert entry.contest.difference == pytest.approx(difference["mean"] / 100, abs=1e-6)
     assert [entry.contest.low, entry.contest.high] == pytest.approx([x / 100 for x in difference["interval"]], abs=1e-6)
     assert entry.contest.p == pytest.approx(difference["p"], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "results", "seed"), [("momentum-suite", "suite", 3), ("momentum-quadratics", "quadratics-large", 1)]
+)
+def test_the_figures_of_what_a_suite_found_are_those_of_its_contest(name, results, seed):
+    """Formula and figures; and the command holds that contest, of the same settings, again."""
+    document = json.loads((ROOT / f"benchmarks/results/suites-{results}.json").read_text(encoding="utf-8"))
+    (study,) = [study for study in document["studies"] if study["seed"] == seed]
+    own, *others = sorted(study["contenders"], key=lambda row: row["name"] != "evolved")
+    rival = next(row for row in others if row["name"] != "evolved (frozen)")  # the best is the first
+    entry, contest = gallery[name], gallery[name].contest
+    assert entry.schedule() == package.Schedule.from_json(json.dumps(study["schedule"]).encode())
+    assert (contest.score, contest.rival, contest.rival_score) == (own["score"], rival["name"], rival["score"])
+    figures = [contest.difference, contest.low, contest.high, contest.p]
+    assert figures == [rival["evolved_minus_it"], *rival["difference_interval"], rival["p_holm"]]
+    assert (entry.found_on.seed, entry.found_on.trainings) == (seed, study["trainings"])
+    assert (contest.seeds, contest.budget, contest.pool) == (document["tasks"], document["budget"], document["pool"])
+    words = shlex.split(entry.command)
+    said = dict(words[k + 1].split("=", 1) for k, word in enumerate(words) if word == "--set")
+    assert {key: json.loads(value) for key, value in said.items()} == document["settings"] | {"seed": seed}
+    assert words[words.index("--preset") + 1] == document["preset"]
 
 
 # --- figures --------------------------------------------------------------------------------------------------------------
@@ -232,6 +265,8 @@ def test_no_entry_can_have_the_name_of_something_else(name, problem):
         ({"schema_version": 2}, "schema version 1 of the gallery, the document has 2"),
         ({"words": None}, "missing required field `words`"),
         ({"extra": 1}, "unknown field `extra`"),
+        ({"title": ""}, "length >= 1 - at"),
+        ({"found_on": {"problem": "mixed", "epochs": 10**9}}, "`int` <= 1000000"),
         ({"name": "another"}, "is that of 'another'; its name must be its file's"),
         ({"schedule": {"format": "evolr.schedule"}}, "not a schedule document"),
         ({"schedule": 5}, "not a schedule document"),

@@ -3,15 +3,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import evolr
 from evolr.errors import ScheduleError
 from evolr.exports.document import reads_plateaus
+from evolr.exports.example import ExampleOptimizer
 from evolr.exports.targets import TARGETS, source
 from evolr.expression import SIGNALS, parse
+from evolr.named import named
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES, frozen
+from evolr.training.optimizers import OPTIMIZERS, Optimizer
 from tests.contracts.traces import FEEDBACK, OPEN_LOOP
 from tests.study.small import small
 
@@ -57,7 +61,7 @@ def test_a_signal_that_a_target_cannot_supply_is_named_with_the_alternatives():
         source(FEEDBACK, "huggingface")
     assert str(caught.value) == (
         "the target 'huggingface' cannot supply loss, loss_ema, lr, stale_epochs, val_loss, which the schedule reads; "
-        "python, torch, optax, keras, lightning can. Or export its typical curve, frozen: --frozen"
+        "python, torch, optax, keras, lightning can. Or export a run's typical curve, frozen: --frozen"
     )
 
 
@@ -135,4 +139,58 @@ def test_the_example_names_the_optimiser_that_a_run_was_found_with(tmp_path):
     evolr.evolve(small(**{"search.generations": 1}), tmp_path / "run")
     text = evolr.export(tmp_path / "run", "python")
     assert "Example (the schedule was found with sgd: take that optimiser):" in text
+    assert "torch.optim.SGD(model.parameters(), lr=1e-3)" in evolr.export(tmp_path / "run", "torch")
     assert "\nExample:\n" in evolr.export("0.1", "python")
+
+
+def test_a_study_that_was_told_does_not_say_an_optimiser(tmp_path):
+    config = evolr.resolve("original", settings={"problem.name": "external", "search.generations": 1})
+    with evolr.Study(tmp_path / "told", config) as study:
+        for individual in study.ask():
+            study.tell(individual, 0.5)
+    assert named(tmp_path / "told").optimizer is None
+    assert "optimiser" not in named(tmp_path / "told").provenance
+
+
+@pytest.mark.parametrize(
+    ("name", "torch", "keras", "whole", "direction"),
+    [
+        ("sgd", "SGD(weights, lr=1e-3)", "SGD(0.1)", "sgd(0.1)", "optax.identity()"),
+        (
+            "momentum",
+            "SGD(weights, lr=1e-3, momentum=0.8)",
+            "SGD(0.1, momentum=0.8)",
+            "sgd(0.1, momentum=0.8)",
+            "optax.trace(decay=0.8)",
+        ),
+        ("adam", "Adam(weights, lr=1e-3)", "Adam(0.1)", "adam(0.1)", "optax.scale_by_adam()"),
+        (
+            "adamw",
+            "AdamW(weights, lr=1e-3, weight_decay=0.02)",
+            "AdamW(0.1, weight_decay=0.02)",
+            "adamw(0.1, weight_decay=0.02)",
+            "optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(0.02))",
+        ),
+        ("dog", None, None, None, "..."),
+        ("schedule_free_adamw", None, None, None, "..."),
+    ],
+)
+def test_an_optimiser_is_written_as_each_framework_has_it(name, torch, keras, whole, direction):
+    optimizer = ExampleOptimizer(Optimizer(name=name, momentum=0.8, weight_decay=0.02))
+    assert optimizer.torch("weights") == ("..." if torch is None else f"torch.optim.{torch}")
+    assert optimizer.keras("0.1") == ("..." if keras is None else f"keras.optimizers.{keras}")
+    assert optimizer.optax("0.1") == ("..." if whole is None else f"optax.{whole}")
+    assert optimizer.optax_direction == direction
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_example_s_optimiser_is_one_that_the_framework_makes(name):
+    import optax
+    import torch
+
+    weight, optimizer = torch.ones(1, requires_grad=True), ExampleOptimizer(Optimizer(name=name))
+    made = eval(optimizer.torch("[weight]"), {"torch": torch, "weight": weight})  # noqa: S307
+    assert made is ... or made.param_groups[0].get("momentum", 0.9) == (0.9 if name != "sgd" else 0)
+    for code in (optimizer.optax("0.1"), optimizer.optax_direction):
+        transformation = eval(code, {"optax": optax})  # noqa: S307
+        assert transformation is ... or transformation.init({"weight": np.ones(1)}) is not None

@@ -52,6 +52,10 @@ def test_a_suite_is_one_and_a_problem_is_none():
     [
         (lambda seed: 1 / seed, r"context\(0\) raised ZeroDivisionError"),
         (lambda seed: None, r"context\(0\) gave no array at all"),
+        (
+            lambda seed: {"n": 2**40},
+            r"context\(0\)\['n'\] holds 1099511627776 … 1099511627776; JAX computes with int32",
+        ),
         (lambda seed: {"name": "deep"}, r"context\(0\)\['name'\] is a str; wanted an array of real numbers"),
         (
             lambda seed: np.zeros(seed + 1),

@@ -74,11 +74,11 @@ def test_the_table_says_who_won_who_lost_and_who_was_not_judged():
     ]
     cells = [row[4] for row in gallery_table(found).rows]
     assert cells == [
-        "+3.00  (+2.00 … +4.00)",
-        "level  +3.00  (+2.00 … +4.00)",
-        "beaten  -3.00  (+2.00 … +4.00)",
+        "+3.00 points  (+2.00 … +4.00)",
+        "level  +3.00 points  (+2.00 … +4.00)",
+        "beaten  -3.00 points  (+2.00 … +4.00)",
         "–",
-        "-0.5",
+        "-0.5 loss",
         "level",
     ]
 

@@ -66,7 +66,7 @@ def export(
         provenance["frozen"] = "the median learning rates of the champion's trainings, a line through knots"
     elif train is not None:
         raise ConfigError("--train belongs to --frozen: nothing else of an export trains")
-    text = source(schedule, to, provenance)
+    text = source(schedule, to, provenance, found.optimizer)
     if file is None:
         print_source(text)
         return

@@ -120,8 +120,8 @@ def _chosen(family: str | Family | GalleryEntry | Schedule, candidates: int) -> 
         return family
     if not isinstance(cast("Any", family), str):
         raise ConfigError(
-            "expected a family or an entry of the gallery, or the name of one, or a Schedule, which have constants to tune; got "
-            f"{errors.shown(family)}"
+            "after what trains, expected a family or an entry of the gallery, or the name of one, or a Schedule, which have constants to "
+            f"tune; got {errors.shown(family)}"
         )
     if (found := family_named(family)) is not None:
         return found

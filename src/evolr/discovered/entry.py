@@ -11,6 +11,7 @@ from evolr.errors import ExpressionError, ScheduleError, printable, shortened
 from evolr.expression import ordinary_text
 from evolr.formula import read_schedule
 from evolr.problems import PROBLEMS, Metric
+from evolr.ranges import EPOCHS
 from evolr.schedule import Schedule
 from evolr.standard import FreeConstant
 from evolr.training.optimizers import Optimizer
@@ -23,6 +24,7 @@ _MAX_NAME: Final = 30  # characters: it stands in a table of 80 columns
 STARTS: Final = tuple(10.0**decades for decades in (0, -1, 1, 0.5, -0.5, -1.5, 1.5))
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
+_Said = Annotated[str, msgspec.Meta(min_length=1)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -49,7 +51,7 @@ class FoundOn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     problem: str
-    epochs: Annotated[int, msgspec.Meta(ge=1)]
+    epochs: Annotated[int, msgspec.Meta(ge=EPOCHS.least, le=EPOCHS.most)]
     settings: dict[str, Any] = {}
     seed: int | None = None
     trainings: _Count | None = None
@@ -199,7 +201,7 @@ class GalleryEntry(
     """
 
     name: str
-    title: str
+    title: _Said
     origin: Literal["evolved", "by hand"]
     document: msgspec.Raw
     scale: ScaleRange = ScaleRange()
@@ -207,10 +209,10 @@ class GalleryEntry(
     found_on: FoundOn
     contest: Figures | None = None
     curve: Curve | None = None
-    command: str
-    words: str
-    wins: str
-    loses: str
+    command: _Said
+    words: _Said
+    wins: _Said
+    loses: _Said
 
     def __post_init__(self) -> None:
         if len(self.name) > _MAX_NAME or not _NAME.fullmatch(self.name):

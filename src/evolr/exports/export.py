@@ -35,11 +35,11 @@ def export(
     """
     output = None if path is None else Output.checked(path, force=force)
     if isinstance(what, Schedule):
-        schedule, known = what, {}
+        schedule, known, optimizer = what, {}, None
     else:
         found = named(what)
-        schedule, known = found.schedule, found.provenance
-    text = source(schedule, to, known if provenance is None else provenance)
+        schedule, known, optimizer = found.schedule, found.provenance, found.optimizer
+    text = source(schedule, to, known if provenance is None else provenance, optimizer)
     if output is not None:
         output.write(text.encode())
     return text

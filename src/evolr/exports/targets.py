@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from evolr.errors import ScheduleError, unknown_name
 from evolr.exports.document import document, reads_plateaus
+from evolr.exports.example import ExampleOptimizer
 from evolr.exports.formula import JAX
 from evolr.exports.linking import Import
 from evolr.schedule import Schedule
 from evolr.signals import OBSERVATIONS, SIGNALS, in_order, observation_named, observed, signal_named
 from evolr.signals.signal import USER_SOURCE
+from evolr.training.optimizers import Optimizer
 
 _ANY: Final = Import("typing", "Any", None)
 
@@ -22,12 +24,12 @@ _ANY: Final = Import("typing", "Any", None)
 class Target:
     """What a schedule can be exported to.
 
-    write: (schedule, provenance) → the file's text. cannot: sources of signals (signals/table.py) that it cannot supply;
+    write: (schedule, provenance, the optimiser of its example) → the file's text. cannot: sources of signals (signals/table.py) that it cannot supply;
     is_open_loop: whether it can supply the clock alone.
     """
 
     name: str
-    write: Callable[[Schedule, Mapping[str, Any]], str]
+    write: Callable[[Schedule, Mapping[str, Any], ExampleOptimizer], str]
     cannot: tuple[str, ...] = ()
     is_open_loop: bool = False
 
@@ -41,14 +43,17 @@ class Target:
         ]
 
 
-def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None = None) -> str:
+def source(
+    schedule: Schedule, target: str, provenance: Mapping[str, Any] | None = None, optimizer: Optimizer | None = None
+) -> str:
     """The text of a Python file that holds a schedule for a target, and needs no evolr.
 
     >>> from evolr.expression import parse
     >>> "def learning_rate(*, progress: float)" in source(Schedule(expression=parse("1 - progress")), "python")
     True
 
-    provenance: what the file's docstring is to say of where the schedule comes from.
+    provenance: what the file's docstring is to say of where the schedule comes from. optimizer: that it was found with, of
+    which its example is; Adam where None, since nobody knows it.
     Raises ScheduleError for an unknown target, and where the schedule reads a signal that the target cannot supply.
     """
     require_target(target)
@@ -57,9 +62,9 @@ def source(schedule: Schedule, target: str, provenance: Mapping[str, Any] | None
         able = [t.name for t in TARGETS.values() if not t.lacks(schedule.signals)]
         raise ScheduleError(
             f"the target {target!r} cannot supply {', '.join(missing)}, which the schedule reads; {', '.join(able)} can. "
-            "Or export its typical curve, frozen: --frozen"
+            "Or export a run's typical curve, frozen: --frozen"
         )
-    return chosen.write(schedule, provenance or {})
+    return chosen.write(schedule, provenance or {}, ExampleOptimizer(optimizer or Optimizer()))
 
 
 def require_target(target: str) -> None:
@@ -68,7 +73,7 @@ def require_target(target: str) -> None:
         raise ScheduleError(unknown_name("target", target, TARGETS))
 
 
-def _python(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
+def _python(schedule: Schedule, provenance: Mapping[str, Any], _: ExampleOptimizer) -> str:
     given = {"progress": "step / total_steps", "epoch_progress": "batch / batches"}
     given |= {name: f"counts.{name}" for name, signal in SIGNALS.items() if signal.needs_plateau}
     arguments = [f"{name}={given.get(name, name)}" for name in in_order(schedule.signals)]
@@ -114,10 +119,10 @@ def _reads_network(schedule: Schedule) -> bool:
     return any(observation_named(name).is_measured for name in observed(schedule.signals))
 
 
-def _torch(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
+def _torch(schedule: Schedule, provenance: Mapping[str, Any], optimizer: ExampleOptimizer) -> str:
     first, step = _told(schedule)
     usage = f"""
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+optimizer = {optimizer.torch("model.parameters()")}
 horizon = {{"total_steps": epochs * len(loader), "steps_per_epoch": len(loader)}}
 lr_scheduler = scheduler(optimizer, **horizon{first})
 for epoch in range(epochs):
@@ -145,9 +150,9 @@ def scheduler(
     )
 
 
-def _huggingface(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
-    usage = """
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+def _huggingface(schedule: Schedule, provenance: Mapping[str, Any], optimizer: ExampleOptimizer) -> str:
+    usage = f"""
+optimizer = {optimizer.torch("model.parameters()")}
 lr_scheduler = scheduler(optimizer, 1e-3, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
 trainer = transformers.Trainer(model, arguments, optimizers=(optimizer, lr_scheduler), ...)
 """
@@ -167,12 +172,12 @@ def scheduler(
     )
 
 
-def _optax(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
+def _optax(schedule: Schedule, provenance: Mapping[str, Any], optimizer: ExampleOptimizer) -> str:
     if schedule.expression.is_open_loop:
         return document(
             schedule,
             provenance,
-            usage="optimizer = optax.adam(schedule(total_steps=3000, steps_per_epoch=100))",
+            usage=f"optimizer = {optimizer.optax('schedule(total_steps=3000, steps_per_epoch=100)')}",
             roots=[("evolr.loop", "open_loop_rates"), ("evolr.optax", "table")],
             imports=[Import("optax", None, None)],
             closing='''
@@ -189,7 +194,7 @@ def schedule(*, total_steps: int, steps_per_epoch: int | None = None) -> optax.S
             schedule,
             provenance,
             usage=f"""
-optimizer = champion_optimizer(optax.scale_by_adam(), total_steps=3000, steps_per_epoch=100)
+optimizer = champion_optimizer({optimizer.optax_direction}, total_steps=3000, steps_per_epoch=100)
 updates, state = optimizer.update({call})
 """,
             dialect=JAX,
@@ -199,14 +204,14 @@ updates, state = optimizer.update({call})
 def champion_optimizer(
     direction: optax.GradientTransformation, *, total_steps: int, steps_per_epoch: int | None = None
 ) -> optax.GradientTransformationExtraArgs:
-    """A whole optimiser, whose schedule sees gradients, directions and weights. direction: as scale_by_adam()."""
+    """An optimiser whose schedule sees gradients, directions and weights. direction: scale_by_adam(), trace(0.9)."""
     return scaled_by(
         Champion, total_steps=total_steps, steps_per_epoch=steps_per_epoch, flip_sign=True, direction=direction
     )
 ''',
         )
     usage = f"""
-optimizer = optax.chain(optax.scale_by_adam(), scale_by_champion(total_steps=3000, steps_per_epoch=100))
+optimizer = optax.chain({optimizer.optax_direction}, scale_by_champion(total_steps=3000, steps_per_epoch=100))
 updates, state = optimizer.update({call})
 """
     return document(
@@ -226,12 +231,12 @@ def scale_by_champion(
     )
 
 
-def _keras(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
+def _keras(schedule: Schedule, provenance: Mapping[str, Any], optimizer: ExampleOptimizer) -> str:
     if schedule.expression.is_open_loop:
         return document(
             schedule,
             provenance,
-            usage="optimizer = keras.optimizers.Adam(ChampionSchedule(total_steps=3000, steps_per_epoch=100))",
+            usage=f"optimizer = {optimizer.keras('ChampionSchedule(total_steps=3000, steps_per_epoch=100)')}",
             roots=[("evolr.keras", "RatesSchedule")],
             imports=[Import("keras", None, None)],
             closing='''
@@ -253,7 +258,7 @@ def observed_optimizer(optimizer: Any) -> ObservedOptimizer:
     return ObservedOptimizer(optimizer, Champion.signals)
 '''
     if _reads_network(schedule):
-        before = f"model.compile(observed_optimizer(keras.optimizers.Adam(0.001)), ...)\n{before}"
+        before = f"model.compile(observed_optimizer({optimizer.keras('0.001')}), ...)\n{before}"
     return document(
         schedule,
         provenance,
@@ -272,14 +277,14 @@ def callback(*, total_steps: int, steps_per_epoch: int | None = None, **settings
     )
 
 
-def _lightning(schedule: Schedule, provenance: Mapping[str, Any]) -> str:
+def _lightning(schedule: Schedule, provenance: Mapping[str, Any], optimizer: ExampleOptimizer) -> str:
     first, _ = _told(schedule)
     is_fed = not schedule.expression.is_open_loop
     before = f"    first = dict({first.removeprefix(', ')})\n" if first else ""
     told = ", ".join(f'{name}="{name}"' for name in _validations(schedule))
     usage = f"""
 def configure_optimizers(self):
-    optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
+    optimizer = {optimizer.torch("self.parameters()")}
 {before}    scheduler = lr_scheduler(optimizer, self.trainer{", **first" if first else ""})
     return {{"optimizer": optimizer, "lr_scheduler": scheduler}}
 """

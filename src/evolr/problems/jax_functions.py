@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.errors import ProblemError, shortened
+from evolr.problems.pools import narrowed
 from evolr.training.task import Tree
 
 _MOST_SHOWN: Final = 8  # arrays of a tree in a message
@@ -34,19 +35,15 @@ def checked_context(context: Tree, call: str) -> Tree:
     named, structure = jax.tree_util.tree_flatten_with_path(context)
     if not named:
         raise ProblemError(f"{call} gave no array at all; wanted a pytree of arrays or numbers, or no context")
-    arrays = [np.asarray(leaf) for _, leaf in named]
-    for (path, leaf), array in zip(named, arrays, strict=True):
-        if array.dtype.kind not in "biuf":
-            place = f"{call}{jax.tree_util.keystr(path)}"
-            raise ProblemError(f"{place} is a {type(leaf).__name__}; wanted an array of real numbers or truth values")
-    return jax.tree.unflatten(structure, [array.astype(_narrow(array.dtype)) for array in arrays])
+    places = {f"{call}{jax.tree_util.keystr(path)}": leaf for path, leaf in named}
+    return jax.tree.unflatten(structure, [_numbers(place, leaf) for place, leaf in places.items()])
 
 
-def _narrow(kind: Any) -> Any:
-    """The type of numbers as JAX has it."""
-    import jax
-
-    return jax.dtypes.canonicalize_dtype(kind)
+def _numbers(name: str, leaf: Any) -> NDArray[Any]:
+    array = np.asarray(leaf)
+    if array.dtype.kind not in "biuf":
+        raise ProblemError(f"{name} is a {type(leaf).__name__}; wanted an array of real numbers or truth values")
+    return narrowed(name, array)
 
 
 def require_alike(parameters: Tree, call: str, first: Tree, first_call: str, what: str = "parameters") -> None:

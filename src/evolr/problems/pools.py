@@ -149,6 +149,11 @@ def _array(name: str, leaf: Any) -> NDArray[Any]:
             f"{name} must have a leading axis of examples, got the single value {leaf!r}; a list of numbers or of lists is "
             "made an array first: np.asarray(…)"
         )
+    return narrowed(name, array)
+
+
+def narrowed(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """The array as JAX computes with it, 64 bits as 32. Raises ProblemError for whole numbers that these do not hold. name: its own."""
     narrow = _NARROWED.get(array.dtype.name)
     if narrow is None:
         return array

@@ -32,6 +32,7 @@ from evolr.study.generation import evaluated_so_far
 from evolr.study.lock import is_held
 from evolr.study.records import Best, Records
 from evolr.study.remembered import Success
+from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 
 _MESSAGE = 300  # characters of a failure
@@ -64,6 +65,11 @@ class Summary:
     whole_trainings: int = 0
     champion_epochs: int = 0
     asked: Config | None = None
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """That of its trainings; None if they ran elsewhere, by whoever trained them."""
+        return None if self.config.problem.name == "external" else self.config.training.optimizer
 
     @property
     def bred(self) -> int:

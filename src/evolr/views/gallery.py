@@ -145,7 +145,7 @@ _PARTS: Final[dict[str, Callable[[Sequence[GalleryEntry]], str]]] = {"answer": _
 
 
 def _tuning(name: str, trainings: int) -> str:
-    return f'`evolr.tune(train, "{name}", trainings={trainings})`'
+    return f'`evolr.tune(train, "{name}", trainings={trainings}, epochs=10)`'
 
 
 def _standing(entry: GalleryEntry) -> str:
@@ -189,4 +189,5 @@ def _won_by(entry: GalleryEntry) -> str:
         return "–"
     stands = "" if contest.has_won else "beaten" if contest.has_lost else "level"
     number, _, interval = contest.difference_text.partition(" ")
+    number += f" {contest.unit_of_differences or contest.metric}" if number else ""
     return GAP.join(part for part in (stands, number, interval) if part)

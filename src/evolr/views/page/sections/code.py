@@ -20,7 +20,7 @@ def code(run: Run) -> Section | None:
     parts: list[Part] = []
     for target, title in _TARGETS:
         try:
-            text = source(run.champion, target, run.shown.provenance)
+            text = source(run.champion, target, run.shown.provenance, run.summary.optimizer)
         except ScheduleError as error:
             parts.append(Sentences((f"{title}: {error}",)))
             continue
