@@ -7,21 +7,22 @@ from pathlib import Path
 import pytest
 
 from evolr.errors import RunDirectoryError, StudyError
+from evolr.run_files import LOCK_FILE
 from evolr.study.course import course
 from evolr.study.lineage import lineage
+from evolr.study.results import Limits
 from evolr.study.study import Study
 from evolr.study.summary import best_schedules, pace, recorded_trainings, success, summarise
 from tests.study.damages import DAMAGES
 from tests.trees import tree
 
-KEPT = Path(__file__).parent / "databases" / "v2.db"
-HARMLESS = {"settings without end", "parents in a circle"}
-"""What is read as a sound study is: of the settings one row, and of parents those before a child."""
+KEPT = Path(__file__).parent / "databases"
+HARMLESS = {"parents in a circle"}
+"""What is read as a sound study is: of parents those before a child."""
 
 
-def opened(path):
-    with Study(path) as study:
-        study.ask()
+OF_VERSION_2 = {"former settings that are no TOML"}
+"""What a database of the first schema cannot have."""
 
 
 READERS = {
@@ -32,7 +33,7 @@ READERS = {
     "recorded": recorded_trainings,
     "success": success,
     "best": lambda path: best_schedules(path, 3),
-    "opened": opened,
+    "opened": lambda path: Study(path).close(),
 }
 
 
@@ -40,10 +41,10 @@ READERS = {
 def damaged():
     """Makes the study that has a damage, beside a sound one: its directory."""
 
-    def make(damage):
+    def make(damage, version=2):
         for name in ("runs/damaged", "runs/sound"):
             Path(name).mkdir(parents=True)
-            shutil.copy(KEPT, f"{name}/study.db")
+            shutil.copy(KEPT / f"v{version}.db", f"{name}/study.db")
         DAMAGES[damage](Path("runs/damaged/study.db"))
         return Path("runs/damaged")
 
@@ -54,7 +55,6 @@ def damaged():
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_study_is_one_error_to_whoever_reads_it(evolr, damaged, damage):
     path = damaged(damage)
-    before = tree(path)
     errors = {}
     for name, read in READERS.items():
         try:
@@ -65,8 +65,6 @@ def test_a_damaged_study_is_one_error_to_whoever_reads_it(evolr, damaged, damage
     for error in errors.values():
         assert "study.db" in error
         assert "\n" not in error
-    if "opened" in errors:
-        assert tree(path)[str(path / "study.db")] == before[str(path / "study.db")]
     code, out, err = evolr("runs", "runs", "--json")
     assert (code, err) == (0, "")
     documents = {Path(document["run"]).name: document for document in json.loads(out)["runs"]}
@@ -75,6 +73,26 @@ def test_a_damaged_study_is_one_error_to_whoever_reads_it(evolr, damaged, damage
     code, out, err = evolr("show", path)
     assert (code, bool(err)) == ((2, True) if "summary" in errors else (0, False))
     assert err.count("error:") == (code == 2)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("version", "damage"),
+    [(version, damage) for version in (1, 2) for damage in DAMAGES if version == 2 or damage not in OF_VERSION_2],
+)
+def test_a_study_that_cannot_go_on_is_left_as_it_was(damaged, version, damage):
+    path = damaged(damage, version)
+    before = tree(path)
+    began = False
+    try:
+        with Study(path) as study:
+            began = True
+            study.run(Limits(seconds=60))
+        summarise(path)
+    except (StudyError, RunDirectoryError):
+        assert not began
+        assert {**tree(path), **before} == tree(path)
+        assert tree(path).keys() - before.keys() <= {str(path / LOCK_FILE)}
 
 
 @pytest.mark.timeout(60)

@@ -58,13 +58,19 @@ def test_rows_without_their_owner_are_refused(tmp_path):
         study._open._database.write("INSERT INTO parent VALUES (12345, 0, 1)")
 
 
+def taken_up(path):
+    database = Database.open(path, write=True)
+    with database.taking_up():
+        return database
+
+
 def test_a_failing_migration_leaves_the_schema_before(tmp_path, monkeypatch):
     shutil.copy(KEPT / "v1.db", tmp_path / "study.db")
     monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE extra (x);\nCREATE TABLE broken (;"))
     with pytest.raises(StudyError, match="syntax error"):
-        Database.open(tmp_path / "study.db", write=True)
+        taken_up(tmp_path / "study.db")
     monkeypatch.undo()
-    database = Database.open(tmp_path / "study.db", write=True)
+    database = taken_up(tmp_path / "study.db")
     assert "table extra" not in database.schema()
     assert database.version == len(MIGRATIONS)
     database.close()
@@ -117,8 +123,8 @@ def killed(action):
 def test_a_kill_inside_a_migration_leaves_the_schema_before(tmp_path):
     path = tmp_path / "study.db"
     shutil.copy(KEPT / "v1.db", path)
-    killed(f"database.Database.open(Path({str(path)!r}), write=True)")
-    database = Database.open(path, write=True)
+    killed(f"with database.Database.open(Path({str(path)!r}), write=True).taking_up(): pass")
+    database = taken_up(path)
     assert "table extra" not in database.schema()
     database.close()
     assert summarise(tmp_path).generations_done == 2

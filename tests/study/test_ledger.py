@@ -12,6 +12,7 @@ from evolr.errors import StudyError
 from evolr.study.curves import packed
 from evolr.study.ledger import APPLICATION_ID, Ledger, notes
 from evolr.training.task import Outcome
+from tests.study.damages import overwritten
 from tests.trees import tree
 
 SCHEMA_1 = """
@@ -108,6 +109,15 @@ def test_notes_are_read_of_any_schema_and_the_file_is_left_as_it_is(tmp_path, ve
     before = tree(tmp_path)
     assert notes(path, "look") == [b"settings"]
     assert notes(path, "subject") == notes(tmp_path / "none.db", "look") == []
+    assert tree(tmp_path) == before
+
+
+def test_a_damaged_ledger_of_an_older_schema_is_left_as_it_was(tmp_path):
+    path = older(tmp_path / "contest.db", 1)
+    overwritten(0.4, bytes(range(256)) * 40)(path)
+    before = tree(tmp_path)
+    with pytest.raises(StudyError, match="is damaged"):
+        Ledger(path)
     assert tree(tmp_path) == before
 
 

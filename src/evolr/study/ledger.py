@@ -198,6 +198,8 @@ def _prepare(file: SqliteFile) -> None:
     file.write_ahead()
     with file.transaction():  # another process may do the same at the same moment: so it is looked at again
         version = _recognised(file)
+        if 0 < version < len(_CHANGES):
+            file.require_sound()
         for statement in (s for change in _CHANGES[version:] for s in change):
             file.write(statement)
         if version < len(_CHANGES):

@@ -24,6 +24,7 @@ from evolr.study.records import Records, holder
 from evolr.study.replay import replay
 from evolr.study.run_directory import RunDirectory
 from evolr.study.state import SearchState
+from evolr.study.summary import pace_in, summary_in
 from evolr.training.task import Outcome
 
 Shortening = Callable[[SearchState], AnySearch | None]
@@ -66,15 +67,8 @@ class OpenStudy:
             else:
                 warn_of_left_out(config.search)
                 self._database = Database.create(path, lambda database: Records(database).create(config))
-            self.records = Records(self._database)
-            self.config = agreed(self.records, config, directory)
-            self.state = replay(self.config, self.records)  # before anything is written: a damaged study stays as it is
-            if self.config != self.records.config():
-                self.records.replace_config(self.config)
-            self.records.begin_session()
-            self.files = DerivedFiles(self._run_directory, self.state)
-            if self.state.current is None and not self.state.is_finished:
-                self._begin_generation()
+            with self._database.taking_up():  # a study that is refused for what is found in it stays as it is
+                self._take_up(Records(self._database), config)
         except BaseException:
             if not os.path.lexists(directory / DATABASE):  # on a full disk, say: all is as it was
                 with suppress(OSError):
@@ -82,6 +76,21 @@ class OpenStudy:
             self._release()
             self._run_directory.remove_unused()
             raise
+
+    def _take_up(self, records: Records, config: Config | None) -> None:
+        self.records = records
+        self.config = agreed(records, config, self.directory)
+        self.state = replay(self.config, records)
+        summary_in(
+            self.directory, records
+        )  # a run needs these, or tells of them at its end: what is damaged is refused now
+        pace_in(records)
+        if self.config != records.config():
+            records.replace_config(self.config)
+        records.begin_session()
+        if self.state.current is None and not self.state.is_finished:
+            self._begin_generation()
+        self.files = DerivedFiles(self._run_directory, self.state)
 
     def require_open(self) -> None:
         """Raises StudyError where the study is closed, and as `_exclusive_call`."""

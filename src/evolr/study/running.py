@@ -66,7 +66,7 @@ class _Run:
         self._epochs = study.records.counts.epochs()  # of all trainings of the study
         self._first = study.state.generation, executor.trainings, executor.seconds
         self._told, self._whole_seconds = self._training_clock(), 0.0
-        self._pace = Pace(None if limits.seconds is None else summary.pace(study.directory))
+        self._pace = Pace(None if limits.seconds is None else summary.pace_in(study.records))
         self.due = self._racing = 0  # see Outlook
         self._shortened_by: str | None = None  # which budget, if one has ended the breeding
 

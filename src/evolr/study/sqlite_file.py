@@ -107,7 +107,13 @@ class SqliteFile:
 
     @contextmanager
     def transaction(self, kind: str = "IMMEDIATE") -> Generator[None]:
-        """All of what is written inside, or nothing. kind: DEFERRED for reading alone, all of it at one moment."""
+        """All of what is written inside, or nothing; inside another one, as a part of that.
+
+        kind: DEFERRED for reading alone, all of it at one moment.
+        """
+        if self._connection.in_transaction:
+            yield
+            return
         with self._reported():
             self._execute(f"BEGIN {kind}")
             try:
@@ -140,6 +146,19 @@ class SqliteFile:
         )
         why = f"it lacks the {shown}" if name not in found else why
         raise StudyError(f"{self.path} is not as evolr makes it: {why}; it was left as it is. {self._remedy}")
+
+    def require_sound(self) -> None:
+        """Raises StudyError for pages that are damaged, rows against the rules of their tables, and references to rows that are not there.
+
+        It reads all of the file: with a million trials, in a second or two.
+        """
+        with self._reported():
+            said = self._execute("PRAGMA quick_check(1)").fetchone()[0]
+            if said != "ok":
+                raise self.damaged("by SQLite's check", str(said).removeprefix("*** in database main ***\n"))
+            if row := self._execute("PRAGMA foreign_key_check").fetchone():
+                table, number, parent, _ = row
+                raise self.damaged(f"{table} {number}", f"the {parent} that it names is missing")
 
     def write_ahead(self) -> None:
         """Switches it to WAL mode, where it is not.

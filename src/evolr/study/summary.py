@@ -155,12 +155,13 @@ def standing_text(config: Config, *, is_raced: bool, is_done: bool) -> str:
 def summarise(directory: Path) -> Summary:
     """The summary of a study. Raises StudyError where there is none, or it cannot be read."""
     with Database.read(directory) as database:
-        records = Records(database)
-        generations = records.counts.generations()
-        front = summarised_front(records)
-        return summary_of(
-            directory, records, generations, records.counts.totals(), front, is_running=is_held(directory)
-        )
+        return summary_in(directory, Records(database))
+
+
+def summary_in(directory: Path, records: Records) -> Summary:
+    """The same of a study that is open."""
+    counts, front = records.counts, summarised_front(records)
+    return summary_of(directory, records, counts.generations(), counts.totals(), front, is_running=is_held(directory))
 
 
 def summary_of(
@@ -172,7 +173,7 @@ def summary_of(
     *,
     is_running: bool,
 ) -> Summary:
-    """The summary of a study that is open; of it are its generations, its trials and its front."""
+    """The summary of a study that is open, of which this is known: its generations, its trials and its front."""
     config = records.config()
     whole = totals.epochs / config.training.epochs
     ended = "done" if generations.finished >= config.search.generations_in_all else "stopped"
@@ -195,19 +196,20 @@ def summary_of(
 
 
 def pace(directory: Path) -> float | None:
-    """Seconds that a study's search took for a whole training, with all that trained at once: see `pace_of`. Errors as of `summarise`.
-
-    It counts every training of the study, which takes a tenth of a second for a million.
-    """
+    """Seconds that a study's search took for a whole training, with all that trained at once: see `pace_of`. Errors as of `summarise`."""
     with Database.read(directory) as database:
-        records = Records(database)
-        finished = records.counts.finished()
-        return pace_of(
-            [generation.finished_at for generation in finished],
-            records.counts.epochs_of_finished(),
-            records.session_starts(),
-            records.config().training.epochs,
-        )
+        return pace_in(Records(database))
+
+
+def pace_in(records: Records) -> float | None:
+    """The same of a study that is open. It counts every training of it, which takes a tenth of a second for a million."""
+    finished = records.counts.finished()
+    return pace_of(
+        [generation.finished_at for generation in finished],
+        records.counts.epochs_of_finished(),
+        records.session_starts(),
+        records.config().training.epochs,
+    )
 
 
 def pace_of(ends: Sequence[datetime], epochs: Sequence[int], sessions: Sequence[datetime], whole: int) -> float | None:
