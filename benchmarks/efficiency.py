@@ -7,7 +7,8 @@ seeds and judged on examples that no searcher saw. evolr's search for a budget i
 included; Optuna's TPE, with its defaults, proposes the constants of one family, one after another, or a family and its
 constants; random search draws these. Their pick is their best training's, as Optuna's users take it. Writes
 benchmarks/results/efficiency.json, a problem at a time; those that are there already are kept. `--picture` draws what is
-there as docs/efficiency.png.
+there as docs/efficiency.png, and `--table` prints evolr's differences from each other, problem by problem and in the mean over
+problems, in units of the luck of a search: the standard deviation of one searcher's picks, pooled over all.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from typing import Any
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 
 import evolr
 from evolr.config import Config, changed, plan
 from evolr.execution.executor import Executor
-from evolr.randomness import seed_from
+from evolr.randomness import generator, seed_from
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
 from evolr.study.study import Study
@@ -160,7 +162,7 @@ def measured(
             rows[name] = {
                 str(budget): {
                     "scores": scores[place].tolist(),
-                    "picks": [str(schedule.expression) for schedule in picks[budget]],
+                    "picks": [str(schedule) for schedule in picks[budget]],
                 }
                 for place, budget in enumerate(budgets)
             }
@@ -181,10 +183,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["evolr", *RIVALS], choices=["evolr", *RIVALS])
     parser.add_argument("--pool", default="test", help="that judges the picks; another than test writes no results")
     parser.add_argument("--picture", action="store_true", help="draw the results that there are, and measure nothing")
+    parser.add_argument(
+        "--table", action="store_true", help="print the differences that there are, and measure nothing"
+    )
     parser.add_argument("--devices", type=int, help="to train on; all where not given")
     given = parser.parse_args()
     if given.picture:
         draw(json.loads(RESULTS.read_text())["problems"])
+        return
+    if given.table:
+        print(table(json.loads(RESULTS.read_text())["problems"]))
         return
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -213,6 +221,39 @@ def write(name: str, config: Config, found: dict[str, Any], seeds: int) -> None:
         "searchers": found,
     }
     RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def table(measured: dict[str, Any]) -> str:
+    """evolr minus each other at each budget, greater for the better, with 95 % bootstrap intervals over studies."""
+    found = {name: _by_luck(problem) for name, problem in measured.items()}
+    lines = ["| trainings | evolr minus | " + " | ".join(found) + " | mean |", "|---" * (len(found) + 3) + "|"]
+    budgets = list(next(iter(measured.values()))["searchers"]["evolr"])
+    for place, budget in enumerate(budgets):
+        for rival in RIVALS:
+            pairs = [scores["evolr"][place] - scores[rival][place] for scores in found.values()]
+            cells = [_interval([each]) for each in pairs]
+            lines.append(f"| {budget} | {rival} | " + " | ".join([*cells, _interval(pairs)]) + " |")
+    return "\n".join(lines)
+
+
+def _by_luck(problem: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Each searcher's scores of its picks, (budgets, studies), greater for the better, in units of the luck of a search; of a loss its logarithm."""
+    scores = {
+        name: np.array([np.mean(row["scores"], axis=1) for row in rows.values()])
+        for name, rows in problem["searchers"].items()
+    }
+    if problem["metric"] == "loss":
+        scores = {name: -np.log(values) for name, values in scores.items()}
+    luck = np.sqrt(np.mean([values.var(axis=1, ddof=1) for values in scores.values()]))
+    return {name: values / luck for name, values in scores.items()}
+
+
+def _interval(pairs: Sequence[NDArray[np.float64]]) -> str:
+    """The mean over problems of the mean over studies, whose studies are drawn again problem by problem."""
+    rng = generator(0, "efficiency, table")
+    drawn = np.mean([each[rng.integers(len(each), size=(10_000, len(each)))].mean(axis=1) for each in pairs], axis=0)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return f"{np.mean([each.mean() for each in pairs]):+.2f} ({low:+.2f} … {high:+.2f})"
 
 
 def draw(measured: dict[str, Any]) -> None:

@@ -33,6 +33,18 @@ def test_a_family_is_tuned_by_a_function_and_goes_on_from_what_was_trained(tmp_p
     assert more.candidates[:12] == tuned.candidates
 
 
+def test_a_seed_decides_what_is_proposed_and_the_luck_of_the_trainings(tmp_path):
+    def seen(seed):
+        tuned = evolr.tune(functions.descending, "linear", trainings=16, seed=seed, **OF_FUNCTION)
+        return [(found.constants["base"], found.score) for found in tuned.candidates]
+
+    plain, another = seen(0), seen(1)
+    assert plain[0][0] == another[0][0]  # the family's default
+    assert plain[0][1] != another[0][1]
+    assert plain[-1][0] != another[-1][0]
+    assert another == seen(1)
+
+
 def test_a_family_that_reads_a_loss_is_tuned_by_a_function_that_tells_it():
     own = evolr.standard.Family("mine", "base/(1 + loss)", FAMILIES["constant"].constants, "a test")
     tuned = evolr.tune(functions.descending, own, trainings=4, **OF_FUNCTION)

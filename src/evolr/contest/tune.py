@@ -79,7 +79,8 @@ def tune(
         constants of its formula, each within a third and three times its value.
     directory: where trainings are remembered, so that the same call goes on where it was interrupted; nowhere where None.
     progress: a bar on stderr; as of Study.run.
-    trainings: to be run at most. seeds: trainings of each candidate, the same for all of a round of four.
+    trainings: to be run at most. seeds: trainings of each candidate, the same for all of a round of four. seed: of all luck, 0 where not
+        given: what is proposed, and the seeds of the trainings.
 
     Raises ConfigError for an unknown name, for numbers out of range, fewer trainings than seeds, and for what `evolve` refuses.
     """
@@ -107,7 +108,8 @@ def tune(
             closing(Trainings(executor, config.training.epochs, place, on_done=done, shared=place))
         )
         total(trainings)
-        found = tuned([FamilyTuner(chosen)], config, trainings, kept)[chosen.name]
+        tuner = FamilyTuner(chosen, seed=config.seed)
+        found = tuned([tuner], config, trainings, kept, config.seed)[chosen.name]
         best = best_of(found, 1, config.problem.metric)[0]
         return Tuned(chosen, best.schedule, best.constants, best.score, found, kept.trained)
 

@@ -94,19 +94,21 @@ class Tunable(Protocol):
 class FamilyTuner:
     """Tunes the constants of a family by Optuna's multivariate TPE sampler, from the family's starts on.
 
-    name: of the contender, the family's where None. optimizer: that it trains by; the study's where None.
+    name: of the contender, the family's where None. optimizer: that it trains by; the study's where None. seed: of its draws.
     """
 
     is_shared = True
 
-    def __init__(self, family: Tunable, *, name: str | None = None, optimizer: Optimizer | None = None) -> None:
+    def __init__(
+        self, family: Tunable, *, name: str | None = None, optimizer: Optimizer | None = None, seed: int = 0
+    ) -> None:
         optuna = _optuna()
         self.name = name or family.name
         self.optimizer = optimizer
         self._family = family
         self._distributions = {c.name: _distribution(c) for c in family.constants}
         with _optuna_quiet():
-            sampler = optuna.samplers.TPESampler(seed=seed_from(_PURPOSE, family.name), multivariate=True)
+            sampler = optuna.samplers.TPESampler(seed=seed_from(_PURPOSE, family.name, *_key(seed)), multivariate=True)
             self._study: Any = optuna.create_study(direction="maximize", sampler=sampler)
             for start in family.starts:
                 self._study.enqueue_trial(start)
@@ -156,7 +158,7 @@ class RandomSearch:
 
 
 def tune(
-    proposers: Sequence[Proposer], config: Config, budget: int, trainings: Trainings
+    proposers: Sequence[Proposer], config: Config, budget: int, trainings: Trainings, seed: int = 0
 ) -> dict[str, list[Candidate]]:
     """Every candidate of every proposer, in order; each proposer spends `budget` trainings, rounded down.
 
@@ -168,12 +170,12 @@ def tune(
         groups.setdefault(proposer.optimizer, []).append(proposer)
     found: dict[str, list[Candidate]] = {}
     for group in groups.values():
-        found |= _tuned_together(group, config, budget, trainings)
+        found |= _tuned_together(group, config, budget, trainings, seed)
     return {proposer.name: found[proposer.name] for proposer in proposers}
 
 
 def _tuned_together(
-    proposers: Sequence[Proposer], config: Config, budget: int, trainings: Trainings
+    proposers: Sequence[Proposer], config: Config, budget: int, trainings: Trainings, seed: int
 ) -> dict[str, list[Candidate]]:
     """Every candidate of proposers, all of which train round by round."""
     metric, runs = config.problem.metric, config.search.seeds
@@ -181,7 +183,7 @@ def _tuned_together(
     number = max(1, budget // runs)
     for round_number, start in enumerate(range(0, number, PER_ROUND)):
         asked = [proposer.ask(min(PER_ROUND, number - start)) for proposer in proposers]
-        seeds = [seed_from(round_number, k, _PURPOSE) for k in range(runs)]
+        seeds = [seed_from(round_number, k, _PURPOSE, *_key(seed)) for k in range(runs)]
         wanted = [
             Request(Trial(schedule, seed, proposer.optimizer), proposer.is_shared)
             for seed in seeds
@@ -195,6 +197,11 @@ def _tuned_together(
             candidates[proposer.name] += found
             proposer.tell([metric.fitness(candidate.score) for candidate in found])
     return candidates
+
+
+def _key(seed: int) -> tuple[int, ...]:
+    """What a seed adds to a key: nothing for 0, that of all contests, whose tuning is shared."""
+    return (seed,) if seed else ()
 
 
 def best_of(candidates: Sequence[Candidate], count: int, metric: Metric) -> list[Candidate]:
