@@ -35,3 +35,12 @@ def test_a_click_sorts_a_table_by_a_column_and_back(page, pages, tmp_path):
     assert values() == sorted(original)
     button.click()
     assert values() == original
+
+
+def test_no_table_is_cut_beside_a_page_of_a_desktop(page, pages, tmp_path):
+    path = tmp_path / "proven.html"
+    path.write_text(pages["proven"], encoding="utf-8")
+    page.goto(path.as_uri())
+    widths = page.locator(".wide").evaluate_all("parts => parts.map(part => [part.scrollWidth, part.clientWidth])")
+    assert len(widths) > 3
+    assert all(content <= there for content, there in widths), widths

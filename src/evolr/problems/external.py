@@ -87,5 +87,6 @@ class External(
                 "on the command line too"
             )
         raise ProblemError(
-            "the problem 'external' is trained elsewhere: use Study.ask and Study.tell, not evolve, compare or prove"
+            "the problem 'external' is trained by a function of yours: call evolr.evolve(train, …) in Python, give prove, compare and explain "
+            "--train, or bring scores by Study.ask and Study.tell"
         )

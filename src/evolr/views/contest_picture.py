@@ -36,7 +36,7 @@ def contest_picture(result: ContestResult) -> bytes:
     finish(differences, "Evolved minus contender", "", xlabel=axis_of(metric, of="differences"))
     for axes in rates:  # none where no function's training has asked its schedule
         _rates(axes, result)
-        finish(axes, "Learning rate", "median over the seeds of the epoch's mean, log scale")
+        finish(axes, "Learning rate, mean of each epoch", "median over seeds, log scale")
         axes.legend(frameon=False, fontsize=9)
         log_if_positive(axes)
     seeds = len(result.seeds)

@@ -19,7 +19,7 @@ from evolr.errors import count
 from evolr.views.page.parts import Section
 from evolr.views.page.records import Run
 from evolr.views.page.sections.again import again
-from evolr.views.page.sections.asked import asked, epochs_text
+from evolr.views.page.sections.asked import asked, epochs_text, problem_text
 from evolr.views.page.sections.champion import champion
 from evolr.views.page.sections.code import code
 from evolr.views.page.sections.front import front
@@ -64,11 +64,10 @@ def page(run: Run) -> str:
 
 def _lead(run: Run) -> str:
     """What this is, in a sentence."""
-    summary, config = run.summary, run.summary.config
-    where = config.problem.identity or config.problem.name
+    summary = run.summary
     state = {"done": "A finished", "running": "A running"}.get(summary.state, "An unfinished")
     return (
-        f"{state} search for a learning-rate schedule: {where}, {count(summary.trainings, 'training')} of "
+        f"{state} search for a learning-rate schedule: {problem_text(run)}; {count(summary.trainings, 'training')} of "
         f"{epochs_text(run)}; {_standing(run)}."
     )
 

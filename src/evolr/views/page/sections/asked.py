@@ -16,9 +16,8 @@ def asked(run: Run) -> Section:
     """What was searched."""
     summary, config = run.summary, run.summary.config
     problem, search = config.problem, config.search
-    external = problem.identity or problem.name == "external"
     rows = (
-        ("problem", problem.name if not external else problem.identity or "told from outside, by Study.tell"),
+        ("problem", problem_text(run)),
         ("metric", f"{run.metric.name}, {'higher' if run.metric.higher_is_better else 'lower'} is better"),
         ("tasks", "each seed draws another one" if problem.draws_tasks else ""),
         ("optimiser", "" if problem.identity else config.training.optimizer.text if problem.name != "external" else ""),
@@ -38,6 +37,13 @@ def asked(run: Run) -> Section:
     if run.faults:
         parts.append(Sentences(tuple(f"left out: {fault}" for fault in run.faults), is_note=True))
     return Section("search", "What was searched", tuple(parts))
+
+
+def problem_text(run: Run) -> str:
+    """What was searched for: a problem's name, who trains, or that scores are told."""
+    problem = run.summary.config.problem
+    told = "scores told from outside, by Study.tell"
+    return problem.identity or (told if problem.name == "external" else problem.name)
 
 
 def _training(run: Run) -> str:

@@ -34,7 +34,7 @@ def matters(run: Run) -> Section | None:
     if explanation is None:
         if champion is None or not champion.signals:
             return None
-        reads = f"The champion reads {listed(sorted(champion.signals))}; nobody has tried yet which of these it needs"
+        reads = f"The champion reads {listed(sorted(champion.signals))}; which of these it needs was not tried yet"
         command = command_of(run, "explain")
         return Section("signals", title, (Sentences((reads,)), *([Code("Try it", command)] if command else [])))
     parts: list[Part] = [Sentences((_said(explanation),), is_lead=True)]
@@ -54,8 +54,8 @@ def _said(explanation: Explanation) -> str:
         relation = "untested against" if frozen.pairs is None else frozen.pairs.relation
         relations.setdefault(relation, []).append(name)
     said = [
-        (relations.get("better than"), "the champion needs {}: without, it is worse"),
-        (relations.get("worse than"), "it is better without {}"),
+        (relations.get("better than"), "the champion needs {}: it is worse with that frozen"),
+        (relations.get("worse than"), "it is better with {} frozen"),
         (relations.get("not distinguishable from"), "freezing {} changes nothing that can be told"),
         (relations.get("untested against"), "too few trainings finished to tell of {}"),
     ]

@@ -83,7 +83,7 @@ def _why_another(run: Run, contest: ContestResult) -> str:
 
 
 def _no_contest(run: Run) -> tuple[Part, ...]:
-    said = "No contest yet: nobody knows whether this champion is better than a tuned standard schedule"
+    said = "No contest yet: it is not known whether this champion is better than a tuned standard schedule"
     if run.champion is None:
         return (Sentences(("No contest yet, for want of a champion",)),)
     command = command_of(run, "prove")
