@@ -44,3 +44,15 @@ def test_no_table_is_cut_beside_a_page_of_a_desktop(page, pages, tmp_path):
     widths = page.locator(".wide").evaluate_all("parts => parts.map(part => [part.scrollWidth, part.clientWidth])")
     assert len(widths) > 3
     assert all(content <= there for content, there in widths), widths
+
+
+def test_on_a_phone_the_captions_of_wide_tables_are_in_sight_whole(page, pages, tmp_path):
+    path = tmp_path / "proven.html"
+    path.write_text(pages["proven"], encoding="utf-8")
+    page.set_viewport_size({"width": 400, "height": 900})
+    page.goto(path.as_uri())
+    right = page.locator("caption").evaluate_all(
+        "parts => parts.map(part => part.firstChild.getBoundingClientRect().right)"
+    )
+    assert len(right) > 3
+    assert max(right) <= 400
