@@ -1,9 +1,11 @@
 """Arguments of the public functions that are of another type than expected: a sentence says what was."""
 
+import numpy as np
 import pytest
 
 import evolr
 from evolr.errors import EvolrError
+from evolr.torch import lr_lambda
 from tests.execution import training_functions as functions
 
 SMALL = {
@@ -37,6 +39,49 @@ SMALL = {
 def test_an_argument_of_another_type_is_refused_in_words(call, message):
     with pytest.raises(EvolrError, match=message):
         call()
+
+
+NO_NUMBERS = [10**5000, -(10**400), "a number", 1j, object(), np.ones(2)]
+READING, OPEN = evolr.load("0.1/(1 + loss)"), evolr.load("0.1*(1 - progress)")
+
+
+def loop():
+    return evolr.Loop(READING, total_steps=4, steps_per_epoch=2, loss=1.0)
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=["huge", "below all", "text", "complex", "object", "two"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda value: evolr.Loop(READING, total_steps=4, steps_per_epoch=2, loss=value),
+        lambda value: evolr.Loop(READING, total_steps=value, loss=1.0),
+        lambda value: evolr.Loop(READING, total_steps=4, steps_per_epoch=value, loss=1.0),
+        lambda value: loop().step(loss=value),
+        lambda value: loop().observe(val_loss=value),
+        lambda value: loop().begin(loss=value),
+        lambda value: loop().move_to(value),
+        lambda value: loop().begin_at(value),
+        lambda value: loop().load_state_dict(value),
+        lambda value: loop().load_state_dict({**loop().state_dict(), "position": value}),
+        lambda value: loop().load_state_dict({**loop().state_dict(), "learning_rate": value}),
+        lambda value: READING(loss=value) if value is not NO_NUMBERS[-1] else READING(loss=[value, 1.0, 2.0]),
+        lambda value: READING.at(loss=value),
+        READING.scaled,
+        lambda value: READING.plot(losses=[value, 1.0], steps_per_epoch=1),
+        lambda value: READING.plot(losses=value) if value is not NO_NUMBERS[-1] else OPEN.plot(value),
+        OPEN.plot,
+        lambda value: OPEN.plot(4, steps_per_epoch=value),
+        lambda value: lr_lambda(OPEN, value, total_steps=4),
+        evolr.parse,
+        evolr.Schedule.from_json,
+        lambda value: evolr.Schedule(expression=OPEN.expression, transform=value),
+        lambda value: evolr.Limits(target=value),
+    ],
+)
+def test_what_is_no_number_that_a_float_holds_is_refused_in_words(call, value):
+    with pytest.raises(EvolrError) as refused:
+        call(value)
+    assert len(str(refused.value)) < 500
 
 
 def test_a_learning_rate_that_is_no_number_is_refused_by_compare(tmp_path):

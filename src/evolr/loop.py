@@ -11,9 +11,9 @@ import math
 import operator
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
-from evolr.errors import ScheduleError, shortened
+from evolr.errors import ScheduleError, shortened, shown
 from evolr.signals.memory import MOST_RATES, begun, changed, clock, observed, remembered, values
 from evolr.signals.plateau import PlateauCounts, PlateauRule
 from evolr.signals.signal import OWN_OBSERVATION, Moment
@@ -49,24 +49,28 @@ def checked_horizon(
     signals: those that a schedule reads; a warning says where they need the steps of an epoch.
     Raises ScheduleError where the numbers are no horizon.
     """
-    given: dict[str, Any] = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    for name, count in given.items():
-        if name == "steps_per_epoch" and count is None:
-            continue
-        is_count = hasattr(count, "__index__") and not isinstance(count, bool)
-        if is_count and abs(count) > MOST_STEPS:
-            raise ScheduleError(f"a horizon may have {MOST_STEPS:,} steps at most; {name} is beyond that")
-        if not is_count or count < 1:
-            raise ScheduleError(f"{name} must be a whole number of at least 1, got {count!r}")
-    total_steps = operator.index(total_steps)
+    total_steps = _steps("total_steps", total_steps, 1)
     if steps_per_epoch is not None:
-        return total_steps, operator.index(steps_per_epoch)
+        return total_steps, _steps("steps_per_epoch", steps_per_epoch, 1)
     if total_steps > 1 and (read := sorted(name for name in signals if signal_named(name).needs_epochs)):
         warn(
             f"the schedule reads {', '.join(read)}, and nobody said how many steps an epoch has: each step counts as "
             "one epoch. Give steps_per_epoch=len(loader), or steps_per_epoch=1 if a step is an epoch"
         )
     return total_steps, 1
+
+
+def _steps(name: str, value: Any, least: int) -> int:
+    """A number of steps as int. Raises ScheduleError for anything else, and for one out of range. name: what it is."""
+    try:
+        steps = operator.index(value)
+    except TypeError:  # an array of several has the method too
+        steps = None
+    if steps is None or isinstance(value, bool) or steps < least:
+        raise ScheduleError(f"{name} must be a whole number of at least {least}, got {shown(value)}")
+    if steps > MOST_STEPS:
+        raise ScheduleError(f"a horizon may have {MOST_STEPS:,} steps at most; {name} is beyond that")
+    return steps
 
 
 def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = None) -> list[float]:
@@ -123,6 +127,9 @@ def checked_record(
     rule: Rule, losses: Sequence[float], val_losses: Sequence[float], steps_per_epoch: int | None
 ) -> int:
     """The steps of an epoch of a recorded training; see `follow`, whose errors are raised here."""
+    for name, told in (("losses", losses), ("val_losses", val_losses)):
+        if not hasattr(told, "__len__"):
+            raise ScheduleError(f"{name} must be a sequence of numbers, got {shown(told)}")
     _, steps_per_epoch = checked_horizon(max(len(losses), 1), steps_per_epoch, rule.signals)
     wanted = -(-len(losses) // steps_per_epoch)
     if not len(losses) or ("val_loss" in observed(rule.signals) and len(val_losses) < wanted):
@@ -232,12 +239,12 @@ class Loop:
 
     def move_to(self, position: int) -> float:
         """Goes on to a step by its number, the first being 0; answers its learning rate."""
-        self._move_to(position)
+        self._move_to(_steps("position", position, 0))
         return self._decided()
 
     def begin_at(self, position: int) -> float:
         """Goes on in a training that has taken so many steps; it was told last what the loop was made with."""
-        self._move_to(position)
+        self._move_to(_steps("position", position, 0))
         self._fresh = set(self._followed)
         return self._decided()
 
@@ -289,10 +296,13 @@ class Loop:
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Goes on from where the one was that this was saved of. Raises ScheduleError where it is not such a state."""
+        if not isinstance(cast("Any", state), Mapping):
+            raise ScheduleError(f"the state of a loop maps names to numbers, got {shown(state)}")
         state = later_state(state) if "lr_before" in state else state
         wanted = {name for name in self.state_dict() if not name.startswith("told.")}
         if missing := wanted - state.keys():
             raise ScheduleError(f"not the state of this loop: it lacks {shortened(', '.join(sorted(missing)), 200)}")
+        state = {name: number(state[name]) for name in wanted | (self.state_dict().keys() & state.keys())}
 
         def memory(prefix: str) -> dict[str, Any]:
             return {
@@ -302,10 +312,11 @@ class Loop:
                 for name, held in self._memory.items()
             }
 
+        counts = {name: _count(name, state[name]) for name in ("position", "steps_moved", "validated_epoch")}
+        told = {name: _count(f"told.{name}", state.get(f"told.{name}", 0.0)) for name in self._counts}
         self._memory, self._before = memory("now"), memory("before")
-        self._position, self._steps_moved = int(state["position"]), int(state["steps_moved"])
-        self._validated_epoch, self._rate = int(state["validated_epoch"]), state["learning_rate"]
-        self._counts = {name: int(state.get(f"told.{name}", 0)) for name in self._counts}
+        self._position, self._steps_moved, self._validated_epoch = counts.values()
+        self._rate, self._counts = state["learning_rate"], told
         self._fresh = {name for name in self._followed if state[f"fresh.{name}"]}
 
     def _begin(self, given: Mapping[str, float]) -> None:
@@ -402,8 +413,16 @@ def _made_of(observation: str, names: Sequence[str]) -> str:
 
 
 def number(value: Any) -> float:
-    """The number that a tensor or an array of one holds, or a number itself."""
-    return float(value.item() if hasattr(value, "item") else value)
+    """The number that a tensor or an array of one holds, or a number itself. Raises ScheduleError for what is none that a float holds."""
+    try:
+        return float(value.item() if hasattr(value, "item") else value)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # RuntimeError: torch's
+        raise ScheduleError(f"expected a number, or a tensor of one, got {shown(value)}") from error
+
+
+def _count(name: str, value: float) -> int:
+    """A count of a saved state. Raises ScheduleError for what is none."""
+    return _steps(name, int(value) if value.is_integer() else value, 0)
 
 
 def warn(message: str) -> None:

@@ -38,6 +38,9 @@ SEEDS: Final = Whole(1, 100_000)
 TRAININGS: Final = Whole(1, 1_000_000_000)
 """Trainings in all, as a budget."""
 
+DEVICES: Final = Whole(1, 4_096)
+"""Devices to train on, whatever a machine has: how many that are is known when JAX is there."""
+
 STUDY_SEEDS: Final = Whole(0, 2**32 - 1)
 """The seed of a study."""
 

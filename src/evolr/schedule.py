@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import msgspec
 import numpy as np
@@ -61,8 +61,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     plateau: Plateau | None = None
 
     def __post_init__(self) -> None:
-        if self.transform not in ("linear", "log"):
-            raise ScheduleError(f"the transform is 'linear' or 'log', got {self.transform!r}")
+        transform: Any = self.transform
+        if not isinstance(transform, str) or transform not in ("linear", "log"):
+            raise ScheduleError(f"the transform is 'linear' or 'log', got {shown(transform)}")
         for name in ("min_lr", "max_lr", "reference_lr"):
             if not is_number(getattr(self, name)):
                 raise ScheduleError(f"{name} must be a number, got {shown(getattr(self, name))}")
@@ -72,7 +73,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             )
         plateau: Any = self.plateau
         if plateau is not None and not isinstance(plateau, Plateau):
-            raise ScheduleError(f"plateau is an evolr.schedule.Plateau or None, got {plateau!r}")
+            raise ScheduleError(f"plateau is an evolr.schedule.Plateau or None, got {shown(plateau)}")
         if not (is_finite(self.reference_lr) and self.reference_lr > 0):
             raise ScheduleError(f"reference_lr must be positive, got {shown(self.reference_lr)}")
 
@@ -325,6 +326,8 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def _read(document: bytes | str) -> _Document:
+    if not isinstance(cast("Any", document), bytes | str):
+        raise ScheduleError(f"a schedule document is text or bytes, got {shown(document)}")
     if len(document) > _MAX_DOCUMENT:
         raise ScheduleError(f"{_TOO_LONG}, got {len(document):,}")
     try:

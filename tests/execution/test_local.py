@@ -1,5 +1,8 @@
 from contextlib import closing
 
+import pytest
+
+from evolr.errors import ConfigError
 from evolr.execution.local import Local
 from evolr.problems import Quadratic
 from evolr.training import programs
@@ -22,6 +25,18 @@ class TestTheContract(ExecutorContract):
 def test_it_is_prepared_once():
     local = Local(Quadratic(dimension=3), Optimizer(name="sgd"))
     assert local.prepare("test") is local.prepare("test")
+
+
+@pytest.mark.parametrize("count", [0, -1, 10**11])
+def test_a_number_of_devices_that_no_machine_has_is_refused_at_once(count):
+    with pytest.raises(ConfigError, match="devices must be at least 1 and at most 4,096, got"):
+        Local(quadratic(), Optimizer(name="sgd"), device_count=count)
+
+
+def test_devices_that_this_machine_lacks_are_refused_before_any_data_is_loaded(monkeypatch):
+    monkeypatch.setattr(Quadratic, "kinds", lambda *_: pytest.fail("it loads the data"))
+    with pytest.raises(ConfigError, match="devices must be from 1 to"):
+        Local(Quadratic(dimension=3), Optimizer(name="sgd"), device_count=4_000).prepare("test")
 
 
 def test_the_pools_of_a_model_share_what_is_compiled(monkeypatch):

@@ -12,6 +12,7 @@ import msgspec
 from evolr.execution.executor import Executor
 from evolr.libraries import require, versions
 from evolr.problems import Pool, Problem
+from evolr.ranges import DEVICES
 from evolr.training.optimizers import Optimizer
 from evolr.training.task import Outcome, Trial
 
@@ -26,14 +27,14 @@ class Local(Executor):
 
     `seconds` is the time spent in training, compiling and loading (JAX, the data), `preparing_seconds` that in the latter two, `trainings`
     the number of trials run.
-    Raises MissingExtraError where the libraries of the extra `jax` are not installed.
+    Raises MissingExtraError where the libraries of the extra `jax` are not installed, ConfigError for a number of devices that none has.
     """
 
     def __init__(self, problem: Problem, optimizer: Optimizer, *, device_count: int | None = None) -> None:
         require(f"training {problem.name} by evolr's own trainer", "jax", _LIBRARIES)
         self._problem = problem
         self._optimizer = optimizer
-        self._device_count = device_count
+        self._device_count = None if device_count is None else DEVICES.of("devices", device_count)
         self._trainers: dict[Pool, Mapping[str, Trainer]] = {}
         self._loading = 0.0
         self.seconds = 0.0
@@ -81,8 +82,10 @@ class Local(Executor):
         if pool not in self._trainers:
             before = self.seconds
             with self._timed():
-                from evolr.training.trainer import Trainer  # here: it imports JAX
+                from evolr.training.devices import devices  # here: they import JAX
+                from evolr.training.trainer import Trainer
 
+                devices(self._device_count)  # before the data, which may take a minute
                 known = {kind: trainer for trainers in self._trainers.values() for kind, trainer in trainers.items()}
                 self._trainers[pool] = {
                     kind: Trainer(

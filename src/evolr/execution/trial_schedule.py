@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from evolr.errors import ScheduleError
+from evolr.errors import ScheduleError, shown
 from evolr.execution.recording import Calls
 from evolr.schedule import PlateauRule, Schedule
 
@@ -92,4 +92,4 @@ def _number(name: str, value: Any) -> float:
             raise TypeError("it is a text")
         return float(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ScheduleError(f"the signal {name!r} must be a number, got {value!r}") from error
+        raise ScheduleError(f"the signal {name!r} must be a number, got {shown(value)}") from error

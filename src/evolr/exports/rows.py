@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from evolr.errors import ScheduleError
+from evolr.errors import ScheduleError, shown
 from evolr.exports.linking import Replacement
 from evolr.signals import Signal, in_order, signal_named
 
@@ -30,7 +30,7 @@ def _place(function: Callable[..., Any]) -> tuple[str, str]:
     name = getattr(function, "__qualname__", "")
     if not name.isidentifier():
         raise ScheduleError(
-            f"a signal's rule can be exported if it is a function at the top of a module, got {function!r}"
+            f"a signal's rule can be exported if it is a function at the top of a module, got {shown(function)}"
         )
     return function.__module__, name
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final, cast
 
-from evolr.errors import ExpressionError
+from evolr.errors import ExpressionError, shown
 from evolr.expression.notation import ATOM, COMPARISON, CONSTANTS, POWER, PRECEDENCE, SIGN, SUM
 from evolr.expression.primitives import LANGUAGE_VERSION, PRIMITIVES
 from evolr.expression.reading import MAX_CHARACTERS, MAX_NESTING, MAX_NODES, Reading
@@ -46,6 +46,8 @@ def parse(text: str, constants: Mapping[str, float] | None = None, *, language: 
     Raises ExpressionError, with the column, for anything that is not a formula of this language, and for one
     beyond MAX_CHARACTERS, MAX_NODES or MAX_NESTING.
     """
+    if not isinstance(cast("Any", text), str):
+        raise ExpressionError(f"a formula is a text, got {shown(text)}")
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(f"a formula may have {MAX_CHARACTERS:,} characters at most, got {len(text):,}")
     return Reading(text, {**CONSTANTS, **(constants or {})}, language).expression()

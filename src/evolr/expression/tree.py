@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evolr.errors import ExpressionError, unknown_name
+from evolr.errors import ExpressionError, shown, unknown_name
 from evolr.expression.primitives import PRIMITIVES, Array
 from evolr.signals import SIGNALS, signal_named
 from evolr.signals.own import fault_of, is_own, is_signal_token, signal_of
@@ -142,17 +142,21 @@ class Expression:
         """The value at each point of a trace, by the NumPy float64 reference.
 
         `signals` maps each signal that the formula reads to a scalar or an array; the arrays broadcast. The
-        result has their common shape and may hold non-finite values.
+        result has their common shape and may hold non-finite values. Raises ExpressionError for a signal that is missing or
+        holds what is no number, and for shapes that do not broadcast.
         """
         missing = self.signals - signals.keys()
         if missing:
             raise ExpressionError(f"no values given for the signal {', '.join(sorted(missing))}")
-        shape = np.broadcast_shapes(*(np.shape(signals[name]) for name in self.signals))
+        read = {name: _numbers(name, signals[name]) for name in sorted(self.signals)}
+        try:
+            shape = np.broadcast_shapes(*(values.shape for values in read.values()))
+        except ValueError as error:
+            shapes = ", ".join(f"{name} {values.shape}" for name, values in read.items())
+            raise ExpressionError(f"the signals have shapes that do not broadcast: {shapes}") from error
         with np.errstate(all="ignore"):
             value = self.fold(
-                lambda token: np.asarray(
-                    signals[signal_of(token)] if isinstance(token, str) else token, dtype=np.float64
-                ),
+                lambda token: read[signal_of(token)] if isinstance(token, str) else np.asarray(token, np.float64),
                 lambda name, arguments: PRIMITIVES[name].reference(*arguments),
             )
         return np.array(np.broadcast_to(value, shape), dtype=np.float64)
@@ -161,6 +165,14 @@ class Expression:
         from evolr.expression.text import ordinary_text
 
         return ordinary_text(self)
+
+
+def _numbers(name: str, values: ArrayLike) -> Array:
+    """The values of a signal. Raises ExpressionError for what are no numbers that a float holds."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ExpressionError(f"the signal {name} is a number or an array of numbers, got {shown(values)}") from error
 
 
 def _subtree_ends(tokens: tuple[Token, ...]) -> tuple[int, ...]:

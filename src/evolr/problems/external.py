@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from evolr.errors import ConfigError, ProblemError
+from evolr.errors import ConfigError, ProblemError, shown
 from evolr.problems.problem import Metric, Pool, ProblemDefaults
 from evolr.ranges import STEPS_PER_EPOCH, require_ranges
 from evolr.training.task import Task
@@ -63,7 +63,7 @@ class External(
         if not self.metric_name.strip() or self.metric_name in _TAKEN:
             raise ConfigError(
                 "problem.metric_name must be the name of a score, such as accuracy, and none of "
-                f"{', '.join(sorted(_TAKEN))}, which stand beside it; got {self.metric_name!r}"
+                f"{', '.join(sorted(_TAKEN))}, which stand beside it; got {shown(self.metric_name)}"
             )
 
     @property

@@ -92,7 +92,7 @@ class JaxProblem(ProblemDefaults):
                 "need a metric"
             )
         if not (isinstance(cast("Any", name), str) and name):
-            raise ConfigError(f"name must be a text that is not empty, got {name!r}")
+            raise ConfigError(f"name must be a text that is not empty, got {shown(name)}")
         self._name = name
         self._init = init
         self._loss = loss

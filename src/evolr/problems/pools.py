@@ -14,7 +14,7 @@ from typing import Any, Final, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.errors import ConfigError, ProblemError, unknown_name
+from evolr.errors import ConfigError, ProblemError, shown, unknown_name
 from evolr.problems.problem import Pool
 from evolr.randomness import generator
 from evolr.ranges import Whole
@@ -56,7 +56,7 @@ def pools(
     fractions = dict(zip(POOLS, (train, monitor, fitness, selection, test), strict=True))
     for name, fraction in fractions.items():
         if not isinstance(cast("Any", fraction), Real) or not 0 <= fraction <= 1:
-            raise ConfigError(f"the fraction of the pool {name!r} must be a number from 0 to 1, got {fraction!r}")
+            raise ConfigError(f"the fraction of the pool {name!r} must be a number from 0 to 1, got {shown(fraction)}")
         if not fraction and name in ("train", "monitor"):
             raise ConfigError(f"every problem needs the pool {name!r}: its fraction must be above 0")
     if (total := math.fsum(fractions.values())) > 1 + 1e-9:

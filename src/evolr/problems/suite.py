@@ -24,7 +24,7 @@ from typing import Any, Final, Literal, cast, get_args
 import msgspec
 import numpy as np
 
-from evolr.errors import ConfigError, ProblemError, is_finite, unknown_name
+from evolr.errors import ConfigError, ProblemError, is_finite, shown, unknown_name
 from evolr.problems.problem import Metric, Pool, Problem, ProblemDefaults, TaskMaker
 from evolr.randomness import generator
 from evolr.training.optimizers import OptimizerName
@@ -69,7 +69,7 @@ class Kind:
             better = "higher" if metric.higher_is_better else "lower"
             raise ConfigError(
                 f"reference must be a better {metric.name} than floor, which is {better}, and both finite; got floor "
-                f"{given[0]!r} and reference {given[1]!r}"
+                f"{shown(self.floor)} and reference {shown(self.reference)}"
             )
         for name in ("floor", "reference"):  # Python's own, which a study's identity and a person can read
             object.__setattr__(self, name, float(getattr(self, name)))
@@ -83,7 +83,7 @@ class Kind:
 def require_kind(problem: Any) -> None:
     """Raises ConfigError for what is no problem, and for a suite, whose scores are normalised already."""
     if isinstance(problem, type) or not hasattr(problem, "metric"):
-        raise ConfigError(f"the problem of a kind is a JaxProblem or one of evolr's, got {problem!r}")
+        raise ConfigError(f"the problem of a kind is a JaxProblem or one of evolr's, got {shown(problem)}")
     if problem.metric == METRIC:
         raise ConfigError(f"the problem {problem.name!r} is a suite itself: give its kinds one by one")
 
@@ -122,14 +122,14 @@ class Suite(ProblemDefaults):
             )
         for key, kind in kinds.items():
             if not (isinstance(cast("Any", key), str) and key):
-                raise ConfigError(f"the name of a kind must be a text that is not empty, got {key!r}")
+                raise ConfigError(f"the name of a kind must be a text that is not empty, got {shown(key)}")
             if not isinstance(cast("Any", kind), Kind):
                 raise ConfigError(
                     f"kinds[{key!r}] must be evolr.Kind(problem, floor=…, reference=…), got a {type(kind).__name__}; "
                     "evolr.Suite.measured takes problems, and finds floor and reference"
                 )
         if not (isinstance(cast("Any", name), str) and name):
-            raise ConfigError(f"name must be a text that is not empty, got {name!r}")
+            raise ConfigError(f"name must be a text that is not empty, got {shown(name)}")
         self._name = name
         self._all = dict(kinds)
         self._held_out = checked_held_out(list(kinds), held_out, test_on)
@@ -159,7 +159,7 @@ class Suite(ProblemDefaults):
         from evolr.problems.reference import scale_of
 
         if not isinstance(cast("Any", problems), Mapping) or not problems:
-            raise ConfigError(f"problems must map names to problems, and hold one at least, got {problems!r}")
+            raise ConfigError(f"problems must map names to problems, and hold one at least, got {shown(problems)}")
         checked_held_out(list(problems), held_out, test_on)  # before anything trains
         for problem in problems.values():
             require_kind(problem)
@@ -265,14 +265,14 @@ def checked_held_out(kinds: Sequence[str], held_out: Sequence[str], test_on: str
     if isinstance(held_out, str):
         raise ConfigError(f"{path}held_out is a list of kinds, such as ({held_out!r},), got the text {held_out!r}")
     if not isinstance(cast("Any", held_out), Sequence):  # a set has no order, in which seeds draw them
-        raise ConfigError(f"{path}held_out is a list of kinds, got {held_out!r}")
+        raise ConfigError(f"{path}held_out is a list of kinds, got {shown(held_out)}")
     for name in held_out:
         if name not in kinds:
             raise ConfigError(unknown_name(f"kind in {path}held_out,", str(name), kinds))
     if len(set(held_out)) >= len(kinds):
         raise ConfigError(f"{path}held_out leaves no kind to search on: keep one of {', '.join(kinds)}")
     if test_on not in get_args(TestKinds):
-        raise ConfigError(f"{path}test_on must be 'held out' or 'all', got {test_on!r}")
+        raise ConfigError(f"{path}test_on must be 'held out' or 'all', got {shown(test_on)}")
     return tuple(dict.fromkeys(held_out))
 
 

@@ -79,7 +79,7 @@ class Plateau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         for name, known in _MODES.items():
             given: Any = getattr(self, name)
             if given not in known:
-                raise ScheduleError(f"{name} is {' or '.join(map(repr, known))}, got {given!r}")
+                raise ScheduleError(f"{name} is {' or '.join(map(repr, known))}, got {shown(given)}")
         threshold: Any = self.threshold
         if not isinstance(threshold, int | float) or isinstance(threshold, bool):
             raise ScheduleError(f"threshold is a number, got {shown(threshold)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, cast, overload
 
 from evolr.config import Config, config_of
-from evolr.errors import ConfigError, unknown_name
+from evolr.errors import ConfigError, shown, unknown_name
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.processes import require_memory
 from evolr.execution.training_function import TrainingFunction
@@ -135,11 +135,11 @@ def evolve(
     """
     begun = time.perf_counter()
     if limits is not None and not isinstance(cast("Any", limits), Limits):
-        raise ConfigError(f"limits must be evolr.Limits(seconds=…, trainings=…, target=…) or None, got {limits!r}")
+        raise ConfigError(f"limits must be evolr.Limits(seconds=…, trainings=…, target=…) or None, got {shown(limits)}")
     require_functions(should_stop=should_stop, on_trial=on_trial, on_generation=on_generation)
     config, executor = study_of(what, options)
     config = begun_with(config, initial)
-    with closing(executor), bar(progress, config.problem.metric) as shown:
+    with closing(executor), bar(progress, config.problem.metric) as watcher:
         require_agreement(Path(directory), config)
         require_memory(config.search.most_at_once, config.training.epochs)
         executor.prepare("fitness")  # before anything is written, so that what is refused leaves nothing
@@ -150,7 +150,7 @@ def evolve(
                 should_stop=should_stop,
                 on_trial=on_trial,
                 on_generation=on_generation,
-                progress=shown,
+                progress=watcher,
                 begun=begun,
             )
 
@@ -176,7 +176,7 @@ def study_of(what: object, options: Mapping[str, Any]) -> tuple[Config, Executor
         return own_training.study_of(what, **options)
     raise ConfigError(
         "evolve takes a configuration (evolr.resolve), a JaxProblem, a Suite, or a function train(schedule, seed, epochs), "
-        f"got {what!r}"
+        f"got {shown(what)}"
     )
 
 

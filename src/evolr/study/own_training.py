@@ -8,7 +8,7 @@ from inspect import signature
 from typing import Any, Final, cast
 
 from evolr.config import CONSTANT, Config, dotted, resolve
-from evolr.errors import ConfigError
+from evolr.errors import ConfigError, shown
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.training_function import TrainingFunction, name_of
 from evolr.expression import SIGNALS
@@ -84,16 +84,18 @@ def _own_signals(signals: SignalNames) -> list[tuple[str, float, float]]:
     if isinstance(signals, str):
         raise ConfigError(f"signals is a list of names, such as ({signals!r},), got the text {signals!r}")
     if not isinstance(cast("Any", signals), Iterable):
-        raise ConfigError(f"signals is a list of names, such as ('progress', 'loss'), got {signals!r}")
+        raise ConfigError(f"signals is a list of names, such as ('progress', 'loss'), got {shown(signals)}")
     own: list[tuple[str, float, float]] = []
     spans = cast("Mapping[str, Any]", signals) if isinstance(signals, Mapping) else dict.fromkeys(signals)
     for given, span in spans.items():
         if not isinstance(cast("Any", given), str):
-            raise ConfigError(f"a signal is given by its name, got {given!r}")
+            raise ConfigError(f"a signal is given by its name, got {shown(given)}")
         name = signal_of(given)
         if name in SIGNALS and name == given:
             if span is not None:
-                raise ConfigError(f"{name!r} is a signal of evolr's, which needs no range: give None, got {span!r}")
+                raise ConfigError(
+                    f"{name!r} is a signal of evolr's, which needs no range: give None, got {shown(span)}"
+                )
             continue
         near = difflib.get_close_matches(name[:80], list(SIGNALS), n=1, cutoff=_LIKE)
         if near and name == given and name not in SIGNALS:
@@ -110,7 +112,7 @@ def _span(name: str, span: Any) -> tuple[float, float]:
         low, high = map(float, span)
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"the range of the signal {name!r} is its least and its greatest value, such as (0.0, 1.0), got {span!r}"
+            f"the range of the signal {name!r} is its least and its greatest value, such as (0.0, 1.0), got {shown(span)}"
         ) from error
     return low, high
 

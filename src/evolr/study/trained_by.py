@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from evolr.config import CONSTANT, Config
-from evolr.errors import ConfigError, unknown_name
+from evolr.errors import ConfigError, shown, unknown_name
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.this_machine import ThisMachine
 from evolr.execution.worker import exit_if_starting
@@ -27,7 +27,7 @@ def of_run(what: object, directory: Path | str | None) -> tuple[object, Path]:
     if isinstance(what, str | Path):
         return None, Path(what)
     raise ConfigError(
-        f"name the run directory after what trained it: evolr.prove(trained_by, directory), got {what!r} alone"
+        f"name the run directory after what trained it: evolr.prove(trained_by, directory), got {shown(what)} alone"
     )
 
 
@@ -44,7 +44,9 @@ def executor_for(config: Config, trained_by: object = None, options: Mapping[str
     given = {name: value for name, value in (options or {}).items() if value is not None}
     maker: Any = given.pop("executor", _HERE)
     if not hasattr(maker, "for_problem"):
-        raise ConfigError(f"executor is where trials run, such as evolr.Ray(address), or an Executor, got {maker!r}")
+        raise ConfigError(
+            f"executor is where trials run, such as evolr.Ray(address), or an Executor, got {shown(maker)}"
+        )
     problem = config.problem if trained_by is None else given_problem(trained_by)
     if problem is not None:
         _refuse_unknown(given, maker, "for_problem")
@@ -55,7 +57,7 @@ def executor_for(config: Config, trained_by: object = None, options: Mapping[str
         executor = maker.for_function(trained_by, told, **given)
     else:
         raise ConfigError(
-            f"what trained the study is an evolr.JaxProblem, an evolr.Suite, a function or None, got {trained_by!r}: "
+            f"what trained the study is an evolr.JaxProblem, an evolr.Suite, a function or None, got {shown(trained_by)}: "
             "evolr.prove(trained_by, directory)"
         )
     if executor.identity != config.problem.identity:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 
-from evolr.errors import ConfigError, printable
+from evolr.errors import ConfigError, printable, shown
 from evolr.execution.training_function import not_run_by_a_call
 from evolr.problems import Metric
 from evolr.study.results import GenerationReport, Outlook, SearchResult, TrialReport
@@ -95,7 +95,7 @@ def require_functions(**given: object) -> None:
     """Raises ConfigError for what is to be called while a search runs and cannot be; None is no callback. By the name of its argument."""
     for name, function in given.items():
         if not callable(function) and not (function is None and name.startswith("on_")):
-            raise ConfigError(f"{name} must be a function, got {function!r}")
+            raise ConfigError(f"{name} must be a function, got {shown(function)}")
         if kind := not_run_by_a_call(function):
             raise ConfigError(f"{name} must be an ordinary function, got {kind}, of which a call runs nothing")
 

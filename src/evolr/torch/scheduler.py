@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Literal
@@ -10,8 +11,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from evolr.errors import ScheduleError
-from evolr.loop import Loop, Rule, open_loop_rates, warn
+from evolr.errors import ScheduleError, shown
+from evolr.loop import Loop, Rule, number, open_loop_rates, warn
 from evolr.signals.memory import observed
 from evolr.signals.table import observation_named
 from evolr.torch.distributed import is_distributed, mean_over_ranks
@@ -62,9 +63,9 @@ class ExpressionLR(LRScheduler):
         **first: Any,
     ) -> None:
         if interval not in ("step", "epoch"):
-            raise ScheduleError(f"interval is 'step' or 'epoch', got {interval!r}")
+            raise ScheduleError(f"interval is 'step' or 'epoch', got {shown(interval)}")
         if across_ranks not in ("mean", "as_told"):
-            raise ScheduleError(f"across_ranks is 'mean' or 'as_told', got {across_ranks!r}")
+            raise ScheduleError(f"across_ranks is 'mean' or 'as_told', got {shown(across_ranks)}")
         read = observed(schedule.signals)
         measured = frozenset(name for name in read if observation_named(name).is_measured)
         self._shared = read - measured if across_ranks == "mean" else frozenset[str]()
@@ -100,7 +101,7 @@ class ExpressionLR(LRScheduler):
         if epoch is not None and not isinstance(epoch, Integral):
             raise ScheduleError(
                 "a loss is told by its name, step(loss=…), or observe(val_loss=…) after a validation; by position, "
-                f"step takes the whole number of an epoch, got {epoch!r}"
+                f"step takes the whole number of an epoch, got {shown(epoch)}"
             )
         super().step(epoch)
         if epoch is None and self.last_epoch > 0:
@@ -108,8 +109,8 @@ class ExpressionLR(LRScheduler):
         else:  # its own first step, or a sequence's
             self._pace.begin(self.optimizer)
         given = {name: value for name, value in told.items() if value is not None}
-        if shown := self._network.taken(is_told="grad_norm" in given) | given:
-            self.observe(**shown)
+        if seen := self._network.taken(is_told="grad_norm" in given) | given:
+            self.observe(**seen)
 
     def observe(self, **told: Any) -> None:
         """Takes up a loss, or what else `step` is told, and sets the learning rate of the coming step by it."""
@@ -284,7 +285,8 @@ def lr_lambda(
     schedule: one that reads no loss. total_steps, steps_per_epoch: optimiser steps, as for ExpressionLR.
     Raises ScheduleError where it reads a signal that only a training can tell, and for a base_lr that is not positive.
     """
-    if not base_lr > 0:
+    base = number(base_lr)
+    if not 0 < base < math.inf:
         raise ScheduleError(f"base_lr must be positive, got {base_lr}")
     rates = open_loop_rates(schedule, total_steps, steps_per_epoch)
-    return lambda step: rates[min(step, len(rates) - 1)] / base_lr
+    return lambda step: rates[min(step, len(rates) - 1)] / base

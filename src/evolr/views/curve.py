@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.errors import ScheduleError, shortened
+from evolr.errors import ScheduleError, shortened, shown
 from evolr.expression import CLOCK, clock
 from evolr.loop import Loop, checked_horizon, checked_record, follow
 from evolr.schedule import Schedule
@@ -244,6 +244,8 @@ def _curve_of(
 ) -> tuple[Curve, str]:
     """The curve over a horizon, or over a recorded training, whose length is the horizon; and what it makes up."""
     if losses is not None:
+        if not hasattr(losses, "__len__"):
+            raise ScheduleError(f"losses must be a sequence of numbers, got {shown(losses)}")
         if total_steps not in (None, len(losses)):
             raise ScheduleError(f"total_steps is {total_steps}, the losses are of {len(losses)} steps: they must agree")
         total_steps = len(losses)

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from evolr.errors import ConfigError, count, printable
+from evolr.errors import ConfigError, count, printable, shown
 from evolr.problems import Metric
 from evolr.study.results import GenerationReport, Outlook
 from evolr.study.watching import NO_CHAMPION, Display, ShowProgress, Watcher
@@ -29,7 +29,7 @@ def display(progress: ShowProgress) -> Display:
     if isinstance(progress, str) and progress in get_args(Display):
         return progress
     if progress is not None and not isinstance(cast("Any", progress), bool):
-        raise ConfigError(f"progress must be True, False, None, 'live', 'plain' or 'none', got {progress!r}")
+        raise ConfigError(f"progress must be True, False, None, 'live', 'plain' or 'none', got {shown(progress)}")
     if progress is False:
         return "none"
     console = Console(stderr=True)
