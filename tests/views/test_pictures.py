@@ -1,5 +1,6 @@
 """What pictures show: their structure, on matplotlib's figures. Their bits are another version's matter."""
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -10,7 +11,7 @@ from evolr.problems import Metric
 from evolr.views import pictures
 from evolr.views.curve import curve
 from evolr.views.differences import draw_differences
-from evolr.views.pictures import BETTER, COLOURS, EVOLVED, LEVEL, OTHER, WORSE, axis_of, run_picture, wrapped
+from evolr.views.pictures import BETTER, COLOURS, EVOLVED, LEVEL, OTHER, WORSE, axis_of, label, run_picture, wrapped
 
 ACCURACY, LOSS = Metric("accuracy", True), Metric("loss", False)
 MEANINGS = ("better", "level", "worse")
@@ -104,3 +105,15 @@ def test_a_title_is_whole_in_as_many_lines_as_it_takes_and_cut_beyond_a_few():
 def test_an_axis_says_what_it_is_and_which_way_is_better():
     assert axis_of(LOSS) == axis_of(LOSS, of="differences") == "loss (lower is better)"
     assert axis_of(ACCURACY, of="differences") == "accuracy, points (higher is better)"
+
+
+@pytest.mark.parametrize("name", ["_private", "__init__", "costs $5 and $6", r"\input{x}", "50 % & more_#"])
+def test_a_name_of_others_is_a_text_in_the_legend_whatever_stands_in_it(name):
+    with mpl.rc_context({"text.usetex": True}):  # what is drawn by TeX needs TeX, and is code to it
+        figure = Figure()
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], label=label(name))
+        axes.set_title(label(name))
+        axes.legend()
+        assert pictures.png(figure).startswith(b"\x89PNG")
+    assert [text.get_text().strip().replace(r"\$", "$") for text in axes.get_legend().get_texts()] == [name]

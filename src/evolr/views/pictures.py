@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any, Final, Literal
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -130,8 +132,13 @@ def _band(axes: Axes, curves: NDArray[np.float64], epochs: int, name: str, look:
 
 
 def label(text: str) -> str:
-    """A text of one line or more as matplotlib draws it: a dollar sign in it begins no mathematics."""
-    return "\n".join(map(printable, text.split("\n"))).replace("$", r"\$")
+    """A text of one line or more as matplotlib draws it: a dollar sign in it begins no mathematics, and a legend has it whatever it begins with."""
+    return in_legend("\n".join(map(printable, text.split("\n")))).replace("$", r"\$")
+
+
+def in_legend(name: str) -> str:
+    """A name that a legend shows: those that begin with an underscore are left out of it."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def wrapped(title: str) -> str:
@@ -169,8 +176,11 @@ def log_if_positive(axes: Axes) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG."""
+    """The figure as a PNG. Its texts are texts for those, too, whose matplotlibrc gives all of them to TeX, as code."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(buffer, dpi=120)
+    for text in figure.findobj(Text):
+        text.set_usetex(False)
+    with mpl.rc_context({"text.usetex": False}):
+        figure.savefig(buffer, dpi=120)
     return buffer.getvalue()

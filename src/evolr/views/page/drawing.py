@@ -45,6 +45,7 @@ STYLES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 _SETTINGS: Final[dict[str, Any]] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a name with dollars in it is a name
+    "text.usetex": False,
     "font.size": 9.5,
     "axes.edgecolor": LINE,
     "axes.labelcolor": SOFT,

@@ -19,7 +19,7 @@ from evolr.views.page.drawing import SERIES, STYLES, drawing, log_axis, titled
 from evolr.views.page.parts import Picture, Pictures, Section, Sentences
 from evolr.views.page.rates import quantiles
 from evolr.views.page.records import Run
-from evolr.views.pictures import ends
+from evolr.views.pictures import ends, in_legend
 
 _RIVALS = 3  # the best ones, beside the champion
 
@@ -127,6 +127,8 @@ def _line(axes: Axes, name: str, curves: NDArray[np.float64], epochs: int, place
         "linestyle": STYLES[place],
         "linewidth": 2.2 if place == 0 else 1.5,
     }
-    axes.plot(at, middle, label=printable(name), marker="o" if len(at) == 1 else "", zorder=4 - place, **style)
+    axes.plot(
+        at, middle, label=in_legend(printable(name)), marker="o" if len(at) == 1 else "", zorder=4 - place, **style
+    )
     if place == 0 and len(curves) > 1:
         axes.fill_between(at, low, high, color=SERIES[0], alpha=0.2, linewidth=0)
