@@ -1,7 +1,10 @@
-"""Training functions that close the files of their worker's process: light, as that imports them."""
+"""Training functions that close the files of their worker's process, or write into them: light, as that imports them."""
 
 import os
+import pickle
 import socket
+import stat
+import struct
 import sys
 import time
 
@@ -72,4 +75,36 @@ def silent_and_alive(schedule, seed, epochs):
                 continue
         os.closerange(3, 4096)
         time.sleep(600)
+    return 1.0
+
+
+class _Touch:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def _framed(content):
+    """As a message of multiprocessing: its length before it."""
+    return struct.pack("!i", len(content)) + content
+
+
+def writing_into_the_pipe(path, schedule, seed, epochs):
+    """Writes into all sockets that it finds, one of which is the pipe to evolr; then ends as if nothing had been."""
+    content = (
+        b"step 100, loss 0.3\n",
+        b"\n",
+        _framed(pickle.dumps(_Touch(path))),
+        _framed(pickle.dumps(("score", 1e9))),
+        _framed(b""),
+        struct.pack("!i", -1) + struct.pack("!Q", 1 << 62),
+    )[seed // 2]
+    if seed % 2:
+        for descriptor in _others():
+            if os.path.exists(f"/dev/fd/{descriptor}") and stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                os.write(descriptor, content)
     return 1.0

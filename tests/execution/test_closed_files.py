@@ -21,6 +21,14 @@ def test_a_trial_that_closes_what_is_not_its_own_has_failed_and_the_others_go_on
 
 
 @pytest.mark.usefixtures("importable")
+def test_what_a_function_writes_into_the_pipe_is_no_score_and_never_unpickled(tmp_path):
+    train = functools.partial(functions.writing_into_the_pipe, str(tmp_path / "unpickled"))
+    failures = [outcome.failure and outcome.failure.partition(", as")[0] for outcome in run(train, trials=12, count=1)]
+    assert failures == [None, "wrote into the pipe to evolr"] * 6
+    assert not (tmp_path / "unpickled").exists()
+
+
+@pytest.mark.usefixtures("importable")
 def test_what_a_worker_says_is_never_written_into_a_file_of_the_functions(tmp_path):
     outcomes = run(functools.partial(functions.other_files_in_their_place, str(tmp_path)), count=1)
     assert [outcome.failure is None for outcome in outcomes] == [True, False, True]

@@ -15,8 +15,11 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Event, Thread
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
+import msgspec
+
+from evolr.execution.recording import Recording
 from evolr.execution.trial_schedule import TrialSchedule
 
 STARTING: Final = "EVOLR_WORKER_STARTING"
@@ -33,10 +36,9 @@ CLOSED: Final = 98
 Job = tuple[TrialSchedule, int, int, Mapping[str, str]]
 """What the training function is called with: schedule, seed, epochs, and what it takes by name."""
 
-Message = tuple[str, Any]
-"""What a worker sends: ("ready", None), ("refused", reason), ("score", (float, Recording)) or ("failed", reason).
-
-The recording is of the schedule's calls; None if none are kept.
+Message = tuple[Literal["ready", "refused", "score", "failed"], str | float | None, Recording | None]
+"""What a worker sends: ("ready", None, None), ("refused", reason, None), ("score", its score, the recording of the schedule's calls, if any
+are kept) or ("failed", reason, None). It is sent as data, in MessagePack: what a training function writes is never unpickled.
 """
 
 
@@ -56,11 +58,11 @@ def main(connection: Connection) -> None:
     except EOFError:
         return
     except Exception as error:
-        connection.send(("refused", _described(error)))
+        _send(connection, ("refused", _described(error), None))
         return
     os.environ.pop(STARTING, None)
     files = OwnFiles(connection)
-    connection.send(("ready", None))
+    _send(connection, ("ready", None, None))
     jobs: SimpleQueue[Job | None] = SimpleQueue()
     idle = Event()
     idle.set()
@@ -72,9 +74,13 @@ def main(connection: Connection) -> None:
             os._exit(CLOSED)
         idle.set()
         try:
-            connection.send(message)
+            _send(connection, message)
         except OSError:  # the parent has ended
             _end_group()
+
+
+def _send(connection: Connection, message: Message) -> None:
+    connection.send_bytes(msgspec.msgpack.encode(message))
 
 
 class OwnFiles:
@@ -130,7 +136,7 @@ def _outcome(train: Any, job: Job) -> Message:
     except BaseException as error:  # sys.exit() too: it ends the trial, not the worker
         if os.getpid() != own:
             _end_child(error)
-        return "failed", _described(error)
+        return "failed", _described(error), None
     if os.getpid() != own:
         _end_child(None)
     try:
@@ -138,9 +144,13 @@ def _outcome(train: Any, job: Job) -> Message:
             raise TypeError("it is no single number")
         calls = job[0].calls
         recording = None if calls is None else calls.recording(job[2])
-        return "score", (float(score.detach() if hasattr(score, "detach") else score), recording)
+        return "score", float(score.detach() if hasattr(score, "detach") else score), recording
     except Exception as error:
-        return "failed", f"the function must return a real number, got one of type {type(score).__name__}: {error}"
+        return (
+            "failed",
+            _text(f"the function must return a real number, got one of type {type(score).__name__}: {error}"),
+            None,
+        )
 
 
 def _end_child(error: BaseException | None) -> NoReturn:
@@ -162,4 +172,9 @@ def _flush() -> None:
 
 def _described(error: BaseException) -> str:
     text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return _text(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def _text(text: str) -> str:
+    """A text that UTF-8 can write: half a character is written as its escape."""
+    return text.encode(errors="backslashreplace").decode()

@@ -9,9 +9,12 @@ import sys
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from threading import Lock
 from typing import Any, Final
+
+import msgspec
 
 from evolr.execution import worker
 from evolr.execution.processes import end_descendants
@@ -23,6 +26,18 @@ _EXIT_SECONDS: Final = 2.0  # for an idle one to end by itself, its exit functio
 _WAIT_SECONDS: Final = 0.002  # between two checks of whether it has ended
 
 _start_lock = Lock()
+
+
+_MESSAGES: Final = msgspec.msgpack.Decoder(Message)
+_MOST_BYTES: Final = 100_000_000  # of a message; where its length stands, any text says more
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a worker: why, and its exit code, None if it still runs and cannot be used."""
+
+    reason: str
+    code: int | None = None
 
 
 class WorkerProcess:
@@ -71,18 +86,29 @@ class WorkerProcess:
         with suppress(OSError):  # it has ended meanwhile: `receive` says so
             self.connection.send(job)
 
-    def receive(self) -> Message | None:
-        """The next message, None if there is none yet: one that it sent, or ("ended", exit code) after its end."""
+    def receive(self) -> Message | End | None:
+        """The next message that it sent, or its end; None if there is neither yet."""
         try:
             # By the exit code too: a child of its that still runs may hold its end of the pipe open.
             has_ended = self.has_ended
             if self.connection.poll():
-                return self.connection.recv()
+                return self._message()
             if not has_ended:
                 return None
-        except (EOFError, OSError):
+        except (EOFError, ConnectionError):
             self._wait(_JOIN_SECONDS)
-        return "ended", self._process.exitcode
+        return End(reason_of_end(self._process.exitcode), self._process.exitcode)
+
+    def _message(self) -> Message | End:
+        """The message that has come; its end where that is none. Raises EOFError where nothing comes any more."""
+        try:
+            return _MESSAGES.decode(self.connection.recv_bytes(_MOST_BYTES))
+        except ConnectionError:
+            raise
+        except (OSError, msgspec.DecodeError):  # its length is none, or it says nothing
+            return End(
+                "wrote into the pipe to evolr, as to a file of its own; a function must write only to what it opened"
+            )
 
     def kill(self) -> None:
         """Ends it at once, and the processes that it started."""
