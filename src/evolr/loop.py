@@ -413,7 +413,7 @@ def _made_of(observation: str, names: Sequence[str]) -> str:
 
 
 def number(value: Any) -> float:
-    """The number that a tensor or an array of one holds, or a number itself. Raises ScheduleError for what is none that a float holds."""
+    """The number that a tensor or an array of one holds, or a number itself; a ScheduleError for others."""
     try:
         return float(value.item() if hasattr(value, "item") else value)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # RuntimeError: torch's

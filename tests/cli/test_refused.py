@@ -51,7 +51,7 @@ BAD = [
     (("evolve", "--run", "taken"), "exists already"),
     (("evolve", "--run", "bad.toml/run"), "cannot create"),
     (("evolve", "--max-time", "soon"), "90s, 15m or 2h"),
-    (("evolve", "--problem", "external"), "use Study.ask and Study.tell"),
+    (("evolve", "--problem", "external"), "call evolr.evolve(train, …) in Python"),
     (("evolve", "--max-time", "-5m"), "90s, 15m or 2h"),
     (("compare",), "either a run directory or --expression"),
     (("compare", "taken", "--expression", "1"), "not both"),

@@ -242,7 +242,7 @@ def test_a_feedback_schedule_that_diverges_has_no_frozen_curve_and_that_is_said(
     )
     assert FROZEN not in {e.name for e in result.entries}
     assert any("there is no median curve" in sentence for sentence in verdict(result))
-    assert "None of its runs finished." in verdict(result)
+    assert "None of its trainings finished." in verdict(result)
 
 
 def test_unequal_budgets_and_untuned_families_are_said(study, equal):

@@ -46,4 +46,8 @@ def test_standard_output_may_be_sent_elsewhere(tmp_path):
 def test_nobody_waits_for_a_process_that_closed_all_and_lives(monkeypatch):
     monkeypatch.setattr(worker_process, "_JOIN_SECONDS", 0.2)
     outcomes = run(functions.silent_and_alive, count=1)
-    assert [outcome.failure for outcome in outcomes] == [None, "closed its connection to evolr", None]
+    first, silent, last = [outcome.failure for outcome in outcomes]
+    assert (first, last) == (None, None)
+    assert silent == "closed its connection to evolr" or silent.startswith(
+        "was killed"
+    )  # by its own thread, if that saw it

@@ -207,7 +207,7 @@ def test_a_reader_cannot_write(tmp_path):
 def test_a_clock_that_goes_backwards_changes_nothing(whole, tmp_path, monkeypatch):
     from evolr.study import records
 
-    times = iter(f"19{99 - k % 100:02}-01-01" for k in range(10_000))
+    times = iter(f"19{99 - k % 100:02}-01-01T00:00:00+00:00" for k in range(10_000))
     monkeypatch.setattr(records, "now", lambda: next(times))
     evolve(CONFIG, tmp_path / "run", Limits(trainings=20))
     evolve(CONFIG, tmp_path / "run")

@@ -191,7 +191,7 @@ def test_a_time_limit_of_a_later_call_ends_that_call_and_the_study_loses_nothing
     settings, trained, seconds, lacking, monkeypatch
 ):
     """Its pace is known, three seconds a training, by which a smaller race would fit in the place of what is due."""
-    monkeypatch.setattr("evolr.study.summary.pace", lambda _: 3.0)
+    monkeypatch.setattr("evolr.study.summary.pace_in", lambda _: 3.0)
     config = changed(RACE, settings)
     should_stop, on_trial = interrupted_after(trained)
     evolve(config, "run", should_stop=should_stop, on_trial=on_trial)
@@ -218,7 +218,7 @@ def _at_the_third(asked):
 
 def test_a_later_call_says_whether_its_time_is_enough_for_the_race(capsys, monkeypatch):
     evolve(RACE, "run", should_stop=lambda: "enough" if summarise(Path("run")).generations_done == 2 else None)
-    monkeypatch.setattr("evolr.study.summary.pace", lambda _: 3.0)
+    monkeypatch.setattr("evolr.study.summary.pace_in", lambda _: 3.0)
     said = []
     for seconds in (90.0, 1000.0):  # 18 + 18 trainings and a race of 26 are due
         asked = itertools.count()
