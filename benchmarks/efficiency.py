@@ -18,6 +18,7 @@ import json
 import math
 import os
 import platform
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -220,7 +221,9 @@ def write(name: str, config: Config, found: dict[str, Any], seeds: int) -> None:
         "seeds": seeds,
         "searchers": found,
     }
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    numbers = re.compile(r"\[[-+.\w\s,]+\]")  # a row of them on one line
+    text = numbers.sub(lambda found: " ".join(found[0].split()), json.dumps(document, indent=1))
+    RESULTS.write_text(text + "\n")
 
 
 def table(measured: dict[str, Any]) -> str:
@@ -262,18 +265,19 @@ def draw(measured: dict[str, Any]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6 * len(measured), 3.6), layout="constrained", dpi=110)
+    rows = -(-len(measured) // 2)
+    figure = Figure(figsize=(9.2, 3.2 * rows + 0.5), layout="constrained", dpi=110)
     FigureCanvasAgg(figure)
     colours = mpl.color_sequences["petroff10"]
-    every = np.atleast_1d(figure.subplots(1, len(measured)))
-    for axes, (name, problem) in zip(every, measured.items(), strict=True):
-        for place, (searcher, rows) in enumerate(problem["searchers"].items()):
-            budgets = [int(budget) for budget in rows]
-            means = np.array([np.mean(row["scores"], axis=1) for row in rows.values()])
+    every = figure.subplots(rows, 2, squeeze=False).flat
+    for axes, (name, problem) in zip(every, measured.items(), strict=False):
+        for place, (searcher, found) in enumerate(problem["searchers"].items()):
+            budgets = [int(budget) for budget in found]
+            means = np.array([np.mean(row["scores"], axis=1) for row in found.values()])
             error = means.std(axis=1, ddof=1) / means.shape[1] ** 0.5
             is_own = searcher == "evolr"
             axes.errorbar(
-                *(budgets, means.mean(axis=1), error),
+                *(np.array(budgets) * 1.03 ** (place - 2.5), means.mean(axis=1), error),
                 color=colours[place],
                 linewidth=2.2 if is_own else 1.2,
                 marker="o" if is_own else "",
@@ -281,7 +285,8 @@ def draw(measured: dict[str, Any]) -> None:
                 label=searcher,
                 zorder=3 if is_own else 2,
             )
-        axes.set(xscale="log", xlabel="trainings", ylabel=f"{problem['metric']} of the pick", title=name)
+        better = "lower" if problem["metric"] == "loss" else "higher"
+        axes.set(xscale="log", xlabel="trainings", ylabel=f"{problem['metric']} ({better} is better)", title=name)
         axes.set_xticks(budgets, [str(budget) for budget in budgets])
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
