@@ -93,4 +93,6 @@ def test_a_command_ends_as_it_should_wherever_it_runs(ended, arguments, environm
 
 def test_every_command_is_in_the_table():
     named = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert {arguments[0] for arguments in TABLE} == named - {"serve"}  # which does not end by itself
+    assert {arguments[0] for arguments in TABLE} == named - {
+        "serve"
+    }  # which does not end by itself: tests/web/test_pages.py
