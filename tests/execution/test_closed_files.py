@@ -48,6 +48,6 @@ def test_nobody_waits_for_a_process_that_closed_all_and_lives(monkeypatch):
     outcomes = run(functions.silent_and_alive, count=1)
     first, silent, last = [outcome.failure for outcome in outcomes]
     assert (first, last) == (None, None)
-    assert silent == "closed its connection to evolr" or silent.startswith(
-        "was killed"
-    )  # by its own thread, if that saw it
+    assert silent.startswith(
+        "closed "
+    )  # its connection, as its parent saw it, or the pipe, if it saw that itself first

@@ -66,7 +66,7 @@ def main(connection: Connection) -> None:
     jobs: SimpleQueue[Job | None] = SimpleQueue()
     idle = Event()
     idle.set()
-    Thread(target=_receive_jobs, args=(connection, jobs, idle), daemon=True).start()
+    Thread(target=_receive_jobs, args=(connection, files, jobs, idle), daemon=True).start()
     while (job := jobs.get()) is not None:
         message = _outcome(train, job)
         _flush()
@@ -109,8 +109,8 @@ def _file(descriptor: int | None) -> tuple[int, int] | None:
     return None
 
 
-def _receive_jobs(connection: Connection, jobs: SimpleQueue[Job | None], idle: Event) -> None:
-    """Puts the jobs into the queue; ends the process when the parent closes the pipe, in the middle of a job too."""
+def _receive_jobs(connection: Connection, files: OwnFiles, jobs: SimpleQueue[Job | None], idle: Event) -> None:
+    """Puts the jobs into the queue; ends the process when the parent closes the pipe, in the middle of a job too, or the function does."""
     with suppress(EOFError, OSError):
         while True:
             job = connection.recv()
@@ -119,6 +119,8 @@ def _receive_jobs(connection: Connection, jobs: SimpleQueue[Job | None], idle: E
     if idle.is_set():
         jobs.put(None)
         time.sleep(_EXIT_SECONDS)  # if it still runs then, a thread or a process of the function's keeps it
+    elif not files.are_open():
+        os._exit(CLOSED)
     _end_group()
 
 
