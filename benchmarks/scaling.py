@@ -47,7 +47,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from this_machine import processor
 
 from benchmarks.simulated import GATHERING, instant, seconds_of, sleeping
-from benchmarks.storage import RECORDING, Stopwatch
+from benchmarks.storage import Stopwatch
 from evolr.execution.executor import Executor
 from evolr.execution.ray import Ray
 from evolr.execution.training_function import name_of
@@ -232,7 +232,7 @@ def database(stored: int) -> dict[str, Any]:
     transactions: list[float] = []
     stopwatch = Stopwatch()
     Records.add_outcomes = timed(Records.add_outcomes, transactions)
-    stopwatch.time(Records, *RECORDING)
+    stopwatch.time_recording()
     settings = {**GENERATION, "search.generations": 10 * stored // 1_000 + 1, "search.finalists": 0}
     with tempfile.TemporaryDirectory() as folder:
         path, before, executor = Path(folder) / "study", load(), Untrained()

@@ -24,6 +24,7 @@ from evolr.config import resolve
 from evolr.search.archive import hall_of_fame
 from evolr.search.evolution import next_population
 from evolr.search.individual import Evaluation
+from evolr.study.counts import Counts
 from evolr.study.database import Database
 from evolr.study.evolve import evolve
 from evolr.study.records import Records
@@ -33,11 +34,14 @@ from evolr.training.task import Outcome
 
 RESULTS = Path(__file__).parent / "results" / "storage.json"
 POPULATION, SEEDS = 1_000, 20
-RECORDING = (
-    "create", "begin_session", "end_session", "add_population", "add_outcomes", "finish_generation", "scores", "failures",
-    "trainings", "population", "evaluations",
-)  # fmt: skip
-"""What a search calls of Records: all its time in the database."""
+RECORDING = {
+    Records: (
+        "create", "begin_session", "end_session", "add_population", "add_outcomes", "finish_generation", "scores", "failures",
+        "population", "evaluations",
+    ),
+    Counts: ("trainings", "epochs"),
+}  # fmt: skip
+"""What a search calls of its database: all its time there."""
 
 
 class Stopwatch:
@@ -45,6 +49,10 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds, self._depth = 0.0, 0
+
+    def time_recording(self) -> None:
+        for owner, names in RECORDING.items():
+            self.time(owner, *names)
 
     def time(self, owner: type, *names: str) -> None:
         for name in names:
@@ -65,7 +73,7 @@ class Stopwatch:
 
 def share_of_a_search() -> dict[str, float]:
     stopwatch = Stopwatch()
-    stopwatch.time(Records, *RECORDING)
+    stopwatch.time_recording()
     stopwatch.time(RunDirectory, "save_config", "save_champion", "save_front", "save_history")
     stopwatch.time(Database, "close")
     with tempfile.TemporaryDirectory() as folder:
