@@ -295,6 +295,7 @@ def test_a_fault_is_named_at_its_column(text, column, part):
         ("a" * 19_000, "unknown name"),
         ("1 " + "a" * 19_000, "unknown operator"),
         ("1 " + "1" * 19_000, "expected an operator"),
+        ("0" * 19_000, "a number has no 0 before it"),
     ],
 )
 def test_input_beyond_the_bounds_is_refused_and_the_message_stays_short(text, part):

@@ -184,6 +184,8 @@ def _document_round_trip(schedule: Schedule, of: str | bytes) -> list[Finding]:
 def _values(expression: Expression, text: str, at: Sequence[Mapping[str, float]]) -> list[Finding]:
     found: list[Finding] = []
     schedule = Schedule(expression=expression)
+    own = dict.fromkeys(expression.signals.difference(*at[:1]), 0.5)  # signals of one's own, that no point has
+    at = [{**point, **own} for point in at]
     columns = {name: np.array([point[name] for point in at], np.float64) for name in expression.signals}
     reference, rates = np.broadcast_to(expression(columns), len(at)), np.broadcast_to(schedule(**columns), len(at))
     for i, point in enumerate(at):

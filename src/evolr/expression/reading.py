@@ -116,7 +116,7 @@ class Reading:
             if not math.isfinite(value):
                 raise self._error(f"constants must be finite, got {shortened(lexeme)}", column)
             if re.fullmatch(r"0[0-9_]+", lexeme):  # the rest of 1,000 between the arguments of a function
-                raise self._error(f"a number has no 0 before it, got {lexeme}; {_THOUSAND}", column)
+                raise self._error(f"a number has no 0 before it, got {shortened(lexeme)}; {_THOUSAND}", column)
             self.operands.append(self.nodes.make(value, (), column))
             return False
         if lexeme == "not" and group in ("name", "call"):
