@@ -13,7 +13,7 @@ import pytest
 from evolr.errors import ConfigError
 from evolr.run_files import belongs_to_a_run, contest_files
 from evolr.writing import Output, is_leftover, remove_leftovers, write
-from tests.trees import open_to_others, tree
+from tests.trees import directory_open_to_others, tree
 
 KILLED = """
 import os, signal
@@ -239,12 +239,12 @@ except OSError as error:
 """
 
 
-def test_a_directory_that_may_not_be_written_is_refused(tmp_path):
-    folder = Path("folder")
-    folder.mkdir()
-    folder.chmod(0o555)
-    open_to_others(tmp_path)
-    done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, check=True)
+def test_a_directory_that_may_not_be_written_is_refused():
+    with directory_open_to_others() as place:
+        folder = place / "folder"
+        folder.mkdir()
+        folder.chmod(0o555)
+        done = subprocess.run([sys.executable, "-c", READ_ONLY], cwd=place, capture_output=True, text=True, check=True)
     assert done.stdout == (
         f"cannot write folder/file: no right to write in {folder.resolve()}, or it is read-only\nPermission denied\n"
     )

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import stat
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
 def refused(evolr, *arguments):
@@ -30,8 +32,13 @@ def tree(path="."):
     return found
 
 
-def open_to_others(path):
-    """Lets other users enter a directory of this user's, and those above it; root tries as another what root itself may do anyway."""
-    for above in (path, *path.parents):
-        if above.stat().st_uid == os.geteuid() and above != Path("/"):
-            above.chmod(above.stat().st_mode | 0o055)
+@contextmanager
+def directory_open_to_others():
+    """An empty directory that other users may enter; root tries as another what root itself may do anyway.
+
+    It is none of pytest's own: whenever another pytest begins, it closes the directory of all of them.
+    """
+    with TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path

@@ -14,7 +14,7 @@ from evolr.contest.prove import prove
 from evolr.study.evolve import evolve
 from tests.cli.environments import ENVIRONMENTS
 from tests.study.small import small
-from tests.trees import open_to_others
+from tests.trees import directory_open_to_others
 
 ROOT = Path(__file__).parents[2]
 TINY = ("--preset", "quadratic", "--set", "problem.dimension=3", "--set", "problem.steps_per_epoch=4")
@@ -48,19 +48,23 @@ WRITES = {"show": "curve.png", "export": "champion.py", "report": "mine/report.h
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory):
+def ended():
     """How each command ended in each environment. All of them run in one process, one after another."""
-    folder = tmp_path_factory.mktemp("environments")
-    open_to_others(folder)
-    study = folder / "study"
-    evolve(small(**{"search.generations": 2, "comparison.epochs": 1, "comparison.seeds": 2}), study)
-    prove(study, budget=4, seeds=2, rivals=False)
-    explain(study, seeds=2)
-    words = [sys.executable, "-W", "error", "-m", "tests.cli.environments", str(study), *map(json.dumps, TABLE)]
-    search_path = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
-    done = subprocess.run(
-        words, cwd=folder, env={**os.environ, "PYTHONPATH": search_path}, capture_output=True, text=True, check=False
-    )
+    with directory_open_to_others() as folder:
+        study = folder / "study"
+        evolve(small(**{"search.generations": 2, "comparison.epochs": 1, "comparison.seeds": 2}), study)
+        prove(study, budget=4, seeds=2, rivals=False)
+        explain(study, seeds=2)
+        words = [sys.executable, "-W", "error", "-m", "tests.cli.environments", str(study), *map(json.dumps, TABLE)]
+        search_path = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
+        done = subprocess.run(
+            words,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": search_path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert (done.returncode, done.stderr) == (0, "")
     lines = map(json.loads, done.stdout.splitlines())
     return {(tuple(line.pop("arguments")), line.pop("environment")): line for line in lines}
