@@ -88,7 +88,7 @@ def test_it_is_used_by_the_keyboard_alone(page, address):
     assert page.evaluate("document.activeElement.textContent") == "All trainings"
     page.keyboard.press("Enter")
     page.wait_for_url("**/trainings")
-    page.get_by_label("outcome").press("f")  # failed, or finished
+    page.get_by_label("status").press("f")  # failed, or finished
     page.get_by_label("generation").fill("0")
     page.get_by_label("generation").press("Enter")
     page.wait_for_url("**generation=0**")

@@ -186,7 +186,7 @@ def test_the_table_of_trainings_is_walked_and_written_as_the_database_has_it(fol
     stored = database.execute("SELECT id, score FROM trial ORDER BY id").fetchall()
     assert [(int(row["training"]), float(row["score"])) for row in table] == stored
     answer = asked(address, "/study/small/trainings?status=failed")
-    assert "No training is so." in answer.text
+    assert "No training matches." in answer.text
 
 
 @pytest.mark.parametrize(
@@ -226,6 +226,19 @@ def test_what_is_not_there_is_said_so(address, path):
     answer = asked(address, path)
     assert answer.status == 404
     assert "evolr serve" in answer.text
+    assert re.search(r"there is no (study|such file|page at this address)|has no training", answer.text)
+
+
+@pytest.mark.parametrize("far", [0.5, 1e6])
+def test_a_caption_names_the_medians_only_if_they_are_in_view(tmp_path, far):
+    with study(tmp_path / "far", generations=0) as found:
+        for generation in range(2):
+            for place, individual in enumerate(found.ask()):
+                found.tell(individual, 1 + 0.1 * generation if place == 0 else 1 - far)
+    with serving(tmp_path) as address:
+        text = asked(address, "/study/far").text
+    assert ("Best (line) and median (dashed) of each generation" in text) == (far < 1)
+    assert ("Best of each generation" in text) == (far > 1)
 
 
 def test_a_damaged_study_is_shown_as_such(address):

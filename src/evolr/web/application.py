@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -180,7 +181,9 @@ class Application:
         return Stream(self.feeds, feed, Version.read(known))
 
     async def _refused(self, _: Request, error: HTTPException) -> Response:
-        return HTMLResponse(pages.fault_page("Not found", error.detail), error.status_code)
+        is_unknown = error.detail == HTTPStatus.NOT_FOUND.phrase  # by no route, and not by a study or a training
+        message = "there is no page at this address" if is_unknown else error.detail
+        return HTMLResponse(pages.fault_page("Not found", message), error.status_code)
 
     async def _asked_wrongly(self, _: Request, error: EvolrError) -> Response:
         return HTMLResponse(pages.fault_page("This is not understood", str(error)), 400)

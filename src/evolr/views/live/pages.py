@@ -160,7 +160,7 @@ def trials_page(name: str, selection: Selection, page: Page) -> str:
     address = address_of(name)
     metric = page.config.problem.metric
     caption = f"{selection.order} first" + ("; only finished ones" if selection.order in ("best", "worst") else "")
-    part: Part = Sentences(("no training is so",))
+    part: Part = Sentences(("no training matches",))
     if page.trials:
         part = sections.trials_table(page.trials, metric, address, caption)
     section = Section("trainings", "Trainings", (part,))

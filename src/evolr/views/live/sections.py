@@ -32,7 +32,7 @@ from evolr.views.page.parts import (
 )
 from evolr.views.page.sections.champion import formula
 from evolr.views.page.sections.front import front_parts
-from evolr.views.page.sections.history import in_view, score_cell, shown_scores
+from evolr.views.page.sections.history import in_view, is_any_in_view, score_cell, shown_scores
 from evolr.views.tables import duration, moment
 
 STATES = {"running": "running", "done": "finished", "stopped": "stopped before its end; it can go on"}
@@ -121,7 +121,10 @@ def history(snapshot: Snapshot) -> Section:
             y_range=(low, high),
             text=lambda value: f"{value:.4g}",
         )
-        parts.append(Pictures((Picture(svg, f"Best (line) and median (dashed) of each generation, {metric.unit}"),)))
+        drawn = "Best (line) and median (dashed)"
+        if not is_any_in_view(median, low, high):
+            drawn = "Best"
+        parts.append(Pictures((Picture(svg, f"{drawn} of each generation, {metric.unit}"),)))
     rows = tuple(
         Row(
             (

@@ -36,7 +36,7 @@ def champion(run: Run) -> Section:
     parts.append(
         Facts(
             (
-                (run.metric.name, f"{run.metric.text(summary.best)}, as the search saw it{_judged(run)}"),
+                (run.metric.name, f"{run.metric.text(summary.best)}, {_judged(run)}"),
                 ("standing", summary.standing),
                 ("bounds", schedule.bounds_text),
                 ("plateau", schedule.plateau.text if schedule.plateau else ""),
@@ -73,8 +73,8 @@ def _spans(run: Run) -> list[tuple[str, float, float]]:
 
 def _judged(run: Run) -> str:
     if run.summary.is_raced:
-        return " in the race, on fresh seeds"
-    return " in its few trainings, their luck included"
+        return "in the race, on fresh seeds"
+    return "in its few trainings of the search, which may have been lucky"
 
 
 def _picture(rates: Rates) -> Picture:

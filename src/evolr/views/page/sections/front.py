@@ -61,7 +61,7 @@ def front_parts(summary: Summary) -> list[Part]:
             for number, (size, score, expression) in enumerate(summary.front)
         ),
     )
-    knee_is = Sentences(("The knee is the size beyond which more size buys little",), is_note=True)
+    knee_is = Sentences(("Beyond the knee a larger formula is hardly better",), is_note=True)
     return [table] if place is None else [table, knee_is]
 
 

@@ -54,7 +54,7 @@ def genealogy(run: Run) -> Section | None:
     notes = ["Scores of different generations are of different trainings"]
     if run.summary.is_raced:
         notes.append(
-            "That of the race is of fresh seeds, and of another pool where the problem has pools: it replaces the earlier one"
+            "That of the race is of fresh seeds, and of another pool if the problem has pools: it replaces the earlier one"
         )
     return Section(
         "genealogy", "Where it comes from", (Sentences(tuple(said)), table, Sentences(tuple(notes), is_note=True))

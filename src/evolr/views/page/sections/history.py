@@ -101,7 +101,7 @@ def _picture(run: Run, bred: list[Generation]) -> Picture:
     at = np.array([g.number for g in bred], float)
     best, median = (shown_scores(metric, values) for values in ([g.best for g in bred], [g.median for g in bred]))
     low, high = in_view(best, median, higher_is_better=metric.higher_is_better)
-    has_median = bool(((median >= low) & (median <= high)).any())
+    has_median = is_any_in_view(median, low, high)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -111,7 +111,7 @@ def _picture(run: Run, bred: list[Generation]) -> Picture:
             axes.plot(at, median, color=SOFT, linestyle=STYLES[1], linewidth=1.4, label="median of the generation")
         titled(
             axes,
-            f"{'Best and median' if has_median else 'Best'} {metric.name}, as the search saw it",
+            f"{'Best and median' if has_median else 'Best'} {metric.name} in the search",
             metric.unit,
             xlabel="generation",
         )
@@ -137,3 +137,8 @@ def in_view(best: Scores, median: Scores, *, higher_is_better: bool) -> tuple[fl
         low, high = (own.min() - 3 * spread, own.max()) if higher_is_better else (own.min(), own.max() + 3 * spread)
     margin = 0.06 * (high - low)
     return float(low - margin), float(high + margin)
+
+
+def is_any_in_view(scores: Scores, low: float, high: float) -> bool:
+    """Whether any of some scores is shown, so that a legend should name them."""
+    return bool(((scores >= low) & (scores <= high)).any())

@@ -65,7 +65,7 @@ def learning(run: Run) -> Section:
         return Section(title=title, name="learning", parts=(Sentences(("No training of the champion is recorded",)),))
     parts = _pictures(shown, run.metric, epochs, name)
     if not parts:
-        nothing = "The trainings told nothing on their way, so there are no curves"
+        nothing = "The trainings recorded no losses or scores over their epochs, so there are no curves"
         return Section("learning", title, (Sentences((nothing,)),))
     how = "Lines are medians over the trainings, the band reaches from 10 to 90 % of the champion's"
     return Section("learning", title, (Pictures(parts), Sentences((whose, how), is_note=True)))
@@ -79,9 +79,9 @@ def _learners(contenders: Sequence[Contender]) -> list[_Learner]:
 
 
 def _pictures(shown: Sequence[_Learner], metric: Metric, epochs: int, name: str) -> tuple[Picture, ...]:
-    """Of the score on the way, the training loss and the learning rates, those that are known."""
+    """Of the validation score, the training loss and the learning rates, those that are known."""
     kinds = {
-        "val_score": _Kind(_on_the_way(metric), metric.scale, is_log=not metric.higher_is_better),
+        "val_score": _Kind(_validation(metric), metric.scale, is_log=not metric.higher_is_better),
         "train_loss": _Kind("Training loss"),
         "learning_rate": _Kind("Learning rate, log scale"),
     }
@@ -100,9 +100,9 @@ def _pictures(shown: Sequence[_Learner], metric: Metric, epochs: int, name: str)
     return tuple(parts)
 
 
-def _on_the_way(metric: Metric) -> str:
+def _validation(metric: Metric) -> str:
     unit = "" if metric.unit == metric.name else f", {metric.unit}"
-    return f"{metric.name[:1].upper()}{metric.name[1:]} on the way{unit}"
+    return f"Validation {metric.name}{unit}"
 
 
 def _draw(known: Sequence[tuple[int, _Learner]], curve: str, epochs: int, kind: _Kind, figure: Figure) -> None:

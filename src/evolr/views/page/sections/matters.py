@@ -34,9 +34,9 @@ def matters(run: Run) -> Section | None:
     if explanation is None:
         if champion is None or not champion.signals:
             return None
-        reads = f"The champion reads {listed(sorted(champion.signals))}; which of these it needs was not tried yet"
+        reads = f"The champion reads {listed(sorted(champion.signals))}; what each of these is worth to it has not been measured yet"
         command = command_of(run, "explain")
-        return Section("signals", title, (Sentences((reads,)), *([Code("Try it", command)] if command else [])))
+        return Section("signals", title, (Sentences((reads,)), *([Code("Measure it", command)] if command else [])))
     parts: list[Part] = [Sentences((_said(explanation),), is_lead=True)]
     if explanation.schedule != champion:
         other = simplified(explanation.schedule).text

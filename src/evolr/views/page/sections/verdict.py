@@ -87,7 +87,7 @@ def _no_contest(run: Run) -> tuple[Part, ...]:
     if run.champion is None:
         return (Sentences(("No contest yet, for want of a champion",)),)
     command = command_of(run, "prove")
-    return (Sentences((said,)), *([Code("Hold one", command)] if command else []))
+    return (Sentences((said,)), *([Code("Hold a contest", command)] if command else []))
 
 
 def _table(contest: ContestResult) -> Table:
