@@ -97,7 +97,7 @@ def test_runs_lists_the_studies_of_a_folder_and_says_which_cannot_be_read(evolr)
     assert code == 0
     lines = {line.split()[0]: line for line in out.splitlines() if line.split()}
     assert "mnist1d-mlp" in lines["original-1"]
-    assert "done" in lines["original-1"]
+    assert "finished" in lines["original-1"]
     assert "2 of 2" in lines["original-1"]
     assert "stopped" in lines["quadratic-1"]
     assert "unreadable" in lines["broken"]

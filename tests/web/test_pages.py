@@ -165,7 +165,7 @@ def test_numbers_are_those_of_the_database(folder, address):
     rows = re.findall("<tr>(.*?)</tr>", asked(address).text, re.DOTALL)
     cells = [[unescape(re.sub("<[^>]*>", "", cell)) for cell in re.findall("<td[^>]*>(.*?)</td>", row)] for row in rows]
     small_row = next(row for row in cells if row[:1] == ["small"])
-    assert small_row[1:6] == ["quadratic", "done", "3 of 3", f"{score:.4g}", f"{trainings}"]
+    assert small_row[1:6] == ["quadratic", "finished", "3 of 3", f"{score:.4g}", f"{trainings}"]
     assert [row[:3] for row in cells if row[2:3] == ["unreadable"]] == [["damaged", "", "unreadable"]]
     assert sorted(row[0] for row in cells if row) == sorted([NAME, "damaged", "small"])
 

@@ -109,6 +109,11 @@ class Summary:
         return self.front[-1][1] if self.front else None
 
     @property
+    def state_word(self) -> str:
+        """The state as people are told it: `running`, `finished` or `stopped`."""
+        return "finished" if self.state == "done" else self.state
+
+    @property
     def last_failure_text(self) -> str:
         """What was said of the latest training that failed, as `failure_text` has it."""
         return failure_text(self.last_failure)

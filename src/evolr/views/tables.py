@@ -175,7 +175,7 @@ def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> TerminalTa
         table.add_row(
             path.name,
             config.problem.name,
-            summary.state,
+            summary.state_word,
             summary.bred_text + (", then the race" if summary.is_race_next else ""),
             "" if summary.best is None else metric.text(summary.best),
             summary.active_at[:16].replace("T", GAP),

@@ -131,7 +131,7 @@ def _index_row(name: str, summary: Summary | EvolrError) -> Row:
         (
             link,
             Cell(config.problem.identity or config.problem.name),
-            Cell(summary.state),
+            Cell(summary.state_word),
             Cell(summary.bred_text + (", then the race" if summary.is_race_next else "")),
             Cell(best),
             Cell(f"{summary.trainings:,}"),
