@@ -109,7 +109,10 @@ def test_where_the_server_is_gone_the_page_says_so_and_goes_on_when_it_is_back(p
     study(tmp_path / "run", generations=1).close()
     with serving(tmp_path) as address:
         page.goto(f"{address}/study/run")
-        page.wait_for_function("source.readyState === EventSource.OPEN")
+        while not page.evaluate(
+            "source.readyState === EventSource.OPEN"
+        ):  # to wait for it, Playwright would need the page's leave
+            page.wait_for_timeout(20)
     page.get_by_text("No connection to evolr serve").wait_for()
     port = int(address.rpartition(":")[2])
     with serving(tmp_path, port=port):
