@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import socket
 import stat
 import struct
@@ -108,3 +109,11 @@ def writing_into_the_pipe(path, schedule, seed, epochs):
             if os.path.exists(f"/dev/fd/{descriptor}") and stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 os.write(descriptor, content)
     return 1.0
+
+
+def killed_in_a_message(schedule, seed, epochs):
+    """Ends by SIGKILL when a part of a message has been sent."""
+    for descriptor in _others():
+        if os.path.exists(f"/dev/fd/{descriptor}") and stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            os.write(descriptor, _framed(bytes(100))[:50])
+    os.kill(os.getpid(), signal.SIGKILL)

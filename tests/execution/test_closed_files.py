@@ -29,6 +29,12 @@ def test_what_a_function_writes_into_the_pipe_is_no_score_and_never_unpickled(tm
 
 
 @pytest.mark.usefixtures("importable")
+def test_a_worker_that_is_killed_in_the_middle_of_a_message_was_killed():
+    (outcome,) = run(functions.killed_in_a_message, trials=1, count=1)
+    assert outcome.failure.startswith("was killed by signal SIGKILL")
+
+
+@pytest.mark.usefixtures("importable")
 def test_what_a_worker_says_is_never_written_into_a_file_of_the_functions(tmp_path):
     outcomes = run(functools.partial(functions.other_files_in_their_place, str(tmp_path)), count=1)
     assert [outcome.failure is None for outcome in outcomes] == [True, False, True]

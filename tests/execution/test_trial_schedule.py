@@ -60,7 +60,7 @@ def test_a_signal_of_the_study_has_to_be_given_whatever_the_formula_reads():
 
 
 def test_a_signal_that_is_no_number_is_refused():
-    for value in (None, "much", [1.0, 2.0], torch.ones(2)):
+    for value in (None, "much", 10**5000, [1.0, 2.0], torch.ones(2)):
         with pytest.raises(ScheduleError, match="the signal 'loss' must be a number"):
             trial("0.1*loss")(loss=value)
 

@@ -91,5 +91,5 @@ def _number(name: str, value: Any) -> float:
         if isinstance(value, str | bytes | bytearray):
             raise TypeError("it is a text")
         return float(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ScheduleError(f"the signal {name!r} must be a number, got {shown(value)}") from error

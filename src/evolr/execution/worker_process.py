@@ -95,17 +95,17 @@ class WorkerProcess:
                 return self._message()
             if not has_ended:
                 return None
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             self._wait(_JOIN_SECONDS)
         return End(reason_of_end(self._process.exitcode), self._process.exitcode)
 
     def _message(self) -> Message | End:
-        """The message that has come; its end where that is none. Raises EOFError where nothing comes any more."""
+        """The message that has come; its end where that is none. Raises EOFError or OSError where it ended, in the middle of one too."""
         try:
             return _MESSAGES.decode(self.connection.recv_bytes(_MOST_BYTES))
-        except ConnectionError:
-            raise
-        except (OSError, msgspec.DecodeError):  # its length is none, or it says nothing
+        except (OSError, msgspec.DecodeError) as error:
+            if isinstance(error, OSError) and self.connection.readable:  # False after a length that is none
+                raise
             return End(
                 "wrote into the pipe to evolr, as to a file of its own; a function must write only to what it opened"
             )

@@ -81,9 +81,8 @@ class OpenStudy:
         self.records = records
         self.config = agreed(records, config, self.directory)
         self.state = replay(self.config, records)
-        summary_in(
-            self.directory, records
-        )  # a run needs these, or tells of them at its end: what is damaged is refused now
+        # A run needs these, or tells of them at its end: what is damaged is refused now.
+        summary_in(self.directory, records)
         pace_in(records)
         if self.config != records.config():
             records.replace_config(self.config)

@@ -361,9 +361,7 @@ def studies_in(folder: Path) -> list[Path]:
         paths = sorted(folder.iterdir()) if os.path.isdir(folder) else []
     except OSError as error:
         raise RunDirectoryError(f"cannot look into {folder}: {error.strerror}") from error
-    return [
-        path for path in paths if os.path.lexists(path / DATABASE)
-    ]  # unlike Path.exists, False where one may not look
+    return [path for path in paths if os.path.lexists(path / DATABASE)]  # Path.exists raises where one may not look
 
 
 def summaries(folder: Path) -> Iterator[tuple[Path, Summary | EvolrError]]:
