@@ -134,8 +134,8 @@ def shown(value: object) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """1 seed, 2 seeds."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """1 seed, 2,000 seeds."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:

@@ -61,7 +61,7 @@ def test_ctrl_c_ends_with_a_message_exit_code_130_and_what_was_finished_on_disk(
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("generation 2/"):
+            if line.startswith("generation 1 ("):
                 process.send_signal(signal.SIGINT)
                 break
         rest = process.stderr.read()

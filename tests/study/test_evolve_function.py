@@ -143,7 +143,7 @@ def test_a_function_that_fails_in_one_trial_of_ten_ends_with_a_champion(whole):
 
 def test_a_function_that_always_fails_is_told_of_early_and_can_be_mended(tmp_path):
     with pytest.raises(
-        StudyError, match=r"each of the first .* trainings of generation 1 failed; .* ValueError: not with"
+        StudyError, match=r"each of the first .* trainings of generation 0 failed; .* ValueError: not with"
     ):
         evolve(functions.raising, tmp_path / "run")
     assert remembered(tmp_path / "run")["trial"] == []

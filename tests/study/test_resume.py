@@ -280,7 +280,7 @@ def test_every_trial_failing_stops_the_search_and_going_on_tries_again(whole, tm
     with monkeypatch.context() as patch:
         patch.setattr(Quadratic, "task", broken)
         with pytest.raises(
-            StudyError, match=r"the first .* trainings of generation 1 failed; .*a disk that is not there"
+            StudyError, match=r"the first .* trainings of generation 0 failed; .*a disk that is not there"
         ):
             evolve(CONFIG, tmp_path / "run")
     evolve(CONFIG, tmp_path / "run")

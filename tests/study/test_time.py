@@ -256,7 +256,7 @@ def test_the_time_of_a_limit_counts_from_the_call_and_the_start_of_the_workers_i
 def test_a_limit_of_time_says_at_most_while_nobody_knows_how_long_a_training_takes(capsys):
     evolve(RACE, "run", Limits(seconds=1000.0), progress=True)
     assert capsys.readouterr().err.splitlines()[:2] == [
-        "generation 1 of 4: 16 trainings; at most 96 in all, as the time allows",
+        "generation 0 (1 of 4): 16 trainings; at most 96 in all, as the time allows",
         "at the end: a race of at most 7 finalists on fresh seeds, at most 26 of these trainings",
     ]
 

@@ -255,7 +255,7 @@ def test_where_every_training_diverges_there_is_no_champion(caplog, capsys):
         evolve(hopeless, "run", progress=True)
     said = "no champion yet: every training diverged or failed"
     assert capsys.readouterr().err.splitlines()[-1].endswith(said)
-    assert f"generation 1 of 1: {said}" in caplog.text
+    assert f"generation 0 (1 of 1): {said}" in caplog.text
 
 
 @pytest.mark.parametrize("progress", ["nonsense", 1, 0, Everything])
@@ -290,8 +290,8 @@ def test_the_logger_is_told_generations_heats_and_the_end_and_trainings_where_it
         result = evolve(CONFIG, "run", Limits(trainings=60))
     of_evolr = [record for record in caplog.records if record.name == "evolr"]
     info = [record.getMessage() for record in of_evolr if record.levelno == logging.INFO]
-    assert info[0] == "generation 1 of 4: 16 trainings"  # as the bar counts them: the race is none of them
-    assert info[1].startswith("generation 1 of 4: champion ")
+    assert info[0] == "generation 0 (1 of 4): 16 trainings"  # as the bar counts them: the race is none of them
+    assert info[1].startswith("generation 0 (1 of 4): champion ")
     assert any(line.startswith("race: a heat of ") for line in info)
     assert info[-2].startswith("the race is over: champion ")
     assert info[-1].startswith(
@@ -320,7 +320,7 @@ def test_it_has_no_handler_of_evolrs_and_says_nothing_unasked(capfd):
 def test_progress_is_shown_in_plain_lines_where_it_is_asked_for_and_nobody_looks_on(capsys):
     evolve(CONFIG, "run", progress=True)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "generation 1 of 4: 16 trainings; 96 in all, about"
+    assert lines[0] == "generation 0 (1 of 4): 16 trainings; 96 in all, about"
     assert lines[1] == "at the end: a race of 7 finalists on fresh seeds, 26 of these trainings"
     assert sum(line.startswith("generation ") and "champion" in line for line in lines) == 4
     assert any(line.startswith("the race: ") for line in lines)
@@ -330,7 +330,7 @@ def test_progress_is_shown_in_plain_lines_where_it_is_asked_for_and_nobody_looks
 def test_a_budget_announces_the_race_that_it_has_room_for(capsys):
     evolve(CONFIG, "run", Limits(trainings=40), progress=True)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "generation 1 of 4: 16 trainings; 40 in all, about"
+    assert lines[0] == "generation 0 (1 of 4): 16 trainings; 40 in all, about"
     assert lines[1] == "at the end: a race of 3 finalists on fresh seeds, 6 of these trainings"
 
 
@@ -338,7 +338,7 @@ def test_a_budget_that_ends_in_a_generation_says_so_and_promises_no_race(capsys)
     evolve(CONFIG, "run", Limits(trainings=10), progress=True)
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == [
-        "generation 1 of 4: 16 trainings; 10 in all, about",
+        "generation 0 (1 of 4): 16 trainings; 10 in all, about",
         "the budget ends the search in this generation",
     ]
     assert not any("race" in line for line in lines)
@@ -364,7 +364,7 @@ def test_it_is_live_in_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # as rich is told that what it writes to is a terminal
     evolve(small(**{"search.generations": 1}), "run")
     said = capsys.readouterr().err
-    assert "generation 1/1" in said
+    assert "generation 0 (1 of 1)" in said
     assert "━" in said
 
 

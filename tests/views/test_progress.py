@@ -38,7 +38,7 @@ def lines(metric, given, capsys):
 def test_a_generation_is_one_plain_line(capsys):
     line = lines(ACCURACY, report(0.5, 0.5), capsys)
     assert line == (
-        "generation 2/10  best 50.00 %  median diverged  10.0 trainings/s  about 16 s left  champion 50.00 %  epoch*2\n"
+        "generation 1 (2 of 10)  best 50.00 %  median diverged  10.0 trainings/s  about 16 s left  champion 50.00 %  epoch*2\n"
     )
 
 

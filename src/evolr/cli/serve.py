@@ -26,6 +26,10 @@ def serve(
     from evolr.libraries import require
 
     require("evolr serve", "web", ("starlette", "uvicorn"))
+    from evolr.study.summary import deeper_text
     from evolr.web.serving import serve as served
 
-    served(folder, host, port, has_token=token, listening=lambda address: say(f"serving on {address} (Ctrl-C ends it)"))
+    def listening(address: str) -> None:
+        say(*filter(None, (f"serving on {address} (Ctrl-C ends it)", deeper_text(folder))))
+
+    served(folder, host, port, has_token=token, listening=listening)

@@ -268,7 +268,7 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         if self.population <= safe:
             raise ConfigError(
                 f"search.population must be greater than search.youth · search.newcomers, {safe}, so that good structures can "
-                f"stay; got {self.population}"
+                f"stay; got a population of {self.population}, search.youth {self.youth} and search.newcomers {self.newcomers}"
             )
         for name, needed in (("functions", "add"), ("functions", "mul"), ("terminals", CONSTANT)):
             if needed not in getattr(self, name):

@@ -45,7 +45,7 @@ class Method(Protocol):
 def not_made_so(generation: int) -> StudyError:
     """What `recall` raises for a generation that its method would not have made."""
     return StudyError(
-        f"generation {generation + 1} is not what this search makes of those before it: another version of evolr, or another "
+        f"generation {generation} is not what this search makes of those before it: another version of evolr, or another "
         "program, made it; go on with that one"
     )
 

@@ -45,6 +45,11 @@ class Limits:
             raise ConfigError(f"a target must be a finite number, got {shown(self.target)}")
 
 
+def generation_text(number: int, bred: int) -> str:
+    """A generation by its number, from 0, and which one it is of all that breed."""
+    return f"generation {number} ({number + 1} of {bred})"
+
+
 def trainings_text(trainings: int, whole: int) -> str:
     """A number of trainings in words; whole: what they count as, where some are shorter."""
     return count(trainings, "training") + (f", which count as {whole:,}" if whole < trainings else "")

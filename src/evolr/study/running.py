@@ -341,4 +341,4 @@ def _refuse_failures(current: CurrentGeneration, records: Records, enough: int) 
     records.forget_failures(current.number)
     current.replace_scores(records.scores(current.number))
     how_many = "every training" if enough == 1 else f"each of the first {len(failures)} trainings"
-    raise StudyError(f"{how_many} of generation {current.number + 1} failed; the first with: {printable(failures[0])}")
+    raise StudyError(f"{how_many} of generation {current.number} failed; the first with: {printable(failures[0])}")

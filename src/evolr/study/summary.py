@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
@@ -36,6 +37,7 @@ from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 
 _MESSAGE = 300  # characters of a failure
+_MOST_NAMED = 5  # folders, in a line
 _ALIKE = 4  # formulas that are looked at for each that is wanted: some have the same values
 
 
@@ -362,6 +364,24 @@ def studies_in(folder: Path) -> list[Path]:
     except OSError as error:
         raise RunDirectoryError(f"cannot look into {folder}: {error.strerror}") from error
     return [path for path in paths if os.path.lexists(path / DATABASE)]  # Path.exists raises where one may not look
+
+
+def deeper_folders(folder: Path) -> list[Path]:
+    """The folders in a folder that hold studies and are none themselves, by name: what `studies_in` leaves out, one level down."""
+    own = set(studies_in(folder))
+    found: list[Path] = []
+    for path in sorted(folder.iterdir()) if os.path.isdir(folder) else []:
+        if path not in own and not path.is_symlink():
+            with suppress(RunDirectoryError):
+                found += [path] if studies_in(path) else []
+    return found
+
+
+def deeper_text(folder: Path) -> str:
+    """Which folders of a folder hold more studies, in words; empty where none does."""
+    found = deeper_folders(folder)
+    named = ", ".join(map(str, found[:_MOST_NAMED])) + (", …" if len(found) > _MOST_NAMED else "")
+    return f"more studies are in folders of it, which are listed by their names: {named}" if found else ""
 
 
 def summaries(folder: Path) -> Iterator[tuple[Path, Summary | EvolrError]]:

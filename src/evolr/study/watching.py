@@ -10,7 +10,7 @@ from typing import Final, Literal
 from evolr.errors import ConfigError, printable, shown
 from evolr.execution.training_function import not_run_by_a_call
 from evolr.problems import Metric
-from evolr.study.results import GenerationReport, Outlook, SearchResult, TrialReport
+from evolr.study.results import GenerationReport, Outlook, SearchResult, TrialReport, generation_text
 
 _log: Final = logging.getLogger("evolr")
 
@@ -131,7 +131,7 @@ class Log(Watcher):
         if outlook.racing:
             _log.info("race: a heat of %d finalists, %d trainings", outlook.racing, outlook.due)
         else:
-            _log.info("generation %d of %d: %d trainings", outlook.generation + 1, self._generations, outlook.due)
+            _log.info("%s: %d trainings", generation_text(outlook.generation, self._generations), outlook.due)
 
     def trained(self, report: TrialReport) -> None:
         if _log.isEnabledFor(logging.DEBUG):
@@ -145,7 +145,7 @@ class Log(Watcher):
         if report.is_race:
             _log.info("the race is over: %s", found)
         else:
-            _log.info("generation %d of %d: %s", report.generation + 1, self._generations, found)
+            _log.info("%s: %s", generation_text(report.generation, self._generations), found)
 
     def ended(self, result: SearchResult) -> None:
         _log.info(

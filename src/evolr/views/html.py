@@ -27,13 +27,21 @@ from evolr.legible import html
 from evolr.named import EPOCHS, STEPS_PER_EPOCH
 from evolr.schedule import Schedule
 from evolr.simplification import simplified
-from evolr.study.results import SearchResult, trainings_text
+from evolr.study.results import SearchResult
 from evolr.study.summary import recorded_trainings, standing_text, summarise
 from evolr.views.contest import contest_table
 from evolr.views.curve import Curve, assumed_curve, champion_curve, recorded_curve
 from evolr.views.gallery import NOT_JUDGED, gallery_table
 from evolr.views.inline_curve import inline_curve
-from evolr.views.tables import comparison_table, duration, explanation_table, front_table, moment, verdict
+from evolr.views.tables import (
+    comparison_table,
+    duration,
+    explanation_table,
+    front_table,
+    moment,
+    trainings_done,
+    verdict,
+)
 from evolr.views.terminal_table import TerminalTable
 
 _log = logging.getLogger(__name__)
@@ -92,11 +100,7 @@ def study_html(directory: Path) -> str:
     metric = config.problem.metric
     facts = [
         ("generations", summary.generations_text),
-        (
-            "trainings",
-            trainings_text(summary.trainings, summary.whole_trainings)
-            + (f", {summary.failed} failed" if summary.failed else ""),
-        ),
+        ("trainings", trainings_done(summary) + (f", {summary.failed:,} failed" if summary.failed else "")),
         ("last failure", summary.last_failure_text),
         ("standing", summary.standing if summary.front else ""),
         ("trained by", config.problem.identity or f"{config.problem.name}, {config.training.optimizer.text}"),

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from evolr.errors import ConfigError, count, printable, shown
 from evolr.problems import Metric
-from evolr.study.results import GenerationReport, Outlook
+from evolr.study.results import GenerationReport, Outlook, generation_text
 from evolr.study.watching import NO_CHAMPION, Display, ShowProgress, Watcher
 from evolr.views.tables import duration
 
@@ -93,7 +93,7 @@ class _Search(Watcher):
             _say(self._console, *lines)
 
     def _draw(self, outlook: Outlook) -> None:
-        stage = f"race of {outlook.racing}" if outlook.racing else _stage(outlook.generation, _bred(outlook))
+        stage = f"race of {outlook.racing}" if outlook.racing else generation_text(outlook.generation, _bred(outlook))
         left = _left_text(outlook.seconds_left)
         text = "  ".join(part for part in (stage, self._scores, left) if part)
         self._bar.update(self._task, description=text, completed=outlook.trainings, total=outlook.expected)
@@ -209,7 +209,7 @@ def _cost_lines(outlook: Outlook) -> list[str]:
     if outlook.racing:
         return [f"the race: {outlook.due:,} trainings of {count(outlook.racing, 'finalist')} are due"]
     done = f", {outlook.trainings:,} of them done" if outlook.trainings else ""
-    generation = f"generation {outlook.generation + 1} of {_bred(outlook)}"
+    generation = generation_text(outlook.generation, _bred(outlook))
     in_all = f"{outlook.expected:,} in all"
     in_all = f"at most {in_all}, as the time allows" if outlook.is_at_most else f"{in_all}, about"
     of_a_part = f" of {count(outlook.epochs, 'epoch')}, which count in parts" if outlook.part < 1 else ""
@@ -230,10 +230,6 @@ def _bred(outlook: Outlook) -> int:
     return outlook.generations - (outlook.finalists > 0)
 
 
-def _stage(generation: int, generations: int) -> str:
-    return f"generation {generation + 1}/{generations}"
-
-
 def _left_text(seconds: float | None) -> str:
     if not seconds:
         return ""
@@ -248,7 +244,7 @@ def _scores_text(report: GenerationReport, metric: Metric) -> str:
 
 def _generation_line(report: GenerationReport, generations: int | None, metric: Metric) -> str:
     """generations: of the search without its race, where that is known."""
-    stage = "race" if report.is_race else _stage(report.generation, generations or report.generations)
+    stage = "race" if report.is_race else generation_text(report.generation, generations or report.generations)
     parts = (stage, _scores_text(report, metric), _rate_text(report), _left_text(report.seconds_left))
     return "  ".join(part for part in parts if part)
 

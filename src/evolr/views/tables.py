@@ -179,7 +179,7 @@ def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> TerminalTa
             summary.bred_text + (", then the race" if summary.is_race_next else ""),
             "" if summary.best is None else metric.text(summary.best),
             summary.active_at[:16].replace("T", GAP),
-            str(summary.champion.expression) if summary.champion else "",
+            ordinary_text(summary.champion.expression) if summary.champion else "",
         )
     return table
 
@@ -201,6 +201,13 @@ def summary_document(path: Path, summary: Summary | EvolrError) -> dict[str, Any
         "whole_trainings": summary.whole_trainings,
         "active_at": summary.active_at,
     }
+
+
+def trainings_done(summary: Summary) -> str:
+    """How many trainings, of about how many."""
+    has_short = summary.whole_trainings < summary.trainings
+    done = f"{summary.trainings:,}" + (f", which count as {summary.whole_trainings:,}" if has_short else "")
+    return done + (f", of about {summary.expected:,}" if summary.expected > summary.whole_trainings else "")
 
 
 def moment(text: str) -> str:

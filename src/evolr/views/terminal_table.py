@@ -30,7 +30,7 @@ GAP: Final = "  "
 """Between the figures of a cell: where room is short, each is put on a line of its own."""
 
 
-_ATOM: Final = re.compile(r"-?\d[\d.]*(?:e[+-]?\d+)?|\w+ ?|.")
+_ATOM: Final = re.compile(r"-?\d[\d.]*(?:e[+-]?\d+)?|@?\w+ ?|[*/<>=!]+ ?|.")
 """What of a formula stays on a line: a number, a name, an operator."""
 
 

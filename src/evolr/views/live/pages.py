@@ -113,7 +113,7 @@ def fault_parts(why: str) -> dict[str, str]:
 def index_parts(found: Iterable[tuple[str, Summary | EvolrError]]) -> dict[str, str]:
     """The part of the page of a folder: its studies, by name."""
     columns = tuple(
-        Column(name, is_number=name in ("best", "trainings"))
+        Column(name, is_number=name in ("best", "trainings"), is_whole=name == "latest result")
         for name in ("study", "problem", "state", "generations", "best", "trainings", "latest result", "champion")
     )
     rows = tuple(_index_row(name, summary) for name, summary in found)

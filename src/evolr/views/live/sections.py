@@ -32,8 +32,8 @@ from evolr.views.page.parts import (
 )
 from evolr.views.page.sections.champion import formula
 from evolr.views.page.sections.front import front_parts
-from evolr.views.page.sections.history import in_view, is_any_in_view, score_cell, shown_scores
-from evolr.views.tables import duration, moment
+from evolr.views.page.sections.history import comparability, in_view, is_any_in_view, score_cell, shown_scores
+from evolr.views.tables import duration, moment, trainings_done
 
 STATES = {"running": "running", "done": "finished", "stopped": "stopped before its end; it can go on"}
 """The states of a study, in words."""
@@ -59,7 +59,7 @@ def now(snapshot: Snapshot) -> Section:
             (f"{name}: median", score_cell(metric, latest.median).text),
         ]
     rows += [
-        ("trainings", trainings(summary)),
+        ("trainings", trainings_done(summary)),
         ("networks a second", _speed(snapshot)),
         ("time left", _time_left(snapshot)),
         ("failed", f"{totals.failed:,}" + ("" if totals.is_whole else " so far")),
@@ -80,13 +80,6 @@ def said(summary: Summary) -> str:
     metric = summary.config.problem.metric
     best = "no champion yet" if summary.best is None else f"best {metric.name} {metric.text(summary.best)}"
     return f"{STATES[summary.state]}: {best}"
-
-
-def trainings(summary: Summary) -> str:
-    """How many trainings, of about how many."""
-    has_short = summary.whole_trainings < summary.trainings
-    done = f"{summary.trainings:,}" + (f", which count as {summary.whole_trainings:,}" if has_short else "")
-    return done + (f", of about {summary.expected:,}" if summary.expected > summary.whole_trainings else "")
 
 
 def _speed(snapshot: Snapshot) -> str:
@@ -142,9 +135,7 @@ def history(snapshot: Snapshot) -> Section:
         )
     else:
         parts.append(Sentences(("no generation is finished yet",)))
-    if config.problem.draws_tasks:
-        other = "Each generation meets other tasks, so that its scores are not to be compared with those of others"
-        parts.append(Sentences((other,), is_note=True))
+    parts += comparability(config, has_race=len(bred) < len(finished))
     return Section("history", "Generation by generation", tuple(parts))
 
 

@@ -75,10 +75,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. is_number: set to the right, and sorted by its cells' values. hint: what it is, in words."""
+    """A column of a table. is_number: set to the right, and sorted by its cells' values. is_whole: whether its cells stay in one
+    line. hint: what it is, in words.
+    """
 
     header: str
     is_number: bool = True
+    is_whole: bool = False
     hint: str = ""
 
 

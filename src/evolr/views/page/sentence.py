@@ -124,7 +124,7 @@ def _phases_text(found: Sequence[Phase], greatest: float) -> str:
 
 def _phase_text(phase: Phase, is_first: bool, is_last: bool, greatest: float) -> str:
     first, to = _rate(phase.first, greatest), _rate(phase.last, greatest)
-    until = "the end" if is_last else f"{100 * phase.end:.0f} %"
+    until = "the end" if is_last else f"{100 * phase.end:.{0 if phase.end >= 0.01 else 1}f} %"
     if phase.move == "stay":
         if is_first:
             return f"stays near {first} " + ("for the whole training" if is_last else f"until {until}")

@@ -6,10 +6,9 @@ from datetime import datetime
 
 from evolr.errors import count
 from evolr.legible import shell_word
-from evolr.study.results import trainings_text
 from evolr.views.page.parts import Facts, Part, Section, Sentences
 from evolr.views.page.records import Run
-from evolr.views.tables import duration
+from evolr.views.tables import duration, trainings_done
 
 
 def asked(run: Run) -> Section:
@@ -63,10 +62,7 @@ def epochs_text(run: Run) -> str:
 
 def _trainings(run: Run) -> str:
     summary = run.summary
-    said = trainings_text(summary.trainings, summary.whole_trainings)
-    if summary.expected > summary.whole_trainings:
-        said += f", of about {summary.expected:,}"
-    return said + (f", {summary.failed} failed" if summary.failed else "")
+    return trainings_done(summary) + (f", {summary.failed:,} failed" if summary.failed else "")
 
 
 def _time(run: Run) -> str:

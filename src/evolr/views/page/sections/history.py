@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from evolr.config import Config
 from evolr.errors import count
 from evolr.problems import Metric
 from evolr.study.course import Generation
@@ -35,18 +36,27 @@ def history(run: Run) -> Section | None:
     parts: list[Part] = []
     if len(bred) > 1:
         parts.append(Pictures((_picture(run, bred),)))
-    if run.summary.config.problem.draws_tasks:
-        parts.append(
-            Sentences(
-                ("Each generation meets other tasks, so that its scores are not to be compared with those of others",),
-                is_note=True,
-            )
-        )
+    parts += comparability(run.summary.config, has_race=any(g.is_finished and g.number >= race for g in generations))
     parts.append(_table(run, generations, race))
     operators = [f"{operator_text(name)}: {number}" for name, number in run.course.operators.items()]
     sessions = [f"{s.started_at:%Y-%m-%d %H:%M} UTC, {duration(s.seconds)}" for s in run.course.sessions]
     parts.append(Facts((("how individuals were made", "; ".join(operators)), ("sessions", "; ".join(sessions)))))
     return Section("history", "How the search went", tuple(parts))
+
+
+def comparability(config: Config, *, has_race: bool) -> list[Part]:
+    """What a reader must know before comparing the scores of generations, or of the race; nothing where there is nothing to know."""
+    notes: list[str] = []
+    if config.problem.draws_tasks:
+        notes.append(
+            "Each generation meets other tasks, so that its scores are not to be compared with those of others"
+        )
+    if has_race:
+        notes.append(
+            "The best of a generation is chosen by the scores that are shown, so luck raises them; the race chooses and scores by fresh "
+            "seeds, so its best is often below that of the generations before it"
+        )
+    return [Sentences(tuple(notes), is_note=True)] if notes else []
 
 
 def _table(run: Run, generations: list[Generation], race: int) -> Table:
