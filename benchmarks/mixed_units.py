@@ -17,7 +17,8 @@ import numpy as np
 
 import evolr
 from evolr.problems.mixed import KINDS, SCALES, Mixed
-from evolr.problems.suite import BEST, WORST
+from evolr.problems.problem import WORST
+from evolr.problems.suite import BEST
 from evolr.randomness import seed_from
 from evolr.training.devices import prepare
 from evolr.training.optimizers import Optimizer

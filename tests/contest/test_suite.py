@@ -16,7 +16,7 @@ from evolr.contest.results import EVOLVED, FROZEN, Settings
 from evolr.contest.verdict import verdict
 from evolr.expression import parse
 from evolr.problems import JaxProblem, Kind, Suite
-from evolr.problems.suite import WORST
+from evolr.problems.problem import WORST
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
 from evolr.views.contest import page

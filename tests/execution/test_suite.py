@@ -1,6 +1,7 @@
 """A suite on this machine: by the contract of executors, and what is its own."""
 
 import math
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -12,11 +13,11 @@ from evolr.execution.local import Local
 from evolr.execution.shipped import packed, unpacked
 from evolr.expression import parse
 from evolr.problems import JaxProblem, Kind, Suite
-from evolr.problems.suite import WORST
+from evolr.problems.problem import WORST
 from evolr.schedule import Schedule
 from evolr.study.records import _status
 from evolr.training.optimizers import Optimizer
-from evolr.training.task import Trial
+from evolr.training.task import Outcome, Trial
 from tests.contracts.executor import EPOCHS, SCHEDULES, STEPS_PER_EPOCH, ExecutorContract, content, contents, quadratic
 from tests.execution.training_functions import FAILING
 
@@ -135,3 +136,34 @@ def test_a_study_records_that_a_training_with_the_worst_score_diverged():
     (outcome,) = Local(problem, SGD).run(trials_of(problem, wild, "square", 1), EPOCHS, "fitness")
     assert _status(outcome) == "diverged"
     assert _status(replace(outcome, diverged_at=None)) == "finished"
+
+
+def test_a_kind_of_a_part_of_the_epochs_trains_these_and_its_curves_are_drawn_out_to_the_whole():
+    epochs, seeds = 4 * EPOCHS, range(12)
+    short = Suite({"square": Kind(quadratic(), 30.0, 0.01), "half": Kind(quadratic(), 30.0, 0.01, length=0.5)})
+    halved = [seed for seed in seeds if short.draw(seed, "fitness")[0] == "half"]
+    assert 0 < len(halved) < len(seeds)
+    trials = [Trial(SCHEDULES[0], seed) for seed in seeds]
+    with closing(Local(short, SGD)) as executor:
+        outcomes = executor.run(trials, epochs, "fitness", keep_steps=True)
+    with closing(Local(Suite({"half": Kind(quadratic(), 30.0, 0.01)}), SGD)) as executor:
+        (trainer,) = executor.prepare("fitness").values()
+        own = trainer.train([Trial(SCHEDULES[0], short.draw(seed, "fitness")[1]) for seed in halved], epochs // 2)
+    for seed, alone in zip(halved, own, strict=True):
+        outcome = outcomes[seed]
+        assert outcome.score == short.scored("half", alone).score
+        assert outcome.train_loss.tolist() == np.repeat(alone.train_loss, 2).tolist()
+        assert outcome.val_score.shape == outcome.learning_rate.shape == (epochs,)
+        assert len(outcome.learning_rates) == epochs // 2 * STEPS_PER_EPOCH
+        assert outcome.signals["progress"].shape == (epochs,)
+    whole = outcomes[next(seed for seed in seeds if seed not in halved)]
+    assert len(whole.learning_rates) == epochs * STEPS_PER_EPOCH
+
+
+def test_a_short_training_that_diverges_does_so_in_the_part_of_the_whole_that_it_stands_for():
+    outcome = Outcome(WORST, 1, *[np.array([1, np.nan, np.nan], np.float32)] * 4)
+    assert outcome.over(3) is outcome
+    assert (outcome.over(7).diverged_at, outcome.over(12).diverged_at) == (3, 4)
+    for epochs in range(3, 20):
+        longer = outcome.over(epochs)
+        assert np.isnan(longer.train_loss).argmax() == longer.diverged_at

@@ -10,7 +10,8 @@ import evolr
 from evolr.config import config_of
 from evolr.errors import ConfigError, ProblemError, StudyError
 from evolr.problems import JaxProblem, Kind, Mixed, Mnist1dSuite, Quadratic, Suite
-from evolr.problems.suite import BEST, WORST
+from evolr.problems.problem import WORST
+from evolr.problems.suite import BEST
 from evolr.randomness import seed_from
 from evolr.study.evolve import stored_config
 from evolr.training.task import Outcome
@@ -237,3 +238,55 @@ def test_kinds_are_of_any_problem_that_one_program_trains():
     suite = Suite({"mlp": Kind(Mnist1dSuite(), floor=0.1, reference=0.5)})
     assert suite.kinds("fitness").keys() == {"mlp"}
     assert suite.key[1]["mlp"][1:] == [0.1, 0.5]
+
+
+@pytest.mark.parametrize("length", [0, -0.5, 1.01, float("nan"), float("inf"), "half", None, True])
+def test_a_length_that_is_no_part_of_a_training_is_refused(length):
+    with pytest.raises(ConfigError, match="length must be above 0 and at most 1"):
+        Kind(line(), 2.0, 0.5, length=length)
+
+
+def test_a_length_is_part_of_what_decides_a_suite_and_one_epoch_is_the_least():
+    whole, short = Suite({"one": Kind(line(), 2.0, 0.5)}), Suite({"one": Kind(line(), 2.0, 0.5, length=0.3)})
+    assert whole.digest != short.digest
+    assert [short.epochs_of("one", epochs) for epochs in (1, 2, 10, 12)] == [1, 1, 3, 4]
+    assert whole.epochs_of("one", 12) == 12
+
+
+@pytest.mark.parametrize(
+    ("lengths", "problem"),
+    [
+        ({"tow": 0.5}, "did you mean 'two'"),
+        ({"two": 2.0}, r"lengths\['two'\] must be above 0 and at most 1"),
+        (0.5, "lengths must map names of kinds"),
+    ],
+)
+def test_lengths_that_are_none_are_refused_before_anything_trains(lengths, problem):
+    with pytest.raises(ConfigError, match=problem):
+        Suite.measured({"one": line(), "two": line("two")}, epochs=2, lengths=lengths)
+
+
+def test_a_schedule_of_which_every_training_diverges_has_no_score():
+    metric = Suite(kinds()).metric
+    assert np.isnan(metric.mean([WORST, WORST]))
+    assert metric.mean([WORST, 1.0]) == 0.0
+    assert np.isnan(metric.mean([1.0, float("nan")]))
+
+
+def test_a_search_on_a_suite_of_which_every_training_diverges_has_no_champion(tmp_path):
+    def blown(name):
+        return JaxProblem(
+            init=lambda seed: np.float32(seed % 7 + 1),
+            loss=lambda weight, x: (weight * np.float32(1e20) * x).sum() ** 2,  # beyond float32 from the first step on
+            data=dict.fromkeys(("train", "monitor", "fitness", "selection"), NUMBERS + 2),
+            batch_size=10,
+            name=name,
+        )
+
+    suite = Suite({name: Kind(blown(name), floor=2.0, reference=0.5) for name in ("one", "two")})
+    settings = {"training.epochs": 1, "search.generations": 1, "search.seeds": 2, "search.finalists": 2}
+    settings |= {"search.last_generations": 0, "search.samples": 4, "search.race_seeds": 2}
+    result = evolr.evolve(suite, tmp_path / "run", settings=settings)
+    assert (result.schedule, result.champion) == (None, None)
+    assert result.trainings > 0
+    assert not (tmp_path / "run" / "champion.json").exists()

@@ -111,7 +111,7 @@ class Local(Executor):
         outcomes: dict[int, Outcome] = {}
 
         def land(kind: str, landed: Mapping[int, Outcome]) -> None:
-            found = {numbers[kind][k]: self._problem.scored(kind, outcome) for k, outcome in landed.items()}
+            found = {numbers[kind][k]: self._problem.scored(kind, o).over(epochs) for k, o in landed.items()}
             outcomes.update(found)
             self.trainings += len(found)
             if on_outcomes:
@@ -119,7 +119,8 @@ class Local(Executor):
 
         with self._timed():
             for kind, of_kind in own.items():
-                trainers[kind].train(of_kind, epochs, keep_steps=keep_steps, on_outcomes=partial(land, kind))
+                own_epochs = self._problem.epochs_of(kind, epochs)
+                trainers[kind].train(of_kind, own_epochs, keep_steps=keep_steps, on_outcomes=partial(land, kind))
         return [outcomes[number] for number in range(len(trials))]
 
     def _drawn(self, trials: Sequence[Trial], pool: Pool) -> tuple[dict[str, list[int]], dict[str, list[Trial]]]:

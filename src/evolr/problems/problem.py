@@ -7,11 +7,12 @@ its name, with the members below; `problems/__init__.py` lists it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Final, Literal, Protocol, cast
 
 import msgspec
+import numpy as np
 
 from evolr.expression import SIGNALS
 from evolr.training.optimizers import OPTIMIZERS, OptimizerName
@@ -21,12 +22,28 @@ Pool = Literal["monitor", "fitness", "selection", "test"]
 """A disjoint set of examples with one purpose; see the table of words in docs/architecture.md."""
 
 
+NORMALISED: Final = "normalised score"
+"""The name of the score on which kinds of task are compared; see problems/suite.py."""
+
+WORST: Final = -1.0
+"""The normalised score of a training that diverged; none is below it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What the score of a trial is, and how people are shown it: an accuracy in per cent, anything else as it is."""
+    """What the score of a trial is, and how people are shown it: an accuracy in per cent, anything else as it is.
+
+    Of the score NORMALISED, which a suite of kinds has, a training that diverged has WORST; of others it has none, which is NaN.
+    """
 
     name: str
     higher_is_better: bool
+
+    def mean(self, scores: Sequence[float]) -> float:
+        """The mean of the scores of a schedule; NaN where one is, and where every training diverged."""
+        if self.name == NORMALISED and all(score == WORST for score in scores):
+            return math.nan
+        return float(np.mean(scores))
 
     def fitness(self, score: float) -> float:
         """The score, greater for the better: its sign is turned where lower is better; −∞ for NaN, of a diverged run."""
@@ -130,6 +147,10 @@ class Problem(Protocol):
         """What a trial's seed draws where it is judged on a pool: a kind of task, and the seed of the task within it."""
         ...
 
+    def epochs_of(self, kind: str, epochs: int) -> int:
+        """How many epochs a task of a kind trains, where the problem is trained for so many; no more than these."""
+        ...
+
     def scored(self, kind: str, outcome: Outcome) -> Outcome:
         """The outcome of a task of a kind, its scores in the problem's own metric, in which kinds are compared."""
         ...
@@ -177,6 +198,9 @@ class ProblemDefaults:
 
     def draw(self, seed: int, pool: Pool) -> tuple[str, int]:
         return self.name, seed
+
+    def epochs_of(self, kind: str, epochs: int) -> int:
+        return epochs
 
     def scored(self, kind: str, outcome: Outcome) -> Outcome:
         return outcome

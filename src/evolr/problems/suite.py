@@ -19,24 +19,23 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final, Literal, cast, get_args
 
 import msgspec
 import numpy as np
 
 from evolr.errors import ConfigError, ProblemError, is_finite, shown, unknown_name
-from evolr.problems.problem import Metric, Pool, Problem, ProblemDefaults, TaskMaker
+from evolr.problems.problem import NORMALISED, WORST, Metric, Pool, Problem, ProblemDefaults, TaskMaker
 from evolr.randomness import generator
+from evolr.ranges import EPOCHS
 from evolr.training.optimizers import OptimizerName
 from evolr.training.task import Outcome, Task
-
-WORST: Final = -1.0
-"""The normalised score of a training that diverged; none is below it."""
 
 BEST: Final = 3.0
 """The normalised score above which none counts: a loss that vanishes must not outweigh every other task."""
 
-METRIC: Final = Metric("normalised score", higher_is_better=True)
+METRIC: Final = Metric(NORMALISED, higher_is_better=True)
 
 TestKinds = Literal["held out", "all"]
 """The kinds that the test pool draws, if some are held out."""
@@ -53,16 +52,20 @@ class Kind:
 
     problem: makes its tasks: a JaxProblem, or one of evolr's own that one program trains. floor: the score, in its metric,
     of an untrained network. reference: that of a schedule tuned for this kind alone. `Suite.measured` finds both.
+    length: how long its trainings are, a part of the suite's epochs, above 0 and at most 1: one epoch at least. So kinds of the same problem
+    and of different lengths make a suite that draws the horizon too.
 
-    Raises ConfigError for constants that make no scale.
+    Raises ConfigError for constants that make no scale, and for a length out of range.
     """
 
     problem: Problem
     floor: float
     reference: float
+    length: float = 1.0
 
     def __post_init__(self) -> None:
         require_kind(self.problem)
+        require_length(self.length, "length")
         metric, given = self.problem.metric, (self.floor, self.reference)
         finite = all(map(is_finite, given))
         if not (finite and metric.fitness(self.reference) > metric.fitness(self.floor)):
@@ -71,13 +74,30 @@ class Kind:
                 f"reference must be a better {metric.name} than floor, which is {better}, and both finite; got floor "
                 f"{shown(self.floor)} and reference {shown(self.reference)}"
             )
-        for name in ("floor", "reference"):  # Python's own, which a study's identity and a person can read
+        for name in ("floor", "reference", "length"):  # Python's own, which a study's identity and a person can read
             object.__setattr__(self, name, float(getattr(self, name)))
+
+    @property
+    def key(self) -> Any:
+        """What of it decides the outcome of a training; of a kind of whole length what it was before there were others."""
+        whole = [self.problem.key, self.floor, self.reference]
+        return whole if self.length == 1 else [*whole, self.length]
 
     def normalised(self, score: Any) -> Any:
         """Scores of its metric on the common scale; WORST for NaN. A number or an array, as it is given."""
         share = (np.asarray(score, np.float64) - self.floor) / (self.reference - self.floor)
         return np.where(np.isnan(share), WORST, np.clip(share, WORST, BEST))
+
+
+def require_length(length: Any, name: str) -> None:
+    """Raises ConfigError for what is no part of a training."""
+    if not (is_finite(length) and 0 < length <= 1):
+        raise ConfigError(f"{name} must be above 0 and at most 1, a part of the suite's epochs, got {shown(length)}")
+
+
+def epochs_at(length: float, epochs: int) -> int:
+    """The epochs of a training of a length."""
+    return max(1, round(length * epochs))
 
 
 def require_kind(problem: Any) -> None:
@@ -146,6 +166,7 @@ class Suite(ProblemDefaults):
         epochs: int,
         optimizer: OptimizerName = "momentum",
         tasks: int = 8,
+        lengths: Mapping[str, float] = MappingProxyType({}),
         held_out: Sequence[str] = (),
         test_on: TestKinds = "held out",
         name: str = "suite",
@@ -153,6 +174,7 @@ class Suite(ProblemDefaults):
         """The suite of these problems, the scales of their scores measured; see `problems/reference.py`.
 
         epochs, optimizer: of the reference's trainings: those of the search that is to come. tasks: of each kind.
+        lengths: of the kinds that are shorter than these epochs; see Kind.
         What is found is the suite's `scales`: write it down, and give each as Kind(problem, floor, reference), since it costs
         some 80 trainings a kind.
         """
@@ -163,10 +185,18 @@ class Suite(ProblemDefaults):
         checked_held_out(list(problems), held_out, test_on)  # before anything trains
         for problem in problems.values():
             require_kind(problem)
-        kinds = {
-            key: Kind(problem, *scale_of(key, problem, epochs=epochs, optimizer=optimizer, tasks=tasks))
-            for key, problem in problems.items()
-        }
+        if not isinstance(cast("Any", lengths), Mapping):
+            raise ConfigError(f"lengths must map names of kinds to parts of the epochs, got {shown(lengths)}")
+        for key, length in lengths.items():
+            if key not in problems:
+                raise ConfigError(unknown_name("kind in lengths,", str(key), list(problems)))
+            require_length(length, f"lengths[{key!r}]")
+        epochs, kinds = EPOCHS.of("epochs", epochs), dict[str, Kind]()
+        for key, problem in problems.items():
+            length = lengths.get(key, 1.0)
+            of_it = epochs_at(length, epochs)
+            scale = scale_of(key, problem, epochs=of_it, optimizer=optimizer, tasks=tasks)
+            kinds[key] = Kind(problem, *scale, length)
         return cls(kinds, held_out=held_out, test_on=test_on, name=name)
 
     def __repr__(self) -> str:
@@ -212,7 +242,7 @@ class Suite(ProblemDefaults):
 
     @property
     def key(self) -> Any:
-        kinds = {name: [kind.problem.key, kind.floor, kind.reference] for name, kind in self._all.items()}
+        kinds = {name: kind.key for name, kind in self._all.items()}
         return [self._name, kinds, list(self._held_out), self._test_on]
 
     @cached_property
@@ -234,6 +264,10 @@ class Suite(ProblemDefaults):
         rng, drawn = generator(seed, "suite", "task"), self._drawn[pool]
         kind, task = drawn[int(rng.integers(len(drawn)))], int(rng.integers(_TASKS))
         return kind, len(_STAGES) * task + _STAGES.index(pool)
+
+    def epochs_of(self, kind: str, epochs: int) -> int:
+        """Those of the kind's length."""
+        return epochs_at(self._all[kind].length, epochs)
 
     def scored(self, kind: str, outcome: Outcome) -> Outcome:
         """The outcome on the common scale; a training that diverged has WORST from that epoch on, one that failed no score."""

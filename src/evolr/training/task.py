@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,19 @@ class Outcome:
     @property
     def diverged(self) -> bool:
         return self.diverged_at is not None
+
+    def over(self, epochs: int) -> Outcome:
+        """The outcome as if its training had had so many epochs: each of its own stands for those that it makes up of the whole."""
+        own = len(self.train_loss)
+        if own == epochs:
+            return self
+        places = np.arange(epochs) * own // epochs
+        first = None if self.diverged_at is None else -(-self.diverged_at * epochs // own)
+        curves = {
+            name: getattr(self, name)[places] for name in ("train_loss", "val_loss", "val_score", "learning_rate")
+        }
+        signals = None if self.signals is None else {name: values[places] for name, values in self.signals.items()}
+        return replace(self, diverged_at=first, signals=signals, **curves)
 
     @classmethod
     def failed(cls, reason: Exception | str, epochs: int) -> Outcome:

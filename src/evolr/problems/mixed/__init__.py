@@ -119,6 +119,9 @@ class Mixed(
     def draw(self, seed: int, pool: Pool) -> tuple[str, int]:
         return self._suite.draw(seed, pool)
 
+    def epochs_of(self, kind: str, epochs: int) -> int:
+        return self._suite.epochs_of(kind, epochs)
+
     def scored(self, kind: str, outcome: Outcome) -> Outcome:
         return self._suite.scored(kind, outcome)
 
