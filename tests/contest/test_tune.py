@@ -49,12 +49,14 @@ def test_a_family_that_reads_a_loss_is_tuned_by_a_function_that_tells_it():
     own = evolr.standard.Family("mine", "base/(1 + loss)", FAMILIES["constant"].constants, "a test")
     tuned = evolr.tune(functions.descending, own, trainings=4, **OF_FUNCTION)
     assert tuned.schedule.signals == {"loss"}
+    assert tuned.optimizer is None
 
 
 def test_the_scale_of_a_discovered_schedule_is_tuned_from_1_on():
     entry = evolr.gallery["adam-mnist1d"]
     tuned = evolr.tune(functions.descending, "adam-mnist1d", trainings=8, **OF_FUNCTION)
     assert tuned.family is entry
+    assert tuned.optimizer == entry.optimizer
     assert tuned.candidates[0].constants == {"scale": 1.0}
     assert [found.constants for found in tuned.candidates[:7]] == list(entry.starts)
     assert tuned.candidates[0].schedule == entry.schedule()
@@ -89,7 +91,9 @@ def test_a_formula_is_tuned_from_what_it_says_on_however_great_its_constants():
 
 
 def test_a_configuration_and_a_model_tune_too():
-    assert evolr.tune(small(), "cosine", trainings=8, seeds=2).score < 1e3
+    tuned = evolr.tune(small(), "cosine", trainings=8, seeds=2)
+    assert tuned.score < 1e3
+    assert tuned.optimizer == small().training.optimizer
     assert evolr.tune(regression(), "OneCycle", trainings=4, settings={"training.epochs": 1}).trained == 4
 
 

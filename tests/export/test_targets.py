@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import evolr
-from evolr.errors import ScheduleError
+from evolr.errors import ConfigError, ScheduleError
 from evolr.exports.document import reads_plateaus
 from evolr.exports.example import ExampleOptimizer
 from evolr.exports.targets import TARGETS, source
@@ -150,6 +150,29 @@ def test_a_study_that_was_told_does_not_say_an_optimiser(tmp_path):
             study.tell(individual, 0.5)
     assert named(tmp_path / "told").optimizer is None
     assert "optimiser" not in named(tmp_path / "told").provenance
+
+
+def test_the_example_has_the_optimiser_that_is_asked_for():
+    momentum = "torch.optim.SGD(model.parameters(), lr=1e-3, momentum={})"
+    assert momentum.format(0.9) in evolr.export("0.1", "torch", optimizer="momentum")
+    assert momentum.format(0.8) in evolr.export("0.1", "torch", optimizer=Optimizer(name="momentum", momentum=0.8))
+    assert momentum.format(0.9) in evolr.export("adam-mnist1d", "torch", optimizer="momentum")
+    assert "torch.optim.Adam(" in evolr.export("adam-mnist1d", "torch")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "problem"),
+    [
+        ("momentun", "unknown optimizer 'momentun'; did you mean 'momentum'"),
+        ("", "unknown optimizer ''; known: adam, "),
+        (["adam"], r"unknown optimizer .*'adam'.*; "),
+        (3, "unknown optimizer '3'; known"),
+    ],
+)
+def test_an_optimiser_that_is_none_is_refused(tmp_path, optimizer, problem):
+    with pytest.raises(ConfigError, match=problem):
+        evolr.export("0.1", "torch", tmp_path / "file.py", optimizer=optimizer)
+    assert not (tmp_path / "file.py").exists()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,13 @@ def _targets() -> list[str]:
     return list(TARGETS)
 
 
+def _optimizers() -> list[str]:
+    """What a shell completes --optimizer with."""
+    from evolr.training.optimizers import OPTIMIZERS
+
+    return list(OPTIMIZERS)
+
+
 @app.command(cls=FormulaCommand)
 def export(
     what: Annotated[
@@ -35,6 +42,13 @@ def export(
         str | None, typer.Option("--output", "-o", metavar="FILE", help="The file; stdout by default.")
     ] = None,
     force: Force = False,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the example in the file: momentum, say; by default what it was found with, or Adam.",
+            autocompletion=_optimizers,
+        ),
+    ] = None,
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Of a run: the champion's typical learning rates, as a curve of its own.")
     ] = False,
@@ -49,6 +63,7 @@ def export(
     """Export a schedule as code for a framework: one Python file that needs no evolr."""
     from evolr.exports.targets import require_target, source
     from evolr.named import named
+    from evolr.training.optimizers import optimizer_named
     from evolr.writing import Output
 
     require_output(output, force=force)
@@ -66,7 +81,7 @@ def export(
         provenance["frozen"] = "the median learning rates of the champion's trainings, a line through knots"
     elif train is not None:
         raise ConfigError("--train belongs to --frozen: nothing else of an export trains")
-    text = source(schedule, to, provenance, found.optimizer)
+    text = source(schedule, to, provenance, found.optimizer if optimizer is None else optimizer_named(optimizer))
     if file is None:
         print_source(text)
         return

@@ -25,6 +25,7 @@ from evolr.standard import FAMILIES, Family
 from evolr.study.evolve import study_of
 from evolr.study.trained_by import require_told
 from evolr.study.watching import ShowProgress
+from evolr.training.optimizers import Optimizer
 
 _FOR_A_SHAPE: Final = 30  # candidates, below which a schedule's scale alone is tuned
 
@@ -32,7 +33,8 @@ _FOR_A_SHAPE: Final = 30  # candidates, below which a schedule's scale alone is 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tuned:
     """A family, an entry of the gallery or a schedule, tuned. score: of the best, the mean over its seeds, in the problem's metric, as the tuning saw it, which
-    flatters it; NaN where every training diverged. candidates: all, in order. trained: trainings that were run now.
+    flatters it; NaN where every training diverged. candidates: all, in order. trained: trainings that were run now. optimizer: of its trainings, for `export`; if
+    a function trained, that of the entry of the gallery, None of others, since nobody knows it.
     """
 
     family: Family | GalleryEntry | TunableFormula
@@ -41,6 +43,7 @@ class Tuned:
     score: float
     candidates: list[Candidate]
     trained: int
+    optimizer: Optimizer | None = None
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name} {value:.4g}" for name, value in self.constants.items())
@@ -111,7 +114,13 @@ def tune(
         tuner = FamilyTuner(chosen, seed=config.seed)
         found = tuned([tuner], config, trainings, kept, config.seed)[chosen.name]
         best = best_of(found, 1, config.problem.metric)[0]
-        return Tuned(chosen, best.schedule, best.constants, best.score, found, kept.trained)
+        return Tuned(chosen, best.schedule, best.constants, best.score, found, kept.trained, _optimizer(chosen, config))
+
+
+def _optimizer(chosen: Family | GalleryEntry | TunableFormula, config: Config) -> Optimizer | None:
+    if config.problem.name != "external":
+        return config.training.optimizer
+    return chosen.optimizer if isinstance(chosen, GalleryEntry) else None
 
 
 def _chosen(family: str | Family | GalleryEntry | Schedule, candidates: int) -> Family | GalleryEntry | TunableFormula:

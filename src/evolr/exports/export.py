@@ -10,6 +10,7 @@ from evolr.discovered import GalleryEntry
 from evolr.exports.targets import source
 from evolr.named import named
 from evolr.schedule import Schedule
+from evolr.training.optimizers import Optimizer, OptimizerName, optimizer_named
 from evolr.writing import Output
 
 
@@ -19,6 +20,7 @@ def export(
     path: Path | str | None = None,
     *,
     provenance: Mapping[str, Any] | None = None,
+    optimizer: Optimizer | OptimizerName | None = None,
     force: bool = False,
 ) -> str:
     """A schedule as code for a framework: one Python file that needs no evolr. Answers its text.
@@ -29,17 +31,20 @@ def export(
     what: a Schedule, or what `evolr.load` takes. to: python, torch, optax, keras, lightning or huggingface.
     path: where to save it; nowhere where None. force: writes over a file that is there.
     provenance: what the file's docstring says of where the schedule comes from; what is known of a run or a file where None.
+    optimizer: of the example in the file, an `evolr.training.optimizers.Optimizer` or its name, `momentum` say; where None, what the run or the entry
+    of the gallery was found with, and Adam where nobody knows.
 
     Raises ScheduleError for an unknown target, and where the schedule reads a signal that the target cannot supply;
-    ConfigError for a path that cannot be written, or is there; errors as of `load`.
+    ConfigError for an optimizer that is none, and for a path that cannot be written, or is there; errors as of `load`.
     """
     output = None if path is None else Output.checked(path, force=force)
     if isinstance(what, Schedule):
-        schedule, known, optimizer = what, {}, None
+        schedule, known, found_with = what, {}, None
     else:
         found = named(what)
-        schedule, known, optimizer = found.schedule, found.provenance, found.optimizer
-    text = source(schedule, to, known if provenance is None else provenance, optimizer)
+        schedule, known, found_with = found.schedule, found.provenance, found.optimizer
+    chosen = found_with if optimizer is None else optimizer_named(optimizer)
+    text = source(schedule, to, known if provenance is None else provenance, chosen)
     if output is not None:
         output.write(text.encode())
     return text
