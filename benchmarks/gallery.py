@@ -1,13 +1,14 @@
 """Makes the documents of the gallery, and its page.
 
     python benchmarks/gallery.py RUN_DIR NAME --title … --words … --wins … --loses …
+    python benchmarks/gallery.py benchmarks/results/suites-RESULTS.json NAME --seed 1 --title …
     python benchmarks/gallery.py --curve NAME …
     python benchmarks/gallery.py --page
 
 The first makes an entry of what a run directory holds: the champion of its study.db and the figures of its contest.json, the
 one that was proven where there was a contest. What is said in words stays as it is where the entry is there, with the same
 formula, and the option is left out. A directory with a contest of an entry's own schedule (`evolr prove --expression NAME …`) has no study: then the
-contest's figures alone take the place of the entry's. `--curve` trains under an entry on what it was found on, 32 trainings judged on the fitness pool,
+contest's figures alone take the place of the entry's. The second makes it of a study among the results of benchmarks/suites.py. `--curve` trains under an entry on what it was found on, 32 trainings judged on the fitness pool,
 and writes the learning rates that it took; `--page` writes what docs/gallery.md says of the entries, and its picture.
 """
 
@@ -28,12 +29,15 @@ import msgspec
 import numpy as np
 
 from evolr.config import Config, differences, resolve
+from evolr.contest.contender import Contender
 from evolr.contest.reading import read_contest
-from evolr.contest.results import FROZEN, ContestResult
-from evolr.discovered import Curve, Figures, FoundOn, Gallery, GalleryEntry, ScaleRange
+from evolr.contest.results import EVOLVED, FROZEN, ContestResult
+from evolr.contest.rivals import rivals_of
+from evolr.contest.statistics import Pairs, Relation
+from evolr.discovered import Curve, FamilyFigures, Figures, FoundOn, Gallery, GalleryEntry, ScaleRange
 from evolr.errors import ConfigError, EvolrError
 from evolr.presets import PRESETS
-from evolr.problems import PROBLEMS
+from evolr.problems import PROBLEMS, Metric, Problem
 from evolr.randomness import seed_from
 from evolr.run_files import DATABASE
 from evolr.study.summary import Summary, summarise
@@ -58,6 +62,7 @@ def figures(contest: ContestResult) -> Figures:
     rival = next(entry.result for entry in contest.others if entry.name != FROZEN)
     relations = [entry.result.pairs.relation for entry in contest.others if entry.result.pairs is not None]
     pairs = rival.pairs
+    families = [entry for entry in contest.others if entry.name != FROZEN and entry.optimizer is None]
     return Figures(
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
@@ -74,6 +79,19 @@ def figures(contest: ContestResult) -> Figures:
         beaten=relations.count("better than"),
         level=relations.count("not distinguishable from"),
         worse=relations.count("worse than"),
+        family=None if not families or families[0].result is rival else family_figures(families[0].result),
+    )
+
+
+def family_figures(family: Contender) -> FamilyFigures:
+    pairs = family.pairs
+    return FamilyFigures(
+        name=family.name,
+        score=_known(family.mean),
+        difference=None if pairs is None else pairs.difference,
+        low=None if pairs is None else pairs.low,
+        high=None if pairs is None else pairs.high,
+        p=None if pairs is None else pairs.p_value,
     )
 
 
@@ -140,18 +158,94 @@ def entry_of(directory: Path, name: str, said: dict[str, str], before: GalleryEn
     )
 
 
+def entry_of_results(results: Path, seed: int, name: str, said: dict[str, str]) -> GalleryEntry:
+    """The entry of a study that benchmarks/suites.py has proven. Raises ConfigError where it is not there, and for what is not said."""
+    document = json.loads(results.read_text(encoding="utf-8"))
+    study = next((study for study in document["studies"] if study["seed"] == seed), None)
+    if study is None:
+        raise ConfigError(f"{results} has no study with seed {seed}")
+    if missing := [each for each in SAID if each not in said]:
+        raise ConfigError(f"say its {', '.join(missing)}, by --{missing[0]} and so on")
+    config = resolve(document["preset"], settings={**document["settings"], "seed": seed})
+    metric, optimizer = config.problem.metric, config.training.optimizer
+    champion = next(row for row in study["contenders"] if row["name"] == EVOLVED)
+    others = [row for row in study["contenders"] if row["name"] != EVOLVED]
+    named = [row for row in others if row["name"] != FROZEN]
+    of_optimizers = {form for rival in rivals_of(optimizer) for form in (rival.name, f"{rival.name} (tuned)")}
+    rival, family = named[0], next(row for row in named if row["name"] not in of_optimizers)
+    relations = [relation(row, metric) for row in others]
+    given = [part for key, value in document["settings"].items() for part in ("--set", f"{key}={_toml(value)}")]
+    repeated = [
+        "python",
+        "benchmarks/suites.py",
+        "--preset",
+        document["preset"],
+        "--name",
+        results.stem.split("-", 1)[1],
+    ]
+    repeated += [*given, "--tasks", str(document["tasks"]), "--seeds", str(seed)]
+    return GalleryEntry(
+        name=name,
+        origin="evolved",
+        document=msgspec.Raw(msgspec.json.encode(study["schedule"])),
+        optimizer=optimizer,
+        found_on=FoundOn(
+            problem=config.problem.name,
+            epochs=config.training.epochs,
+            settings=own_settings(config.problem),
+            seed=seed,
+            trainings=study["trainings"],
+        ),
+        contest=Figures(
+            metric=metric.name,
+            higher_is_better=metric.higher_is_better,
+            seeds=document["tasks"],
+            pool=document["pool"],
+            score=champion["score"],
+            rival=rival["name"],
+            rival_score=rival["score"],
+            **compared(rival),
+            budget=document["budget"],
+            beaten=relations.count("better than"),
+            level=relations.count("not distinguishable from"),
+            worse=relations.count("worse than"),
+            family=None
+            if family is rival
+            else FamilyFigures(name=family["name"], score=family["score"], **compared(family)),
+        ),
+        command=said.get("command") or shlex.join(repeated),
+        **{each: said[each] for each in SAID},  # pyright: ignore[reportArgumentType]
+    )
+
+
+def compared(row: dict[str, Any]) -> dict[str, Any]:
+    """Evolved minus a contender."""
+    low, high = row["difference_interval"]
+    return {"difference": row["evolved_minus_it"], "low": low, "high": high, "p": row["p_holm"]}
+
+
+def relation(row: dict[str, Any], metric: Metric) -> Relation:
+    """What the evolved one is to a contender, by the mean of the pairs."""
+    direction = int(np.sign(metric.fitness(1.0) * row["evolved_minus_it"]))
+    return Pairs(row["evolved_minus_it"], None, None, direction, 0.5, None, row["p_holm"]).relation
+
+
 def found_on(summary: Summary) -> FoundOn:
     problem = summary.config.problem
-    plain = msgspec.to_builtins(type(problem)()) if problem.name in PROBLEMS else {}
-    ours = msgspec.to_builtins(problem)
     return FoundOn(
         problem=problem.name,
         epochs=summary.config.training.epochs,
-        settings={name: value for name, value in ours.items() if plain.get(name) != value and name != "name"},
+        settings=own_settings(problem),
         seed=summary.config.seed,
         trainings=summary.trainings,
         standing=summary.standing,
     )
+
+
+def own_settings(problem: Problem) -> dict[str, Any]:
+    """The settings of a problem that are not its defaults."""
+    plain = msgspec.to_builtins(type(problem)()) if problem.name in PROBLEMS else {}
+    return {name: v for name, v in msgspec.to_builtins(problem).items() if plain.get(name) != v and name != "name"}
 
 
 def curve(entry: GalleryEntry) -> Curve:
@@ -201,6 +295,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME")
     for each in (*SAID, "command"):
         parser.add_argument(f"--{each}")
+    parser.add_argument("--seed", type=int, default=1, help="of the study, among results")
     parser.add_argument("--curve", nargs="+", metavar="NAME", default=[])
     parser.add_argument("--page", action="store_true")
     given = parser.parse_args(arguments)
@@ -210,7 +305,10 @@ def main(arguments: list[str] | None = None) -> None:
                 parser.error("name the entry: RUN_DIR NAME")
             before = Gallery(ENTRIES).get(given.name)
             said = {each: text for each in (*SAID, "command") if (text := getattr(given, each)) is not None}
-            entry = entry_of(given.directory, given.name, said, before)
+            if given.directory.suffix == ".json":
+                entry = entry_of_results(given.directory, given.seed, given.name, said)
+            else:
+                entry = entry_of(given.directory, given.name, said, before)
             write(entry)
             if before is not None and before.contest != entry.contest and not {"wins", "loses"} <= said.keys():
                 print("its contest is another one: look at what --wins and --loses said before")

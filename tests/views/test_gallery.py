@@ -5,12 +5,19 @@ import re
 import msgspec
 import pytest
 
-from evolr.discovered import Figures, gallery
+from evolr.discovered import FamilyFigures, Figures, gallery
 from evolr.training.optimizers import Optimizer
 from evolr.views.gallery import entry_lines, gallery_table, with_entries
 
 PAGE = "".join(f"<!-- {name}: here -->\n<!-- end of {name} -->\n" for name in ("answer", "entries"))
 WON = Figures(metric="accuracy", rival="cosine", seeds=64, difference=0.03, low=0.02, high=0.04, p=0.001)
+
+
+FAMILY = FamilyFigures(name="REX", score=0.5, difference=0.1, low=0.05, high=0.15, p=0.001)
+LEVEL = msgspec.structs.replace(
+    WON, rival="Prodigy", difference=0.01, low=-0.01, p=0.4, family=FAMILY, beaten=37, level=4, worse=0
+)
+"""Better than every schedule, and level with another optimiser."""
 
 
 def entry(name, contest, optimizer="momentum"):
@@ -37,6 +44,24 @@ def test_an_entry_that_won_against_every_family_goes_before_one_that_won_by_more
     rows = answer(entry("more-won", by_more), entry("beat-all", of_all), entry("more-adam", WON, "adam"))
     assert [row[0] for row in rows.values()] == ["`beat-all`", "`more-adam`"]
     assert " points against cosine, the best of 26 contenders, on 64 unseen tasks" in rows["SGD with momentum 0.9"][1]
+
+
+def test_what_is_better_than_every_schedule_and_level_with_another_optimiser_is_an_answer():
+    rows = answer(entry("level-mixed", LEVEL))
+    assert rows["SGD with momentum 0.9"][:2] == [
+        "`level-mixed`",
+        "+10.00 (+5.00 … +15.00) points against REX, the best standard schedule; +1.00 (-1.00 … +4.00) against Prodigy, the best of 41 "
+        "contenders, on 64 unseen tasks",
+    ]
+    (row,) = gallery_table([entry("level-mixed", LEVEL)]).rows
+    assert row[4] == "level with Prodigy  +10.00 points  (+5.00 … +15.00)"
+    assert "REX 50.00 %, +10.00 (+5.00 … +15.00), p 0.001; better than 37" in LEVEL.text
+    lost = msgspec.structs.replace(LEVEL, family=msgspec.structs.replace(FAMILY, p=0.2))
+    assert not lost.has_won_against_schedules
+    assert answer(entry("lost", lost))["SGD with momentum 0.9"][0] == "a standard schedule, tuned"
+    assert gallery_table([entry("lost", lost)]).rows[0][4].startswith("level  +1.00 points")
+    beaten = msgspec.structs.replace(LEVEL, difference=-0.02, p=0.01)
+    assert gallery_table([entry("beaten", beaten)]).rows[0][4].startswith("beaten by Prodigy  +10.00")
 
 
 def test_what_was_found_on_another_problem_has_a_row_of_its_own():

@@ -6,9 +6,9 @@ One JSON document an entry, in `entries/`; benchmarks/gallery.py makes one of a 
 from typing import Final
 
 from evolr.discovered.documents import Gallery
-from evolr.discovered.entry import Curve, Figures, FoundOn, GalleryEntry, ScaleRange
+from evolr.discovered.entry import Curve, FamilyFigures, Figures, FoundOn, GalleryEntry, ScaleRange
 
-__all__ = ["Curve", "Figures", "FoundOn", "Gallery", "GalleryEntry", "ScaleRange", "gallery"]
+__all__ = ["Curve", "FamilyFigures", "Figures", "FoundOn", "Gallery", "GalleryEntry", "ScaleRange", "gallery"]
 
 gallery: Final = Gallery()
 """The entries that ship with evolr."""

@@ -69,6 +69,19 @@ class FoundOn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return self.problem in PROBLEMS and PROBLEMS[self.problem]().draws_tasks
 
 
+class FamilyFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The best of the standard schedules in a contest whose best rival is another optimiser. name, score, p: of it; difference, low, high: the
+    entry's score minus this one's, with its 95 % interval; what is not known is None.
+    """
+
+    name: _Said
+    score: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: _Share | None = None
+
+
 class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A contest in figures; what is not known is None.
 
@@ -78,6 +91,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pairs; low, high: its 95 % interval. p: of it, corrected for all contenders.
     budget: trainings that each rival was tuned with. beaten, level, worse: contenders that it is better than, not
     distinguishable from, and worse than, at p < 0.05.
+    family: the best of the rivals that train by the entry's own optimiser; None if that is the rival itself.
     """
 
     metric: str
@@ -95,6 +109,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     beaten: _Count | None = None
     level: _Count | None = None
     worse: _Count | None = None
+    family: FamilyFigures | None = None
 
     @property
     def difference_text(self) -> str:
@@ -103,14 +118,24 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         >>> Figures(metric="accuracy", difference=0.02, low=0.01, high=0.03).difference_text
         '+2.00 (+1.00 … +3.00)'
         """
-        if self.difference is None:
+        return self._difference_text(self.difference, self.low, self.high)
+
+    @property
+    def family_text(self) -> str:
+        """The difference from the best standard schedule with its interval, where that is not the best rival; else empty."""
+        family = self.family
+        return "" if family is None else self._difference_text(family.difference, family.low, family.high)
+
+    def _scored(self, name: str, score: float | None) -> str:
+        return name if score is None else f"{name} {self._metric.text(score)}"
+
+    def _difference_text(self, difference: float | None, low: float | None, high: float | None) -> str:
+        if difference is None:
             return ""
-        metric = self._metric
-        if self.low is None or self.high is None:
-            return metric.number(self.difference, "+")
-        return (
-            f"{metric.number(self.difference, '+')} ({metric.number(self.low, '+')} … {metric.number(self.high, '+')})"
-        )
+        number = self._metric.number
+        if low is None or high is None:
+            return number(difference, "+")
+        return f"{number(difference, '+')} ({number(low, '+')} … {number(high, '+')})"
 
     @property
     def text(self) -> str:
@@ -120,12 +145,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         'accuracy 70.00 %; better than 3, level with 1, worse than 0 of 4 contenders; 32 seeds; 600 trainings each'
         """
         score = "" if self.score is None else f"{self.metric} {self._metric.text(self.score)}"
-        rival = ""
-        if self.rival is not None:
-            rival = self.rival + ("" if self.rival_score is None else f" {self._metric.text(self.rival_score)}")
+        rival = "" if self.rival is None else self._scored(self.rival, self.rival_score)
         parts = [" against ".join(part for part in (score, rival) if part)]
-        if self.difference is not None:
-            parts.append(self.difference_text + ("" if self.p is None else f", p {self.p:.2g}"))
+        parts.append(self.difference_text + _p_text(self.p))
+        if self.family is not None:
+            family = self._scored(self.family.name, self.family.score)
+            parts.append(f"the best standard schedule is {family}, {self.family_text}{_p_text(self.family.p)}")
         if self.beaten is not None and self.level is not None and self.worse is not None:
             total = self.beaten + self.level + self.worse
             parts.append(
@@ -139,9 +164,17 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def has_won(self) -> bool:
         """Whether it is better than the best of its rivals at p < 0.05."""
-        if self.difference is None or self.p is None or self.p >= 0.05:
+        return self._is_better(self.difference, self.p)
+
+    @property
+    def has_won_against_schedules(self) -> bool:
+        """Whether it is better than the best of the rivals that train by its optimiser, at p < 0.05."""
+        return self.has_won if self.family is None else self._is_better(self.family.difference, self.family.p)
+
+    def _is_better(self, difference: float | None, p: float | None) -> bool:
+        if difference is None or p is None or p >= 0.05:
             return False
-        return self.difference > 0 if self.higher_is_better else self.difference < 0
+        return difference > 0 if self.higher_is_better else difference < 0
 
     @property
     def has_lost(self) -> bool:
@@ -156,6 +189,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def _metric(self) -> Metric:
         return Metric(self.metric, self.higher_is_better)
+
+
+def _p_text(p: float | None) -> str:
+    return "" if p is None else f", p {p:.2g}"
 
 
 class Curve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -81,18 +81,24 @@ def with_entries(page: str, entries: Sequence[GalleryEntry]) -> str:
 
 def _answer(entries: Sequence[GalleryEntry]) -> str:
     """For each optimiser, and each problem that something was found on with it, what to use: of the entries that have won,
-    those before the others that met every family, and then the one that won by most; a tuned standard schedule where
-    none has won.
+    those before the others that met every family, and then the one that won by most; or one that is better than every schedule
+    and level with another optimiser; a tuned standard schedule where there is neither.
     """
     rows = ["| you have | on tasks like | use | because | fitted by |", "|---|---|---|---|---|"]
     for optimizer, place in dict.fromkeys((entry.optimizer_text, entry.found_on.place) for entry in entries):
         own = [entry for entry in entries if (entry.optimizer_text, entry.found_on.place) == (optimizer, place)]
-        won = [(entry, entry.contest) for entry in own if entry.contest is not None and entry.contest.has_won]
+        won = [(e, e.contest) for e in own if e.contest is not None and e.contest.has_won_against_schedules]
         if won:
             best, contest = max(won, key=lambda each: (each[1].beaten is not None, abs(each[1].difference or 0.0)))
             others = (contest.beaten or 0) + (contest.level or 0) + (contest.worse or 0)
-            rival = f"{contest.rival}, {f'the best of {others} contenders' if others else 'tuned'}"
-            because = f"{contest.difference_text} {_unit(contest)} against {rival}, on {contest.seeds} {_seeds(best)}"
+            if contest.family is None:
+                rival = f"{contest.rival}, {f'the best of {others} contenders' if others else 'tuned'}"
+                because = f"{contest.difference_text} {_unit(contest)} against {rival}"
+            else:
+                rival = f"{contest.family.name}, the best standard schedule"
+                because = f"{contest.family_text} {_unit(contest)} against {rival}; "
+                because += f"{contest.difference_text} against {contest.rival}, the best of {others} contenders"
+            because += f", on {contest.seeds} {_seeds(best)}"
             rows.append(f"| {optimizer} | {place} | `{best.name}` | {because} | {_tuning(best.name, 10)} |")
         else:
             known = "; ".join(f"`{entry.name}`: {_standing(entry)}" for entry in own)
@@ -187,7 +193,11 @@ def _won_by(entry: GalleryEntry) -> str:
     contest = entry.contest
     if contest is None:
         return "–"
-    stands = "" if contest.has_won else "beaten" if contest.has_lost else "level"
-    number, _, interval = contest.difference_text.partition(" ")
+    if contest.has_won_against_schedules and contest.family is not None:
+        stands, said = f"{'beaten by' if contest.has_lost else 'level with'} {contest.rival}", contest.family_text
+    else:
+        stands = "" if contest.has_won else "beaten" if contest.has_lost else "level"
+        said = contest.difference_text
+    number, _, interval = said.partition(" ")
     number += f" {contest.unit_of_differences or contest.metric}" if number else ""
     return GAP.join(part for part in (stands, number, interval) if part)
