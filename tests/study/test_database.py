@@ -60,7 +60,7 @@ def test_rows_without_their_owner_are_refused(tmp_path):
 
 def taken_up(path):
     database = Database.open(path, write=True)
-    with database.taking_up():
+    with database.opening():
         return database
 
 
@@ -123,7 +123,7 @@ def killed(action):
 def test_a_kill_inside_a_migration_leaves_the_schema_before(tmp_path):
     path = tmp_path / "study.db"
     shutil.copy(KEPT / "v1.db", path)
-    killed(f"with database.Database.open(Path({str(path)!r}), write=True).taking_up(): pass")
+    killed(f"with database.Database.open(Path({str(path)!r}), write=True).opening(): pass")
     database = taken_up(path)
     assert "table extra" not in database.schema()
     database.close()

@@ -19,13 +19,6 @@ def _targets() -> list[str]:
     return list(TARGETS)
 
 
-def _optimizers() -> list[str]:
-    """What a shell completes --optimizer with."""
-    from evolr.training.optimizers import OPTIMIZERS
-
-    return list(OPTIMIZERS)
-
-
 @app.command(cls=FormulaCommand)
 def export(
     what: Annotated[
@@ -44,10 +37,7 @@ def export(
     force: Force = False,
     optimizer: Annotated[
         str | None,
-        typer.Option(
-            help="Of the example in the file: momentum, say; by default what it was found with, or Adam.",
-            autocompletion=_optimizers,
-        ),
+        typer.Option(help="Of the example in the file: momentum, say; by default what it was found with, or Adam."),
     ] = None,
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Of a run: the champion's typical learning rates, as a curve of its own.")
@@ -61,9 +51,9 @@ def export(
     workers: WorkerCount = None,
 ) -> None:
     """Export a schedule as code for a framework: one Python file that needs no evolr."""
+    from evolr.exports.example import optimizer_named
     from evolr.exports.targets import require_target, source
     from evolr.named import named
-    from evolr.training.optimizers import optimizer_named
     from evolr.writing import Output
 
     require_output(output, force=force)

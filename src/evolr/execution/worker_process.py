@@ -33,7 +33,7 @@ _MOST_BYTES: Final = 100_000_000  # of a message; where its length stands, any t
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class WorkerEnd:
     """The end of a worker: why, and its exit code, None if it still runs and cannot be used."""
 
     reason: str
@@ -86,7 +86,7 @@ class WorkerProcess:
         with suppress(OSError):  # it has ended meanwhile: `receive` says so
             self.connection.send(job)
 
-    def receive(self) -> Message | End | None:
+    def receive(self) -> Message | WorkerEnd | None:
         """The next message that it sent, or its end; None if there is neither yet."""
         try:
             # By the exit code too: a child of its that still runs may hold its end of the pipe open.
@@ -97,16 +97,16 @@ class WorkerProcess:
                 return None
         except (EOFError, OSError):
             self._wait(_JOIN_SECONDS)
-        return End(reason_of_end(self._process.exitcode), self._process.exitcode)
+        return WorkerEnd(reason_of_end(self._process.exitcode), self._process.exitcode)
 
-    def _message(self) -> Message | End:
+    def _message(self) -> Message | WorkerEnd:
         """The message that has come; its end where that is none. Raises EOFError or OSError where it ended, in the middle of one too."""
         try:
             return _MESSAGES.decode(self.connection.recv_bytes(_MOST_BYTES))
         except (OSError, msgspec.DecodeError) as error:
             if isinstance(error, OSError) and self.connection.readable:  # False after a length that is none
                 raise
-            return End(
+            return WorkerEnd(
                 "wrote into the pipe to evolr, as to a file of its own; a function must write only to what it opened"
             )
 

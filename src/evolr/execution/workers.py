@@ -25,7 +25,7 @@ from evolr.execution.recording import Calls, Recording
 from evolr.execution.training_function import TrainingFunction, name_of, sendable, takes_pool
 from evolr.execution.trial_schedule import TrialSchedule
 from evolr.execution.worker import UNGUARDED, Message
-from evolr.execution.worker_process import End, WorkerProcess
+from evolr.execution.worker_process import WorkerEnd, WorkerProcess
 from evolr.problems import Pool
 from evolr.ranges import Whole
 from evolr.training.task import Outcome, Trial
@@ -228,7 +228,7 @@ class Workers(Executor):
             worker.join_or_kill()
         return allotted
 
-    def _receive(self, *, may_wait: bool = True) -> tuple[dict[int, _Ended | None], ProblemError | None]:
+    def _receive(self, *, may_wait: bool = True) -> tuple[dict[int, _TrialEnd | None], ProblemError | None]:
         """Receives what workers have sent; if nothing has come and it may, waits a moment for it.
 
         What is known of the trials that ended, None for one to be tried again; and the error if no worker can be had any more.
@@ -240,7 +240,7 @@ class Workers(Executor):
         is_check = time.perf_counter() >= self._next_check
         if is_check:
             self._next_check = time.perf_counter() + self._check_seconds
-        ended: dict[int, _Ended | None] = {}
+        ended: dict[int, _TrialEnd | None] = {}
         fault: ProblemError | None = None
         for worker in busy:
             has_message = worker.connection in readable or (is_check and worker.has_ended)
@@ -250,13 +250,13 @@ class Workers(Executor):
                 continue
             if worker.trial is None:
                 continue
-            is_lost = message is None or isinstance(message, End)
+            is_lost = message is None or isinstance(message, WorkerEnd)
             if message is None:
                 found = self._exceeded_limit(worker, is_check=is_check)
-            elif isinstance(message, End):
-                found = _Ended(message.reason)
+            elif isinstance(message, WorkerEnd):
+                found = _TrialEnd(message.reason)
             else:
-                found = _Ended(*message[1:])
+                found = _TrialEnd(*message[1:])
             if found is None:
                 continue
             ended[worker.trial] = None if found.is_excess and worker.trials > 1 else found
@@ -272,16 +272,16 @@ class Workers(Executor):
             due = min(due, min(worker.since for worker in busy) + self._time_limit)
         return max(0.001, due - time.perf_counter())
 
-    def _exceeded_limit(self, worker: WorkerProcess, *, is_check: bool) -> _Ended | None:
+    def _exceeded_limit(self, worker: WorkerProcess, *, is_check: bool) -> _TrialEnd | None:
         """The end of a trial under way that exceeds a limit; memory is measured in a check alone."""
         if self._time_limit is not None and time.perf_counter() - worker.since > self._time_limit:
-            return _Ended(f"took longer than {self._time_limit} s")
+            return _TrialEnd(f"took longer than {self._time_limit} s")
         limit, held = self._memory_limit, self._held
         if is_check and limit is not None and held is not None and held.of(worker.pid) > limit * 1e9:
-            return _Ended(f"used more than {limit} GB", is_excess=True)
+            return _TrialEnd(f"used more than {limit} GB", is_excess=True)
         return None
 
-    def _finish_start(self, worker: WorkerProcess, message: Message | End | None) -> ProblemError | None:
+    def _finish_start(self, worker: WorkerProcess, message: Message | WorkerEnd | None) -> ProblemError | None:
         """Notes that a worker has started; the error if none ever will.
 
         One that ends while it starts, though others could import the function, is replaced: memory may have been short.
@@ -290,18 +290,18 @@ class Workers(Executor):
             if time.perf_counter() - worker.since < _START_SECONDS:
                 return None
             reason = f"it took longer than {_START_SECONDS:g} s"
-        elif not isinstance(message, End) and message[0] == "ready":
+        elif not isinstance(message, WorkerEnd) and message[0] == "ready":
             worker.is_ready = self._is_importable = True
             self._failed_starts = 0
             return None
-        elif isinstance(message, End) and message.code == UNGUARDED:
+        elif isinstance(message, WorkerEnd) and message.code == UNGUARDED:
             self._kill([worker])
             return ProblemError(
                 "the script calls evolr wherever it is imported, and every worker imports it: put the call of evolve, prove, "
                 'tune, … under `if __name__ == "__main__":`'
             )
         else:
-            is_refusal = not isinstance(message, End)
+            is_refusal = not isinstance(message, WorkerEnd)
             reason = str(message[1]) if is_refusal else f"the worker {message.reason}; what it printed is above"
             self._failed_starts += not is_refusal
             if self._is_importable and not is_refusal and self._failed_starts < _FAILED_STARTS:
@@ -319,7 +319,7 @@ class Workers(Executor):
             worker.kill()
 
 
-class _Ended(NamedTuple):
+class _TrialEnd(NamedTuple):
     """How a trial ended. result: its score, or why it failed. recording: of what its schedule was told, if that is kept."""
 
     result: str | float | None

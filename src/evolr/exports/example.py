@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
-from evolr.training.optimizers import Optimizer
+from evolr.errors import ConfigError, unknown_name
+from evolr.training.optimizers import OPTIMIZERS, Optimizer
 
 _CLASSES: Final = {"sgd": "SGD", "momentum": "SGD", "adam": "Adam", "adamw": "AdamW"}
 """What PyTorch and Keras call an optimiser, and optax in small letters."""
@@ -57,3 +58,12 @@ class ExampleOptimizer:
             return "..."
         own = [name for name in ("momentum", "weight_decay") if name in self.settings.read]
         return f"{what}({', '.join([first, *(f'{name}={getattr(self.settings, name)!r}' for name in own)])})"
+
+
+def optimizer_named(optimizer: Optimizer | str) -> Optimizer:
+    """An optimiser by its name, with its default settings, or as it is given. Raises ConfigError for what is none."""
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if not isinstance(cast("Any", optimizer), str) or optimizer not in OPTIMIZERS:
+        raise ConfigError(unknown_name("optimizer", optimizer, OPTIMIZERS))
+    return Optimizer(name=optimizer)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from evolr.discovered import GalleryEntry
+from evolr.exports.example import optimizer_named
 from evolr.exports.targets import source
 from evolr.named import named
 from evolr.schedule import Schedule
-from evolr.training.optimizers import Optimizer, OptimizerName, optimizer_named
+from evolr.training.optimizers import Optimizer, OptimizerName
 from evolr.writing import Output
 
 

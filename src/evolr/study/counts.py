@@ -42,7 +42,7 @@ class GenerationCounts(NamedTuple):
     latest_trials: int
 
 
-class Finished(NamedTuple):
+class FinishedGeneration(NamedTuple):
     """A finished generation. best, median: fitness, greater for the better; −∞ where its trainings diverged."""
 
     number: int
@@ -79,7 +79,7 @@ class Counts:
         )
         return GenerationCounts(made, finished, first, latest, trials)
 
-    def finished(self, after: int = -1) -> list[Finished]:
+    def finished(self, after: int = -1) -> list[FinishedGeneration]:
         """The finished generations after one."""
         rows = self._database.rows(
             "generation",
@@ -91,7 +91,7 @@ class Counts:
             best=stored.real,
             median=stored.real,
         )
-        return [Finished(*row) for row in rows]
+        return [FinishedGeneration(*row) for row in rows]
 
     def totals(self, known: Totals | None = None, most: int | None = None) -> Totals:
         """How many trials there are. known: an earlier answer, so that only those after it are counted; most: about so many of them.

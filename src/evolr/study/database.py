@@ -67,7 +67,7 @@ class Database(SqliteFile):
 
     @classmethod
     def open(cls, path: Path, *, write: bool) -> Database:
-        """An existing database, as it is: `taking_up` brings an older schema up to date for a writer; a reader reads any that it knows.
+        """An existing database, as it is: `opening` brings an older schema up to date for a writer; a reader reads any that it knows.
 
         Raises StudyError for a file that is no study, is damaged, or has a newer schema.
         """
@@ -84,14 +84,14 @@ class Database(SqliteFile):
         return database
 
     @contextmanager
-    def taking_up(self) -> Generator[None]:
+    def opening(self) -> Generator[None]:
         """A block in which a writer looks at what it goes on from, with the schema of today, and begins to write.
 
         If it raises, the file stays as it was, with an older schema, too. Raises StudyError for a damaged file.
         """
         self.write("PRAGMA foreign_keys = ON")  # which has no effect within a transaction
         with self.transaction():
-            self.require_sound()
+            self.check_integrity()
             self._migrate()
             yield
         self.write_ahead()

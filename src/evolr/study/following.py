@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, cast
 
 from evolr.errors import StudyError
 from evolr.run_files import DATABASE
-from evolr.study.counts import Finished, Totals
+from evolr.study.counts import FinishedGeneration, Totals
 from evolr.study.database import Database
 from evolr.study.lock import is_held
 from evolr.study.records import Records
@@ -41,7 +41,7 @@ class Snapshot:
     """
 
     summary: Summary
-    finished: tuple[Finished, ...]
+    finished: tuple[FinishedGeneration, ...]
     latest: tuple[ListedTrial, ...]
     failures: tuple[ListedTrial, ...]
     recorded: RecordedTrainings | None
@@ -100,7 +100,7 @@ class Following:
         self._file: tuple[int, int] | None = None
         self._is_running, self._looked_at = False, -math.inf
         self._landed: deque[_Landed] = deque()
-        self._finished: list[Finished] = []
+        self._finished: list[FinishedGeneration] = []
         self._front: list[Best] = []
         self._champion: Best | None = None
         self._recorded: RecordedTrainings | None = None

@@ -199,7 +199,7 @@ def _prepare(file: SqliteFile) -> None:
     with file.transaction():  # another process may do the same at the same moment: so it is looked at again
         version = _recognised(file)
         if 0 < version < len(_CHANGES):
-            file.require_sound()
+            file.check_integrity()
         for statement in (s for change in _CHANGES[version:] for s in change):
             file.write(statement)
         if version < len(_CHANGES):

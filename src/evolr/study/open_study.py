@@ -67,8 +67,8 @@ class OpenStudy:
             else:
                 warn_of_left_out(config.search)
                 self._database = Database.create(path, lambda database: Records(database).create(config))
-            with self._database.taking_up():  # a study that is refused for what is found in it stays as it is
-                self._take_up(Records(self._database), config)
+            with self._database.opening():  # a study that is refused for what is found in it stays as it is
+                self._open(Records(self._database), config)
         except BaseException:
             if not os.path.lexists(directory / DATABASE):  # on a full disk, say: all is as it was
                 with suppress(OSError):
@@ -77,7 +77,7 @@ class OpenStudy:
             self._run_directory.remove_unused()
             raise
 
-    def _take_up(self, records: Records, config: Config | None) -> None:
+    def _open(self, records: Records, config: Config | None) -> None:
         self.records = records
         self.config = agreed(records, config, self.directory)
         self.state = replay(self.config, records)

@@ -102,7 +102,7 @@ class Remembered(DelegatingExecutor):
             finally:
                 self.seconds = self.inner.seconds
             failed = {key: known[key] for key in missing if known[key].failure is not None}
-            if failed and self._are_genuine(len(failed), len(missing)):
+            if failed and self._are_outcomes(len(failed), len(missing)):
                 keep(failed)
             else:
                 self.unkept = list(failed.values())
@@ -115,7 +115,7 @@ class Remembered(DelegatingExecutor):
             known |= ledger.find([key for key, own in zip(keys, ledgers, strict=True) if own is ledger])
         return known
 
-    def _are_genuine(self, failures: int, trained: int) -> bool:
+    def _are_outcomes(self, failures: int, trained: int) -> bool:
         """Whether so many failures of so many trainings are outcomes, and not a fault to be mended; see `unkept`."""
         return self.keeps_failures and (failures < trained or self._still_succeeds())
 

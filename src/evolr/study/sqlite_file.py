@@ -147,7 +147,7 @@ class SqliteFile:
         why = f"it lacks the {shown}" if name not in found else why
         raise StudyError(f"{self.path} is not as evolr makes it: {why}; it was left as it is. {self._remedy}")
 
-    def require_sound(self) -> None:
+    def check_integrity(self) -> None:
         """Raises StudyError for pages that are damaged, rows against the rules of their tables, and references to rows that are not there.
 
         It reads all of the file: with a million trials, in a second or two.

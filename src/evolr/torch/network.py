@@ -93,7 +93,7 @@ class Network:
         if not self._names:
             return
         self.is_seen = True
-        self._take_up_new()
+        self._add_new()
         if "before" in self._trees:
             self._trees["before"] = _copies(self._optimizer)
         if self._names.isdisjoint(("grad_norm", "alignment")):
@@ -193,7 +193,7 @@ class Network:
         for name, tree in self._trees.items():
             self._trees[name] = list(state.get(f"network.{name}", tree))
 
-    def _take_up_new(self) -> None:
+    def _add_new(self) -> None:
         """Parameters that were added since the training began are where they are initially."""
         if "initial" in self._trees:
             self._trees["initial"] += _copies(self._optimizer)[len(self._trees["initial"]) :]

@@ -181,7 +181,7 @@ class ExpressionLR(LRScheduler):
 
     def begin_with(self, factors: list[float]) -> list[float]:
         """Takes up what all others make of the learning rates, before the first step; answers these."""
-        self._take_up_new_groups()
+        self._add_new_groups()
         self._factors = factors
         return self._rates()
 
@@ -205,7 +205,7 @@ class ExpressionLR(LRScheduler):
         own = ("last_epoch", "step_count", "factors", "group_lrs")
         if missing := [name for name in own if name not in state_dict]:
             raise ScheduleError(f"not the state of an ExpressionLR: it lacks {', '.join(missing)}")
-        self._take_up_new_groups()
+        self._add_new_groups()
         if len(state_dict["factors"]) != len(self._factors):
             raise ScheduleError(
                 f"the state is of {len(state_dict['factors'])} parameter groups, the optimiser has {len(self._factors)}"
@@ -228,7 +228,7 @@ class ExpressionLR(LRScheduler):
         shared = {name: told[name] for name in self._shared if told.get(name) is not None}
         return {**told, **mean_over_ranks(shared, optimizer)} if shared and is_distributed() else told
 
-    def _take_up_new_groups(self) -> None:
+    def _add_new_groups(self) -> None:
         for group in self.optimizer.param_groups[len(self._ratios) :]:
             self._ratios.append(own_rate(group) / self._base)
             self._factors.append(1.0)
@@ -240,7 +240,7 @@ class ExpressionLR(LRScheduler):
         self._last_lr = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates_now]
 
     def _rates(self) -> list[float]:
-        self._take_up_new_groups()
+        self._add_new_groups()
         rate = self._loop.learning_rate
         parts = zip(self.optimizer.param_groups, self._ratios, self._factors, strict=True)
         return [rate * ratio * scale_of(group) * factor for group, ratio, factor in parts]

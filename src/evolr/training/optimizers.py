@@ -6,11 +6,11 @@ One that finds its own step size takes the schedule's value as its `learning_rat
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple, cast, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
 
-from evolr.errors import ConfigError, is_finite, shown, unknown_name
+from evolr.errors import ConfigError, is_finite, shown
 from evolr.signals import SIGNALS, observation_named
 
 OptimizerName = Literal[
@@ -169,12 +169,3 @@ class Optimizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 return adam
             case "adamw":
                 return optax.chain(adam, optax.add_decayed_weights(self.weight_decay))
-
-
-def optimizer_named(optimizer: Optimizer | str) -> Optimizer:
-    """An optimiser by its name, with its default settings, or as it is given. Raises ConfigError for what is none."""
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    if not isinstance(cast("Any", optimizer), str) or optimizer not in OPTIMIZERS:
-        raise ConfigError(unknown_name("optimizer", optimizer, OPTIMIZERS))
-    return Optimizer(name=optimizer)

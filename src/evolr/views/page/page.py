@@ -18,28 +18,28 @@ import evolr
 from evolr.errors import count
 from evolr.views.page.parts import Section
 from evolr.views.page.records import Run
-from evolr.views.page.sections.again import again
-from evolr.views.page.sections.asked import asked, epochs_text, problem_text
 from evolr.views.page.sections.champion import champion
 from evolr.views.page.sections.code import code
 from evolr.views.page.sections.front import front
 from evolr.views.page.sections.genealogy import genealogy
 from evolr.views.page.sections.history import history
 from evolr.views.page.sections.learning import learning
-from evolr.views.page.sections.matters import matters
+from evolr.views.page.sections.reproduction import reproduction
+from evolr.views.page.sections.search import epochs_text, problem_text, search
+from evolr.views.page.sections.signals import signals
 from evolr.views.page.sections.verdict import verdict
 from evolr.views.templates import rendered, text_of
 
 SECTIONS: Final[tuple[Callable[[Run], Section | None], ...]] = (
-    asked,
+    search,
     champion,
     verdict,
     learning,
     front,
-    matters,
+    signals,
     genealogy,
     history,
-    again,
+    reproduction,
     code,
 )
 """The sections, in the order of the page."""

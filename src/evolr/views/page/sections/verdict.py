@@ -39,7 +39,7 @@ from evolr.views.page.parts import (
     sortable,
 )
 from evolr.views.page.records import Run
-from evolr.views.page.sections.again import command_of
+from evolr.views.page.sections.reproduction import command_of
 from evolr.views.tables import MINUS
 
 _HINTS = {

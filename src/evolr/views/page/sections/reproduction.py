@@ -16,7 +16,7 @@ from evolr.views.page.records import Run
 _FUNCTION: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
-def again(run: Run) -> Section:
+def reproduction(run: Run) -> Section:
     """How to repeat the search and what was judged of it."""
     config = run.summary.config
     parts: list[Part] = [Code(*_commands(run)), Facts(_facts(run))]
@@ -25,7 +25,7 @@ def again(run: Run) -> Section:
         same += ", if the function that trains gives the same for the same seed"
     parts.append(Sentences((same,), is_note=True))
     parts.append(Code("The configuration, as config.toml", to_toml(config).decode().strip(), is_folded=True))
-    return Section("again", "How to repeat it", tuple(parts))
+    return Section("reproduction", "How to repeat it", tuple(parts))
 
 
 def trains_by_function(config: Config) -> bool:

@@ -11,7 +11,7 @@ from evolr.views.page.records import Run
 from evolr.views.tables import duration, trainings_done
 
 
-def asked(run: Run) -> Section:
+def search(run: Run) -> Section:
     """What was searched."""
     summary, config = run.summary, run.summary.config
     problem, search = config.problem, config.search

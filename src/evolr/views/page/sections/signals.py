@@ -23,11 +23,11 @@ from evolr.views.page.parts import (
     sortable,
 )
 from evolr.views.page.records import Run
-from evolr.views.page.sections.again import command_of
+from evolr.views.page.sections.reproduction import command_of
 from evolr.views.tables import MINUS, explanation_table
 
 
-def matters(run: Run) -> Section | None:
+def signals(run: Run) -> Section | None:
     """What the explanation says; without one, how to get it; None where there is nothing to freeze."""
     explanation, champion = run.explanation, run.champion
     title = "Which signals matter"
