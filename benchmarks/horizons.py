@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/horizons.py ranks RUN [--generations 0 3 12 36]
     .venv/bin/python benchmarks/horizons.py bars RUN
-    .venv/bin/python benchmarks/horizons.py searches [--problems suite memetic digits] [--seeds 1 2 3] [--runs runs]
-    .venv/bin/python benchmarks/horizons.py families [--seeds 1 2 3] [--runs runs]
+    .venv/bin/python benchmarks/horizons.py searches [--problems suite memetic digits] [--seeds 1 2 3] [--kinds …]
+    .venv/bin/python benchmarks/horizons.py families [--kind short]
 
 ranks: of the formulas of some generations of a study, how a single training orders them, by Spearman's correlation with the mean of
 ten whole ones from other seeds: a whole training, its validation score on the way, as a pruner sees it, and a training of
@@ -14,9 +14,9 @@ part of the trainings of earlier generations had after so many epochs.
 
 searches: a search whose generations train a third of the epochs (`search.horizon`), one that trains all, and one that trains all and has
 the first one's epochs as its budget. `suite` and `memetic`, presets, train as populations; `digits` is a training function, in workers. Each
-champion is trained from fresh seeds of the selection pool. Costs are in whole trainings: a third of the epochs is a third.
+champion is trained from fresh seeds of the selection pool. Kinds that are not named are not searched again, but taken from the results. Costs are in whole trainings: a third of the epochs is a third.
 
-families: the champions of `searches --problems memetic` that are by short trainings, and the standard families that led the contests of mnist1d-mlp
+families: the champions of one kind of `searches --problems memetic`, and the standard families that led the contests of mnist1d-mlp
 (benchmarks/results/contest-default-*.md), with the constants that 600 trainings found there; all from the same fresh seeds, on the
 test pool.
 
@@ -38,6 +38,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -249,20 +250,35 @@ def judged(
 
 
 def searches(
-    problem: str, seeds: Sequence[int], runs: Path, devices: int | None, kinds: Sequence[str] = KINDS
+    problem: str,
+    seeds: Sequence[int],
+    runs: Path,
+    devices: int | None,
+    kinds: Sequence[str] = KINDS,
+    *,
+    known: Any = MappingProxyType({}),
 ) -> dict[str, Any]:
+    """known: of a call before, the searches that are not made again."""
     found: dict[str, Any] = {}
+    before = {name: known["searches"][name] for name in known.get("searches", {}) if name not in kinds}
     for seed in seeds:
         made: dict[str, Schedule] = {}
-        for name in kinds:
-            run = runs / f"{problem}-{name.replace(', ', '-').replace(' ', '-')}-{seed}"
-            budget = int(cost(runs / f"{problem}-short-{seed}")) if "cost" in name else None
-            limits = None if budget is None else evolr.Limits(trainings=budget)
-            settings = {"seed": seed} | ({"search.horizon": HORIZON, **SHORT[problem]} if name == "short" else {})
-            made[name] = searched(problem, run, settings, limits, devices)
+        for name in KINDS:
+            if name in before:
+                place = known["seeds"].index(seed)
+                own, text = before[name]["cost"][place], before[name]["schedules"][place]
+                made[name] = evolr.resolve(problem).search.schedule(parse(text))
+            elif name in kinds:
+                run = runs / f"{problem}-{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+                limits = evolr.Limits(trainings=int(found["short"]["cost"][-1])) if "cost" in name else None
+                settings = {"seed": seed} | ({"search.horizon": HORIZON, **SHORT[problem]} if name == "short" else {})
+                made[name] = searched(problem, run, settings, limits, devices)
+                own, text = cost(run), str(made[name].expression)
+            else:
+                continue
             found.setdefault(name, {"cost": [], "schedules": []})
-            found[name]["cost"].append(cost(run))
-            found[name]["schedules"].append(str(made[name].expression))
+            found[name]["cost"].append(own)
+            found[name]["schedules"].append(text)
         scores = dict(zip(made, judged(problem, list(made.values()), devices), strict=True))
         for name, own in scores.items():
             above, low, high = mean_interval(scores["short"] - own)
@@ -288,8 +304,11 @@ LEADERS: dict[str, dict[str, float]] = {
 """The constants that the pages of the contests give, whose first champion they were level with or above."""
 
 
-def families(seeds: Sequence[int], runs: Path, devices: int | None) -> dict[str, Any]:
-    named = {f"evolved, study {seed}": evolr.load(runs / f"memetic-short-{seed}") for seed in seeds}
+def families(known: Any, kind: str, devices: int | None) -> dict[str, Any]:
+    """known: the searches on `memetic`; kind: whose champions are judged."""
+    seeds, searched = known["seeds"], evolr.resolve("memetic").search
+    champions = [searched.schedule(parse(text)) for text in known["searches"][kind]["schedules"]]
+    named = {f"evolved, study {seed}": champion for seed, champion in zip(seeds, champions, strict=True)}
     named |= {name: FAMILIES[name].schedule(**constants) for name, constants in LEADERS.items()}
     scores = dict(zip(named, judged("memetic", list(named.values()), devices, pool="test"), strict=True))
     metric, rows = evolr.resolve("memetic").problem.metric, {}
@@ -317,10 +336,11 @@ def main() -> None:
     two = parts.add_parser("searches")
     two.add_argument("--problems", nargs="+", default=list(SHORT), choices=list(SHORT))
     two.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    two.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    two.add_argument("--runs", type=Path, default=Path("runs"))
     three = parts.add_parser("families")
+    three.add_argument("--kind", default="short", choices=KINDS)
     for part in (two, three):
-        part.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-        part.add_argument("--runs", type=Path, default=Path("runs"))
         part.add_argument("--devices", type=int, help="to train on; all where not given")
     given = parser.parse_args()
     document = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -340,10 +360,14 @@ def main() -> None:
         keep("bars", {"rows": bars(given.run)})
         return
     if given.part == "families":
-        keep("families", families(given.seeds, given.runs, given.devices))
+        name = "families" if given.kind == "short" else f"families, {given.kind}"
+        keep(name, families(document["memetic"], given.kind, given.devices))
         return
     for problem in given.problems:
-        keep(problem, searches(problem, given.seeds, given.runs, given.devices, given.kinds))
+        keep(
+            problem,
+            searches(problem, given.seeds, given.runs, given.devices, given.kinds, known=document.get(problem, {})),
+        )
 
 
 if __name__ == "__main__":
