@@ -117,3 +117,13 @@ def killed_in_a_message(schedule, seed, epochs):
         if os.path.exists(f"/dev/fd/{descriptor}") and stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             os.write(descriptor, _framed(bytes(100))[:50])
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def silent_in_a_message(schedule, seed, epochs):
+    """With an odd seed, stays for ever when a part of a message has been sent."""
+    if seed % 2:
+        for descriptor in _others():
+            if os.path.exists(f"/dev/fd/{descriptor}") and stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                os.write(descriptor, _framed(bytes(100))[:50])
+        time.sleep(600)
+    return 1.0

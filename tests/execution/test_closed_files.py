@@ -35,6 +35,15 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_message_was_killed():
 
 
 @pytest.mark.usefixtures("importable")
+def test_nobody_waits_for_the_rest_of_a_message(monkeypatch):
+    monkeypatch.setattr(worker_process, "_READ_SECONDS", 1)
+    outcomes = run(functions.silent_in_a_message, count=1)
+    first, silent, last = [outcome.failure for outcome in outcomes]
+    assert (first, last) == (None, None)
+    assert silent.startswith("wrote into the pipe to evolr")
+
+
+@pytest.mark.usefixtures("importable")
 def test_what_a_worker_says_is_never_written_into_a_file_of_the_functions(tmp_path):
     outcomes = run(functools.partial(functions.other_files_in_their_place, str(tmp_path)), count=1)
     assert [outcome.failure is None for outcome in outcomes] == [True, False, True]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
+import struct
 import sys
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
 from threading import Lock
 from typing import Any, Final
 
@@ -23,6 +26,7 @@ from evolr.execution.worker import Job, Message
 
 _JOIN_SECONDS: Final = 5.0  # for a killed process to be reaped
 _EXIT_SECONDS: Final = 2.0  # for an idle one to end by itself, its exit functions included
+_READ_SECONDS: Final = 10  # for the rest of a message whose begin has come
 _WAIT_SECONDS: Final = 0.002  # between two checks of whether it has ended
 
 _start_lock = Lock()
@@ -50,6 +54,7 @@ class WorkerProcess:
     def __init__(self, function: bytes, environment: Mapping[str, str]) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
+        _limit_reading(self.connection)
         self._process = context.Process(target=worker.main, args=(theirs,), name="evolr-worker", daemon=False)
         self.trial: int | None = None
         self.trials = 0
@@ -104,7 +109,10 @@ class WorkerProcess:
         try:
             return _MESSAGES.decode(self.connection.recv_bytes(_MOST_BYTES))
         except (OSError, msgspec.DecodeError) as error:
-            if isinstance(error, OSError) and self.connection.readable:  # False after a length that is none
+            is_half = isinstance(error, BlockingIOError)
+            if (
+                isinstance(error, OSError) and not is_half and self.connection.readable
+            ):  # False after a length that is none
                 raise
             return WorkerEnd(
                 "wrote into the pipe to evolr, as to a file of its own; a function must write only to what it opened"
@@ -143,6 +151,13 @@ class WorkerProcess:
         self.connection.close()
         if self._process.exitcode is not None:
             self._process.close()
+
+
+def _limit_reading(connection: Connection) -> None:
+    """Ends a reading that has waited too long for the rest of a message, by BlockingIOError; where pipes are sockets."""
+    if os.name == "posix":
+        with socket.socket(fileno=os.dup(connection.fileno())) as pipe:  # an option of what both numbers stand for
+            pipe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _READ_SECONDS, 0))
 
 
 def reason_of_end(code: int | None) -> str:
