@@ -95,6 +95,20 @@ def summary(scores: dict[str, NDArray[np.float64]], first: str) -> dict[str, Any
     return rows
 
 
+def write(studies: int, results: dict[str, Any]) -> None:
+    """What is known so far."""
+    document = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": {"cores": os.cpu_count(), "system": platform.system()},
+        "versions": {package: version(package) for package in ("evolr", "jax", "numpy", "optuna")},
+        "studies": studies,
+        "final_seeds": FINAL,
+        "pool": "test",
+        "results": results,
+    }
+    RESULTS.write_text(json.dumps(document, indent=2) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8, help="studies")
@@ -116,6 +130,7 @@ def main() -> None:
     with closing(Bench(evolr.resolve("memetic"), given.devices)) as bench:
         scores = {name: bench.judged(schedules) for name, schedules in found.items()}
         results["warm start"] = summary(scores, next(iter(scores)))
+    write(given.seeds, results)
     for title, config in {
         "batches of 25": evolr.resolve("memetic", settings={"problem.batch_size": 25}),
         "16 hidden units": narrow(),
@@ -128,21 +143,7 @@ def main() -> None:
                 candidates[f"{family}, {TUNING} trainings"] = [bench.tuned(family, s) for s in seeds]
             scores = {name: bench.judged(schedules) for name, schedules in candidates.items()}
         results[title] = summary(scores, next(iter(scores)))
-    RESULTS.write_text(
-        json.dumps(
-            {
-                "date": datetime.now(UTC).date().isoformat(),
-                "machine": {"cores": os.cpu_count(), "system": platform.system()},
-                "versions": {package: version(package) for package in ("evolr", "jax", "numpy", "optuna")},
-                "studies": given.seeds,
-                "final_seeds": FINAL,
-                "pool": "test",
-                "results": results,
-            },
-            indent=2,
-        )
-        + "\n"
-    )
+        write(given.seeds, results)
 
 
 if __name__ == "__main__":
