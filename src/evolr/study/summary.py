@@ -116,6 +116,11 @@ class Summary:
         return "finished" if self.state == "done" else self.state
 
     @property
+    def state_text(self) -> str:
+        """The same, and what can be done about it."""
+        return f"{self.state_word} before its end; it can go on" if self.state == "stopped" else self.state_word
+
+    @property
     def last_failure_text(self) -> str:
         """What was said of the latest training that failed, as `failure_text` has it."""
         return failure_text(self.last_failure)

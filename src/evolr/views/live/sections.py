@@ -35,9 +35,6 @@ from evolr.views.page.sections.front import front_parts
 from evolr.views.page.sections.history import comparability, in_view, is_any_in_view, score_cell, shown_scores
 from evolr.views.tables import duration, moment, trainings_done
 
-STATES = {"running": "running", "done": "finished", "stopped": "stopped before its end; it can go on"}
-"""The states of a study, in words."""
-
 _GENERATIONS = 8  # the latest, in the table
 _FORMULA = 160  # characters of a formula in a list of trainings
 
@@ -47,7 +44,7 @@ def now(snapshot: Snapshot) -> Section:
     summary, totals = snapshot.summary, snapshot.totals
     metric = summary.config.problem.metric
     rows = [
-        ("state", STATES[summary.state]),
+        ("state", summary.state_text),
         ("generations", summary.generations_text),
         (f"best {metric.name}", "" if summary.best is None else metric.text(summary.best)),
     ]
@@ -79,7 +76,7 @@ def said(summary: Summary) -> str:
     """What is worth being told at once: the state, and the best score."""
     metric = summary.config.problem.metric
     best = "no champion yet" if summary.best is None else f"best {metric.name} {metric.text(summary.best)}"
-    return f"{STATES[summary.state]}: {best}"
+    return f"{summary.state_text}: {best}"
 
 
 def _speed(snapshot: Snapshot) -> str:
