@@ -62,7 +62,7 @@ def figures(contest: ContestResult) -> Figures:
     rival = next(entry.result for entry in contest.others if entry.name != FROZEN)
     relations = [entry.result.pairs.relation for entry in contest.others if entry.result.pairs is not None]
     pairs = rival.pairs
-    families = [entry for entry in contest.others if entry.name != FROZEN and entry.optimizer is None]
+    families = [entry for entry in contest.others if entry.optimizer is None and entry.constants]  # no random search
     return Figures(
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
@@ -172,7 +172,7 @@ def entry_of_results(results: Path, seed: int, name: str, said: dict[str, str]) 
     others = [row for row in study["contenders"] if row["name"] != EVOLVED]
     named = [row for row in others if row["name"] != FROZEN]
     of_optimizers = {form for rival in rivals_of(optimizer) for form in (rival.name, f"{rival.name} (tuned)")}
-    rival, family = named[0], next(row for row in named if row["name"] not in of_optimizers)
+    rival, family = named[0], next(row for row in named if row["name"] not in of_optimizers and row["constants"])
     relations = [relation(row, metric) for row in others]
     given = [part for key, value in document["settings"].items() for part in ("--set", f"{key}={_toml(value)}")]
     repeated = [

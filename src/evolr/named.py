@@ -155,7 +155,7 @@ def _of_run(what: str) -> Named:
     if (
         summary.failed
     ):  # what was said of them is no provenance: it is a text of somebody else's, which no export carries on
-        provenance["failed trainings"] = f"{summary.failed} of {summary.trainings}"
+        provenance["failed trainings"] = f"{summary.failed:,} of {summary.trainings:,}"
     return Named(summary.champion, provenance, summary=summary)
 
 

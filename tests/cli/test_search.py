@@ -171,3 +171,21 @@ def test_a_run_directory_named_after_the_old_preset_still_opens(evolr):
     assert evolr("evolve", "--run", "runs/default-1", "-q")[0] == 0
     assert evolr("show", "runs/default-1")[0] == 0
     assert "default-1" in evolr("runs")[1]
+
+
+def test_runs_names_the_folders_below_that_hold_studies(evolr):
+    for place in ("runs/mine/one", "runs/with, comma/two", "runs/three", "runs/empty"):
+        Path(place).mkdir(parents=True)
+    for place in ("runs/mine/one", "runs/with, comma/two", "runs/three"):
+        Path(place, "study.db").touch()
+    Path("runs/linked").symlink_to("mine", target_is_directory=True)
+    said = evolr("runs")[1]
+    assert said.endswith(
+        "more studies are in folders of runs; name one of these to see them: runs/linked, runs/mine, 'runs/with, comma'\n"
+    )
+    assert "more studies" not in evolr("runs", "runs/mine")[1]
+    assert json.loads(evolr("runs", "--json")[1])["runs"][0]["run"] == "runs/three"
+    for number in range(9):
+        Path(f"runs/n{number}/own").mkdir(parents=True)
+        Path(f"runs/n{number}/own/study.db").touch()
+    assert evolr("runs")[1].endswith("runs/n0, runs/n1, runs/n2, …\n")

@@ -167,6 +167,7 @@ def test_the_example_has_the_optimiser_that_is_asked_for():
         ("", "unknown optimizer ''; known: adam, "),
         (["adam"], r"unknown optimizer .*'adam'.*; "),
         (3, "unknown optimizer '3'; known"),
+        ("dog", "an example cannot be written with 'dog', .* name one of sgd, momentum, adam, adamw"),
     ],
 )
 def test_an_optimiser_that_is_none_is_refused(tmp_path, optimizer, problem):

@@ -266,11 +266,9 @@ def test_lengths_that_are_none_are_refused_before_anything_trains(lengths, probl
         Suite.measured({"one": line(), "two": line("two")}, epochs=2, lengths=lengths)
 
 
-def test_a_schedule_of_which_every_training_diverges_has_no_score():
-    metric = Suite(kinds()).metric
-    assert np.isnan(metric.mean([WORST, WORST]))
-    assert metric.mean([WORST, 1.0]) == 0.0
-    assert np.isnan(metric.mean([1.0, float("nan")]))
+def test_the_worst_score_there_is_makes_no_champion_in_a_suite_alone():
+    assert Suite(kinds()).metric.least_fitness == WORST
+    assert line().metric.least_fitness == -np.inf
 
 
 def test_a_search_on_a_suite_of_which_every_training_diverges_has_no_champion(tmp_path):
@@ -290,3 +288,31 @@ def test_a_search_on_a_suite_of_which_every_training_diverges_has_no_champion(tm
     assert (result.schedule, result.champion) == (None, None)
     assert result.trainings > 0
     assert not (tmp_path / "run" / "champion.json").exists()
+    summary = evolr.study.summary.summarise(tmp_path / "run")
+    assert (summary.champion, summary.front) == (None, [])
+    assert "diverged or ended with the worst score there is" in summary.why_no_champion
+
+
+def test_a_told_score_that_is_the_worst_there_is_is_told_twice_and_makes_no_champion(tmp_path):
+    settings = {
+        "search.generations": 1,
+        "search.last_generations": 0,
+        "search.finalists": 0,
+        "search.random_structures": 1,
+    }
+    with evolr.Study(tmp_path / "run", evolr.resolve("mixed", settings=settings)) as study:
+        asked = study.ask()
+        study.tell(asked[0], WORST)
+        study.tell(asked[0], WORST)
+        assert study.champion is None
+        study.tell(asked[1], 0.5)
+        assert study.champion is not None
+
+
+def test_an_example_has_the_optimiser_of_a_suites_trainings(tmp_path):
+    suite = Suite(kinds())
+    settings = {"training.epochs": 1, "training.optimizer.name": "sgd"}
+    tuned = evolr.tune(suite, "constant", trainings=2, settings=settings)
+    assert tuned.optimizer.name == "sgd"
+    tuned = evolr.tune(line(), "adam-mnist1d", trainings=2, settings=settings | {"training.optimizer.name": "momentum"})
+    assert tuned.optimizer.name == "momentum"

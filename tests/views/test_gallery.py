@@ -60,6 +60,10 @@ def test_what_is_better_than_every_schedule_and_level_with_another_optimiser_is_
     assert not lost.has_won_against_schedules
     assert answer(entry("lost", lost))["SGD with momentum 0.9"][0] == "a standard schedule, tuned"
     assert gallery_table([entry("lost", lost)]).rows[0][4].startswith("level  +1.00 points")
+    unknown = Figures(
+        metric="accuracy", score=0.7, rival="X", rival_score=0.6, p=0.01, family=FamilyFigures(name="REX")
+    )
+    assert unknown.text == "accuracy 70.00 % against X 60.00 %; the best standard schedule is REX"
     beaten = msgspec.structs.replace(LEVEL, difference=-0.02, p=0.01)
     assert gallery_table([entry("beaten", beaten)]).rows[0][4].startswith("beaten by Prodigy  +10.00")
 

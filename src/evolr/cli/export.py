@@ -59,6 +59,7 @@ def export(
     require_output(output, force=force)
     file = None if output is None else Output.checked(output, force=force)
     require_target(to)
+    chosen = None if optimizer is None else optimizer_named(optimizer)
     found = named(what, formula_options(transform, min_lr, max_lr, plateau))
     warn_of(found, *found.horizon)
     schedule, provenance = found.schedule, dict(found.provenance)
@@ -71,7 +72,7 @@ def export(
         provenance["frozen"] = "the median learning rates of the champion's trainings, a line through knots"
     elif train is not None:
         raise ConfigError("--train belongs to --frozen: nothing else of an export trains")
-    text = source(schedule, to, provenance, found.optimizer if optimizer is None else optimizer_named(optimizer))
+    text = source(schedule, to, provenance, found.optimizer if chosen is None else chosen)
     if file is None:
         print_source(text)
         return

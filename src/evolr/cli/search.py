@@ -142,7 +142,7 @@ def runs(
     json: Json = False,
 ) -> None:
     """List the studies in a folder: where they stand and what they found, while they run too."""
-    from evolr.study.summary import deeper_text, summaries
+    from evolr.study.summary import summaries
     from evolr.views import tables
 
     found = list(summaries(folder))
@@ -152,7 +152,7 @@ def runs(
         say_table(tables.runs_table(found))
     else:
         say(f"no studies in {folder}")
-    if not json and (deeper := deeper_text(folder)):
+    if not json and (deeper := tables.deeper_text(folder)):
         say(deeper)
 
 

@@ -26,10 +26,12 @@ def serve(
     from evolr.libraries import require
 
     require("evolr serve", "web", ("starlette", "uvicorn"))
-    from evolr.study.summary import deeper_text
+    from evolr.views.tables import deeper_text
     from evolr.web.serving import serve as served
 
     def listening(address: str) -> None:
-        say(*filter(None, (f"serving on {address} (Ctrl-C ends it)", deeper_text(folder))))
+        say(f"serving on {address} (Ctrl-C ends it)")
+        if deeper := deeper_text(folder):
+            say(deeper)
 
     served(folder, host, port, has_token=token, listening=listening)

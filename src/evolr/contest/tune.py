@@ -23,6 +23,7 @@ from evolr.ranges import SEEDS, TRAININGS
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES, Family
 from evolr.study.evolve import study_of
+from evolr.study.summary import optimizer_of
 from evolr.study.trained_by import require_told
 from evolr.study.watching import ShowProgress
 from evolr.training.optimizers import Optimizer
@@ -33,7 +34,7 @@ _FOR_A_SHAPE: Final = 30  # candidates, below which a schedule's scale alone is 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tuned:
     """A family, an entry of the gallery or a schedule, tuned. score: of the best, the mean over its seeds, in the problem's metric, as the tuning saw it, which
-    flatters it; NaN where every training diverged. candidates: all, in order. trained: trainings that were run now. optimizer: of its trainings, for `export`; if
+    flatters it; where every training diverged NaN, of a suite the worst that there is. candidates: all, in order. trained: trainings that were run now. optimizer: of its trainings, for `export`; if
     a function trained, that of the entry of the gallery, None of others, since nobody knows it.
     """
 
@@ -118,9 +119,8 @@ def tune(
 
 
 def _optimizer(chosen: Family | GalleryEntry | TunableFormula, config: Config) -> Optimizer | None:
-    if config.problem.name != "external":
-        return config.training.optimizer
-    return chosen.optimizer if isinstance(chosen, GalleryEntry) else None
+    known = optimizer_of(config)
+    return chosen.optimizer if known is None and isinstance(chosen, GalleryEntry) else known
 
 
 def _chosen(family: str | Family | GalleryEntry | Schedule, candidates: int) -> Family | GalleryEntry | TunableFormula:

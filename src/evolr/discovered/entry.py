@@ -91,7 +91,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pairs; low, high: its 95 % interval. p: of it, corrected for all contenders.
     budget: trainings that each rival was tuned with. beaten, level, worse: contenders that it is better than, not
     distinguishable from, and worse than, at p < 0.05.
-    family: the best of the rivals that train by the entry's own optimiser; None if that is the rival itself.
+    family: the best of the standard schedules, which train by the entry's own optimiser; None if that is the rival itself.
     """
 
     metric: str
@@ -147,10 +147,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         score = "" if self.score is None else f"{self.metric} {self._metric.text(self.score)}"
         rival = "" if self.rival is None else self._scored(self.rival, self.rival_score)
         parts = [" against ".join(part for part in (score, rival) if part)]
-        parts.append(self.difference_text + _p_text(self.p))
+        parts.append(_with_p(self.difference_text, self.p))
         if self.family is not None:
-            family = self._scored(self.family.name, self.family.score)
-            parts.append(f"the best standard schedule is {family}, {self.family_text}{_p_text(self.family.p)}")
+            family = f"the best standard schedule is {self._scored(self.family.name, self.family.score)}"
+            parts.append(", ".join(part for part in (family, _with_p(self.family_text, self.family.p)) if part))
         if self.beaten is not None and self.level is not None and self.worse is not None:
             total = self.beaten + self.level + self.worse
             parts.append(
@@ -158,7 +158,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             )
         parts.append("" if self.seeds is None else f"{self.seeds} seeds")
         parts.append("" if self.pool is None else f"{self.pool} pool")
-        parts.append("" if self.budget is None else f"{self.budget} trainings each")
+        parts.append("" if self.budget is None else f"{self.budget:,} trainings each")
         return "; ".join(part for part in parts if part)
 
     @property
@@ -191,8 +191,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return Metric(self.metric, self.higher_is_better)
 
 
-def _p_text(p: float | None) -> str:
-    return "" if p is None else f", p {p:.2g}"
+def _with_p(difference: str, p: float | None) -> str:
+    """A difference that is known, and its p."""
+    return difference if p is None or not difference else f"{difference}, p {p:.2g}"
 
 
 class Curve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -61,9 +61,18 @@ class ExampleOptimizer:
 
 
 def optimizer_named(optimizer: Optimizer | str) -> Optimizer:
-    """An optimiser by its name, with its default settings, or as it is given. Raises ConfigError for what is none."""
+    """An optimiser by its name, with its default settings, or as it is given, for an example.
+
+    Raises ConfigError for what is none, and for the name of one that no framework has as evolr has it.
+    """
     if isinstance(optimizer, Optimizer):
         return optimizer
     if not isinstance(cast("Any", optimizer), str) or optimizer not in OPTIMIZERS:
         raise ConfigError(unknown_name("optimizer", optimizer, OPTIMIZERS))
-    return Optimizer(name=optimizer)
+    named = Optimizer(name=optimizer)
+    if named.design.method != "schedule":
+        known = ", ".join(_CLASSES)
+        raise ConfigError(
+            f"an example cannot be written with {optimizer!r}, which no framework has as evolr has it; name one of {known}"
+        )
+    return named

@@ -32,8 +32,8 @@ def export(
     what: a Schedule, or what `evolr.load` takes. to: python, torch, optax, keras, lightning or huggingface.
     path: where to save it; nowhere where None. force: writes over a file that is there.
     provenance: what the file's docstring says of where the schedule comes from; what is known of a run or a file where None.
-    optimizer: of the example in the file, an `evolr.training.optimizers.Optimizer` or its name, `momentum` say; where None, what the run or the entry
-    of the gallery was found with, and Adam where nobody knows.
+    optimizer: of the example in the file, an `evolr.training.optimizers.Optimizer` or the name of one that frameworks have: sgd, momentum, adam or adamw;
+    where None, what the run or the entry of the gallery was found with, and Adam where nobody knows.
 
     Raises ScheduleError for an unknown target, and where the schedule reads a signal that the target cannot supply;
     ConfigError for an optimizer that is none, and for a path that cannot be written, or is there; errors as of `load`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final
 
 import msgspec
@@ -30,6 +31,9 @@ _TAKEN: Final = frozenset(
     }
 )
 """What stands beside the metric where a champion is saved or shown."""
+
+
+_OWN_MODEL: Final = re.compile(r"(JaxProblem|Suite) .*, SHA-256 [0-9a-f]{16}", re.DOTALL)
 
 
 class External(
@@ -77,6 +81,11 @@ class External(
     @property
     def identity(self) -> str:
         return self.trainer
+
+    @property
+    def is_trained_here(self) -> bool:
+        """Whether evolr trains it, by the settings of training: a JaxProblem or a Suite, as their identities say."""
+        return _OWN_MODEL.fullmatch(self.trainer) is not None
 
     def task(self, pool: Pool) -> Task:
         """Raises ProblemError: there is nothing here to train."""

@@ -7,12 +7,11 @@ its name, with the members below; `problems/__init__.py` lists it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, cast
 
 import msgspec
-import numpy as np
 
 from evolr.expression import SIGNALS
 from evolr.training.optimizers import OPTIMIZERS, OptimizerName
@@ -39,11 +38,10 @@ class Metric:
     name: str
     higher_is_better: bool
 
-    def mean(self, scores: Sequence[float]) -> float:
-        """The mean of the scores of a schedule; NaN where one is, and where every training diverged."""
-        if self.name == NORMALISED and all(score == WORST for score in scores):
-            return math.nan
-        return float(np.mean(scores))
+    @property
+    def least_fitness(self) -> float:
+        """The fitness of what is no champion: every training diverged, or ended with the worst score that there is."""
+        return WORST if self.name == NORMALISED else -math.inf
 
     def fitness(self, score: float) -> float:
         """The score, greater for the better: its sign is turned where lower is better; −∞ for NaN, of a diverged run."""

@@ -53,7 +53,7 @@ class Kind:
     problem: makes its tasks: a JaxProblem, or one of evolr's own that one program trains. floor: the score, in its metric,
     of an untrained network. reference: that of a schedule tuned for this kind alone. `Suite.measured` finds both.
     length: how long its trainings are, a part of the suite's epochs, above 0 and at most 1: one epoch at least. So kinds of the same problem
-    and of different lengths make a suite that draws the horizon too.
+    and of different lengths make a suite that draws the horizon too. In budgets and counts each is one training, whatever its length.
 
     Raises ConfigError for constants that make no scale, and for a length out of range.
     """
@@ -229,8 +229,9 @@ class Suite(ProblemDefaults):
 
     @property
     def steps_per_epoch(self) -> int:
-        """The mean over the kinds; each trains by its own."""
-        return round(float(np.mean([kind.problem.steps_per_epoch for kind in self._all.values()])))
+        """The mean over the kinds, of the suite's epochs, of which a shorter kind trains a part; each trains by its own."""
+        steps = [kind.problem.steps_per_epoch * kind.length for kind in self._all.values()]
+        return max(1, round(float(np.mean(steps))))
 
     @property
     def draws_tasks(self) -> bool:

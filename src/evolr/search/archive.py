@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -66,11 +67,11 @@ def champion(evaluations: Iterable[Evaluation]) -> Evaluation:
     return min(evaluations, key=_rank)
 
 
-def hall_of_fame(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """The fittest of each size that is fitter than everything smaller, by size."""
+def hall_of_fame(evaluations: Iterable[Evaluation], least: float = -math.inf) -> list[Evaluation]:
+    """The fittest of each size that is fitter than everything smaller, and than `least`, by size."""
     front: list[Evaluation] = []
     for evaluation in sorted(evaluations, key=lambda e: (e.individual.expression.size, *_rank(e))):
-        if evaluation.fitness > (front[-1].fitness if front else -np.inf):
+        if evaluation.fitness > (front[-1].fitness if front else least):
             front.append(evaluation)
     return front
 

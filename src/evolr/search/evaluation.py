@@ -41,7 +41,7 @@ def evaluate(
     """The evaluation of each individual, in order, from the scores of the trained ones; adds those to `known`."""
     metric = config.problem.metric
     for individual in to_train(population, known):
-        score = metric.mean(scores[individual.place])
+        score = float(np.mean(scores[individual.place]))  # NaN where one is
         known.add(Evaluation(individual, metric.fitness(score), score))
     return [_found(known, individual) for individual in population]
 
@@ -105,7 +105,7 @@ def evaluate_race(config: Config, finalists: Sequence[Individual], scores: Score
         for individual, pool, seed in heat:
             if individual.place not in evaluations:
                 runs.setdefault(individual, []).append(scores[individual.place, pool, seed])
-        means = {individual: metric.fitness(metric.mean(own)) for individual, own in runs.items()}
+        means = {individual: metric.fitness(float(np.mean(own))) for individual, own in runs.items()}
         is_last = not evaluations
         for individual in sorted(means, key=lambda i: -means[i]):
             fitness = means[individual]
@@ -175,6 +175,6 @@ def _heats(config: Config, finalists: Sequence[Individual], scores: Scores) -> l
         is_last = _is_last(config.search, len(running), len(heats))
         if is_last or any((i.place, pool, seed) not in scores for i, pool, seed in heats[-1]):
             return heats
-        mean = {i: metric.mean([scores[i.place, "selection", seed] for seed in seeds]) for i in running}
+        mean = {i: float(np.mean([scores[i.place, "selection", seed] for seed in seeds])) for i in running}
         ranked = sorted(running, key=lambda i: (-metric.fitness(mean[i]), i.expression.size, i.place))
         running, count = ranked[: _kept(len(running))], count * _HEAT_FACTOR

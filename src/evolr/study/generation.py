@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from evolr.config import Config
 from evolr.search.archive import KnownEvaluations
 from evolr.search.evaluation import (
@@ -38,8 +40,8 @@ def evaluated_so_far(config: Config, population: Sequence[Individual], scores: S
     most = max(map(len, finished.values()), default=0)
     metric, evaluations = config.problem.metric, list[Evaluation]()
     for individual in population:
-        own = finished.get(individual.place, [])
-        if len(own) == most > 0 and not math.isnan(score := metric.mean(own)):
+        if len(own := finished.get(individual.place, [])) == most > 0:
+            score = float(np.mean(own))
             evaluations.append(Evaluation(individual, metric.fitness(score), score))
     return evaluations
 

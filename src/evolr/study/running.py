@@ -142,7 +142,7 @@ class _Run:
     @property
     def _budget_text(self) -> str:
         seconds = None if self._budget.seconds is None else f"{self._budget.seconds:g} s"
-        trainings = None if self._budget.trainings is None else f"{self._budget.trainings} trainings"
+        trainings = None if self._budget.trainings is None else f"{self._budget.trainings:,} trainings"
         return f"the budget of {' and '.join(each for each in (seconds, trainings) if each)}"
 
     def ended_race(self, heats: int) -> str:
@@ -157,7 +157,9 @@ class _Run:
         if limits.seconds is not None and self.seconds >= seconds_at_most(limits, is_race=state.is_race, heat=heat):
             raise _BudgetError(f"the time is up: {limits.seconds:g} s{self._lacking}")
         if limits.trainings is not None and self._spent >= limits.trainings:
-            raise _BudgetError(f"{int(self._spent)} trainings are done, {limits.trainings} were wanted{self._lacking}")
+            raise _BudgetError(
+                f"{int(self._spent):,} trainings are done, {limits.trainings:,} were wanted{self._lacking}"
+            )
         if limits.target is not None and (best := state.winner):
             metric = self._study.config.problem.metric
             if best.fitness >= metric.fitness(limits.target):
@@ -200,7 +202,7 @@ class _Run:
             generations_done=state.generation - self._first[0],
             best=max(fitness),
             median=float(np.median(fitness)),
-            champion=best,
+            champion=best if state.winner is not None else replace(best, fitness=-math.inf, score=math.nan),
             trainings=self.trainings,
             training_seconds=self.training_seconds,
             seconds=self.seconds,

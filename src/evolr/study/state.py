@@ -86,9 +86,13 @@ class SearchState:
         self.history += evaluations
         self.latest = list(evaluations)
         self._best = champion(evaluations if self._best is None else [self._best, *evaluations])
-        self._front = hall_of_fame([*self._front, *evaluations])
+        self._front = hall_of_fame([*self._front, *evaluations], self._least)
         self.generation += 1
         self.current = None
+
+    @property
+    def _least(self) -> float:
+        return self.config.problem.metric.least_fitness
 
     @property
     def _is_longer(self) -> bool:
@@ -110,13 +114,14 @@ class SearchState:
 
     @property
     def winner(self) -> Evaluation | None:
-        """The fittest individual of the finished generations, unless it diverged too."""
-        return self._best if self._best is not None and self._best.fitness > -math.inf else None
+        """The fittest individual of the finished generations, unless it diverged too; see Metric.least_fitness."""
+        return self._best if self._best is not None and self._best.fitness > self._least else None
 
     @property
     def best_so_far(self) -> Evaluation | None:
         """The winner, or, while there is none, the fittest by the trials of the unfinished generation."""
-        return self.winner or (champion(found) if (found := self._evaluated_so_far()) else None)
+        found = [] if self.winner else [e for e in self._evaluated_so_far() if e.fitness > self._least]
+        return self.winner or (champion(found) if found else None)
 
     @property
     def schedule(self) -> Schedule | None:
@@ -132,7 +137,7 @@ class SearchState:
     @property
     def front(self) -> list[Evaluation]:
         """The fittest of each size that is fitter than everything smaller; of what `best_so_far` is the best of."""
-        return list(self._front) if self.winner is not None else hall_of_fame(self._evaluated_so_far())
+        return list(self._front) if self.winner is not None else hall_of_fame(self._evaluated_so_far(), self._least)
 
     def finalists(self, count: int) -> list[Evaluation]:
         """The most promising individuals of the finished generations, the best first."""

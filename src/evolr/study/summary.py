@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from evolr.config import Config
 from evolr.errors import EvolrError, RunDirectoryError, count, printable, shortened
 from evolr.expression import Expression, original_text
-from evolr.problems import Pool
+from evolr.problems import External, Pool
 from evolr.run_files import DATABASE
 from evolr.schedule import Schedule
 from evolr.search.archive import fingerprint, hall_of_fame
@@ -37,7 +37,6 @@ from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 
 _MESSAGE = 300  # characters of a failure
-_MOST_NAMED = 5  # folders, in a line
 _ALIKE = 4  # formulas that are looked at for each that is wanted: some have the same values
 
 
@@ -71,7 +70,7 @@ class Summary:
     @property
     def optimizer(self) -> Optimizer | None:
         """That of its trainings; None if they ran elsewhere, by whoever trained them."""
-        return None if self.config.problem.name == "external" else self.config.training.optimizer
+        return optimizer_of(self.config)
 
     @property
     def bred(self) -> int:
@@ -138,6 +137,9 @@ class Summary:
             so_far = "every training so far diverged or failed" if self.trainings else "nothing was trained so far"
             return f"has no champion yet: {so_far}; go on with its search first"
         what = "diverged or failed" if self.failed else "diverged"
+        what += (
+            " or ended with the worst score there is" if self.config.problem.metric.least_fitness > -math.inf else ""
+        )
         return (
             f"has no champion: every training of its {count(self.bred, 'generation')} {what}; look at the training "
             "itself, or begin another study with a lower search.max_lr"
@@ -146,6 +148,12 @@ class Summary:
     @property
     def champion(self) -> Schedule | None:
         return self.config.search.schedule(self.front[-1][2]) if self.front else None
+
+
+def optimizer_of(config: Config) -> Optimizer | None:
+    """The optimiser that a study trains by; None if whoever trains it has one of its own, which no setting says."""
+    problem = config.problem
+    return None if isinstance(problem, External) and not problem.is_trained_here else config.training.optimizer
 
 
 def failure_text(message: str | None) -> str:
@@ -260,7 +268,7 @@ def summarised_front(records: Records) -> list[Best]:
     """The fittest of each size, by size; see Summary."""
     return records.hall_of_fame() or [
         Best(e.individual.place.generation, e.score, original_text(e.individual.expression), e.individual.expression)
-        for e in hall_of_fame(_evaluated_so_far(records))
+        for e in hall_of_fame(_evaluated_so_far(records), records.config().problem.metric.least_fitness)
     ]
 
 
@@ -371,22 +379,24 @@ def studies_in(folder: Path) -> list[Path]:
     return [path for path in paths if os.path.lexists(path / DATABASE)]  # Path.exists raises where one may not look
 
 
-def deeper_folders(folder: Path) -> list[Path]:
-    """The folders in a folder that hold studies and are none themselves, by name: what `studies_in` leaves out, one level down."""
-    own = set(studies_in(folder))
+def deeper_folders(folder: Path, most: int) -> list[Path]:
+    """The folders in a folder that hold studies and are none themselves, by name: what `studies_in` leaves out, one level down; the first ones,
+    and none where nobody can look.
+    """
     found: list[Path] = []
-    for path in sorted(folder.iterdir()) if os.path.isdir(folder) else []:
-        if path not in own and not path.is_symlink():
-            with suppress(RunDirectoryError):
-                found += [path] if studies_in(path) else []
+    with suppress(OSError):
+        for path in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
+            if not os.path.lexists(path / DATABASE) and _holds_a_study(path):
+                found.append(path)
+            if len(found) == most:
+                break
     return found
 
 
-def deeper_text(folder: Path) -> str:
-    """Which folders of a folder hold more studies, in words; empty where none does."""
-    found = deeper_folders(folder)
-    named = ", ".join(map(str, found[:_MOST_NAMED])) + (", …" if len(found) > _MOST_NAMED else "")
-    return f"more studies are in folders of it, which are listed by their names: {named}" if found else ""
+def _holds_a_study(folder: Path) -> bool:
+    with suppress(OSError), os.scandir(folder) as entries:
+        return any(entry.is_dir() and os.path.lexists(os.path.join(entry.path, DATABASE)) for entry in entries)
+    return False
 
 
 def summaries(folder: Path) -> Iterator[tuple[Path, Summary | EvolrError]]:

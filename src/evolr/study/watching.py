@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 
-from evolr.errors import ConfigError, printable, shown
+from evolr.errors import ConfigError, count, printable, shown
 from evolr.execution.training_function import not_run_by_a_call
 from evolr.problems import Metric
 from evolr.study.results import GenerationReport, Outlook, SearchResult, TrialReport, generation_text
@@ -129,15 +129,16 @@ class Log(Watcher):
     def begins(self, outlook: Outlook) -> None:
         self._generations = outlook.generations - (outlook.finalists > 0)
         if outlook.racing:
-            _log.info("race: a heat of %d finalists, %d trainings", outlook.racing, outlook.due)
+            _log.info("race: a heat of %s, %s", count(outlook.racing, "finalist"), count(outlook.due, "training"))
         else:
-            _log.info("%s: %d trainings", generation_text(outlook.generation, self._generations), outlook.due)
+            stage = generation_text(outlook.generation, self._generations)
+            _log.info("%s: %s", stage, count(outlook.due, "training"))
 
     def trained(self, report: TrialReport) -> None:
         if _log.isEnabledFor(logging.DEBUG):
             what = f"failed, {printable(report.failure)}" if report.failure else self._metric.text(report.score)
             formula = report.schedule.expression
-            _log.debug("training %d: %s, seed %d: %s", report.trainings, formula, report.seed, what)
+            _log.debug("training %s: %s, seed %d: %s", f"{report.trainings:,}", formula, report.seed, what)
 
     def finished(self, report: GenerationReport) -> None:
         champion = f"champion {self._metric.text(report.champion.score)}, {report.champion.individual.expression}"
@@ -148,6 +149,5 @@ class Log(Watcher):
             _log.info("%s: %s", generation_text(report.generation, self._generations), found)
 
     def ended(self, result: SearchResult) -> None:
-        _log.info(
-            "the search ended after %d trainings: %s", result.trainings, printable(result.stopped_by or "all is done")
-        )
+        why = printable(result.stopped_by or "all is done")
+        _log.info("the search ended after %s: %s", count(result.trainings, "training"), why)

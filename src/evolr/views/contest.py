@@ -128,7 +128,7 @@ def _how(result: ContestResult) -> str:
         fitness, selection, judged = "", "", "the same for all, and none that was trained from before"
     return (
         "Families found their candidates by Optuna's multivariate TPE sampler and random search by drawing formulas of the same "
-        f"language, with {settings.budget} trainings each at {count(settings.epochs, 'epoch')} "
+        f"language, with {settings.budget:,} trainings each at {count(settings.epochs, 'epoch')} "
         f"({result.config.search.seeds} a candidate){fitness}. The {many} best of each contender were trained from {first} fresh "
         f"seeds{selection}, the {few} best of these from {second} more, and one went forward. The final: "
         f"{count(len(result.seeds), 'fresh seed')}, {judged}." + (f" {result.no_rivals}" if result.no_rivals else "")
@@ -190,7 +190,7 @@ def _cells(entry: Entry, result: ContestResult, *, names_optimizers: bool = Fals
 
 def _steps(entry: Entry, result: ContestResult) -> str:
     total = result.settings.epochs * result.config.problem.steps_per_epoch
-    return "never" if entry.steps_to_reach is None else f"{entry.steps_to_reach} of {total}"
+    return "never" if entry.steps_to_reach is None else f"{entry.steps_to_reach:,} of {total:,}"
 
 
 def _constants(entry: Entry) -> str:

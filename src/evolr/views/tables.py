@@ -13,12 +13,15 @@ from evolr.contest.statistics import CONFIDENCE, Pairs, Relation
 from evolr.contest.verdict import listed, lost_text, nothing_can_be_told
 from evolr.errors import EvolrError, count
 from evolr.expression import Expression, Token, ordinary_text
+from evolr.legible import shell_word
 from evolr.problems import Metric
 from evolr.search.archive import knee
 from evolr.search.individual import Evaluation
 from evolr.study.results import SearchResult
-from evolr.study.summary import Summary, standing_text
+from evolr.study.summary import Summary, deeper_folders, standing_text
 from evolr.views.terminal_table import GAP, TerminalTable
+
+_MOST_NAMED: Final = 5  # folders, in a line
 
 MINUS: Final = f"{CHAMPION} minus it"
 """The column of paired differences: the champion's score minus that of the row, as in the pictures."""
@@ -182,6 +185,13 @@ def runs_table(found: Iterable[tuple[Path, Summary | EvolrError]]) -> TerminalTa
             ordinary_text(summary.champion.expression) if summary.champion else "",
         )
     return table
+
+
+def deeper_text(folder: Path) -> str:
+    """Which folders of a folder hold more studies, in words; empty where none does."""
+    found = deeper_folders(folder, _MOST_NAMED + 1)
+    named = ", ".join(map(shell_word, found[:_MOST_NAMED])) + (", …" if len(found) > _MOST_NAMED else "")
+    return f"more studies are in folders of {folder}; name one of these to see them: {named}" if found else ""
 
 
 def summary_document(path: Path, summary: Summary | EvolrError) -> dict[str, Any]:
