@@ -53,8 +53,8 @@ def comparability(config: Config, *, has_race: bool) -> list[Part]:
         )
     if has_race:
         notes.append(
-            "The best of a generation is chosen by the scores that are shown, so luck raises them; the race chooses and scores by fresh "
-            "seeds, so its best is often below that of the generations before it"
+            "The best of a generation is chosen by the scores that are shown, so luck makes them better than they are; the race chooses and "
+            "scores by fresh seeds, so its best is often worse than those before it"
         )
     return [Sentences(tuple(notes), is_note=True)] if notes else []
 
