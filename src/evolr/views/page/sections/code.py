@@ -24,7 +24,7 @@ def code(run: Run) -> Section | None:
         except ScheduleError as error:
             parts.append(Sentences((f"{title}: {error}",)))
             continue
-        parts.append(Code(f"{title}, {len(text.splitlines())} lines that need no evolr", text, is_folded=True))
+        parts.append(Code(f"{title}, {len(text.splitlines()):,} lines that need no evolr", text, is_folded=True))
     name = shell_word(run.path)
     parts.append(Code("For Optax, Keras, Lightning and Hugging Face", f"evolr export {name} --to optax -o schedule.py"))
     return Section("code", "In your own code", tuple(parts))
