@@ -10,8 +10,7 @@ adam, prodigy: the same search, the schedule under Adam, and on top of Prodigy's
 powers: no search of structures: CMA-ES tunes a warm-up, a fall and powers of seven signals (benchmarks/powers.py), momentum.
 
 `judge` trains what each ended at on 128 tasks of the selection pool, in pairs with Prodigy and D-Adaptation as advised, the best family
-and the best curve of the contest (benchmarks/results/suites-mixed.json), and the schedule that was proven there; the test pool is left
-to contests. It prints the mean of each, that of each kind of task, and the pairs. Both write benchmarks/results/attempts.json.
+and the best curve of the contest (benchmarks/results/suites-mixed.json), and the schedule that was proven there; and on 64 GRUs, a kind that none of them has met. The test pool is left to contests. It prints the mean of each, that of each kind of task, and the pairs. Both write benchmarks/results/attempts.json.
 """
 
 from __future__ import annotations
@@ -49,6 +48,7 @@ from evolr.training.optimizers import Optimizer
 from evolr.training.task import Trial
 
 KINDS = ("mlp", "cnn", "transformer", "language", "regression", "quadratic")
+HELD_OUT = ("gru",)  # that none of them has met
 SETTINGS = {"problem.kinds_drawn": list(KINDS)}
 ATTEMPTS: dict[str, dict[str, Any]] = {
     "again": {"seed": 2},
@@ -104,10 +104,10 @@ def read(document: Any) -> Schedule:
     return Schedule.from_json(msgspec.json.encode(document))
 
 
-def judge(attempts: dict[str, Any], devices: int | None) -> dict[str, Any]:
-    """All attempts and those that they are compared with, on the same tasks."""
-    config = config_of("powers")
-    seeds = [seed_from(number, "attempts, judged") for number in range(JUDGED)]
+def judge(attempts: dict[str, Any], drawn: Sequence[str], tasks: int, devices: int | None) -> dict[str, Any]:
+    """All attempts and those that they are compared with, on the same tasks of these kinds."""
+    config = evolr.resolve("mixed", settings={"problem.kinds_drawn": list(drawn)})
+    seeds = [seed_from(number, "attempts, judged") for number in range(tasks)]
     kinds = np.array([config.problem.draw(seed, "selection")[0] for seed in seeds])
     others = contenders()
     entries = others | {name: (read(a["schedule"]), config_of(name).training.optimizer) for name, a in attempts.items()}
@@ -122,7 +122,7 @@ def judge(attempts: dict[str, Any], devices: int | None) -> dict[str, Any]:
     for name, own in scores.items():
         mean, low, high = mean_interval(own)
         rows[name] = {"score": mean, "interval": [low, high]}
-        rows[name]["kinds"] = {kind: float(np.nanmean(own[kinds == kind])) for kind in KINDS}
+        rows[name]["kinds"] = {kind: float(np.nanmean(own[kinds == kind])) for kind in drawn}
         if name in attempts:
             pairs = corrected([paired(own, scores[other], config.problem.metric) for other in others])
             rows[name]["minus"] = {
@@ -131,8 +131,8 @@ def judge(attempts: dict[str, Any], devices: int | None) -> dict[str, Any]:
             }
     return {
         "pool": "selection",
-        "tasks": JUDGED,
-        "of_each_kind": {k: int((kinds == k).sum()) for k in KINDS},
+        "tasks": tasks,
+        "of_each_kind": {kind: int((kinds == kind).sum()) for kind in drawn},
         "rows": rows,
     }
 
@@ -142,9 +142,10 @@ def trials_of(entry: tuple[Schedule, Optimizer], seeds: Sequence[int]) -> list[T
 
 
 def printed(judged: dict[str, Any]) -> None:
-    print(f"{'':16} {'score':>7}", *(f"{kind:>11}" for kind in KINDS))
+    drawn = list(judged["of_each_kind"])
+    print(f"{'':16} {'score':>7}", *(f"{kind:>11}" for kind in drawn))
     for name, row in sorted(judged["rows"].items(), key=lambda item: -item[1]["score"]):
-        print(f"{name:16} {row['score']:7.3f}", *(f"{row['kinds'][kind]:11.3f}" for kind in KINDS))
+        print(f"{name:16} {row['score']:7.3f}", *(f"{row['kinds'][kind]:11.3f}" for kind in drawn))
         for other, pair in row.get("minus", {}).items():
             low, high = pair["interval"]
             print(f"    minus {other:16} {pair['difference']:+.3f} ({low:+.3f} … {high:+.3f})  p {pair['p_holm']:.1e}")
@@ -159,9 +160,11 @@ def main() -> None:
     given = parser.parse_args()
     if given.part == "judge":
         attempts = document()["attempts"]
-        judged = judge(attempts, given.devices)
-        printed(judged)
-        write({"attempts": attempts, "judged": judged})
+        found: dict[str, Any] = {"attempts": attempts}
+        for name, (drawn, tasks) in {"judged": (KINDS, JUDGED), "held out": (HELD_OUT, JUDGED // 2)}.items():
+            found[name] = judge(attempts, drawn, tasks, given.devices)
+            printed(found[name])
+            write(found)
     else:
         for attempt in given.attempts:
             found = found_by(attempt, given.runs, given.devices)
