@@ -10,7 +10,9 @@ adam, prodigy: the same search, the schedule under Adam, and on top of Prodigy's
 powers: no search of structures: CMA-ES tunes a warm-up, a fall and powers of seven signals (benchmarks/powers.py), momentum.
 
 `judge` trains what each ended at on 128 tasks of the selection pool, in pairs with Prodigy and D-Adaptation as advised, the best family
-and the best curve of the contest (benchmarks/results/suites-mixed.json), and the schedule that was proven there; and on 64 GRUs, a kind that none of them has met. The test pool is left to contests. It prints the mean of each, that of each kind of task, and the pairs. Both write benchmarks/results/attempts.json.
+and the best curve of the contest (benchmarks/results/suites-mixed.json), and the schedule that was proven there; and on 64 GRUs, a kind that
+none of them has met. The test pool is left to contests. It prints the mean of each, that of each kind of task, and the pairs. Both
+write benchmarks/results/attempts.json.
 """
 
 from __future__ import annotations

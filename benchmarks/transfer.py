@@ -1,13 +1,13 @@
 """What a former run is worth to the next: a search that begins with its front, and its champion tuned on a changed task.
 
-    .venv/bin/python benchmarks/transfer.py [--seeds 8]
+    .venv/bin/python benchmarks/transfer.py [--parts "warm start" "batches of 25" "16 hidden units"] [--seeds 8] [--runs runs]
 
 Warm start: a study spends 150 trainings; another, of another seed, begins with its front (`initial=`) and spends 50; a third spends 50 from
 nothing. Their champions are trained from the same fresh seeds.
 Tuning: the first study's champion with another batch size, and on another network: as it is, and its scale tuned by ten trainings
 (`evolr.tune`); standard families tuned by ten trainings beside it.
 
-Intervals are over the studies. Writes benchmarks/results/transfer.json.
+Intervals are over the studies, whose runs are kept. Writes benchmarks/results/transfer.json, a part at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -38,6 +37,7 @@ from evolr.training.task import Trial
 RESULTS = Path(__file__).parent / "results" / "transfer.json"
 FORMER, NEXT, TUNING = 150, 50, 10
 FINAL = 32  # fresh seeds that a schedule is judged on
+PARTS = ("warm start", "batches of 25", "16 hidden units")
 FAMILIES = ("warm-up + cosine", "one-cycle", "WSD (linear)")
 
 
@@ -95,8 +95,57 @@ def summary(scores: dict[str, NDArray[np.float64]], first: str) -> dict[str, Any
     return rows
 
 
-def write(studies: int, results: dict[str, Any]) -> None:
-    """What is known so far."""
+def warm_start(former: list[Schedule], runs: Sequence[Path], folder: Path, devices: int | None) -> dict[str, Any]:
+    with closing(Bench(evolr.resolve("memetic"), devices)) as bench:
+        seeds = range(len(runs))
+        found = {
+            f"begun with it, {NEXT}": [bench.searched(folder / f"warm-{s}", 100 + s, NEXT, runs[s]) for s in seeds],
+            f"former run, {FORMER} trainings": former,
+            f"begun with nothing, {NEXT}": [bench.searched(folder / f"cold-{s}", 100 + s, NEXT) for s in seeds],
+        }
+        print("mnist1d-mlp, accuracy", flush=True)
+        scores = {name: bench.judged(schedules) for name, schedules in found.items()}
+    return summary(scores, next(iter(scores)))
+
+
+def tuning(former: list[Schedule], config: Config, devices: int | None) -> dict[str, Any]:
+    seeds = range(len(former))
+    with closing(Bench(config, devices)) as bench:
+        candidates = {f"champion, {TUNING} trainings": [bench.tuned(former[s], s) for s in seeds]}
+        candidates["champion, as it is"] = former
+        for family in FAMILIES:
+            candidates[f"{family}, {TUNING} trainings"] = [bench.tuned(family, s) for s in seeds]
+        scores = {name: bench.judged(schedules) for name, schedules in candidates.items()}
+    return summary(scores, next(iter(scores)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--seeds", type=int, default=8, help="studies")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--devices", type=int, help="to train on; all where not given")
+    given = parser.parse_args()
+    folder = given.runs / "transfer"
+    runs = [folder / f"former-{seed}" for seed in range(given.seeds)]
+    with closing(Bench(evolr.resolve("memetic"), given.devices)) as bench:
+        former = [bench.searched(run, seed, FORMER) for seed, run in enumerate(runs)]
+    changed_tasks = {
+        "batches of 25": lambda: evolr.resolve("memetic", settings={"problem.batch_size": 25}),
+        "16 hidden units": narrow,
+    }
+    for part in given.parts:
+        if part == "warm start":
+            keep(given.seeds, part, warm_start(former, runs, folder, given.devices))
+        else:
+            print(part, flush=True)
+            keep(given.seeds, part, tuning(former, changed_tasks[part](), given.devices))
+
+
+def keep(studies: int, part: str, rows: dict[str, Any]) -> None:
+    """Writes a part's results beside those of the others that are of as many studies."""
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results = before["results"] if before.get("studies") == studies else {}
     document = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": {"cores": os.cpu_count(), "system": platform.system()},
@@ -104,46 +153,9 @@ def write(studies: int, results: dict[str, Any]) -> None:
         "studies": studies,
         "final_seeds": FINAL,
         "pool": "test",
-        "results": results,
+        "results": {**results, part: rows},
     }
     RESULTS.write_text(json.dumps(document, indent=2) + "\n")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=8, help="studies")
-    parser.add_argument("--devices", type=int, help="to train on; all where not given")
-    given = parser.parse_args()
-    seeds = range(given.seeds)
-    results: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder, closing(Bench(evolr.resolve("memetic"), given.devices)) as bench:
-        runs = [Path(folder) / f"former-{seed}" for seed in seeds]
-        former = [bench.searched(run, seed, FORMER) for seed, run in zip(seeds, runs, strict=True)]
-        warm = [bench.searched(Path(folder) / f"warm-{s}", 100 + s, NEXT, runs[s]) for s in seeds]
-        cold = [bench.searched(Path(folder) / f"cold-{s}", 100 + s, NEXT) for s in seeds]
-    found = {
-        f"begun with it, {NEXT}": warm,
-        f"former run, {FORMER} trainings": former,
-        f"begun with nothing, {NEXT}": cold,
-    }
-    print("mnist1d-mlp, accuracy", flush=True)
-    with closing(Bench(evolr.resolve("memetic"), given.devices)) as bench:
-        scores = {name: bench.judged(schedules) for name, schedules in found.items()}
-        results["warm start"] = summary(scores, next(iter(scores)))
-    write(given.seeds, results)
-    for title, config in {
-        "batches of 25": evolr.resolve("memetic", settings={"problem.batch_size": 25}),
-        "16 hidden units": narrow(),
-    }.items():
-        print(title, flush=True)
-        with closing(Bench(config, given.devices)) as bench:
-            candidates = {f"champion, {TUNING} trainings": [bench.tuned(former[s], s) for s in seeds]}
-            candidates["champion, as it is"] = former
-            for family in FAMILIES:
-                candidates[f"{family}, {TUNING} trainings"] = [bench.tuned(family, s) for s in seeds]
-            scores = {name: bench.judged(schedules) for name, schedules in candidates.items()}
-        results[title] = summary(scores, next(iter(scores)))
-        write(given.seeds, results)
 
 
 if __name__ == "__main__":
