@@ -155,7 +155,8 @@ def test_documents_of_language_1_mean_what_they_meant():
     trace = {name: np.array(values) for name, values in kept["trace"].items()}
     for one in kept["schedules"]:
         schedule = Schedule.from_json(one["document"])
-        np.testing.assert_array_equal(schedule(**trace), one["values"])
+        # The last bits of NumPy's sin, exp and log are the processor's.
+        np.testing.assert_array_max_ulp(schedule(**trace), np.array(one["values"]), maxulp=8)
         again = Schedule.from_json(schedule.to_json())  # in this language
         assert again == schedule
         for number, value in enumerate(one["values"][:8]):
