@@ -95,8 +95,8 @@ def family_figures(family: Contender) -> FamilyFigures:
     )
 
 
-def command(name: str, config: Config, contest: ContestResult | None) -> str:
-    """The command that repeats the figures, or would hold the contest: of a preset, and what differs from it."""
+def command(name: str, config: Config, *, epochs: int | None = None, seeds: int = SEEDS, budget: int = 600) -> str:
+    """The command that repeats the figures, or would hold the contest: of a preset, and what differs from it; epochs, seeds, budget: the contest's."""
     if config.problem.name == "external":
         raise ConfigError("nobody but whoever trains can repeat this: say how by --command")
     alike = {
@@ -111,12 +111,15 @@ def command(name: str, config: Config, contest: ContestResult | None) -> str:
     changed = [f"{setting}={_toml(ours)}" for setting, (ours, _) in alike[preset].items()]
     parts = ["evolr", "prove", "--expression", name, "--preset", preset]
     parts += [part for setting in changed for part in ("--set", setting)]
-    if contest is not None and contest.settings.epochs != config.comparison.epochs:
-        parts += ["--epochs", str(contest.settings.epochs)]
-    if contest is not None and contest.settings.seeds != SEEDS:
-        parts += ["--seeds", str(contest.settings.seeds)]
-    budget = 600 if contest is None else contest.settings.budget
+    parts += [] if epochs in (None, config.comparison.epochs) else ["--epochs", str(epochs)]
+    parts += [] if seeds == SEEDS else ["--seeds", str(seeds)]
     return shlex.join([*parts, "--budget", str(budget), "-o", f"runs/{name}"])
+
+
+def of_contest(contest: ContestResult | None) -> dict[str, int]:
+    if contest is None:
+        return {}
+    return {"epochs": contest.settings.epochs, "seeds": contest.settings.seeds, "budget": contest.settings.budget}
 
 
 def entry_of(directory: Path, name: str, said: dict[str, str], before: GalleryEntry | None = None) -> GalleryEntry:
@@ -132,7 +135,7 @@ def entry_of(directory: Path, name: str, said: dict[str, str], before: GalleryEn
             raise ConfigError(f"{directory} holds no study, and no contest of an entry that is there")
         if contest.champion.result.schedule != before.schedule():
             raise ConfigError(f"the contest in {directory} is of another schedule than {name}")
-        told = said | {"command": said.get("command") or command(name, contest.config, contest)}
+        told = said | {"command": said.get("command") or command(name, contest.config, **of_contest(contest))}
         return msgspec.structs.replace(before, contest=figures(contest), **told)
     schedule = summary.champion if contest is None else contest.champion.result.schedule
     if schedule is None:
@@ -144,7 +147,7 @@ def entry_of(directory: Path, name: str, said: dict[str, str], before: GalleryEn
         what = f"{name} is new" if before is None else f"the formula of {name} is another one now"
         raise ConfigError(f"{what}: say its {', '.join(missing)}, by --{missing[0]} and so on")
     if "command" not in told:
-        told["command"] = command(name, summary.config, contest)
+        told["command"] = command(name, summary.config, **of_contest(contest))
     return GalleryEntry(
         name=name,
         origin="evolved",
@@ -174,16 +177,6 @@ def entry_of_results(results: Path, seed: int, name: str, said: dict[str, str]) 
     of_optimizers = {form for rival in rivals_of(optimizer) for form in (rival.name, f"{rival.name} (tuned)")}
     rival, family = named[0], next(row for row in named if row["name"] not in of_optimizers and row["constants"])
     relations = [relation(row, metric) for row in others]
-    given = [part for key, value in document["settings"].items() for part in ("--set", f"{key}={_toml(value)}")]
-    repeated = [
-        "python",
-        "benchmarks/suites.py",
-        "--preset",
-        document["preset"],
-        "--name",
-        results.stem.split("-", 1)[1],
-    ]
-    repeated += [*given, "--tasks", str(document["tasks"]), "--seeds", str(seed)]
     return GalleryEntry(
         name=name,
         origin="evolved",
@@ -213,7 +206,7 @@ def entry_of_results(results: Path, seed: int, name: str, said: dict[str, str]) 
             if family is rival
             else FamilyFigures(name=family["name"], score=family["score"], **compared(family)),
         ),
-        command=said.get("command") or shlex.join(repeated),
+        command=said.get("command") or command(name, config, seeds=document["tasks"], budget=document["budget"]),
         **{each: said[each] for each in SAID},  # pyright: ignore[reportArgumentType]
     )
 

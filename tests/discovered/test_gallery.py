@@ -180,7 +180,8 @@ def test_the_figures_of_momentum_norm_are_those_of_the_benchmark():
 
 
 @pytest.mark.parametrize(
-    ("name", "results", "seed"), [("momentum-suite", "suite", 3), ("momentum-quadratics", "quadratics-large", 1)]
+    ("name", "results", "seed"),
+    [("momentum-suite", "suite", 3), ("momentum-quadratics", "quadratics-large", 1), ("momentum-mixed", "mixed", 1)],
 )
 def test_the_figures_of_what_a_suite_found_are_those_of_its_contest(name, results, seed):
     """Formula and figures; and the command holds that contest, of the same settings, again."""

@@ -101,11 +101,11 @@ def test_a_rehearsal_is_no_contest(run, tmp_path, monkeypatch):
 
 def test_the_command_names_the_preset_and_what_differs_from_it(run):
     suite = resolve("suite", settings={"seed": 3, "problem.widths": [8, 16]})
-    assert shlex.split(making.command("a-name", suite, None)) == shlex.split(
+    assert shlex.split(making.command("a-name", suite)) == shlex.split(
         "evolr prove --expression a-name --preset suite --set seed=3 --set 'problem.widths=[8, 16]' --budget 600 -o runs/a-name"
     )
-    assert "--preset original" in making.command("a-name", resolve("original"), None)
-    assert "--set" not in making.command("a-name", resolve("memetic"), None)
+    assert "--preset original" in making.command("a-name", resolve("original"))
+    assert "--set" not in making.command("a-name", resolve("memetic"))
     of_contest = shlex.split(making.command("a-name", resolve("quadratic"), read_contest(run)))
     assert of_contest[of_contest.index("--epochs") + 1] == "3"
     assert of_contest[of_contest.index("--budget") + 1] == "4"
