@@ -106,7 +106,7 @@ def test_the_command_names_the_preset_and_what_differs_from_it(run):
     )
     assert "--preset original" in making.command("a-name", resolve("original"))
     assert "--set" not in making.command("a-name", resolve("memetic"))
-    of_contest = shlex.split(making.command("a-name", resolve("quadratic"), read_contest(run)))
+    of_contest = shlex.split(making.command("a-name", resolve("quadratic"), **making.of_contest(read_contest(run))))
     assert of_contest[of_contest.index("--epochs") + 1] == "3"
     assert of_contest[of_contest.index("--budget") + 1] == "4"
     assert of_contest[of_contest.index("--seeds") + 1] == "12"
@@ -115,7 +115,7 @@ def test_the_command_names_the_preset_and_what_differs_from_it(run):
         (OWN, "no preset has the problem quadratic"),
     ):
         with pytest.raises(ConfigError, match=problem):
-            making.command("a-name", config, None)
+            making.command("a-name", config)
 
 
 def test_the_script_writes_the_document_and_the_page(run, tmp_path, monkeypatch, capsys):
