@@ -61,8 +61,9 @@ def figures(contest: ContestResult) -> Figures:
     metric, champion = contest.config.problem.metric, contest.champion.result
     rival = next(entry.result for entry in contest.others if entry.name != FROZEN)
     relations = [entry.result.pairs.relation for entry in contest.others if entry.result.pairs is not None]
-    pairs = rival.pairs
-    families = [entry for entry in contest.others if entry.optimizer is None and entry.constants]  # no random search
+    families = [
+        entry.result for entry in contest.others if entry.optimizer is None and entry.constants
+    ]  # no random search
     return Figures(
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
@@ -71,28 +72,25 @@ def figures(contest: ContestResult) -> Figures:
         score=_known(champion.mean),
         rival=rival.name,
         rival_score=_known(rival.mean),
-        difference=None if pairs is None else pairs.difference,
-        low=None if pairs is None else pairs.low,
-        high=None if pairs is None else pairs.high,
-        p=None if pairs is None else pairs.p_value,
+        **paired(rival),
         budget=contest.settings.budget,
         beaten=relations.count("better than"),
         level=relations.count("not distinguishable from"),
         worse=relations.count("worse than"),
-        family=None if not families or families[0].result is rival else family_figures(families[0].result),
+        family=None if not families or families[0] is rival else family_figures(families[0]),
     )
 
 
 def family_figures(family: Contender) -> FamilyFigures:
-    pairs = family.pairs
-    return FamilyFigures(
-        name=family.name,
-        score=_known(family.mean),
-        difference=None if pairs is None else pairs.difference,
-        low=None if pairs is None else pairs.low,
-        high=None if pairs is None else pairs.high,
-        p=None if pairs is None else pairs.p_value,
-    )
+    return FamilyFigures(name=family.name, score=_known(family.mean), **paired(family))
+
+
+def paired(contender: Contender) -> dict[str, Any]:
+    """The champion minus a contender; nothing where they were not compared."""
+    pairs = contender.pairs
+    if pairs is None:
+        return {}
+    return {"difference": pairs.difference, "low": pairs.low, "high": pairs.high, "p": pairs.p_value}
 
 
 def command(name: str, config: Config, *, epochs: int | None = None, seeds: int = SEEDS, budget: int = 600) -> str:

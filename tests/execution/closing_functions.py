@@ -94,6 +94,16 @@ def _framed(content):
     return struct.pack("!i", len(content)) + content
 
 
+_PART_OF_A_MESSAGE = _framed(bytes(100))[:50]
+
+
+def _write_into_sockets(content):
+    """Writes into all sockets of this process, one of which is the pipe to evolr."""
+    for descriptor in _others():
+        if os.path.exists(f"/dev/fd/{descriptor}") and stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            os.write(descriptor, content)
+
+
 def writing_into_the_pipe(path, schedule, seed, epochs):
     """Writes into all sockets that it finds, one of which is the pipe to evolr; then ends as if nothing had been."""
     content = (
@@ -105,25 +115,19 @@ def writing_into_the_pipe(path, schedule, seed, epochs):
         struct.pack("!i", -1) + struct.pack("!Q", 1 << 62),
     )[seed // 2]
     if seed % 2:
-        for descriptor in _others():
-            if os.path.exists(f"/dev/fd/{descriptor}") and stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-                os.write(descriptor, content)
+        _write_into_sockets(content)
     return 1.0
 
 
 def killed_in_a_message(schedule, seed, epochs):
     """Ends by SIGKILL when a part of a message has been sent."""
-    for descriptor in _others():
-        if os.path.exists(f"/dev/fd/{descriptor}") and stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-            os.write(descriptor, _framed(bytes(100))[:50])
+    _write_into_sockets(_PART_OF_A_MESSAGE)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def silent_in_a_message(schedule, seed, epochs):
     """With an odd seed, stays for ever when a part of a message has been sent."""
     if seed % 2:
-        for descriptor in _others():
-            if os.path.exists(f"/dev/fd/{descriptor}") and stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-                os.write(descriptor, _framed(bytes(100))[:50])
+        _write_into_sockets(_PART_OF_A_MESSAGE)
         time.sleep(600)
     return 1.0

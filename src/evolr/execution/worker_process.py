@@ -108,15 +108,14 @@ class WorkerProcess:
         """The message that has come; its end where that is none. Raises EOFError or OSError where it ended, in the middle of one too."""
         try:
             return _MESSAGES.decode(self.connection.recv_bytes(_MOST_BYTES))
-        except (OSError, msgspec.DecodeError) as error:
-            is_half = isinstance(error, BlockingIOError)
-            if (
-                isinstance(error, OSError) and not is_half and self.connection.readable
-            ):  # False after a length that is none
+        except (BlockingIOError, msgspec.DecodeError):  # its rest does not come, or it is none
+            pass
+        except OSError:
+            if self.connection.readable:  # False after a length that is none
                 raise
-            return WorkerEnd(
-                "wrote into the pipe to evolr, as to a file of its own; a function must write only to what it opened"
-            )
+        return WorkerEnd(
+            "wrote into the pipe to evolr, as to a file of its own; a function must write only to what it opened"
+        )
 
     def kill(self) -> None:
         """Ends it at once, and the processes that it started."""

@@ -132,6 +132,11 @@ class Outlook:
     seconds_left: float | None
     is_at_most: bool = False
 
+    @property
+    def bred(self) -> int:
+        """The generations of the search without its race."""
+        return self.generations - (self.finalists > 0)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SearchResult:

@@ -127,7 +127,7 @@ class Log(Watcher):
         self._generations = 0  # without the race, as the bar counts them
 
     def begins(self, outlook: Outlook) -> None:
-        self._generations = outlook.generations - (outlook.finalists > 0)
+        self._generations = outlook.bred
         if outlook.racing:
             _log.info("race: a heat of %s, %s", count(outlook.racing, "finalist"), count(outlook.due, "training"))
         else:

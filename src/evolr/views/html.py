@@ -39,7 +39,7 @@ from evolr.views.tables import (
     explanation_table,
     front_table,
     moment,
-    trainings_done,
+    trainings_and_failures,
     verdict,
 )
 from evolr.views.terminal_table import TerminalTable
@@ -100,7 +100,7 @@ def study_html(directory: Path) -> str:
     metric = config.problem.metric
     facts = [
         ("generations", summary.generations_text),
-        ("trainings", trainings_done(summary) + (f", {summary.failed:,} failed" if summary.failed else "")),
+        ("trainings", trainings_and_failures(summary)),
         ("last failure", summary.last_failure_text),
         ("standing", summary.standing if summary.front else ""),
         ("trained by", config.problem.identity or f"{config.problem.name}, {config.training.optimizer.text}"),

@@ -63,7 +63,7 @@ class _Search(Watcher):
         return Group(self._bar, self._best)
 
     def begins(self, outlook: Outlook) -> None:
-        self._generations = _bred(outlook)
+        self._generations = outlook.bred
         if not self._is_costed:
             self._say(*_cost_lines(outlook))
             self._is_costed = True
@@ -93,7 +93,7 @@ class _Search(Watcher):
             _say(self._console, *lines)
 
     def _draw(self, outlook: Outlook) -> None:
-        stage = f"race of {outlook.racing}" if outlook.racing else generation_text(outlook.generation, _bred(outlook))
+        stage = f"race of {outlook.racing}" if outlook.racing else generation_text(outlook.generation, outlook.bred)
         left = _left_text(outlook.seconds_left)
         text = "  ".join(part for part in (stage, self._scores, left) if part)
         self._bar.update(self._task, description=text, completed=outlook.trainings, total=outlook.expected)
@@ -209,7 +209,7 @@ def _cost_lines(outlook: Outlook) -> list[str]:
     if outlook.racing:
         return [f"the race: {outlook.due:,} trainings of {count(outlook.racing, 'finalist')} are due"]
     done = f", {outlook.trainings:,} of them done" if outlook.trainings else ""
-    generation = generation_text(outlook.generation, _bred(outlook))
+    generation = generation_text(outlook.generation, outlook.bred)
     in_all = f"{outlook.expected:,} in all"
     in_all = f"at most {in_all}, as the time allows" if outlook.is_at_most else f"{in_all}, about"
     of_a_part = f" of {count(outlook.epochs, 'epoch')}, which count in parts" if outlook.part < 1 else ""
@@ -223,11 +223,6 @@ def _cost_lines(outlook: Outlook) -> list[str]:
     elif outlook.finalists:
         lines.append("the time ends this call before the race of the finalists; the study can go on")
     return lines
-
-
-def _bred(outlook: Outlook) -> int:
-    """The generations of a search without its race."""
-    return outlook.generations - (outlook.finalists > 0)
 
 
 def _left_text(seconds: float | None) -> str:

@@ -220,6 +220,11 @@ def trainings_done(summary: Summary) -> str:
     return done + (f", of about {summary.expected:,}" if summary.expected > summary.whole_trainings else "")
 
 
+def trainings_and_failures(summary: Summary) -> str:
+    """The same, and how many of them failed."""
+    return trainings_done(summary) + (f", {summary.failed:,} failed" if summary.failed else "")
+
+
 def moment(text: str) -> str:
     """A time as it is recorded, in words."""
     return f"{text[:19].replace('T', ' ')} UTC"

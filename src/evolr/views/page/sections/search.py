@@ -8,7 +8,7 @@ from evolr.errors import count
 from evolr.legible import shell_word
 from evolr.views.page.parts import Facts, Part, Section, Sentences
 from evolr.views.page.records import Run
-from evolr.views.tables import duration, trainings_done
+from evolr.views.tables import duration, trainings_and_failures
 
 
 def search(run: Run) -> Section:
@@ -25,7 +25,7 @@ def search(run: Run) -> Section:
         ("formulas of", ", ".join([*search.terminals, *search.functions])),
         ("bounds", f"learning rates from {search.min_lr:g} to {search.max_lr:g}"),
         ("generations", summary.generations_text),
-        ("trainings", _trainings(run)),
+        ("trainings", trainings_and_failures(summary)),
         ("time", _time(run)),
         ("state", _state(run)),
         ("last failure", summary.last_failure_text),
@@ -58,11 +58,6 @@ def epochs_text(run: Run) -> str:
     generations = range(max(1, summary.generations_done + (summary.state != "done")))
     lengths = sorted({summary.config.epochs_at(generation) for generation in generations})
     return f"{lengths[0]} or {count(lengths[1], 'epoch')}" if len(lengths) > 1 else count(lengths[0], "epoch")
-
-
-def _trainings(run: Run) -> str:
-    summary = run.summary
-    return trainings_done(summary) + (f", {summary.failed:,} failed" if summary.failed else "")
 
 
 def _time(run: Run) -> str:
