@@ -20,7 +20,8 @@ def test_run_does_the_whole_experiment(evolr):
     assert "champion:" in out
     assert "step decay" in out
     assert "monitor = fitness" in out
-    assert len(re.findall(r"^generation \d/2 ", err, flags=re.MULTILINE)) == 2  # plain: one line a generation
+    lines = re.findall(r"^generation (\d) \((\d) of 2\)  best", err, flags=re.MULTILINE)
+    assert lines == [("0", "1"), ("1", "2")]  # plain: one line a generation
     assert Path("runs/original-1/comparison.png").read_bytes().startswith(b"\x89PNG")
     assert evolr("evolve", *ORIGINAL, "-q")[2] == ""
     assert names("runs/original-2") == SEARCH_FILES
