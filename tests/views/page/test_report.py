@@ -65,6 +65,8 @@ def test_a_function_s_run_names_it_in_the_commands_and_has_curves_of_its_compari
 def test_a_suite_s_run_says_that_tasks_differ_and_is_proven_from_python(pages):
     page = checked(pages["suite"])
     assert "each seed draws another one" in page.text
+    assert "momentum 0.9" in page.text
+    assert "<dt>optimiser</dt>" not in pages["function"]  # that has one of its own
     assert "Each generation meets other tasks" in page.text
     assert "evolr.prove(problem, " in page.text
 

@@ -19,7 +19,7 @@ def search(run: Run) -> Section:
         ("problem", problem_text(run)),
         ("metric", f"{run.metric.name}, {'higher' if run.metric.higher_is_better else 'lower'} is better"),
         ("tasks", "each seed draws another one" if problem.draws_tasks else ""),
-        ("optimiser", "" if problem.identity else config.training.optimizer.text if problem.name != "external" else ""),
+        ("optimiser", "" if summary.optimizer is None else summary.optimizer.text),
         ("a training", _training(run)),
         ("search", f"{search.method}, {count(search.seeds, 'training')} a formula, seed {config.seed}"),
         ("formulas of", ", ".join([*search.terminals, *search.functions])),
