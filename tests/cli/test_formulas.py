@@ -16,13 +16,13 @@ QUADRATIC = ("--preset", "quadratic", "--epochs", "1", "--seeds", "2", "--json",
     ("arguments", "formula"),
     [
         (("-0.05 + progress",), "-0.05 + progress"),
-        (("-epoch*-0.1",), "-1*epoch*-0.1"),
-        (("-(progress - 1)",), "-1*(progress - 1)"),
+        (("-epoch*-0.1",), "-epoch*-0.1"),
+        (("-(progress - 1)",), "-(progress - 1)"),
         (("--max-lr", "0.5", "-0.05 + progress"), "-0.05 + progress"),
         (("-0.05 + progress", "--epochs", "3"), "-0.05 + progress"),
         (("-.5",), "-0.5"),
         (("--", "-0.05 + progress"), "-0.05 + progress"),
-        (("--progress",), "-1*(-1*progress)"),
+        (("--progress",), "-(-progress)"),
     ],
 )
 def test_a_formula_may_begin_with_a_minus(evolr, arguments, formula):

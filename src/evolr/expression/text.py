@@ -107,6 +107,8 @@ def ordinary_text(expression: Expression, names: Mapping[float, str] | None = No
     'epoch*-0.5 - (1 - loss)'
     >>> ordinary_text(parse("min(1, min(progress/0.1, (1 - progress)**2))"))
     'min(1, progress/0.1, (1 - progress)**2)'
+    >>> ordinary_text(parse("exp(-1*progress)"))
+    'exp(-progress)'
     """
     return expression.fold(lambda token: _leaf(token, names or {}), _applied).text
 
@@ -116,7 +118,10 @@ _WRITTEN: Final = re.compile(r"\w*\(|\)|[^\s(),]+")
 
 
 class _Part:
-    """A part of a text, how tightly its root binds, and, of a min or max, the arguments that a longer one may take over."""
+    """A part of a text, how tightly its root binds, and, of a min or max, the arguments that a longer one may take over.
+
+    name: of a min or max; `constant` of a number.
+    """
 
     __slots__ = ("arguments", "binding", "name", "text")
 
@@ -133,7 +138,7 @@ class _Part:
 
 def _leaf(token: Token, names: Mapping[float, str]) -> _Part:
     text = token if isinstance(token, str) else names.get(token) or repr(token).removesuffix(".0")
-    return _Part(text, SIGN if text.startswith("-") else ATOM)
+    return _Part(text, SIGN if text.startswith("-") else ATOM, "" if isinstance(token, str) else "constant")
 
 
 def _applied(name: str, arguments: Sequence[_Part]) -> _Part:
@@ -144,6 +149,8 @@ def _applied(name: str, arguments: Sequence[_Part]) -> _Part:
 def _infix(sign: str, binding: int, left: _Part, right: _Part) -> _Part:
     if binding == POWER:  # binds from the right; a sign after it belongs to the exponent
         return _Part(f"{left.within(ATOM)}{sign}{right.within(SIGN)}", binding)
+    if sign == "*" and left.text == "-1" and right.name != "constant":  # −3 is one number, where −1·3 is two
+        return _Part(f"-{right.within(POWER)}", SIGN)
     # A comparison takes none beside it, and a number's own sign is read with it.
     first = left.within(binding + 1 if binding == COMPARISON else binding)
     spaced = f" {sign} " if binding in (SUM, COMPARISON) or sign == "%" else sign
