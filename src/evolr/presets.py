@@ -79,11 +79,19 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         },
         # One schedule for many tasks: each seed is another network, and formulas read gradients and weights.
         "suite": _SUITE,
-        # One schedule for many kinds of network. A generation meets more tasks, so that it meets most kinds.
+        # One schedule for many kinds of network. A generation meets more tasks, so that it meets most kinds; a product of
+        # powers is among the first structures, and fewer structures are tuned longer at the end.
         "mixed": {
             **_SUITE,
             "problem": {"name": "mixed"},
-            "search": {**_SUITE["search"], "seeds": 8, "race_seeds": 48},
+            "search": {
+                **_SUITE["search"],
+                "seeds": 8,
+                "seed_powers": True,
+                "last_generations": 40,
+                "last_population": 2,
+                "race_seeds": 48,
+            },
         },
         # The problem with a known optimum.
         "quadratic": {

@@ -14,7 +14,7 @@ from evolr.search.constants import places, tunable
 from evolr.search.evaluation import evaluate_race, race_population, runs_of, runs_of_race, seeds_of
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.search.memetic import Memetic
-from evolr.search.standard_structures import standard_structures
+from evolr.search.standard_structures import product_of_powers, standard_structures
 from tests.search.lived import lived, recalled
 
 CONFIG = resolve(
@@ -244,6 +244,34 @@ def test_the_first_structures_are_the_families_that_the_language_can_say():
     assert float(linear.search.schedule(cosine)(progress=0.0)) == pytest.approx(0.01)
 
 
+NORMS = ("grad_norm", "grad_norm_ema", "grad_norm_rss", "update_norm")
+
+
+def test_a_product_of_powers_takes_steps_that_are_as_long_whatever_the_gradients_scale():
+    mixed = resolve("mixed").search
+    product = product_of_powers(mixed)
+    schedule = mixed.schedule(product)
+    signals = dict.fromkeys(sorted(product.signals - {"progress"}), 2.0)
+    steeper = signals | dict.fromkeys(NORMS, 20.0)
+    assert float(schedule(progress=0.5, **steeper)) == pytest.approx(float(schedule(progress=0.5, **signals)) / 10)
+    assert [float(schedule(progress=p, **signals)) for p in (0.0, 1.0)] == [mixed.min_lr] * 2
+    assert len(places(product)) == 11
+    assert Memetic(mixed, 1).population()[0].expression.signals == product.signals
+
+
+def test_a_product_of_powers_reads_what_the_search_has_and_is_none_where_it_cannot_be_said():
+    few = resolve("mixed", settings={"search.terminals": ["progress", "grad_norm", "constant"]}).search
+    assert product_of_powers(few).signals == {"progress", "grad_norm"}
+    for settings in (
+        {"search.terminals": ["grad_norm", "constant"]},
+        {"search.functions": ["add", "mul", "log"]},
+        {"search.max_size": 50},
+    ):
+        search = resolve("mixed", settings=settings).search
+        assert product_of_powers(search) is None
+        assert Memetic(search, 1).population()  # begins with the others
+
+
 @pytest.mark.parametrize("text", ["progress", "progress + 0.5", "2*progress", "cos(3.141592653589793*progress)"])
 def test_every_structure_has_two_constants_to_tune_at_least(text):
     tree = tunable(parse(text))
@@ -266,6 +294,7 @@ def test_every_structure_has_two_constants_to_tune_at_least(text):
         ({"search.terminals": ["progress"]}, "search.terminals must hold 'constant'"),
         ({"search.last_generations": -1}, "search.last_generations must be at least 0 and at most 1,000,000, got -1"),
         ({"search.last_population": 0}, "search.last_population must be at least 1 and at most 100,000, got 0"),
+        ({"search.seed_powers": True, "search.transform": "linear"}, "search.seed_powers needs the log transform"),
         ({"search.last_seeds": 0}, "search.last_seeds must be at least 1 and at most 100,000, got 0"),
     ],
 )

@@ -229,7 +229,8 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
     samples: points that each structure tries a generation. children: new structures tried a generation. newcomers: the best
         of them, so many, that become structures of the population.
     youth: generations for which a new structure is safe. seed_families: whether the first structures are the standard
-        families, as far as the language can say them. random_structures: random ones among the first.
+        families, as far as the language can say them. seed_powers: whether a warm-up and a fall times powers of the norms that are
+        among the terminals is one of them, if the language can say it; with the log transform. random_structures: random ones.
     last_generations: after the `generations`, so many more that breed no children: the best `last_population` structures tune
         their constants on `last_seeds` trainings a point, where many tasks or much luck make a few say little.
     horizon: the part of `training.epochs` that the trainings of the `generations` run. Such a training is a whole one of fewer epochs,
@@ -242,6 +243,7 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
     newcomers: Annotated[int, _INDIVIDUALS] = 1
     youth: Annotated[int, _GENERATIONS] = 4
     seed_families: bool = False
+    seed_powers: bool = False
     random_structures: Annotated[int, Whole(0, _MOST)] = 8
     last_generations: Annotated[int, Whole(0, _GENERATIONS.most)] = 0
     last_population: Annotated[int, _INDIVIDUALS] = 4
@@ -261,6 +263,11 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
             raise ConfigError(
                 "with a search.horizon below 1 no training would run all epochs: let search.last_generations or search.finalists be at "
                 f"least 1, got 0 and 0 and a horizon of {self.horizon:g}"
+            )
+        if self.seed_powers and self.transform != "log":
+            raise ConfigError(
+                f"search.seed_powers needs the log transform, got search.transform = {self.transform!r}: set it to 'log', or "
+                "search.seed_powers to false"
             )
         if not (self.seed_families or self.random_structures):
             raise ConfigError("search.random_structures must be at least 1 where search.seed_families is false, got 0")

@@ -29,7 +29,7 @@ from evolr.search.archive import fingerprint
 from evolr.search.evolution import draw_operator, is_oversize, vocabulary
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.search.method import not_made_so
-from evolr.search.standard_structures import standard_structures
+from evolr.search.standard_structures import product_of_powers, standard_structures
 
 _RELATIVE_SPREAD: Final = 0.35  # of a constant's first samples, of its own size
 _LEAST_SPREAD: Final = 0.05  # and at least
@@ -225,8 +225,10 @@ class Memetic:
         return Place(self._generation, slot)
 
     def _first_structures(self) -> list[Expression]:
-        """The formulas that the search begins with, the standard families that the language can say, and random trees."""
+        """The formulas that the search begins with, a product of powers, the families that the language can say, random trees."""
         structures = self._search.initial_expressions
+        if self._search.seed_powers and (product := product_of_powers(self._search)):
+            structures.append(product)
         structures += standard_structures(self._search) if self._search.seed_families else []
         wanted = len(structures) + self._search.random_structures
         for number in range(_ATTEMPTS * self._search.random_structures):

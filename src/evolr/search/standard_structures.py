@@ -1,4 +1,4 @@
-"""The standard families in a search's own terms: structures to begin with."""
+"""Structures to begin with, in a search's own terms: the standard families, and a product of powers of signals."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ import math
 from typing import Final
 
 from evolr.config import Search
-from evolr.expression import UPGRADES, Expression
+from evolr.expression import UPGRADES, Expression, Token
 from evolr.search.constants import tunable
 from evolr.search.evolution import is_oversize
 from evolr.standard import FAMILIES, Family
+
+_POWERS: Final = {
+    **dict.fromkeys(("grad_norm", "grad_norm_ema", "grad_norm_rss", "update_norm"), -0.25),
+    "weight_norm": 0.5,
+    "distance": 0.1,
+    "loss_ema": 0.1,
+}
+"""What each power of the product begins with. Those of gradients add up to −1: a step then is as long whatever the gradient's scale. The unit of
+a learning rate is weight²/loss, so it grows with the weights."""
+
+_PRODUCT: Final[tuple[Token, ...]] = (
+    *("add", 3.65, "mul", 0.785, "log", "min", 1.0, "min"),
+    *("mul", 13.3, "progress", "mul", 3.17, "sub", 1.0, "progress"),
+)
+"""Of the product, in log output: its scale, and a warm-up and a fall to a power. By slopes, which a strategy's steps hardly ever turn around."""
 
 _OLDER: Final = {"quotient": "div"} | {new: old for new, old in UPGRADES[1].items() if new != "/"}
 
@@ -20,6 +35,18 @@ def standard_structures(search: Search) -> list[Expression]:
     return [tree for tree in said if tree is not None]
 
 
+def product_of_powers(search: Search) -> Expression | None:
+    """A warm-up and a fall, times a power of each signal of `_POWERS` that the search has; None where it cannot be said.
+
+    In log output a power is a constant times a logarithm, so all powers are tuned at once, which growth by one at a time is not.
+    """
+    tokens = _PRODUCT
+    for signal, power in _POWERS.items():
+        if signal in search.terminals:
+            tokens = ("add", *tokens, "mul", power, "log", signal)
+    return _said(search, Expression(tokens))
+
+
 def in_terms(search: Search, family: Family, **constants: float) -> Expression | None:
     """A family with these constants, the defaults for the others, in a search's own terms; None where it cannot be said.
 
@@ -27,8 +54,6 @@ def in_terms(search: Search, family: Family, **constants: float) -> Expression |
     None for those that the language cannot say, that are too large, or that have no shape. A language that has no
     quotient but the first experiment's division says them by that, and one of an older version by its own functions.
     """
-    words = {*search.functions, *search.terminals}
-    renamed = {new: old for new, old in _OLDER.items() if new not in words and old in words}
     scales = [constant for constant in family.constants if constant.is_scale]
     if len(scales) != 1:
         return None
@@ -42,6 +67,13 @@ def in_terms(search: Search, family: Family, **constants: float) -> Expression |
         tree = schedule.expression
     if schedule.plateau is not None:  # a search has none of its own
         return None
+    return _said(search, tree)
+
+
+def _said(search: Search, tree: Expression) -> Expression | None:
+    """A tree by the functions and signals of a search, within its limits; None where that cannot be."""
+    words = {*search.functions, *search.terminals}
+    renamed = {new: old for new, old in _OLDER.items() if new not in words and old in words}
     tree = Expression(tuple(renamed.get(str(token), token) for token in tree.tokens))
     said = {token for token in tree.tokens if isinstance(token, str)}
     return tree if tree.signals and said <= words and not is_oversize(search, tunable(tree)) else None
