@@ -52,6 +52,7 @@ from evolr.training.task import Trial
 KINDS = ("mlp", "cnn", "transformer", "language", "regression", "quadratic")
 HELD_OUT = ("gru",)  # that none of them has met
 SETTINGS = {"problem.kinds_drawn": list(KINDS)}
+SEARCH = {"search.seed_powers": False, "search.last_generations": 6, "search.last_population": 5}  # of the preset then
 ATTEMPTS: dict[str, dict[str, Any]] = {
     "again": {"seed": 2},
     "adam": {"training.optimizer.name": "adam"},
@@ -86,7 +87,7 @@ def found_by(attempt: str, runs: Path, devices: int | None) -> dict[str, Any]:
 
 
 def config_of(attempt: str) -> Config:
-    return evolr.resolve("mixed", settings={**SETTINGS, "seed": 1, **ATTEMPTS[attempt]})
+    return evolr.resolve("mixed", settings={**SETTINGS, **SEARCH, "seed": 1, **ATTEMPTS[attempt]})
 
 
 def contenders() -> dict[str, tuple[Schedule, Optimizer]]:

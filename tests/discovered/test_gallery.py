@@ -196,10 +196,10 @@ def test_the_figures_of_what_a_suite_found_are_those_of_its_contest(name, result
     assert figures == [rival["evolved_minus_it"], *rival["difference_interval"], rival["p_holm"]]
     assert (entry.found_on.seed, entry.found_on.trainings) == (seed, study["trainings"])
     assert (contest.seeds, contest.budget, contest.pool) == (document["tasks"], document["budget"], document["pool"])
-    words = shlex.split(entry.command)
-    said = dict(words[k + 1].split("=", 1) for k, word in enumerate(words) if word == "--set")
-    assert {key: json.loads(value) for key, value in said.items()} == document["settings"] | {"seed": seed}
-    assert words[words.index("--preset") + 1] == document["preset"]
+    preset, said = preset_and_settings(entry.command)
+    since = {"search.seed_powers": False} if preset == "mixed" else {}  # which the preset has, and the study had not
+    assert said == document["settings"] | {"seed": seed} | since
+    assert preset == document["preset"]
 
 
 def test_the_figures_of_the_powers_are_those_of_their_contest():
@@ -215,6 +215,22 @@ def test_the_figures_of_the_powers_are_those_of_their_contest():
     assert f"| {contest.family.name} | {contest.family.score:.4g} " in page
     assert f"beats all {contest.beaten} contenders at p < 0.001" in page
     assert (contest.level, contest.worse) == (0, 0)
+    preset, said = preset_and_settings(entry.command)
+    assert (
+        package.resolve(preset, settings=said).problem
+        == package.resolve("mixed", settings=entry_settings(entry)).problem
+    )
+
+
+def preset_and_settings(command):
+    """Of a command that holds a contest."""
+    words = shlex.split(command)
+    said = dict(words[k + 1].split("=", 1) for k, word in enumerate(words) if word == "--set")
+    return words[words.index("--preset") + 1], {key: json.loads(value) for key, value in said.items()}
+
+
+def entry_settings(entry):
+    return {f"problem.{name}": value for name, value in entry.found_on.settings.items()}
 
 
 # --- figures --------------------------------------------------------------------------------------------------------------

@@ -266,6 +266,7 @@ def test_a_product_of_powers_reads_what_the_search_has_and_is_none_where_it_cann
         {"search.terminals": ["grad_norm", "constant"]},
         {"search.functions": ["add", "mul", "log"]},
         {"search.max_size": 50},
+        {"search.terminals": ["progress", "constant"]},
     ):
         search = resolve("mixed", settings=settings).search
         assert product_of_powers(search) is None

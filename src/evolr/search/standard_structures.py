@@ -17,8 +17,8 @@ _POWERS: Final = {
     "distance": 0.1,
     "loss_ema": 0.1,
 }
-"""What each power of the product begins with. Those of gradients add up to −1: a step then is as long whatever the gradient's scale. The unit of
-a learning rate is weight²/loss, so it grows with the weights."""
+"""What each power of the product begins with. Those of gradients, if a search has all four, add up to −1: a step then is as long whatever the
+gradient's scale. The unit of a learning rate is weight²/loss, so it grows with the weights."""
 
 _PRODUCT: Final[tuple[Token, ...]] = (
     *("add", 3.65, "mul", 0.785, "log", "min", 1.0, "min"),
@@ -36,7 +36,7 @@ def standard_structures(search: Search) -> list[Expression]:
 
 
 def product_of_powers(search: Search) -> Expression | None:
-    """A warm-up and a fall, times a power of each signal of `_POWERS` that the search has; None where it cannot be said.
+    """A warm-up and a fall, times a power of each signal of `_POWERS` that the search has; None without any, and where it cannot be said.
 
     In log output a power is a constant times a logarithm, so all powers are tuned at once, which growth by one at a time is not.
     """
@@ -44,7 +44,7 @@ def product_of_powers(search: Search) -> Expression | None:
     for signal, power in _POWERS.items():
         if signal in search.terminals:
             tokens = ("add", *tokens, "mul", power, "log", signal)
-    return _said(search, Expression(tokens))
+    return None if tokens is _PRODUCT else _said(search, Expression(tokens))
 
 
 def in_terms(search: Search, family: Family, **constants: float) -> Expression | None:
