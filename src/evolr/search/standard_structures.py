@@ -6,19 +6,10 @@ import math
 from typing import Final
 
 from evolr.config import Search
-from evolr.expression import UPGRADES, Expression, Token
+from evolr.expression import SIGNALS, UPGRADES, Expression, Token
 from evolr.search.constants import tunable
 from evolr.search.evolution import is_oversize
 from evolr.standard import FAMILIES, Family
-
-_POWERS: Final = {
-    **dict.fromkeys(("grad_norm", "grad_norm_ema", "grad_norm_rss", "update_norm"), -0.25),
-    "weight_norm": 0.5,
-    "distance": 0.1,
-    "loss_ema": 0.1,
-}
-"""What each power of the product begins with. Those of gradients, if a search has all four, add up to −1: a step then is as long whatever the
-gradient's scale. The unit of a learning rate is weight²/loss, so it grows with the weights."""
 
 _PRODUCT: Final[tuple[Token, ...]] = (
     *("add", 3.65, "mul", 0.785, "log", "min", 1.0, "min"),
@@ -36,14 +27,14 @@ def standard_structures(search: Search) -> list[Expression]:
 
 
 def product_of_powers(search: Search) -> Expression | None:
-    """A warm-up and a fall, times a power of each signal of `_POWERS` that the search has; None without any, and where it cannot be said.
+    """A warm-up and a fall, times a power of each signal of the search that the table gives one; None without any, and where it cannot be said.
 
     In log output a power is a constant times a logarithm, so all powers are tuned at once, which growth by one at a time is not.
     """
     tokens = _PRODUCT
-    for signal, power in _POWERS.items():
-        if signal in search.terminals:
-            tokens = ("add", *tokens, "mul", power, "log", signal)
+    for signal in sorted(SIGNALS.values(), key=lambda signal: signal.may_be_negative):  # norms first
+        if signal.power is not None and signal.name in search.terminals:
+            tokens = ("add", *tokens, "mul", signal.power, "log", signal.name)
     return None if tokens is _PRODUCT else _said(search, Expression(tokens))
 
 

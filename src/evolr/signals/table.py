@@ -39,6 +39,9 @@ from evolr.signals.signal import (
 
 _STEP: Final = "after each optimiser step"
 _NETWORK: Final = "of the untrained network on the first batch"
+_GRADIENTS_POWER: Final = -0.25
+"""Of each of four norms, so −1 in all: a step then is as long whatever the gradient's scale. The unit of a learning rate is weight²/loss, so it
+grows with the weights."""
 
 _OBSERVATIONS = (
     Observation("loss", "training loss", f"that {_NETWORK} (about ln(classes) for a classifier)", _STEP),
@@ -189,6 +192,7 @@ _TABLE = (
         averaged,
         begins_with="loss",
         may_be_negative=True,
+        power=0.1,
         example=lambda e: e.average,
     ),
     Signal("total_steps", "steps of the whole training", CLOCK_SOURCE, _total_steps, low=1.0),
@@ -250,6 +254,7 @@ _TABLE = (
         _as_told,
         latest_finite,
         begins_with="grad_norm",
+        power=_GRADIENTS_POWER,
         example=_made_up_norm,
     ),
     Signal(
@@ -259,6 +264,7 @@ _TABLE = (
         _as_told,
         averaged,
         begins_with="grad_norm",
+        power=_GRADIENTS_POWER,
         example=lambda e: 2 * e.average**0.5,
     ),
     Signal(
@@ -269,6 +275,7 @@ _TABLE = (
         root_of_squares,
         _root,
         begins_with="grad_norm",
+        power=_GRADIENTS_POWER,
         example=lambda e: 2 * (e.average * (1 + e.step)) ** 0.5,
     ),
     Signal(
@@ -279,6 +286,7 @@ _TABLE = (
         _as_told,
         latest_finite,
         begins_with="grad_norm",
+        power=_GRADIENTS_POWER,
         example=lambda e: 3 * e.val_loss**0.5 * (1 - 0.2 * np.cos(1.7 * e.step)),
     ),
     Signal(
@@ -288,6 +296,7 @@ _TABLE = (
         _as_told,
         latest_finite,
         begins_with="weight_norm",
+        power=0.5,
         example=lambda e: 7 + 4 * e.progress,
     ),
     Signal(
@@ -297,6 +306,7 @@ _TABLE = (
         _small_start,
         greatest,
         begins_with="weight_norm",
+        power=0.1,
         example=lambda e: 8e-6 + 5 * e.progress**0.5,
     ),
     Signal(
