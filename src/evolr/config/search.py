@@ -229,7 +229,7 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
     samples: points that each structure tries a generation. children: new structures tried a generation. newcomers: the best
         of them, so many, that become structures of the population.
     youth: generations for which a new structure is safe. seed_families: whether the first structures are the standard
-        families, as far as the language can say them. seed_powers: whether a warm-up and a fall times powers of the norms that are
+        families, as far as the language can say them. seed_powers: whether a warm-up and a fall times powers of the norms, and of loss_ema, that are
         among the terminals is one of them, if the language can say it; with the log transform. random_structures: random ones.
     last_generations: after the `generations`, so many more that breed no children: the best `last_population` structures tune
         their constants on `last_seeds` trainings a point, where many tasks or much luck make a few say little.

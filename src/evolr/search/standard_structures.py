@@ -6,9 +6,10 @@ import math
 from typing import Final
 
 from evolr.config import Search
-from evolr.expression import SIGNALS, UPGRADES, Expression, Token
+from evolr.expression import UPGRADES, Expression, Token
 from evolr.search.constants import tunable
 from evolr.search.evolution import is_oversize
+from evolr.signals import POWERS
 from evolr.standard import FAMILIES, Family
 
 _PRODUCT: Final[tuple[Token, ...]] = (
@@ -27,14 +28,14 @@ def standard_structures(search: Search) -> list[Expression]:
 
 
 def product_of_powers(search: Search) -> Expression | None:
-    """A warm-up and a fall, times a power of each signal of the search that the table gives one; None without any, and where it cannot be said.
+    """A warm-up and a fall, times a power of each signal of `POWERS` that the search has; None without any, and where it cannot be said.
 
     In log output a power is a constant times a logarithm, so all powers are tuned at once, which growth by one at a time is not.
     """
     tokens = _PRODUCT
-    for signal in sorted(SIGNALS.values(), key=lambda signal: signal.may_be_negative):  # norms first
-        if signal.power is not None and signal.name in search.terminals:
-            tokens = ("add", *tokens, "mul", signal.power, "log", signal.name)
+    for signal, power in POWERS.items():
+        if signal in search.terminals:
+            tokens = ("add", *tokens, "mul", power, "log", signal)
     return None if tokens is _PRODUCT else _said(search, Expression(tokens))
 
 

@@ -92,8 +92,7 @@ class Signal(NamedTuple):
     given, None for none.
     needs_epochs: whether it depends on the steps of an epoch. needs_plateau: whether on what is a plateau.
     low, high: where its values lie. may_be_negative: whether some trainings tell values below all the same, of a loss
-    that is a log-likelihood, say. power: what its power begins with in a product of powers that a search begins with; None: it has
-    none there. example: made-up values for comparing formulas.
+    that is a log-likelihood, say. example: made-up values for comparing formulas.
     """
 
     name: str
@@ -108,7 +107,6 @@ class Signal(NamedTuple):
     low: float = 0.0
     high: float = math.inf
     may_be_negative: bool = False
-    power: float | None = None
     example: Callable[[Example], Any] = _nothing
 
     @property

@@ -39,9 +39,6 @@ from evolr.signals.signal import (
 
 _STEP: Final = "after each optimiser step"
 _NETWORK: Final = "of the untrained network on the first batch"
-_GRADIENTS_POWER: Final = -0.25
-"""Of each of four norms, so −1 in all: a step then is as long whatever the gradient's scale. The unit of a learning rate is weight²/loss, so it
-grows with the weights."""
 
 _OBSERVATIONS = (
     Observation("loss", "training loss", f"that {_NETWORK} (about ln(classes) for a classifier)", _STEP),
@@ -192,7 +189,6 @@ _TABLE = (
         averaged,
         begins_with="loss",
         may_be_negative=True,
-        power=0.1,
         example=lambda e: e.average,
     ),
     Signal("total_steps", "steps of the whole training", CLOCK_SOURCE, _total_steps, low=1.0),
@@ -254,7 +250,6 @@ _TABLE = (
         _as_told,
         latest_finite,
         begins_with="grad_norm",
-        power=_GRADIENTS_POWER,
         example=_made_up_norm,
     ),
     Signal(
@@ -264,7 +259,6 @@ _TABLE = (
         _as_told,
         averaged,
         begins_with="grad_norm",
-        power=_GRADIENTS_POWER,
         example=lambda e: 2 * e.average**0.5,
     ),
     Signal(
@@ -275,7 +269,6 @@ _TABLE = (
         root_of_squares,
         _root,
         begins_with="grad_norm",
-        power=_GRADIENTS_POWER,
         example=lambda e: 2 * (e.average * (1 + e.step)) ** 0.5,
     ),
     Signal(
@@ -286,7 +279,6 @@ _TABLE = (
         _as_told,
         latest_finite,
         begins_with="grad_norm",
-        power=_GRADIENTS_POWER,
         example=lambda e: 3 * e.val_loss**0.5 * (1 - 0.2 * np.cos(1.7 * e.step)),
     ),
     Signal(
@@ -296,7 +288,6 @@ _TABLE = (
         _as_told,
         latest_finite,
         begins_with="weight_norm",
-        power=0.5,
         example=lambda e: 7 + 4 * e.progress,
     ),
     Signal(
@@ -306,7 +297,6 @@ _TABLE = (
         _small_start,
         greatest,
         begins_with="weight_norm",
-        power=0.1,
         example=lambda e: 8e-6 + 5 * e.progress**0.5,
     ),
     Signal(
@@ -325,6 +315,18 @@ _TABLE = (
 _ROWS: Final = {signal.name: signal for signal in _TABLE}
 SIGNALS: Final = MappingProxyType(_ROWS)
 """The signals by name."""
+
+POWERS: Final = MappingProxyType(
+    {
+        **dict.fromkeys(("grad_norm", "grad_norm_ema", "grad_norm_rss", "update_norm"), -0.25),
+        "weight_norm": 0.5,
+        "distance": 0.1,
+        "loss_ema": 0.1,
+    }
+)
+"""The signals of which a product of powers is made that a search begins with, and what each power is there. Those of gradients,
+if a search has all four, add up to −1: a step then is as long whatever the gradient's scale. The unit of a learning rate is
+weight²/loss, so it grows with the weights."""
 
 CLOCK: Final = tuple(name for name, signal in SIGNALS.items() if not signal.live)
 """The signals that follow from the number of the step; all others are told by the training."""
