@@ -74,6 +74,7 @@ def test_a_formula_in_short(text, short):
         ("3.28 + log(abs(min(1, min(progress/0.3125, (1 - progress)/0.36))))", "0.026576*min(1, 3.2*progress, (1 - progress)/0.36)"),
         ("0.79*(5.67 + log(1 - progress)) - 0.82*log(loss_ema)", "0.088173*(1 - progress)**0.79/loss_ema**0.82"),
         ("3.1 - 2*max(0, loss_ema - 0.9) + log(min(1, (1 - progress)/0.25))", "0.022198*min(1, 4*(1 - progress))*exp(-2*max(0, loss_ema - 0.9))"),
+        ("min(2, 1.5 + 0.5*log(grad_norm + 1))", "0.0073891*min(1, 0.60653*sqrt(1 + grad_norm))"),
         ("7.66 - 1.62*cos(progress) - 7.81*sin(progress)", "2.1218*exp(-1.62*cos(progress) - 7.81*sin(progress))"),
         ("0", "0.001"),
     ],

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from evolr.errors import ExpressionError
 from evolr.expression import Expression, Token, ordinary_text
 from evolr.expression.latex import latex
+from evolr.expression.mathml import mathml
 from evolr.schedule import Schedule
 from evolr.simplification.differences import (
     EXACT,
@@ -40,6 +41,7 @@ _MOST_WORK: Final = (
 )
 _PRICE_OF_DIFFERENCE: Final = 1.1  # how much shorter a form must be that differs at some points
 _MOST_DIFFERING: Final = 0.1  # of the points of the bank
+_MOST_SET: Final = 80  # nodes of a formula that is set as one, and not only written
 _NAMES: Final = {math.pi: "pi"}
 _AS_WRITTEN: Final = (
     f"is the formula as it is written: those of more than {_MOST_NODES} nodes or {_DEEPEST} levels are not simplified"
@@ -80,6 +82,11 @@ class Simplified:
     def latex(self) -> str:
         """The learning rate in LaTeX, signals upright."""
         return latex(self.expression)
+
+    @property
+    def mathml(self) -> str:
+        """The learning rate as a `math` element; empty if it is too long to be read as one."""
+        return mathml(self.expression) if self.expression.size <= _MOST_SET else ""
 
 
 @lru_cache(maxsize=64)

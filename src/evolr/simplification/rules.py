@@ -187,6 +187,8 @@ class Rules:
     def _exp(self, a: Form) -> Form:
         if not self.is_bold:
             return of_call("exp", a)
+        if a.call and a.call.name in ("min", "max"):  # the exponential rises
+            return self._extreme(a.call.name, *(self._exp(argument) for argument in a.call.arguments))
         a = self._opened(a)
         found, rest = Form(math.exp(a.constant)), _ZERO
         for product, coefficient in a.terms:

@@ -22,7 +22,6 @@ from evolr.contest.tune import Tuned
 from evolr.contest.verdict import verdict as contest_verdict
 from evolr.discovered import GalleryEntry
 from evolr.errors import count
-from evolr.expression.mathml import mathml
 from evolr.legible import html
 from evolr.named import EPOCHS, STEPS_PER_EPOCH
 from evolr.schedule import Schedule
@@ -45,8 +44,6 @@ from evolr.views.tables import (
 from evolr.views.terminal_table import TerminalTable
 
 _log = logging.getLogger(__name__)
-
-_MOST_NODES: Final = 60  # of a formula that is set as one, and not only written
 
 _Given = ParamSpec("_Given")
 
@@ -185,9 +182,7 @@ def gallery_html(entries: Iterable[GalleryEntry]) -> str:
 def _formula(schedule: Schedule) -> list[str]:
     """The learning rate in short: set, and as the text that `evolr.load` reads."""
     short = simplified(schedule)
-    set_ = ""
-    if short.expression.size <= _MOST_NODES:
-        set_ = f'<div style="overflow-x: auto; margin: .5em 0; font-size: 115%">{mathml(short.expression)}</div>'
+    set_ = short.mathml and f'<div style="overflow: auto hidden; padding: .4em 0; font-size: 115%">{short.mathml}</div>'
     written = f'<div style="margin: .5em 0"><code>{html(short.text)}</code></div>'
     return [set_, written, *(_sentence(f"the short form {sentence}") for sentence in short.remarks)]
 

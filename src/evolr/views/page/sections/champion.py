@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from evolr.errors import count
-from evolr.expression.mathml import mathml
 from evolr.schedule import Schedule
 from evolr.simplification import simplified
 from evolr.views.page.drawing import SERIES, drawing, log_axis, titled
@@ -14,8 +13,6 @@ from evolr.views.page.parts import Facts, Formula, Part, Picture, Pictures, Sect
 from evolr.views.page.rates import Rates, champion_rates
 from evolr.views.page.records import Run
 from evolr.views.page.sentence import answers, answers_text, course_text
-
-_MOST_NODES = 60  # of a formula that is set as one, and not only written
 
 
 def champion(run: Run) -> Section:
@@ -55,7 +52,7 @@ def champion(run: Run) -> Section:
 def formula(schedule: Schedule) -> Formula:
     """The learning rate in short: set, and as the text that `evolr.load` reads."""
     short = simplified(schedule)
-    return Formula(mathml(short.expression) if short.expression.size <= _MOST_NODES else "", short.text)
+    return Formula(short.mathml, short.text)
 
 
 def described(run: Run, schedule: Schedule, rates: Rates) -> str:
