@@ -10,7 +10,7 @@ run: $(VENV)/.ready
 	$(BIN)/evolr run --preset original
 
 test: $(VENV)/.ready-test
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 checks:  # all others, one after another
 	$(MAKE) --jobs=1 lint

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -182,6 +183,18 @@ def test_in_the_last_generations_the_best_structures_alone_go_on_without_childre
     assert {niche.birth for niche in before._niches} == {parent for i in history[8][0] for parent in i.parents}
 
 
+def test_the_last_generations_may_try_more_points_by_strategies_that_begin_anew():
+    search = msgspec.structs.replace(LAST.search, last_samples=9)
+    before, history = evolved(6, search=search)
+    assert [(n.strategy.population_size, n.restarts) for n in before._niches] == [(9, 1)] * 2
+    method, history = evolved(9, search=search)
+    assert [len(population) for population, _ in history[6:]] == [2 * 9] * 3
+    assert search.individuals_at(7, 80) == 2 * 9
+    assert {(n.strategy.population_size, n.restarts) for n in method._niches} == {(9, 1)}  # begun anew once
+    same, other = evolved(9, search=msgspec.structs.replace(search, last_samples=6)), evolved(9, search=LAST.search)
+    assert [i for population, _ in same[1] for i in population] == [i for population, _ in other[1] for i in population]
+
+
 def test_where_few_are_old_enough_the_youngest_fill_the_last_population():
     search = resolve(
         "memetic",
@@ -296,6 +309,7 @@ def test_every_structure_has_two_constants_to_tune_at_least(text):
         ({"search.last_generations": -1}, "search.last_generations must be at least 0 and at most 1,000,000, got -1"),
         ({"search.last_population": 0}, "search.last_population must be at least 1 and at most 100,000, got 0"),
         ({"search.seed_powers": True, "search.transform": "linear"}, "search.seed_powers needs the log transform"),
+        ({"search.last_samples": 3}, "search.last_samples must be at least 4 and at most 10,000, got 3"),
         ({"search.last_seeds": 0}, "search.last_seeds must be at least 1 and at most 100,000, got 0"),
     ],
 )

@@ -22,6 +22,7 @@ LAST = {
     "search.last_generations": 2,
     "search.last_population": 2,
     "search.last_seeds": 5,
+    "search.last_samples": 6,
     "search.finalists": 3,
     "search.race_seeds": 2,
 }
@@ -51,7 +52,7 @@ def remembered_trials(path):
 def test_they_come_after_the_others_and_before_the_race(whole):
     assert summarise(whole).generations_done == 3 + 2 + 1
     *_, one, other, race = trainings_by_generation(whole)
-    assert one == other == 2 * 4 * 5
+    assert one == other == 2 * 6 * 5
     assert race % 2 == 0
 
 

@@ -22,6 +22,7 @@ CONSTANT: Final = "constant"
 
 _MOST: Final = 100_000
 _MOST_CANDIDATES: Final = 1_000_000
+_LEAST_SAMPLES, _MOST_SAMPLES = 4, 10_000
 _INDIVIDUALS: Final = Whole(1, _MOST)
 _GENERATIONS: Final = Whole(1, 1_000_000)
 _MOST_POINTS, _BYTES_OF_PAIR = 20_000, 32  # of a Gaussian process: its matrix, and copies of that
@@ -232,13 +233,14 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         families, as far as the language can say them. seed_powers: whether a warm-up and a fall times powers of the norms, and of loss_ema, that are
         among the terminals is one of them, if the language can say it; with the log transform. random_structures: random ones.
     last_generations: after the `generations`, so many more that breed no children: the best `last_population` structures tune
-        their constants on `last_seeds` trainings a point, where many tasks or much luck make a few say little.
+        their constants on `last_seeds` trainings a point, where many tasks or much luck make a few say little. last_samples: points that
+        each of them tries a generation, by a strategy that begins anew around where the old one stood; 0: `samples`, by the old one.
     horizon: the part of `training.epochs` that the trainings of the `generations` run. Such a training is a whole one of fewer epochs,
         `progress` goes from 0 to 1, so it shows what a schedule is worth; the beginning of a longer one does not. The last generations
         and the race run all epochs.
     """
 
-    samples: Annotated[int, Whole(4, 10_000)] = 8
+    samples: Annotated[int, Whole(_LEAST_SAMPLES, _MOST_SAMPLES)] = 8
     children: Annotated[int, Whole(0, _MOST)] = 8
     newcomers: Annotated[int, _INDIVIDUALS] = 1
     youth: Annotated[int, _GENERATIONS] = 4
@@ -248,6 +250,7 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
     last_generations: Annotated[int, Whole(0, _GENERATIONS.most)] = 0
     last_population: Annotated[int, _INDIVIDUALS] = 4
     last_seeds: Annotated[int, SEEDS] = 24
+    last_samples: Annotated[int, Whole(0, _MOST_SAMPLES)] = 0
     horizon: float = 1.0
 
     def __post_init__(self) -> None:
@@ -271,6 +274,8 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
             )
         if not (self.seed_families or self.random_structures):
             raise ConfigError("search.random_structures must be at least 1 where search.seed_families is false, got 0")
+        if self.last_samples:
+            Whole(_LEAST_SAMPLES, _MOST_SAMPLES).of("search.last_samples", self.last_samples)
         safe = self.youth * self.newcomers
         if self.population <= safe:
             raise ConfigError(
@@ -289,10 +294,16 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         """Whether a generation is one of the last ones, which breed no children."""
         return self.generations <= generation < self.race_generation
 
+    def samples_at(self, generation: int) -> int:
+        """The points that each structure tries in a generation."""
+        return self.last_samples if self.is_last(generation) and self.last_samples else self.samples
+
     @property
     def most_at_once(self) -> int:
         structures = max(self.population, self.random_structures + len(self.initial))
-        last = self.last_population * self.samples * self.last_seeds if self.last_generations else 0
+        last = (
+            self.last_population * self.samples_at(self.generations) * self.last_seeds if self.last_generations else 0
+        )
         return max(super().most_at_once, self.seeds * (structures * self.samples + self.children), last)
 
     def seeds_at(self, generation: int) -> int:
@@ -305,7 +316,7 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         if generation == 0:
             return first
         if self.is_last(generation):
-            return self.last_population * self.samples
+            return self.last_population * self.samples_at(generation)
         structures = max(self.population, first // self.samples // 2) if generation == 1 else self.population
         return structures * self.samples + self.children
 

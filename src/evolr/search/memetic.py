@@ -7,7 +7,7 @@ trained from the same seeds, and is judged by the better half of them over some 
 training decides. Each generation, children of good niches are tried once and the best ones become niches; one inherits
 the tuned constants of its parents, is safe for some generations, and then the worst niche that is not young makes room
 (age-layered, Hornby 2006). In the last generations, where there are such, the best niches alone go on, on more trainings a
-point and without children (successive halving, Jamieson and Talwalkar 2016).
+point, with more points if the search says so, and without children (successive halving, Jamieson and Talwalkar 2016).
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Memetic:
         for niche in self._niches:
             start = len(individuals)
             operator, parents = ("initial", ()) if self._generation == 0 else ("cma", (niche.birth,))
-            for expression in niche.ask(self._search.samples):
+            for expression in niche.ask(self._search.samples_at(self._generation)):
                 individuals.append(Individual(self._place(len(individuals)), expression, operator, parents))
             self._asked.append((niche, range(start, len(individuals))))
         start = len(individuals)
@@ -129,9 +129,8 @@ class Memetic:
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
         for niche, slots in self._asked:
             niche.tell([evaluations[slot].fitness for slot in slots])
-            if niche.strategy.should_stop():  # it has come to rest: look again around where it is
-                niche.restarts += 1
-                niche.strategy = self._strategy(niche.strategy.mean, _CHILD_SIGMA, niche.birth, niche.restarts)
+            if niche.strategy.should_stop():  # it has come to rest
+                self._begin_again(niche)
             if self._generation == 0:
                 niche.birth = evaluations[max(slots, key=lambda slot: evaluations[slot].fitness)].individual.place
         if self._draws_tasks:
@@ -168,6 +167,9 @@ class Memetic:
         best = ranked[: self._search.last_population]
         self._past += [niche for niche in ranked if niche not in best and niche.age >= _MEMORY]
         self._niches = best
+        for niche in best:
+            if niche.strategy.population_size != self._search.samples_at(self._generation):
+                self._begin_again(niche)
 
     def _level_tasks(self) -> None:
         """Judges each niche by how far it is above the middle one of its generation.
@@ -255,7 +257,13 @@ class Memetic:
         from cmaes import CMA
 
         key = seed_from(self._seed, *birth, restarts, "strategy")
-        return CMA(mean=np.array(mean), sigma=sigma, population_size=self._search.samples, seed=key)
+        samples = self._search.samples_at(self._generation)
+        return CMA(mean=np.array(mean), sigma=sigma, population_size=samples, seed=key)
+
+    def _begin_again(self, niche: _Niche) -> None:
+        """Lets it look again around where it is."""
+        niche.restarts += 1
+        niche.strategy = self._strategy(niche.strategy.mean, _CHILD_SIGMA, niche.birth, niche.restarts)
 
     def _child(self, place: Place, living: Collection[bytes]) -> Individual:
         """A child of good niches that is no living one's twin; a copy of its parent if none comes about.
