@@ -5,6 +5,8 @@ import pytest
 
 import evolr
 from evolr.errors import EvolrError
+from evolr.expression import Expression
+from evolr.schedule import Plateau
 from evolr.torch import lr_lambda
 from tests.execution import training_functions as functions
 
@@ -16,6 +18,10 @@ SMALL = {
     "search.finalists": 0,
     "training.epochs": 1,
 }
+
+
+class Text(str):
+    __slots__ = ()
 
 
 @pytest.mark.parametrize(
@@ -33,12 +39,53 @@ SMALL = {
             "settings must map dotted names to values, got 5",
         ),
         (lambda: evolr.tune(functions.descending, "cosine", trainings=4), "needs the epochs that it is called with"),
+        (lambda: evolr.Schedule(expression="0.1"), "a schedule's expression is an Expression, .* got '0.1'"),
+        (lambda: evolr.Schedule.load(3.5), "the file of a schedule is named by a text or a Path, got 3.5"),
+        (lambda: evolr.Schedule.from_json(Text("{}")), "a schedule document is text or bytes"),
+        (lambda: evolr.export(OPEN, []), r"unknown target '\[\]'; known: "),
+        (lambda: OPEN.rates_by_step(5, 0), "steps_per_epoch must be at least 1, got 0"),
+        (lambda: OPEN.rates_by_step(None, 1), "total_steps must be a whole number, got None"),
+        (lambda: OPEN.rates_by_step(2, 10**400), "steps_per_epoch must be at most 9,007,199,254,740,992"),
+        (lambda: OPEN.to_json(5), "a provenance maps names to what is said of the schedule, got 5"),
+        (lambda: OPEN.to_json({"of": object}), "the provenance cannot be written as JSON"),
+        (lambda: Expression(None), "an expression is made of names and of numbers"),
+        (lambda: Expression((10**400,)), "an expression is made of names and of numbers"),
+        (lambda: Plateau(mode=np.ones(2)), "mode is 'min' or 'max'"),
+        (lambda: OPEN.plot(losses=np.array(3)), r"losses must be a sequence of numbers, got array\(3\)"),
+        (lambda: evolr.Loop(None, total_steps=5), "a loop runs a schedule, got None"),
         (lambda: evolr.resolve(settings={"comparison.base_lr": "a"}), "comparison.base_lr: expected float, got str"),
     ],
 )
 def test_an_argument_of_another_type_is_refused_in_words(call, message):
     with pytest.raises(EvolrError, match=message):
         call()
+
+
+class Orders:
+    """What says orders to a terminal of itself, wherever it is asked."""
+
+    def __repr__(self):
+        return "\x1b[2J"
+
+    def __float__(self):
+        raise ValueError("\x1b[2J")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        evolr.parse,
+        lambda value: OPEN.at(progress=value),
+        lambda value: evolr.Schedule(expression=OPEN.expression, min_lr=value),
+        lambda value: evolr.Loop(OPEN, total_steps=value),
+        lambda value: Expression(("add", value, 1.0)),
+        lambda value: evolr.resolve(settings={"seed": value}),
+    ],
+)
+def test_what_an_argument_says_of_itself_is_text(call):
+    with pytest.raises(EvolrError) as raised:
+        call(Orders())
+    assert "\x1b" not in str(raised.value)
 
 
 NO_NUMBERS = [10**5000, -(10**400), "a number", 1j, object(), np.ones(2)]

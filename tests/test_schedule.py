@@ -1,5 +1,6 @@
 import functools
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
+import evolr
 from evolr.errors import ScheduleError
 from evolr.expression import Expression, parse
-from evolr.schedule import Schedule
+from evolr.schedule import Plateau, Schedule
 from tests.expression.strategies import expressions
 
 positive = st.floats(1e-12, 1e12)
@@ -18,6 +20,11 @@ positive = st.floats(1e-12, 1e12)
 
 def schedule(text="0.1 - 0.01*epoch", **settings):
     return Schedule(expression=parse(text), **settings)
+
+
+class Own(float):
+    def __repr__(self):
+        return "__import__('os').abort()"
 
 
 def test_linear_is_the_value_between_the_bounds():
@@ -65,8 +72,11 @@ def test_the_document_keeps_its_provenance():
     assert Schedule.provenance(schedule().to_json({"seed": 3})) == {"seed": 3}
 
 
+DOCUMENT = schedule().to_json()
+
+
 def changed(**changes):
-    document = json.loads(schedule().to_json())
+    document = json.loads(DOCUMENT)
     document.update(changes)
     return json.dumps({k: v for k, v in document.items() if v != "gone"})
 
@@ -97,6 +107,9 @@ def changed(**changes):
         (changed(expression="__import__('os')"), "unknown function"),
         (changed(min_lr=2.0, max_lr=1.0), "min_lr"),
         (changed(reference_lr=-1.0), "reference_lr"),
+        (DOCUMENT.replace(b'"min_lr"', b'"min_lr": 0.5, "min_lr"'), "says 'min_lr' twice"),
+        (DOCUMENT.replace(b'"provenance": {', b'"provenance": {"a": 1, "a": 2'), "says 'a' twice"),
+        (DOCUMENT.replace(b'"provenance": {', b'"provenance": {"a": ' + b"[" * 10**5 + b"]" * 10**5), "lists in lists"),
     ],
 )
 def test_a_document_that_is_not_understood_is_refused(document, part):
@@ -131,6 +144,23 @@ def test_a_formula_that_no_document_could_give_back_is_refused():
         Schedule(expression=deep).to_json()
 
 
+@pytest.mark.parametrize("number", [np.float64(0.05), np.float32(0.05), Fraction(1, 20), Own(0.05)], ids=str)
+def test_numbers_of_other_kinds_are_kept_as_floats(number):
+    one = schedule(
+        min_lr=number, max_lr=number, reference_lr=number, transform="log", plateau=Plateau(threshold=number)
+    )
+    same = float(number)
+    assert [type(value) for value in (one.min_lr, one.max_lr, one.reference_lr, one.plateau.threshold)] == [float] * 4
+    assert one == schedule(
+        min_lr=same, max_lr=same, reference_lr=same, transform="log", plateau=Plateau(threshold=same)
+    )
+    assert Schedule.from_json(one.to_json()) == one
+    exported = {}
+    exec(evolr.export(one, "python"), exported)  # noqa: S102
+    assert exported["learning_rate"](**dict.fromkeys(one.signals, 0.3)) == one.at(**dict.fromkeys(one.signals, 0.3))
+    assert Plateau(patience=np.int64(3)) == Plateau(patience=3)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -140,6 +170,8 @@ def test_a_formula_that_no_document_could_give_back_is_refused():
         {"min_lr": float("nan")},
         {"reference_lr": 0.0},
         {"reference_lr": float("nan")},
+        {"reference_lr": 1e39},
+        {"reference_lr": 1e-38},
         {"transform": "square"},
         {"max_lr": 1e39},
     ],

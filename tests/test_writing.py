@@ -167,6 +167,16 @@ def test_what_no_file_can_be_written_at_is_refused_with_force_too(name, problem,
     assert tree() == before
 
 
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="it is a file of Unix")
+@pytest.mark.parametrize("name", ["said", "/dev/stdout"])
+def test_what_is_printed_into_is_not_replaced(name):
+    code = f"from evolr.writing import Output; Output.checked({name!r}, force=True)"
+    with open("said", "wb") as said:
+        done = subprocess.run([sys.executable, "-c", code], check=False, stdout=said, stderr=subprocess.PIPE, text=True)
+    assert f"{name} is what standard output or standard error is written to; name another file" in done.stderr
+    Output.checked("said", force=True)
+
+
 @pytest.mark.parametrize("name", ["file", "link", "./folder/../file", "$PWD/file"])
 def test_a_file_that_is_there_is_written_over_by_force_alone_and_a_link_stays(name):
     Path("folder").mkdir()

@@ -128,9 +128,17 @@ def shown(value: object) -> str:
         digits = 1 + int(abs(value).bit_length() * math.log10(2))
         return f"{value:,}" if digits <= _MOST_DIGITS else f"a number of about {digits:,} digits"
     try:
-        return shortened(repr(value), _MOST_SHOWN)
+        return printable(shortened(repr(value), _MOST_SHOWN))
     except Exception:  # a whole number in it, or whatever the repr of an object raises
-        return f"a {type(value).__name__}"
+        return f"a {printable(type(value).__name__)}"
+
+
+def quoted(error: BaseException) -> str:
+    """What an error of a library, or of an object that a person gave, says, to quote in a message."""
+    try:
+        return printable(shortened(str(error), _MOST_SHOWN))
+    except Exception:
+        return f"a {printable(type(error).__name__)}"
 
 
 def count(number: int, noun: str) -> str:
@@ -139,8 +147,10 @@ def count(number: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text as it may stand in one line wherever it is shown, as long as before: a space for each line break and other space, and a mark for
-    what is none and cannot be seen: an order to a terminal, what turns the text around it, half of a character.
+    """A text as it may stand in one line wherever it is shown, as long as before.
+
+    A space stands for each line break and other space, and a mark for what is none and cannot be seen: an order to a
+    terminal, what turns the text around it, half of a character.
     """
     if text.isprintable():
         return text

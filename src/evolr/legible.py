@@ -77,6 +77,11 @@ def shell_word(name: Path | str) -> str:
     return f"$'{''.join(named)}'"
 
 
+def is_width(text: str) -> bool:
+    """Whether an environment variable says a width that a terminal can have."""
+    return text.isascii() and text.isdecimal() and len(text) < 6 and int(text) > 0
+
+
 def encodable(text: str, encoding: str) -> str:
     """A text without the characters that an encoding lacks: with plain ones for those that evolr writes, and escapes for others."""
     return text.encode(encoding, ENCODABLE).decode(encoding)

@@ -123,13 +123,20 @@ def follow(
     return rates
 
 
+def require_sequence(name: str, told: Any) -> None:
+    """Raises ScheduleError for what has no length: a number, an array of no dimension, an iterator."""
+    try:
+        len(told)
+    except TypeError as error:
+        raise ScheduleError(f"{name} must be a sequence of numbers, got {shown(told)}") from error
+
+
 def checked_record(
     rule: Rule, losses: Sequence[float], val_losses: Sequence[float], steps_per_epoch: int | None
 ) -> int:
     """The steps of an epoch of a recorded training; see `follow`, whose errors are raised here."""
-    for name, told in (("losses", losses), ("val_losses", val_losses)):
-        if not hasattr(told, "__len__"):
-            raise ScheduleError(f"{name} must be a sequence of numbers, got {shown(told)}")
+    require_sequence("losses", losses)
+    require_sequence("val_losses", val_losses)
     _, steps_per_epoch = checked_horizon(max(len(losses), 1), steps_per_epoch, rule.signals)
     wanted = -(-len(losses) // steps_per_epoch)
     if not len(losses) or ("val_loss" in observed(rule.signals) and len(val_losses) < wanted):
@@ -169,6 +176,8 @@ class Loop:
         measures: Collection[str] = (),
         **first: Any,
     ) -> None:
+        if not hasattr(rule, "signals"):
+            raise ScheduleError(f"a loop runs a schedule, got {shown(rule)}")
         self._rule = rule
         self._horizon = checked_horizon(total_steps, steps_per_epoch, rule.signals)
         self._plateau = plateau_rule(rule)

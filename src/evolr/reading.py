@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 GREATEST: Final = 2**28
 """Bytes of a file that is read, at most. A contest's document, the longest of evolr's, has some 10⁷."""
@@ -25,3 +26,15 @@ def read(path: Path | str) -> bytes:
             return file.read(GREATEST)
     finally:
         os.close(descriptor)
+
+
+def require_single_keys(document: bytes | str) -> None:
+    """Raises ValueError for a document of JSON that says a name twice in one place: a reader would see the one, evolr take the other."""
+    json.loads(document, object_pairs_hook=_once, parse_int=str, parse_float=str)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it says {twice!r} twice: let it say so once")

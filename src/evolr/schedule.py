@@ -9,6 +9,7 @@ computes the same inside the compiled step, in float32.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -17,10 +18,10 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evolr.errors import ExpressionError, ScheduleError, is_finite, is_number, printable, shortened, shown, whole_number
+from evolr.errors import ExpressionError, ScheduleError, is_finite, is_number, quoted, shortened, shown, whole_number
 from evolr.expression import LANGUAGE_VERSION, Expression, clock, ordinary_text, original_text, parse, scalar
 from evolr.expression.text import MAX_NESTING, MAX_NODES
-from evolr.reading import read
+from evolr.reading import read, require_single_keys
 from evolr.signals.memory import MOST_RATES
 from evolr.signals.plateau import Plateau, PlateauRule
 
@@ -29,6 +30,8 @@ Transform = Literal["linear", "log"]
 SCHEMA_VERSION: Final = 1
 LOG_LIMIT: Final = 80.0  # the log transform looks at no value beyond ±80: e^80 still fits float32
 GREATEST_LR: Final = 1e38  # within float32, in which networks train
+_LEAST_REFERENCE: Final = 1e-37  # float32 holds it with all its digits
+_MOST_WHOLE: Final = 2**53  # a float holds it to the unit
 _FORMAT: Final = "evolr.schedule"
 _MAX_DOCUMENT: Final = 1_000_000  # bytes
 _TOO_LONG: Final = f"a schedule document has {_MAX_DOCUMENT:,} bytes at most"
@@ -47,10 +50,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         reference_lr · exp(value), so that the value shapes and the reference scales.
     min_lr, max_lr: the bounds, 0 ≤ min_lr ≤ max_lr ≤ 1e38; as they stand here, none but that no learning rate is negative
         or beyond float32.
-    reference_lr: positive; used by `log` alone.
+    reference_lr: 1e-37 … 1e38; used by `log` alone.
     plateau: what the signals `stale_epochs` and `plateaus` take for a plateau; None for torch's defaults.
 
-    Raises ScheduleError for bounds or a transform out of these ranges.
+    Numbers of NumPy are kept as Python's floats. Raises ScheduleError for what is no Expression, and for bounds or a transform out
+    of these ranges.
     """
 
     expression: Expression
@@ -61,12 +65,20 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     plateau: Plateau | None = None
 
     def __post_init__(self) -> None:
+        expression: Any = self.expression
+        if not isinstance(expression, Expression):
+            raise ScheduleError(
+                f"a schedule's expression is an Expression, as evolr.parse makes of a text, got {shown(expression)}"
+            )
         transform: Any = self.transform
         if not isinstance(transform, str) or transform not in ("linear", "log"):
             raise ScheduleError(f"the transform is 'linear' or 'log', got {shown(transform)}")
         for name in ("min_lr", "max_lr", "reference_lr"):
-            if not is_number(getattr(self, name)):
-                raise ScheduleError(f"{name} must be a number, got {shown(getattr(self, name))}")
+            number = getattr(self, name)
+            if not is_number(number):
+                raise ScheduleError(f"{name} must be a number, got {shown(number)}")
+            if is_finite(number):
+                msgspec.structs.force_setattr(self, name, float(number))
         if not 0 <= self.min_lr <= self.max_lr <= GREATEST_LR:
             raise ScheduleError(
                 f"expected 0 ≤ min_lr ≤ max_lr ≤ {GREATEST_LR:g}, got min_lr {shown(self.min_lr)}, max_lr {shown(self.max_lr)}"
@@ -74,8 +86,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         plateau: Any = self.plateau
         if plateau is not None and not isinstance(plateau, Plateau):
             raise ScheduleError(f"plateau is an evolr.schedule.Plateau or None, got {shown(plateau)}")
-        if not (is_finite(self.reference_lr) and self.reference_lr > 0):
-            raise ScheduleError(f"reference_lr must be positive, got {shown(self.reference_lr)}")
+        if not (is_finite(self.reference_lr) and _LEAST_REFERENCE <= self.reference_lr <= GREATEST_LR):
+            raise ScheduleError(
+                f"reference_lr must be positive, {_LEAST_REFERENCE:g} … {GREATEST_LR:g}, got {shown(self.reference_lr)}"
+            )
 
     def __call__(self, **signals: ArrayLike) -> NDArray[np.float64]:
         """The learning rate at each point of a trace of signals; see Expression.__call__ for the shapes.
@@ -153,7 +167,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         try:
             given = {name: float(signals[name]) for name in self.signals}
         except (TypeError, ValueError, OverflowError) as error:
-            raise ScheduleError(f"a signal is a number, as a float holds it: {error}") from error
+            raise ScheduleError(f"a signal is a number, as a float holds it: {quoted(error)}") from error
         value = scalar.value(self.expression, given)
         if not math.isfinite(value):
             return self.min_lr
@@ -167,14 +181,14 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         `live` gives the values of the live signals that the formula reads, scalars or one a step.
         Raises ScheduleError for numbers below 1, and for more than 100,000,000 steps.
         """
-        for name, number in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
-            if whole_number(name, number) < 1:
-                raise ScheduleError(f"{name} must be at least 1, got {shown(number)}")
+        epochs = _at_least_1("epochs", epochs)
+        steps_per_epoch = _at_least_1("steps_per_epoch", steps_per_epoch)
         return self._along(epochs * steps_per_epoch, steps_per_epoch, live)
 
     def rates_by_step(self, total_steps: int, steps_per_epoch: int) -> list[float]:
-        """The learning rate of every step of an open-loop schedule, computed at once."""
-        return self._along(total_steps, steps_per_epoch, {}).tolist()
+        """The learning rate of every step of an open-loop schedule, computed at once. Raises ScheduleError as `curve` does."""
+        total_steps = _at_least_1("total_steps", total_steps)
+        return self._along(total_steps, _at_least_1("steps_per_epoch", steps_per_epoch), {}).tolist()
 
     def _along(self, total_steps: int, steps_per_epoch: int, live: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         if total_steps > MOST_RATES:
@@ -245,12 +259,12 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             max_lr=self.max_lr,
             reference_lr=self.reference_lr,
             plateau=self.plateau,
-            provenance=dict(provenance or {}),
+            provenance=_mapping(provenance),
         )
         try:
             written = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
         except (TypeError, ValueError, RecursionError) as error:
-            raise ScheduleError(f"the provenance cannot be written as JSON: {error}") from error
+            raise ScheduleError(f"the provenance cannot be written as JSON: {quoted(error)}") from error
         if len(written) > _MAX_DOCUMENT:
             raise ScheduleError(f"{_TOO_LONG}; with this provenance it would have {len(written):,}")
         return written
@@ -261,6 +275,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises ScheduleError where there is no such file, or it is none.
         """
+        if not isinstance(cast("Any", path), str | os.PathLike):
+            raise ScheduleError(f"the file of a schedule is named by a text or a Path, got {shown(path)}")
         try:
             return Schedule.from_json(read(path))
         except OSError as error:
@@ -280,6 +296,21 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def provenance(document: bytes | str) -> dict[str, Any]:
         """What a document says of where its schedule comes from."""
         return _read(document).provenance
+
+
+def _at_least_1(name: str, number: Any) -> int:
+    whole = whole_number(name, number)
+    if whole < 1:
+        raise ScheduleError(f"{name} must be at least 1, got {shown(number)}")
+    if whole > _MOST_WHOLE:
+        raise ScheduleError(f"{name} must be at most {_MOST_WHOLE:,}, got {shown(number)}")
+    return whole
+
+
+def _mapping(provenance: Any) -> dict[str, Any]:
+    if provenance is not None and not isinstance(provenance, Mapping):
+        raise ScheduleError(f"a provenance maps names to what is said of the schedule, got {shown(provenance)}")
+    return dict(cast("Mapping[str, Any]", provenance or {}))
 
 
 def _multiplied(expression: Expression, factor: float) -> Expression:
@@ -326,7 +357,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def _read(document: bytes | str) -> _Document:
-    if not isinstance(cast("Any", document), bytes | str):
+    if type(cast("Any", document)) not in (bytes, str):
         raise ScheduleError(f"a schedule document is text or bytes, got {shown(document)}")
     if len(document) > _MAX_DOCUMENT:
         raise ScheduleError(f"{_TOO_LONG}, got {len(document):,}")
@@ -338,9 +369,17 @@ def _read(document: bytes | str) -> _Document:
             raise ScheduleError(_wrong_version("schema version", SCHEMA_VERSION, version.schema_version))
         if version.language_version > LANGUAGE_VERSION or version.language_version < 1:
             raise ScheduleError(_wrong_version("language version", LANGUAGE_VERSION, version.language_version))
-        return msgspec.json.decode(document, type=_Document)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # what is no text of Unicode among them
-        raise ScheduleError(f"not a schedule document: {printable(shortened(str(error), 200))}") from error
+        found = msgspec.json.decode(document, type=_Document)
+        require_single_keys(document)
+    except RecursionError as error:
+        raise ScheduleError(
+            "not a schedule document: it has lists in lists, or tables in tables, without end"
+        ) from error
+    except ScheduleError:
+        raise
+    except (msgspec.DecodeError, ValueError) as error:  # what is no text of Unicode among them
+        raise ScheduleError(f"not a schedule document: {quoted(error)}") from error
+    return found
 
 
 def _wrong_version(what: str, known: int, got: int) -> str:

@@ -96,6 +96,8 @@ class Output:
             _replaceable(target)
         except OSError as error:
             raise ConfigError(f"cannot write {named}: {error.strerror}") from error
+        if _is_stream(target):
+            raise ConfigError(f"{named} is what standard output or standard error is written to; name another file")
         if os.path.lexists(target) and not self.force:
             raise ConfigError(
                 f"{named} exists already; name another file, or write over it: force=True, --force on the command line"
@@ -164,6 +166,21 @@ def _here() -> int:
     with suppress(OSError):
         space = os.stat("/proc/self/ns/pid").st_ino  # of Linux; elsewhere the name alone
     return zlib.crc32(f"{socket.gethostname()} {space}".encode(errors="replace"))
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a file is what is printed into: it would be replaced, and what is printed later lost with the former one."""
+    with suppress(OSError):
+        there = os.stat(path)
+        return any(_is_same(there, descriptor) for descriptor in (1, 2))
+    return False
+
+
+def _is_same(there: os.stat_result, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(there, os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def _replaceable(path: Path) -> int | None:

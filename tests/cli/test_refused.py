@@ -26,6 +26,10 @@ BAD = [
     (("evolve", "--config", "unknown.toml"), "did you mean 'search.population'"),
     (("evolve", "--set", "search.populaton=3"), "did you mean"),
     (("evolve", "--set", "nothing"), "NAME=VALUE"),
+    (("evolve", "--set", "seed={}"), "seed: expected int, got object"),
+    (("evolve", "--set", "search.seeds={}"), "search.seeds: expected int, got object"),
+    (("evolve", "--set", "seed=1\nsearch.seeds=2"), "one NAME=VALUE"),
+    (("evolve", "--set", "search.reference_lr=1e39"), "reference_lr must be positive, 1e-37 … 1e+38, got 1e+39"),
     (("evolve", "--population", "0"), "at least 1 and at most 100,000, got 0"),
     (
         ("evolve", "--preset", "original", "--population", "2"),

@@ -88,6 +88,18 @@ def test_an_exception_is_the_outcome_of_its_trial():
     assert failures(functions.raising) == ["ValueError: not with seed 0", "ValueError: not with seed 1"]
 
 
+def test_what_an_exception_says_of_itself_ends_no_worker():
+    long, mute, no_number = failures(functions.hardly_describable, trials=3, count=1)
+    assert long.startswith("ValueError: xxxx")
+    assert len(long) < 20_000
+    assert mute == "MuteError: (it cannot be said)"
+    assert no_number == "the function must return a real number, got one of type NoNumber: 6"
+
+
+def test_a_worker_that_an_earlier_trial_spoilt_is_replaced_and_the_trial_tried_again():
+    assert [o.score for o in run(functions.spoiling, trials=3, count=1)] == [0.0, 1.0, 2.0]
+
+
 def test_a_memory_error_is_a_failure_like_any():
     assert failures(functions.out_of_memory) == ["MemoryError"] * 2
 

@@ -173,6 +173,29 @@ def with_grandchild(path, schedule, seed, epochs):
     hanging(schedule, seed, epochs)
 
 
+def spoiling(schedule, seed, epochs):
+    """Takes a module away that the next trial needs, whatever that does."""
+    sys.modules["evolr.execution.trial_schedule"] = None
+    return float(seed)
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise SystemExit(5)
+
+
+class NoNumber:
+    def __float__(self):
+        sys.exit(6)
+
+
+def hardly_describable(schedule, seed, epochs):
+    """Fails by what cannot be said, by what takes 150 MB to say, or by a result whose number ends the program."""
+    if seed == 2:
+        return NoNumber()
+    raise MuteError if seed else ValueError("x" * 150_000_000)
+
+
 _leaked = []
 
 

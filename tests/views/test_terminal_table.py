@@ -167,8 +167,9 @@ def test_without_a_terminal_and_without_columns_a_line_has_120(evolr, monkeypatc
 
     monkeypatch.delenv("COLUMNS")
     assert width() == 120
-    monkeypatch.setenv("COLUMNS", "none")
-    assert width() == 120
+    for none in ("none", "0", "1000000000", "9" * 5000):
+        monkeypatch.setenv("COLUMNS", none)
+        assert width() == 120
     monkeypatch.setenv("COLUMNS", "77")
     assert width() == 77
 

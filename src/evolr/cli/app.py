@@ -107,11 +107,14 @@ def read_settings(texts: list[str] | None) -> dict[str, Any]:
         if not equals or not all(part.isidentifier() for part in name.split(".")):
             raise ConfigError(f"--set expects NAME=VALUE with a dotted name, got {text!r}")
         try:
-            settings[name] = from_toml(f"value = {value}")["value"]
+            read = from_toml(f"value = {value}")
         except ConfigError as error:
             if not isinstance(
                 error.__cause__, tomllib.TOMLDecodeError
             ):  # a number of thousands of digits, lists in lists in lists
                 raise ConfigError(f"--set {name}: {error}") from error
-            settings[name] = value  # a bare word
+            read = {"value": value}  # a bare word
+        if len(read) > 1:
+            raise ConfigError(f"--set expects one NAME=VALUE, got {text!r}: give --set again for each other one")
+        settings[name] = read["value"]
     return settings

@@ -15,7 +15,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from evolr.errors import printable
-from evolr.legible import ENCODABLE, message
+from evolr.legible import ENCODABLE, is_width, message
 
 if TYPE_CHECKING:
     from evolr.views.terminal_table import TerminalTable
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 def prepare() -> None:
     """Makes the standard streams such that any text can be written, and that no file of a study takes the place of a closed one.
 
+    A width or height of the terminal that the environment gives and no terminal has is as if it were not given.
     To a stdout that is closed nothing can be written, which is an OSError as on a full disk; what is said to a closed stderr is lost.
     """
+    for name in ("COLUMNS", "LINES"):
+        if not is_width(os.environ.get(name, "1")):
+            del os.environ[name]
     for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(number)

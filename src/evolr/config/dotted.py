@@ -36,7 +36,8 @@ def _flat(table: Mapping[str, Any], path: str) -> dict[str, Any]:
     for key, value in table.items():
         if not isinstance(cast("Any", key), str):
             raise ConfigError(f"a setting is named by a text, such as search.population, got {shown(key)}")
-        flat |= _flat(cast("Any", value), f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+        is_table = isinstance(value, Mapping) and len(cast("Any", value)) > 0
+        flat |= _flat(cast("Any", value), f"{path}{key}.") if is_table else {f"{path}{key}": value}
     return flat
 
 
@@ -50,5 +51,8 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
             table = table.setdefault(key, {})
             if not isinstance(table, dict):
                 raise ConfigError(f"{name} is a setting in {key}, which is given another value beside it")
-        table[last] = value
+        if isinstance(value, Mapping):  # an empty table: of settings, or in the place of one, which is refused as such
+            table.setdefault(last, {})
+        else:
+            table[last] = value
     return data

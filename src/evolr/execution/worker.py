@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -32,6 +32,11 @@ UNGUARDED: Final = 97
 
 CLOSED: Final = 98
 """The exit code of a worker whose function closed a file that is not its own: see OwnFiles."""
+
+SPOILT: Final = 99
+"""The exit code of a worker that cannot take its next trial, whatever an earlier one did to Python: a recursion limit, a module taken away."""
+
+_MOST_CHARACTERS: Final = 10_000  # of a reason; the parent keeps less
 
 Job = tuple[TrialSchedule, int, int, Mapping[str, str]]
 """What the training function is called with: schedule, seed, epochs, and what it takes by name."""
@@ -111,11 +116,15 @@ def _file(descriptor: int | None) -> tuple[int, int] | None:
 
 def _receive_jobs(connection: Connection, files: OwnFiles, jobs: SimpleQueue[Job | None], idle: Event) -> None:
     """Puts the jobs into the queue; ends the process when the parent closes the pipe, in the middle of a job too, or the function does."""
-    with suppress(EOFError, OSError):
+    try:
         while True:
             job = connection.recv()
             idle.clear()
             jobs.put(job)
+    except (EOFError, OSError):
+        pass
+    except BaseException:
+        os._exit(SPOILT)
     if idle.is_set():
         jobs.put(None)
         time.sleep(_EXIT_SECONDS)  # if it still runs then, a thread or a process of the function's keeps it
@@ -147,10 +156,12 @@ def _outcome(train: Any, job: Job) -> Message:
         calls = job[0].calls
         recording = None if calls is None else calls.recording(job[2])
         return "score", float(score.detach() if hasattr(score, "detach") else score), recording
-    except Exception as error:
+    except BaseException as error:  # what a score's own __float__ raises, sys.exit() too
         return (
             "failed",
-            _text(f"the function must return a real number, got one of type {type(score).__name__}: {error}"),
+            _text(
+                f"the function must return a real number, got one of type {_said(_name, score)}: {_said(str, error)}"
+            ),
             None,
         )
 
@@ -173,10 +184,22 @@ def _flush() -> None:
 
 
 def _described(error: BaseException) -> str:
-    text = str(error)
-    return _text(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    name, text = _said(_name, error), _said(str, error)
+    return _text(f"{name}: {text}" if text else name)
+
+
+def _said(how: Callable[[object], str], value: object) -> str:
+    """What an object of the function's says of itself."""
+    try:
+        return str.__str__(how(value))[:_MOST_CHARACTERS]
+    except BaseException:
+        return "(it cannot be said)"
+
+
+def _name(value: object) -> str:
+    return type(value).__name__
 
 
 def _text(text: str) -> str:
     """A text that UTF-8 can write: half a character is written as its escape."""
-    return text.encode(errors="backslashreplace").decode()
+    return text[:_MOST_CHARACTERS].encode(errors="backslashreplace").decode()

@@ -168,6 +168,11 @@ def reason_of_end(code: int | None) -> str:
             "closed standard output, standard error or the pipe to evolr, as os.closerange does; a function must close only what "
             "it opened"
         )
+    if code == worker.SPOILT:
+        return (
+            "could take no trial any more: what the function did to Python there, as to its recursion limit, its memory or a module, "
+            "has to be undone when it ends"
+        )
     if code >= 0:
         return f"ended its process with exit code {code}"
     try:

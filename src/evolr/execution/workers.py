@@ -24,7 +24,7 @@ from evolr.execution.processes import HeldMemory
 from evolr.execution.recording import Calls, Recording
 from evolr.execution.training_function import TrainingFunction, name_of, sendable, takes_pool
 from evolr.execution.trial_schedule import TrialSchedule
-from evolr.execution.worker import UNGUARDED, Message
+from evolr.execution.worker import SPOILT, UNGUARDED, Message
 from evolr.execution.worker_process import WorkerEnd, WorkerProcess
 from evolr.problems import Pool
 from evolr.ranges import Whole
@@ -254,12 +254,12 @@ class Workers(Executor):
             if message is None:
                 found = self._exceeded_limit(worker, is_check=is_check)
             elif isinstance(message, WorkerEnd):
-                found = _TrialEnd(message.reason)
+                found = _TrialEnd(message.reason, may_be_anothers=message.code == SPOILT)
             else:
                 found = _TrialEnd(*message[1:])
             if found is None:
                 continue
-            ended[worker.trial] = None if found.is_excess and worker.trials > 1 else found
+            ended[worker.trial] = None if found.may_be_anothers and worker.trials > 1 else found
             worker.trial = None
             if is_lost:
                 self._kill([worker])
@@ -278,7 +278,7 @@ class Workers(Executor):
             return _TrialEnd(f"took longer than {self._time_limit} s")
         limit, held = self._memory_limit, self._held
         if is_check and limit is not None and held is not None and held.of(worker.pid) > limit * 1e9:
-            return _TrialEnd(f"used more than {limit} GB", is_excess=True)
+            return _TrialEnd(f"used more than {limit} GB", may_be_anothers=True)
         return None
 
     def _finish_start(self, worker: WorkerProcess, message: Message | WorkerEnd | None) -> ProblemError | None:
@@ -320,11 +320,13 @@ class Workers(Executor):
 
 
 class _TrialEnd(NamedTuple):
-    """How a trial ended. result: its score, or why it failed. recording: of what its schedule was told, if that is kept."""
+    """How a trial ended. result: its score, or why it failed. recording: of what its schedule was told, if that is kept.
+    may_be_anothers: whether what the worker's earlier trials left there may have ended it.
+    """
 
     result: str | float | None
     recording: Recording | None = None
-    is_excess: bool = False
+    may_be_anothers: bool = False
 
     def outcome(self) -> Outcome:
         if not isinstance(self.result, float):

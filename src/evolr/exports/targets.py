@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from evolr.errors import ScheduleError, unknown_name
 from evolr.exports.document import document, reads_plateaus
@@ -69,7 +69,7 @@ def source(
 
 def require_target(target: str) -> None:
     """Raises ScheduleError for an unknown target."""
-    if target not in TARGETS:
+    if not isinstance(cast("Any", target), str) or target not in TARGETS:
         raise ScheduleError(unknown_name("target", target, TARGETS))
 
 

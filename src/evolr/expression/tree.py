@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evolr.errors import ExpressionError, shown, unknown_name
+from evolr.errors import ExpressionError, quoted, shown, unknown_name
 from evolr.expression.primitives import PRIMITIVES, Array
 from evolr.signals import SIGNALS, signal_named
 from evolr.signals.own import fault_of, is_own, is_signal_token, signal_of
@@ -47,7 +47,12 @@ class Expression:
     _ends: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        tokens = tuple(token if isinstance(token, str) else float(token) for token in self.tokens)
+        try:
+            tokens = tuple(token if isinstance(token, str) else float(token) for token in self.tokens)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ExpressionError(
+                f"an expression is made of names and of numbers that a float can hold, in prefix order: {quoted(error)}"
+            ) from error
         object.__setattr__(self, "tokens", tokens)
         for token in tokens:
             if isinstance(token, str):

@@ -6,13 +6,13 @@ what chooses between two values is an argument.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from evolr.errors import ScheduleError, printable, shortened, shown, unknown_name
+from evolr.errors import ScheduleError, is_finite, is_number, printable, shortened, shown, unknown_name
 from evolr.signals.signal import either
 
 STALE_THRESHOLD: Final = 1e-4  # relative; ReduceLROnPlateau's own
@@ -74,17 +74,19 @@ class Plateau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def __post_init__(self) -> None:
         for name in ("patience", "cooldown"):
             count: Any = getattr(self, name)
-            if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= _MOST_EPOCHS:
+            if isinstance(count, bool) or not isinstance(count, Integral) or not 0 <= int(count) <= _MOST_EPOCHS:
                 raise ScheduleError(f"{name} is a whole number of epochs, 0 … {_MOST_EPOCHS:,}, got {shown(count)}")
+            msgspec.structs.force_setattr(self, name, int(count))
         for name, known in _MODES.items():
             given: Any = getattr(self, name)
-            if given not in known:
+            if not isinstance(given, str) or given not in known:
                 raise ScheduleError(f"{name} is {' or '.join(map(repr, known))}, got {shown(given)}")
         threshold: Any = self.threshold
-        if not isinstance(threshold, int | float) or isinstance(threshold, bool):
+        if not is_number(threshold):
             raise ScheduleError(f"threshold is a number, got {shown(threshold)}")
-        if not 0 <= threshold <= sys.float_info.max or (self.threshold_mode == "rel" and threshold >= 1):
+        if not (is_finite(threshold) and threshold >= 0) or (self.threshold_mode == "rel" and threshold >= 1):
             raise ScheduleError(f"threshold is at least 0, and below 1 if it is relative, got {shown(threshold)}")
+        msgspec.structs.force_setattr(self, "threshold", float(threshold))
 
     @property
     def rule(self) -> PlateauRule:

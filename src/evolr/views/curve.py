@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.errors import ScheduleError, shortened, shown
+from evolr.errors import ScheduleError, shortened
 from evolr.expression import CLOCK, clock
-from evolr.loop import Loop, checked_horizon, checked_record, follow
+from evolr.loop import Loop, checked_horizon, checked_record, follow, require_sequence
 from evolr.schedule import Schedule
 from evolr.signals import Example, made_up, observation_named, observed
 from evolr.signals.signal import OWN_OBSERVATION
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MOST_DRAWN: Final = 5_000
 """Steps of a curve: of a longer horizon so many are drawn, evenly spaced, the first and the last among them."""
 
-MOST_FOLLOWED: Final = 50_000
+MOST_FOLLOWED: Final = 20_000
 """Steps that a schedule with a memory (`lr`, `loss_ema`, `stale_epochs`) is followed through, one after another."""
 
 _MOST_STEPS: Final = 4_000  # that a schedule with a memory is followed through in a moment
@@ -244,8 +244,7 @@ def _curve_of(
 ) -> tuple[Curve, str]:
     """The curve over a horizon, or over a recorded training, whose length is the horizon; and what it makes up."""
     if losses is not None:
-        if not hasattr(losses, "__len__"):
-            raise ScheduleError(f"losses must be a sequence of numbers, got {shown(losses)}")
+        require_sequence("losses", losses)
         if total_steps not in (None, len(losses)):
             raise ScheduleError(f"total_steps is {total_steps}, the losses are of {len(losses)} steps: they must agree")
         total_steps = len(losses)

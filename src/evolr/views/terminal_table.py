@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final, Literal
 
 from rich.box import SIMPLE_HEAD
@@ -16,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evolr.errors import printable
-from evolr.legible import encodable
+from evolr.legible import encodable, is_width
 
 Kind = Literal["name", "figure", "formula"]
 """What a column holds: names and formulas are folded where room is short, figures stay whole."""
@@ -24,7 +25,7 @@ Kind = Literal["name", "figure", "formula"]
 _LEAST: Final = {"name": 10, "formula": 24}
 """The width that a column may be folded to."""
 
-_PLAIN_WIDTH: Final = 120
+_PLAIN_WIDTH, _HEIGHT = 120, 25  # the height is of no table; without one, rich reads the environment itself
 
 GAP: Final = "  "
 """Between the figures of a cell: where room is short, each is put on a line of its own."""
@@ -111,13 +112,20 @@ def rendered(table: TerminalTable) -> str:
     """A table as it is printed on stdout: as wide as its terminal, or as COLUMNS says; wide where there is neither, so that a log has
     whole lines.
     """
-    columns = os.environ.get("COLUMNS", "")
-    is_given = columns.isdecimal() and int(columns) > 0
-    width = int(columns) if is_given else None if sys.stdout.isatty() else _PLAIN_WIDTH
-    console = Console(width=width)
+    console = Console(width=_width(), height=_HEIGHT)
     with console.capture() as shown:
         console.print(table.encodable(console.encoding))
     return shown.get()
+
+
+def _width() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if is_width(columns):
+        return int(columns)
+    if sys.stdout.isatty():
+        with suppress(OSError):
+            return os.get_terminal_size(sys.stdout.fileno()).columns or _PLAIN_WIDTH
+    return _PLAIN_WIDTH
 
 
 class _Formula:
