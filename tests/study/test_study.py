@@ -50,8 +50,11 @@ def test_a_search_leaves_its_whole_history_and_its_champion(tmp_path):
 
 
 def test_the_search_finds_a_good_schedule_for_a_problem_with_a_known_optimum(tmp_path):
-    """A short form of benchmarks/quadratic.py: a twentieth of the budget, so a looser bound."""
-    config = resolve("quadratic", settings={"search.population": 60, "search.generations": 15, "search.seeds": 4})
+    """A short form of benchmarks/quadratic.py, so a looser bound."""
+    config = resolve(
+        "quadratic",
+        settings={"search.generations": 10, "search.seeds": 2, "search.finalists": 6, "search.race_seeds": 16},
+    )
     result = evolve(config, tmp_path / "run")
     problem = config.problem
     assert isinstance(problem, Quadratic)
