@@ -44,7 +44,10 @@ def document(rng: Random) -> bytes | str:
 def _fields(rng: Random) -> dict[str, str]:
     """A valid document of this language or an older one: each field's JSON."""
     tree = expression(rng, 1 + int(rng.expovariate(1 / 8)))
-    least, reference = rng.choice((0.0, 1e-8, rng.random())), rng.choice((1e-3, 1.0, abs(constant(rng)) or 1.0))
+    least, reference = (
+        rng.choice((0.0, 1e-8, rng.random())),
+        rng.choice((1e-3, 1.0, min(max(abs(constant(rng)), 1e-37), 1e38))),
+    )
     schedule = Schedule(
         expression=tree,
         transform=rng.choice(("linear", "log")),
