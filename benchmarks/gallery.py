@@ -54,8 +54,8 @@ SEEDS = 32  # of a contest's final, where nobody says another number
 SAID = ("title", "words", "wins", "loses")
 
 
-def figures(contest: ContestResult) -> Figures:
-    """A contest in figures. Raises ConfigError for a rehearsal."""
+def figures(contest: ContestResult, found_on: FoundOn | None = None) -> Figures:
+    """A contest in figures. found_on: what its schedule was found on, if that may be something else. Raises ConfigError for a rehearsal."""
     if contest.settings.is_quick:
         raise ConfigError("a rehearsal (--quick) proves nothing: hold the contest")
     metric, champion = contest.config.problem.metric, contest.champion.result
@@ -64,7 +64,9 @@ def figures(contest: ContestResult) -> Figures:
     families = [
         entry.result for entry in contest.others if entry.optimizer is None and entry.constants
     ]  # no random search
+    held_on = place_of(contest.config)
     return Figures(
+        place="" if found_on is None or found_on.place == held_on else held_on,
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
         seeds=len(contest.seeds),
@@ -134,7 +136,7 @@ def entry_of(directory: Path, name: str, said: dict[str, str], before: GalleryEn
         if contest.champion.result.schedule != before.schedule():
             raise ConfigError(f"the contest in {directory} is of another schedule than {name}")
         told = said | {"command": said.get("command") or command(name, contest.config, **of_contest(contest))}
-        return msgspec.structs.replace(before, contest=figures(contest), **told)
+        return msgspec.structs.replace(before, contest=figures(contest, before.found_on), **told)
     schedule = summary.champion if contest is None else contest.champion.result.schedule
     if schedule is None:
         raise ConfigError(f"{directory} {summary.why_no_champion}")
@@ -231,6 +233,12 @@ def found_on(summary: Summary) -> FoundOn:
         trainings=summary.trainings,
         standing=summary.standing,
     )
+
+
+def place_of(config: Config) -> str:
+    """What a configuration trains, as an entry says what it was found on."""
+    problem = config.problem
+    return FoundOn(problem=problem.name, epochs=config.training.epochs, settings=own_settings(problem)).place
 
 
 def own_settings(problem: Problem) -> dict[str, Any]:

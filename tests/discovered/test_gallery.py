@@ -120,7 +120,7 @@ def test_an_entry_is_exported_to_every_target_and_the_file_gives_its_rates(name,
 _OPTIMIZERS = {
     "SGD with momentum 0.9": {"python": "", "optax": "optax.trace(decay=0.9)", "keras": "SGD(0.001, momentum=0.9)"}
     | dict.fromkeys(("torch", "lightning"), "parameters(), lr=1e-3, momentum=0.9)"),
-    "Adam": {"python": "", "optax": "scale_by_adam()", "keras": ""}
+    "Adam": {"python": "", "optax": "adam(", "keras": "", "huggingface": "torch.optim.Adam("}
     | dict.fromkeys(("torch", "lightning"), "torch.optim.Adam("),
 }
 """What an export's example makes its optimiser of."""
@@ -378,7 +378,8 @@ def test_the_command_shows_one_in_full(evolr):
 
 def test_other_commands_take_its_names(evolr):
     assert json.loads(evolr("show", FIRST, "--json")[1])["expression"] == gallery[FIRST].formula
-    assert json.loads(evolr("show", FIRST, "--json", "--epochs", "3")[1])["curve_assumes"].startswith("assuming losses")
+    shown = evolr("show", "adam-mnist1d", "--json", "--epochs", "3")[1]
+    assert json.loads(shown)["curve_assumes"].startswith("assuming losses")
     assert evolr("export", FIRST, "--to", "torch", "-o", "mine.py")[::2] == (0, "saved: mine.py\n")
     problem = ["--preset", "quadratic", "--set", "problem.dimension=3"]
     names = [name for name in NAMES if "grad_norm_rss" in gallery[name].schedule().signals]

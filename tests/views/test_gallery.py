@@ -64,8 +64,19 @@ def test_what_is_better_than_every_schedule_and_level_with_another_optimiser_is_
         metric="accuracy", score=0.7, rival="X", rival_score=0.6, p=0.01, family=FamilyFigures(name="REX")
     )
     assert unknown.text == "accuracy 70.00 % against X 60.00 %; the best standard schedule is REX"
+    above_all = msgspec.structs.replace(LEVEL, low=0.005, p=0.01)
+    assert gallery_table([entry("won", above_all)]).rows[0][4] == "+1.00 points  (+0.50 … +4.00)"
     beaten = msgspec.structs.replace(LEVEL, difference=-0.02, p=0.01)
     assert gallery_table([entry("beaten", beaten)]).rows[0][4].startswith("beaten by Prodigy  +10.00")
+
+
+def test_a_contest_on_something_else_than_it_was_found_on_says_so():
+    elsewhere = msgspec.structs.replace(WON, place="mixed, kinds_drawn gru", difference=-0.03, low=-0.04, high=-0.02)
+    assert gallery_table([entry("beaten", elsewhere)]).rows[0][4].endswith("(-4.00 … -2.00)  on mixed, kinds_drawn gru")
+    assert elsewhere.text.startswith("on mixed, kinds_drawn gru; ")
+    assert (
+        "points against cosine, on mixed, kinds_drawn gru)" in answer(entry("x", elsewhere))["SGD with momentum 0.9"][1]
+    )
 
 
 def test_what_was_found_on_another_problem_has_a_row_of_its_own():

@@ -60,7 +60,7 @@ class FoundOn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def place(self) -> str:
         """The problem with its settings: «mixed, kinds_drawn quadratic»."""
-        said = {name: ", ".join(map(str, v)) if isinstance(v, list) else v for name, v in self.settings.items()}
+        said = {name: ", ".join(map(str, v)) if isinstance(v, list | tuple) else v for name, v in self.settings.items()}
         return ", ".join([self.problem, *(f"{name} {value}" for name, value in said.items())])
 
     @property
@@ -85,6 +85,7 @@ class FamilyFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A contest in figures; what is not known is None.
 
+    place: what it was held on, if that is not what the schedule was found on; empty if it is.
     metric, higher_is_better: what a score is. Scores and differences are in its own unit, an accuracy as a share.
     seeds: trainings of each contender in the final; on a suite each is another task. pool: that judged the final.
     score: the mean. rival: the best of the others, its own frozen curve aside, tuned; rival_score: its mean. difference: score minus rival_score by
@@ -94,6 +95,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     family: the best of the standard schedules, which train by the entry's own optimiser; None if that is the rival itself.
     """
 
+    place: str = ""
     metric: str
     higher_is_better: bool = True
     seeds: _Count | None = None
@@ -146,7 +148,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """
         score = "" if self.score is None else f"{self.metric} {self._metric.text(self.score)}"
         rival = "" if self.rival is None else self._scored(self.rival, self.rival_score)
-        parts = [" against ".join(part for part in (score, rival) if part)]
+        parts = [f"on {self.place}" if self.place else "", " against ".join(part for part in (score, rival) if part)]
         parts.append(_with_p(self.difference_text, self.p))
         if self.family is not None:
             family = f"the best standard schedule is {self._scored(self.family.name, self.family.score)}"

@@ -158,7 +158,8 @@ def _standing(entry: GalleryEntry) -> str:
     """How its contest ended, of one that has not won."""
     if entry.contest is None:
         return NOT_JUDGED
-    return f"{entry.contest.difference_text} {_unit(entry.contest)} against {entry.contest.rival}"
+    on = f", on {entry.contest.place}" if entry.contest.place else ""
+    return f"{entry.contest.difference_text} {_unit(entry.contest)} against {entry.contest.rival}{on}"
 
 
 def _unit(contest: Figures) -> str:
@@ -193,11 +194,12 @@ def _won_by(entry: GalleryEntry) -> str:
     contest = entry.contest
     if contest is None:
         return "–"
-    if contest.has_won_against_schedules and contest.family is not None:
+    if contest.has_won_against_schedules and contest.family is not None and not contest.has_won:
         stands, said = f"{'beaten by' if contest.has_lost else 'level with'} {contest.rival}", contest.family_text
     else:
         stands = "" if contest.has_won else "beaten" if contest.has_lost else "level"
         said = contest.difference_text
     number, _, interval = said.partition(" ")
     number += f" {contest.unit_of_differences or contest.metric}" if number else ""
-    return GAP.join(part for part in (stands, number, interval) if part)
+    place = f"on {contest.place}" if contest.place else ""
+    return GAP.join(part for part in (stands, number, interval, place) if part)
