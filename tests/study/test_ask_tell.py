@@ -169,7 +169,7 @@ def test_what_was_trained_is_not_asked(tmp_path):
         assert left == [individual for individual in everybody if individual in left]
 
 
-@pytest.mark.parametrize("told", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("told", [math.nan, math.inf, -math.inf, 1e308, -1e101])
 def test_a_score_that_is_not_finite_is_a_diverged_training(tmp_path, told):
     with Study(tmp_path, CONFIG) as study:
         first, *others = study.ask()

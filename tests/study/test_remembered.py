@@ -1,6 +1,7 @@
 """An executor that trains nothing twice: what it looks up, what it keeps, and what it tries again."""
 
 import itertools
+import sqlite3
 import sys
 from contextlib import closing
 from importlib import import_module
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evolr.errors import StudyError
 from evolr.execution.local import Local
 from evolr.execution.recording import PLACES
 from evolr.execution.workers import Workers
@@ -97,7 +99,7 @@ class Made:
             else:
                 steps = np.float32([trial.seed] * 3) if keep_steps else None
 
-                outcomes.append(Outcome(float(trial.seed), None, *np.zeros((4, 1), np.float32), steps))
+                outcomes.append(Outcome(float(trial.seed), None, *np.zeros((4, epochs), np.float32), steps))
             if on_outcomes:
                 on_outcomes({number: outcomes[-1]})
         return outcomes
@@ -126,6 +128,28 @@ def test_what_is_known_lands_first_and_is_the_same_to_the_bit(tmp_path):
     assert contents(found[:4]) == contents(expected)
     assert landed == [[0, 1, 2, 3], [4, 5]]
     assert (again.trained, again.remembered, again.trainings) == (1, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("curves = zeroblob(1600)", "its curves have 100 places, which is no training of"),
+        ("curves = zeroblob(0)", "its curves have 0 places"),
+        (
+            """signals = zeroblob(8), signal_names = '["loss"]'""",
+            "it does not say .*progress.*, which its schedule reads",
+        ),
+    ],
+)
+def test_what_cannot_be_what_the_training_left_is_damage(tmp_path, damage, said):
+    with closing(remembered(Local(quadratic(), Optimizer(name="sgd")), tmp_path)) as first:
+        first.run(TRIALS[:4], EPOCHS, "fitness", keep_steps=True)
+    with closing(sqlite3.connect(first._own.path)) as connection, connection:
+        connection.execute(f"UPDATE training SET {damage}")  # noqa: S608
+    again = Remembered(Local(quadratic(), Optimizer(name="sgd")), first._own)
+    with closing(again), pytest.raises(StudyError, match=f"is damaged: training .*: {said}"):
+        again.run(TRIALS[:4], EPOCHS, "fitness", keep_steps=True)
+    assert again.trained == 0
 
 
 def test_each_of_what_decides_an_outcome_is_looked_up(tmp_path):

@@ -82,17 +82,18 @@ class Local(Executor):
         if pool not in self._trainers:
             before = self.seconds
             with self._timed():
-                from evolr.training.devices import devices  # here: they import JAX
+                from evolr.training.devices import devices, in_32_bits  # here: they import JAX
                 from evolr.training.trainer import Trainer
 
                 devices(self._device_count)  # before the data, which may take a minute
                 known = {kind: trainer for trainers in self._trainers.values() for kind, trainer in trainers.items()}
-                self._trainers[pool] = {
-                    kind: Trainer(
-                        maker.task(pool), self._optimizer, device_count=self._device_count, like=known.get(kind)
-                    )
-                    for kind, maker in self._problem.kinds(pool).items()
-                }
+                with in_32_bits():
+                    self._trainers[pool] = {
+                        kind: Trainer(
+                            maker.task(pool), self._optimizer, device_count=self._device_count, like=known.get(kind)
+                        )
+                        for kind, maker in self._problem.kinds(pool).items()
+                    }
             self._loading += self.seconds - before
         return self._trainers[pool]
 
@@ -107,17 +108,20 @@ class Local(Executor):
     ) -> list[Outcome]:
         """The outcome of each trial, in order, judged on a pool; see Trainer.train."""
         trainers = self.prepare(pool)
+        from evolr.training.devices import in_32_bits
+
         numbers, own = self._drawn(trials, pool)
         outcomes: dict[int, Outcome] = {}
+        with self._timed(), in_32_bits() as as_outside:
 
-        def land(kind: str, landed: Mapping[int, Outcome]) -> None:
-            found = {numbers[kind][k]: self._problem.scored(kind, o).over(epochs) for k, o in landed.items()}
-            outcomes.update(found)
-            self.trainings += len(found)
-            if on_outcomes:
-                on_outcomes(found)
+            def land(kind: str, landed: Mapping[int, Outcome]) -> None:
+                found = {numbers[kind][k]: self._problem.scored(kind, o).over(epochs) for k, o in landed.items()}
+                outcomes.update(found)
+                self.trainings += len(found)
+                if on_outcomes:
+                    with as_outside():
+                        on_outcomes(found)
 
-        with self._timed():
             for kind, of_kind in own.items():
                 own_epochs = self._problem.epochs_of(kind, epochs)
                 trainers[kind].train(of_kind, own_epochs, keep_steps=keep_steps, on_outcomes=partial(land, kind))

@@ -60,8 +60,7 @@ class Calls:
         A call's place is in progress, if every call told one from 0 to 1, none less than the one before; in the number of the
         call otherwise. Its answer holds until the next. A validation is told to the calls after it, so that the last one is unknown.
         """
-        an_epoch = math.ceil(_LEAST_PLACES / epochs)
-        places = an_epoch * epochs
+        an_epoch, places = _places_an_epoch(epochs), places_of(epochs)
         if not self._kept:
             unknown = [math.nan] * places
             return Recording(unknown, unknown, unknown, unknown)
@@ -128,3 +127,12 @@ def _mean(values: Sequence[float]) -> float:
 
 def _last(values: Sequence[float]) -> float:
     return values[-1] if values else math.nan
+
+
+def places_of(epochs: int) -> int:
+    """The places of a curve of a training of so many epochs that a function of the user's trained."""
+    return _places_an_epoch(epochs) * epochs
+
+
+def _places_an_epoch(epochs: int) -> int:
+    return math.ceil(_LEAST_PLACES / epochs)

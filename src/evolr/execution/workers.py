@@ -6,7 +6,6 @@ once.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections import deque
@@ -28,7 +27,7 @@ from evolr.execution.worker import SPOILT, UNGUARDED, Message
 from evolr.execution.worker_process import WorkerEnd, WorkerProcess
 from evolr.problems import Pool
 from evolr.ranges import Whole
-from evolr.training.task import Outcome, Trial
+from evolr.training.task import Outcome, Trial, score_of
 
 _MEMORY_SECONDS: Final = 0.02  # between two such checks, if they are of the workers' memory too
 _CHECK_SECONDS: Final = 0.2  # between two checks of whether they run and are in time; a message is received at once
@@ -331,8 +330,7 @@ class _TrialEnd(NamedTuple):
     def outcome(self) -> Outcome:
         if not isinstance(self.result, float):
             return Outcome.failed(str(self.result), 0)
-        score = self.result if math.isfinite(self.result) else math.nan
-        return _recorded(score, self.recording or Recording([], [], [], []))
+        return _recorded(score_of(self.result), self.recording or Recording([], [], [], []))
 
 
 def _recorded(score: float, recording: Recording) -> Outcome:

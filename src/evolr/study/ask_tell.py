@@ -14,7 +14,7 @@ from evolr.search.individual import Individual, Place
 from evolr.study.open_study import OpenStudy
 from evolr.study.records import TOLD
 from evolr.study.state import SearchState
-from evolr.training.task import Outcome
+from evolr.training.task import Outcome, score_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ def tell(study: OpenStudy, asked: Asked, score: float) -> None:
 
 
 def _number(score: float) -> float:
-    """A score as it is recorded: NaN for what is not finite. Raises StudyError for what is no number."""
+    """A score as it is recorded, see `score_of`. Raises StudyError for what is no number."""
     try:
         value = float(score)
     except (TypeError, ValueError, OverflowError) as error:
         raise StudyError(f"a score is a number, got {shown(score)}") from error
-    return value if math.isfinite(value) else math.nan
+    return score_of(value)
 
 
 def _tell(study: OpenStudy, individual: Individual, value: float) -> None:

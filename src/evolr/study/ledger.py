@@ -133,13 +133,19 @@ class Ledger:
                 found[key] = self._outcome(row)
         return found
 
+    def damaged(self, key: bytes, why: str) -> StudyError:
+        """What is raised for a training that cannot be as it stands there."""
+        return self._file.damaged(f"training {key.hex()}", why)
+
     def _outcome(self, row: Sequence[Any]) -> Outcome:
         key, score, diverged_at, curves, rates, seen, failure, names = row
         signals = None
         if seen is not None:
             told = names or []
             if len(seen) % len(told) if told else len(seen):
-                raise self._file.damaged(f"training {key.hex()}", f"its signals are not {len(told)} rows of one length")
+                raise self.damaged(key, f"its signals are not {len(told)} rows of one length")
+            if len(set(told)) < len(told):
+                raise self.damaged(key, "a signal comes twice")
             signals = dict(zip(told, seen.reshape(len(told), -1) if told else (), strict=True))
         return Outcome(score, diverged_at, *curves, learning_rates=rates, signals=signals, failure=failure)
 

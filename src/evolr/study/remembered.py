@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import evolr
 from evolr.execution.executor import DelegatingExecutor, Executor
+from evolr.execution.recording import places_of
 from evolr.expression import LANGUAGE_VERSION
 from evolr.problems import Pool
 from evolr.study.ledger import Ledger, training_key
@@ -69,7 +70,7 @@ class Remembered(DelegatingExecutor):
         numbers: dict[bytes, list[int]] = {}
         for number, key in enumerate(keys):
             numbers.setdefault(key, []).append(number)
-        known = self._known(keys, ledgers)
+        known = self._known(trials, epochs, keys, ledgers)
         missing = [key for key in numbers if key not in known]
 
         def keep(outcomes: Mapping[bytes, Outcome]) -> None:
@@ -108,11 +109,18 @@ class Remembered(DelegatingExecutor):
                 self.unkept = list(failed.values())
         return [known[key] for key in keys]
 
-    def _known(self, keys: Sequence[bytes], ledgers: Sequence[Ledger]) -> dict[bytes, Outcome]:
-        """What is remembered of some trainings, each in its ledger."""
+    def _known(
+        self, trials: Sequence[Trial], epochs: int, keys: Sequence[bytes], ledgers: Sequence[Ledger]
+    ) -> dict[bytes, Outcome]:
+        """What is remembered of some trainings, each in its ledger. Raises StudyError for what cannot be that."""
         known: dict[bytes, Outcome] = {}
         for ledger in dict.fromkeys((self._own, self._shared)):
-            known |= ledger.find([key for key, own in zip(keys, ledgers, strict=True) if own is ledger])
+            own = {key: trial for key, trial, its in zip(keys, trials, ledgers, strict=True) if its is ledger}
+            found = ledger.find(list(own))
+            for key, outcome in found.items():
+                if fault := _misfit(outcome, own[key], epochs):
+                    raise ledger.damaged(key, fault)
+            known |= found
         return known
 
     def _are_outcomes(self, failures: int, trained: int) -> bool:
@@ -131,3 +139,13 @@ class Remembered(DelegatingExecutor):
         self.inner.close()
         self._own.close()
         self._shared.close()
+
+
+def _misfit(outcome: Outcome, trial: Trial, epochs: int) -> str:
+    """Why an outcome cannot be that of a trial, in words; empty if it can."""
+    places = len(outcome.train_loss)
+    if outcome.failure is None and places not in (epochs, places_of(epochs)):
+        return f"its curves have {places} places, which is no training of {epochs} epochs"
+    if outcome.signals is not None and (missing := trial.schedule.signals - outcome.signals.keys()):
+        return f"it does not say {', '.join(sorted(missing))}, which its schedule reads"
+    return ""

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
+from evolr.training.task import GREATEST_SCORE
+
 _Value = TypeVar("_Value")
 
 
@@ -54,6 +56,8 @@ def real(value: Any) -> float:
 
 def score(value: Any) -> float:
     """NaN for NULL, which stands for a training that diverged or failed."""
+    if value is not None and not abs(real(value)) <= GREATEST_SCORE:
+        raise ValueError(f"expected a score of at most {GREATEST_SCORE:g}, got {value}")
     return math.nan if value is None else real(value)
 
 

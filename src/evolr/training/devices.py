@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import platformdirs
 
-from evolr.errors import ConfigError, shown, whole_number
+from evolr.errors import ConfigError, quoted, shown, whole_number
 
 _log = logging.getLogger(__name__)
 _CACHE_FAULT = "Error reading persistent compilation cache entry"
@@ -56,6 +56,17 @@ def prepare() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+@contextmanager
+def in_32_bits() -> Generator[Callable[[], AbstractContextManager[Any]]]:
+    """Whatever is done meanwhile is done in JAX's 32 bits, whatever `jax_enable_x64` says, so that a seed has the same bits.
+
+    Gives the context of what is the user's own, a callback: in it JAX has the bits that it had before.
+    """
+    before = bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
+    with jax.enable_x64(False):
+        yield lambda: jax.enable_x64(before)
+
+
 Device = Any  # jax.Device, which pyright takes for a variable
 
 
@@ -82,7 +93,14 @@ def devices(count: int | None = None) -> list[Device]:
     Raises ConfigError where there are fewer.
     """
     prepare()
-    found = jax.devices()
+    try:
+        found = jax.devices()
+    except Exception as error:  # JAX's own assertions too
+        given = f", as JAX_PLATFORMS={os.environ['JAX_PLATFORMS']!r} says" if os.environ.get("JAX_PLATFORMS") else ""
+        raise ConfigError(
+            f"JAX has no device to train on{given}: {quoted(error) or type(error).__name__}. Unset JAX_PLATFORMS, or name a platform "
+            "that this machine has"
+        ) from error
     if count is not None and not 1 <= whole_number("devices", count) <= len(found):
         raise ConfigError(f"devices must be from 1 to {len(found)}, the number found, got {shown(count)}")
     return found[:count]

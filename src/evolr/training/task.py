@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,16 @@ from evolr.training.optimizers import Optimizer
 _MAX_MESSAGE = 2_000  # characters of a failure
 _BYTES, _PLACES = 1_000, 64  # of an outcome beside its curves; of a curve, where a function trains for few epochs
 
+GREATEST_SCORE: Final = 1e100
+"""The greatest magnitude of a score: a greater one is as an infinity, of a training that diverged. No statistic of those below overflows."""
+
 Tree = Any
 """A pytree of arrays, as JAX understands it."""
+
+
+def score_of(value: float) -> float:
+    """A score as it counts: NaN, of a training that diverged, for what is not finite or beyond `GREATEST_SCORE`."""
+    return value if abs(value) <= GREATEST_SCORE else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
