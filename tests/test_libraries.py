@@ -1,5 +1,6 @@
 """What is installed, and what is said where something is not."""
 
+import os
 import subprocess
 import sys
 
@@ -52,3 +53,20 @@ def test_what_is_missing_is_named_by_its_extra():
         MissingExtraError, match=r"^this needs a library that is not installed: pip install 'evolr\[x\]'$"
     ):
         require("this", "x", ["jax", "nosuchlibrary"])
+
+
+@pytest.mark.parametrize("platform", ["cuda", "nothing"])
+def test_a_platform_that_jax_does_not_have_is_an_error_in_words_and_leaves_no_run(platform, tmp_path):
+    words = ("evolve", "--preset", "quadratic", "--trainings", "12", "--run", "run", "-q")
+    done = subprocess.run(
+        [sys.executable, "-m", "evolr", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "JAX_PLATFORMS": platform},
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"JAX has no device to train on, as JAX_PLATFORMS={platform!r} says" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
