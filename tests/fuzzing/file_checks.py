@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import time
 from collections.abc import Callable, Mapping
 from io import StringIO
@@ -49,7 +50,7 @@ def check_record(record: str, document: bytes, folder: Path) -> Checked:
 
     def check() -> Checked:
         (folder / f"{record}.json").write_bytes(document)
-        return _read_or_refused(lambda: read(folder), show, document)
+        return _read_or_refused(lambda: read(folder), show, document, folder)
 
     return timed(check, document)
 
@@ -65,15 +66,17 @@ def check_configuration(document: bytes, folder: Path) -> Checked:
 
     def check() -> Checked:
         path.write_bytes(document)
-        given = _read_or_refused(lambda: resolve(file=path), lambda config, checked: None, document)
-        stored = _read_or_refused(lambda: load(path), written_again, document)
+        given = _read_or_refused(lambda: resolve(file=path), lambda config, checked: None, document, folder)
+        stored = _read_or_refused(lambda: load(path), written_again, document, folder)
         stored.findings += given.findings
         return stored
 
     return timed(check, document)
 
 
-def _read_or_refused(read: Callable[[], Any], use: Callable[[Any, Checked], None], document: bytes) -> Checked:
+def _read_or_refused(
+    read: Callable[[], Any], use: Callable[[Any, Checked], None], document: bytes, folder: Path
+) -> Checked:
     checked, quoted = Checked(), repr(document[:_QUOTED])
     try:
         result = read()
@@ -82,7 +85,7 @@ def _read_or_refused(read: Callable[[], Any], use: Callable[[Any, Checked], None
     except EvolrError as error:
         if checked.outcome == "read":
             checked.findings.append(Finding("a document that is read raises", quoted, repr(error)))
-        checked.outcome = checked.outcome or kind(str(error))
+        checked.outcome = checked.outcome or kind(str(error).replace(f"{folder}{os.sep}", ""))
         if len(str(error)) > LONGEST_MESSAGE:
             checked.findings.append(
                 Finding("a long message", quoted, f"{len(str(error))} characters: {str(error)[:300]}")
