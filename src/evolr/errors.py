@@ -23,7 +23,7 @@ import math
 import operator
 from collections.abc import Iterable
 from contextlib import suppress
-from numbers import Real
+from numbers import Complex, Real
 from typing import Any, Final
 
 _MOST_DIGITS: Final = 40  # of a number that is quoted
@@ -115,6 +115,11 @@ def is_finite(value: Any) -> bool:
     with suppress(OverflowError):
         return is_number(value) and math.isfinite(value)
     return False
+
+
+def is_complex(value: Any) -> bool:
+    """Whether a value is a complex number, whose imaginary part `float` of NumPy's would drop."""
+    return isinstance(value, Complex) and not isinstance(value, Real)
 
 
 def shortened(text: str, limit: int = 40) -> str:

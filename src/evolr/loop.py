@@ -323,6 +323,8 @@ class Loop:
 
         counts = {name: _count(name, state[name]) for name in ("position", "steps_moved", "validated_epoch")}
         told = {name: _count(f"told.{name}", state.get(f"told.{name}", 0.0)) for name in self._counts}
+        if not (math.isfinite(state["learning_rate"]) and state["learning_rate"] >= 0):
+            raise ScheduleError(f"the state's learning rate is at least 0, got {shown(state['learning_rate'])}")
         self._memory, self._before = memory("now"), memory("before")
         self._position, self._steps_moved, self._validated_epoch = counts.values()
         self._rate, self._counts = state["learning_rate"], told

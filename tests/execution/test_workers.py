@@ -96,6 +96,10 @@ def test_what_an_exception_says_of_itself_ends_no_worker():
     assert no_number == "the function must return a real number, got one of type NoNumber: 6"
 
 
+def test_a_complex_number_is_no_score():
+    assert all("must return a real number" in failure for failure in failures(functions.complex_number))
+
+
 def test_a_worker_that_an_earlier_trial_spoilt_is_replaced_and_the_trial_tried_again():
     assert [o.score for o in run(functions.spoiling, trials=3, count=1)] == [0.0, 1.0, 2.0]
 

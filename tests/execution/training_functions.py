@@ -189,6 +189,12 @@ class NoNumber:
         sys.exit(6)
 
 
+def complex_number(schedule, seed, epochs):
+    import numpy as np
+
+    return np.complex64(1 + 2j) if seed else np.complex128(1.0)
+
+
 def hardly_describable(schedule, seed, epochs):
     """Fails by what cannot be said, by what takes 150 MB to say, or by a result whose number ends the program."""
     if seed == 2:

@@ -1,3 +1,4 @@
+import math
 import pickle
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import ChainedScheduler, ExponentialLR, LambdaLR, LinearLR, SequentialLR
 
+import evolr
 from evolr.errors import ScheduleError
 from evolr.expression import parse
 from evolr.schedule import Schedule
@@ -412,3 +414,40 @@ def test_a_state_of_something_else_is_refused():
     state = scheduler.state_dict() | {"factors": [1.0, 1.0]}
     with pytest.raises(ScheduleError, match="of 2 parameter groups, the optimiser has 1"):
         scheduler.load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"group_lrs": [-3.0]},
+        {"group_lrs": [math.nan]},
+        {"group_lrs": [0.1, 0.1]},
+        {"group_lrs": None},
+        {"group_lrs": ["x"]},
+        {"factors": [None]},
+        {"factors": 5},
+        {"base": 0},
+        {"base": math.nan},
+        {"base": "x"},
+        {"base": 10**400},
+        {"learning_rate": -1.0},
+        {"learning_rate": math.nan},
+        {"last_epoch": -7},
+        {"last_epoch": "x"},
+        {"step_count": None},
+    ],
+    ids=str,
+)
+def test_a_state_that_is_none_is_refused_and_changes_nothing(changes):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = ExpressionLR(optimizer, evolr.load("0.1*(1 - progress)"), total_steps=10)
+    for _ in range(3):
+        optimizer.step()
+        scheduler.step()
+    before = scheduler.state_dict()
+    for state in (before | changes, None, 5):
+        with pytest.raises(ScheduleError, match=r"the state|finite|number|lacks"):
+            scheduler.load_state_dict(state)
+        assert scheduler.state_dict() == before
+    scheduler.load_state_dict(before)
+    assert scheduler.state_dict() == before

@@ -42,6 +42,12 @@ def test_a_dict_of_arrays_learns():
     assert outcomes[0].val_loss[-1] < outcomes[0].val_loss[0]
 
 
+@pytest.mark.parametrize("score", [jnp.inf, -jnp.inf, jnp.nan])
+def test_a_score_that_is_not_finite_is_that_of_a_training_that_diverged(score):
+    outcomes = train(problem(metric=lambda parameters, batch: jnp.asarray(score)), "0.5", epochs=2)
+    assert all(np.isnan(outcome.score) for outcome in outcomes)
+
+
 def test_gradient_descent_is_what_it_is_by_hand():
     """Full batches, so that their order does not matter; against NumPy in float64."""
     inputs, targets = np.arange(6.0), 3 * np.arange(6.0) + 1

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from evolr.config import resolve
@@ -141,6 +142,17 @@ def test_the_same_score_told_twice_is_told_once_and_another_is_refused(tmp_path)
         study.tell(one, 0.5)  # of a generation that is over
         with pytest.raises(StudyError, match=r"has the score 0\.5 already"):
             study.tell(one, 0.7)
+
+
+@pytest.mark.parametrize("told", ["1", b"1", np.complex64(1), np.complex128(1 + 2j), None, [1.0]])
+def test_what_is_no_real_number_is_no_score(tmp_path, told):
+    with Study(tmp_path, CONFIG) as study:
+        asked = study.ask()[0]
+        with pytest.raises(StudyError, match="a score is a number, got"):
+            study.tell(asked, told)
+        for other in (None, "x", asked.schedule):
+            with pytest.raises(StudyError, match="a score is told of what `ask` gave"):
+                study.tell(other, 1.0)
 
 
 def test_a_stranger_is_refused(tmp_path):

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, NoReturn
 
 import msgspec
 
+from evolr.errors import is_complex
 from evolr.execution.recording import Recording
 from evolr.execution.trial_schedule import TrialSchedule
 
@@ -151,8 +152,8 @@ def _outcome(train: Any, job: Job) -> Message:
     if os.getpid() != own:
         _end_child(None)
     try:
-        if isinstance(score, str | bytes | bytearray) or getattr(score, "ndim", 0) != 0:
-            raise TypeError("it is no single number")
+        if isinstance(score, str | bytes | bytearray) or is_complex(score) or getattr(score, "ndim", 0) != 0:
+            raise TypeError("it is no single real number")
         calls = job[0].calls
         recording = None if calls is None else calls.recording(job[2])
         return "score", float(score.detach() if hasattr(score, "detach") else score), recording

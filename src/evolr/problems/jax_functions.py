@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.errors import ProblemError, shortened
+from evolr.errors import ProblemError, printable, shortened
 from evolr.problems.pools import narrowed
 from evolr.training.task import Tree
 
@@ -167,4 +167,8 @@ def _scalar(call: str, found: Any) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {shortened((str(error).splitlines() or [''])[0], 300)}"
+    try:
+        first = (str(error).splitlines() or [""])[0]
+    except Exception:  # of the user's own
+        first = "(it cannot be said)"
+    return printable(f"{type(error).__name__}: {shortened(first, 300)}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
-from evolr.errors import StudyError, shown
+from evolr.errors import StudyError, is_complex, shown
 from evolr.expression import Expression
 from evolr.schedule import Schedule
 from evolr.search.individual import Individual, Place
@@ -52,6 +53,8 @@ def ask(study: OpenStudy) -> list[Asked]:
 
 def tell(study: OpenStudy, asked: Asked, score: float) -> None:
     """See Study.tell."""
+    if not isinstance(cast("Any", asked), Asked):
+        raise StudyError(f"a score is told of what `ask` gave, got {shown(asked)}")
     with study.exclusive():
         _tell(study, asked.individual, _number(score))
 
@@ -59,6 +62,8 @@ def tell(study: OpenStudy, asked: Asked, score: float) -> None:
 def _number(score: float) -> float:
     """A score as it is recorded, see `score_of`. Raises StudyError for what is no number."""
     try:
+        if isinstance(score, str | bytes | bytearray) or is_complex(score):
+            raise TypeError
         value = float(score)
     except (TypeError, ValueError, OverflowError) as error:
         raise StudyError(f"a score is a number, got {shown(score)}") from error

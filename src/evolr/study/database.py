@@ -20,7 +20,9 @@ from evolr.study.migrations import MIGRATIONS
 from evolr.study.sqlite_file import Schema, SqliteFile, schema_made_by, statements_of
 
 APPLICATION_ID: Final = 0x65766F6C  # "evol": tells a study from any other SQLite file
-_REMEDY: Final = "Restore it from a copy, or start a new study elsewhere"
+_REMEDY: Final = (
+    "Restore it from a copy, in which no study.db-wal and study.db-shm of this one stay, or start a new study elsewhere"
+)
 _MIGRATION: Final = "CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL, evolr TEXT NOT NULL) STRICT"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from evolr.training.task import GREATEST_SCORE
+from evolr.training.task import score_of
 
 _Value = TypeVar("_Value")
 
@@ -55,10 +55,8 @@ def real(value: Any) -> float:
 
 
 def score(value: Any) -> float:
-    """NaN for NULL, which stands for a training that diverged or failed."""
-    if value is not None and not abs(real(value)) <= GREATEST_SCORE:
-        raise ValueError(f"expected a score of at most {GREATEST_SCORE:g}, got {value}")
-    return math.nan if value is None else real(value)
+    """NaN for NULL, which stands for a training that diverged or failed; see `score_of` for others."""
+    return math.nan if value is None else score_of(real(value))
 
 
 def moment(value: Any) -> datetime:

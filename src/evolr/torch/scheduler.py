@@ -202,23 +202,30 @@ class ExpressionLR(LRScheduler):
 
         Raises ScheduleError where it is not such a state.
         """
+        given: Any = state_dict
         own = ("last_epoch", "step_count", "factors", "group_lrs")
-        if missing := [name for name in own if name not in state_dict]:
+        known = given if isinstance(given, dict) else {}
+        if missing := [name for name in own if name not in known]:
             raise ScheduleError(f"not the state of an ExpressionLR: it lacks {', '.join(missing)}")
+        last_epoch, step_count = (_saved_count(name, given[name]) for name in ("last_epoch", "step_count"))
+        factors, rates = (_saved_rates(name, given[name]) for name in ("factors", "group_lrs"))
+        (base,) = _saved_rates("base", [given.get("base", self._base)])  # not in the states of evolr 0.1
+        if not base > 0:
+            raise ScheduleError(f"the state's base is a learning rate above 0, got {shown(given['base'])}")
         self._add_new_groups()
-        if len(state_dict["factors"]) != len(self._factors):
+        if not len(factors) == len(rates) == len(self._factors):
             raise ScheduleError(
-                f"the state is of {len(state_dict['factors'])} parameter groups, the optimiser has {len(self._factors)}"
+                f"the state is of {len(factors)} parameter groups, the optimiser has {len(self._factors)}"
             )
-        self._base = state_dict.get("base", self._base)  # not in the states of evolr 0.1
+        self._loop.load_state_dict(given)
+        self._network.load_state_dict(given)
+        self._base = base
         self._ratios = [own_rate(group) / self._base for group in self.optimizer.param_groups]
-        self._network.load_state_dict(state_dict)
-        self._loop.load_state_dict(state_dict)
-        self.last_epoch, self._step_count = state_dict["last_epoch"], state_dict["step_count"]
+        self.last_epoch, self._step_count = last_epoch, step_count
         self._latest = self.last_epoch
         self._pace.begin(self.optimizer)
-        self._factors = list(state_dict["factors"])
-        self._write(state_dict["group_lrs"])
+        self._factors = factors
+        self._write(rates)
 
     def _over_ranks(self, told: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
         """What was told; of what the schedule reads, the mean over the processes of a distributed training.
@@ -290,3 +297,18 @@ def lr_lambda(
         raise ScheduleError(f"base_lr must be positive, got {base_lr}")
     rates = open_loop_rates(schedule, total_steps, steps_per_epoch)
     return lambda step: rates[min(step, len(rates) - 1)] / base
+
+
+def _saved_count(name: str, value: Any) -> int:
+    """A count of a saved state. Raises ScheduleError for what is none."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < -1:
+        raise ScheduleError(f"the state's {name} is a whole number of at least -1, got {shown(value)}")
+    return int(value)
+
+
+def _saved_rates(name: str, values: Any) -> list[float]:
+    """Learning rates of a saved state, or factors on them. Raises ScheduleError for what is none."""
+    rates = [number(value) for value in values] if isinstance(values, list | tuple) else [math.nan]
+    if not all(math.isfinite(rate) and rate >= 0 for rate in rates):
+        raise ScheduleError(f"the state's {name} are finite numbers of at least 0, got {shown(values)}")
+    return rates

@@ -30,7 +30,7 @@ from evolr.training.interpreter import pack_schedules
 from evolr.training.measures import level_of
 from evolr.training.optimizers import Optimizer
 from evolr.training.programs import Record, Start, build
-from evolr.training.task import Outcome, Task, Tree, Trial
+from evolr.training.task import Outcome, Task, Tree, Trial, score_of
 
 _Result = TypeVar("_Result")
 _Program = tuple[Optimizer, frozenset[str]]
@@ -278,7 +278,7 @@ class Trainer:
             finished = np.isfinite(val_loss[slot]) & np.isfinite(train_loss[slot])
             diverged_at = None if finished.all() else int(np.argmin(finished))
             outcomes[number] = Outcome(
-                score=_shortest(scores[slot]) if diverged_at is None else float("nan"),
+                score=score_of(_shortest(scores[slot])) if diverged_at is None else float("nan"),
                 diverged_at=diverged_at,
                 train_loss=np.where(finished, train_loss[slot], np.nan),
                 val_loss=np.where(finished, val_loss[slot], np.nan),
