@@ -160,10 +160,10 @@ def test_a_budget_too_short_for_a_race_says_so_and_the_study_can_go_on(trainings
 
 
 def test_the_last_generations_are_the_first_to_give_way():
-    """Of two last ones with 40 trainings each, one is left, then none, and the three that breed are there."""
+    """Of two last ones with 60 trainings each, one is left, then none, and the three that breed are there."""
     config = resolve("memetic", settings=LAST)
     whole = evolve(config, "whole").trainings
-    for fewer, last in ((10, 1), (50, 0)):
+    for fewer, last in ((10, 1), (70, 0)):
         result = evolve(config, f"less{fewer}", Limits(trainings=whole - fewer))
         shorter = stored_config(Path(f"less{fewer}"))
         assert result.is_raced

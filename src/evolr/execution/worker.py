@@ -125,7 +125,10 @@ def _receive_jobs(connection: Connection, files: OwnFiles, jobs: SimpleQueue[Job
     except (EOFError, OSError):
         pass
     except BaseException:
-        os._exit(SPOILT)
+        code = SPOILT
+        with suppress(BaseException):  # whatever there is left of Python
+            code = SPOILT if files.are_open() else CLOSED
+        os._exit(code)
     if idle.is_set():
         jobs.put(None)
         time.sleep(_EXIT_SECONDS)  # if it still runs then, a thread or a process of the function's keeps it
