@@ -53,9 +53,9 @@ def ask(study: OpenStudy) -> list[Asked]:
 
 def tell(study: OpenStudy, asked: Asked, score: float) -> None:
     """See Study.tell."""
-    if not isinstance(cast("Any", asked), Asked):
-        raise StudyError(f"a score is told of what `ask` gave, got {shown(asked)}")
     with study.exclusive():
+        if not isinstance(cast("Any", asked), Asked):
+            raise StudyError(f"a score is told of what `ask` gave, got {shown(asked)}")
         _tell(study, asked.individual, _number(score))
 
 
