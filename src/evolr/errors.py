@@ -117,9 +117,9 @@ def is_finite(value: Any) -> bool:
     return False
 
 
-def is_complex(value: Any) -> bool:
-    """Whether a value is a complex number, whose imaginary part `float` of NumPy's would drop."""
-    return isinstance(value, Complex) and not isinstance(value, Real)
+def is_text_or_complex(value: Any) -> bool:
+    """Whether a value is no real number, though `float` may take it: a text, or a complex number of NumPy's."""
+    return isinstance(value, str | bytes | bytearray) or (isinstance(value, Complex) and not isinstance(value, Real))
 
 
 def shortened(text: str, limit: int = 40) -> str:
@@ -138,10 +138,10 @@ def shown(value: object) -> str:
         return f"a {printable(type(value).__name__)}"
 
 
-def quoted(error: BaseException) -> str:
+def quoted(error: BaseException, limit: int = _MOST_SHOWN) -> str:
     """What an error of a library, or of an object that a person gave, says, to quote in a message."""
     try:
-        return printable(shortened(str(error), _MOST_SHOWN))
+        return printable(shortened(str(error), limit))
     except Exception:
         return f"a {printable(type(error).__name__)}"
 

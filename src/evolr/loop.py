@@ -49,9 +49,9 @@ def checked_horizon(
     signals: those that a schedule reads; a warning says where they need the steps of an epoch.
     Raises ScheduleError where the numbers are no horizon.
     """
-    total_steps = _steps("total_steps", total_steps, 1)
+    total_steps = whole_steps("total_steps", total_steps, 1)
     if steps_per_epoch is not None:
-        return total_steps, _steps("steps_per_epoch", steps_per_epoch, 1)
+        return total_steps, whole_steps("steps_per_epoch", steps_per_epoch, 1)
     if total_steps > 1 and (read := sorted(name for name in signals if signal_named(name).needs_epochs)):
         warn(
             f"the schedule reads {', '.join(read)}, and nobody said how many steps an epoch has: each step counts as "
@@ -60,7 +60,7 @@ def checked_horizon(
     return total_steps, 1
 
 
-def _steps(name: str, value: Any, least: int) -> int:
+def whole_steps(name: str, value: Any, least: int) -> int:
     """A number of steps as int. Raises ScheduleError for anything else, and for one out of range. name: what it is."""
     try:
         steps = operator.index(value)
@@ -248,12 +248,12 @@ class Loop:
 
     def move_to(self, position: int) -> float:
         """Goes on to a step by its number, the first being 0; answers its learning rate."""
-        self._move_to(_steps("position", position, 0))
+        self._move_to(whole_steps("position", position, 0))
         return self._decided()
 
     def begin_at(self, position: int) -> float:
         """Goes on in a training that has taken so many steps; it was told last what the loop was made with."""
-        self._move_to(_steps("position", position, 0))
+        self._move_to(whole_steps("position", position, 0))
         self._fresh = set(self._followed)
         return self._decided()
 
@@ -433,7 +433,7 @@ def number(value: Any) -> float:
 
 def _count(name: str, value: float) -> int:
     """A count of a saved state. Raises ScheduleError for what is none."""
-    return _steps(name, int(value) if value.is_integer() else value, 0)
+    return whole_steps(name, int(value) if value.is_integer() else value, 0)
 
 
 def warn(message: str) -> None:

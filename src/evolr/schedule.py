@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -361,25 +362,29 @@ def _read(document: bytes | str) -> _Document:
         raise ScheduleError(f"a schedule document is text or bytes, got {shown(document)}")
     if len(document) > _MAX_DOCUMENT:
         raise ScheduleError(f"{_TOO_LONG}, got {len(document):,}")
-    try:
+    with _refusing():
         version = msgspec.json.decode(document, type=_Version)
-        if version.format != _FORMAT:
-            raise ScheduleError(f"expected a document of format {_FORMAT!r}, got {shortened(version.format)!r}")
-        if version.schema_version != SCHEMA_VERSION:
-            raise ScheduleError(_wrong_version("schema version", SCHEMA_VERSION, version.schema_version))
-        if version.language_version > LANGUAGE_VERSION or version.language_version < 1:
-            raise ScheduleError(_wrong_version("language version", LANGUAGE_VERSION, version.language_version))
+    if version.format != _FORMAT:
+        raise ScheduleError(f"expected a document of format {_FORMAT!r}, got {shortened(version.format)!r}")
+    if version.schema_version != SCHEMA_VERSION:
+        raise ScheduleError(_wrong_version("schema version", SCHEMA_VERSION, version.schema_version))
+    if version.language_version > LANGUAGE_VERSION or version.language_version < 1:
+        raise ScheduleError(_wrong_version("language version", LANGUAGE_VERSION, version.language_version))
+    with _refusing():
         found = msgspec.json.decode(document, type=_Document)
         require_single_keys(document)
-    except RecursionError as error:
-        raise ScheduleError(
-            "not a schedule document: it has lists in lists, or tables in tables, without end"
-        ) from error
-    except ScheduleError:
-        raise
-    except (msgspec.DecodeError, ValueError) as error:  # what is no text of Unicode among them
-        raise ScheduleError(f"not a schedule document: {quoted(error)}") from error
     return found
+
+
+@contextmanager
+def _refusing() -> Generator[None]:
+    """Raises ScheduleError for what is read meanwhile and is no document."""
+    try:
+        yield
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # what is no text of Unicode among them
+        endless = "it has lists in lists, or tables in tables, without end"
+        why = endless if isinstance(error, RecursionError) else quoted(error)
+        raise ScheduleError(f"not a schedule document: {why}") from error
 
 
 def _wrong_version(what: str, known: int, got: int) -> str:

@@ -170,17 +170,11 @@ def _here() -> int:
 
 def _is_stream(path: Path) -> bool:
     """Whether a file is what is printed into: it would be replaced, and what is printed later lost with the former one."""
-    with suppress(OSError):
-        there = os.stat(path)
-        return any(_is_same(there, descriptor) for descriptor in (1, 2))
+    for descriptor in (1, 2):
+        with suppress(OSError):  # nothing is there, or the stream is closed
+            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                return True
     return False
-
-
-def _is_same(there: os.stat_result, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(there, os.fstat(descriptor))
-    except OSError:
-        return False
 
 
 def _replaceable(path: Path) -> int | None:

@@ -23,7 +23,7 @@ from evolr.contest.record import VERSION
 from evolr.contest.results import EVOLVED, ContestResult, Entry, Evolved, Finalist, Settings
 from evolr.contest.statistics import Pairs
 from evolr.contest.tuning import Candidate
-from evolr.errors import EvolrError, RunDirectoryError, StudyError, printable, shortened
+from evolr.errors import EvolrError, RunDirectoryError, StudyError, quoted
 from evolr.reading import read
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES
@@ -77,7 +77,7 @@ def _made(path: Path, make: Any) -> Any:
     except (RunDirectoryError, _NoSuchRecordError):
         raise
     except (msgspec.MsgspecError, EvolrError, ValueError, RecursionError) as error:
-        raise StudyError(f"{path} is damaged: {printable(shortened(str(error), 300))}. Make it again") from error
+        raise StudyError(f"{path} is damaged: {quoted(error, 300)}. Make it again") from error
 
 
 class _NoSuchRecordError(StudyError):

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, NoReturn
 
 import msgspec
 
-from evolr.errors import is_complex
+from evolr.errors import is_text_or_complex
 from evolr.execution.recording import Recording
 from evolr.execution.trial_schedule import TrialSchedule
 
@@ -37,7 +37,7 @@ CLOSED: Final = 98
 SPOILT: Final = 99
 """The exit code of a worker that cannot take its next trial, whatever an earlier one did to Python: a recursion limit, a module taken away."""
 
-_MOST_CHARACTERS: Final = 10_000  # of a reason; the parent keeps less
+_MOST_CHARACTERS: Final = 10_000  # of each part of a reason; the parent keeps less
 
 Job = tuple[TrialSchedule, int, int, Mapping[str, str]]
 """What the training function is called with: schedule, seed, epochs, and what it takes by name."""
@@ -155,7 +155,7 @@ def _outcome(train: Any, job: Job) -> Message:
     if os.getpid() != own:
         _end_child(None)
     try:
-        if isinstance(score, str | bytes | bytearray) or is_complex(score) or getattr(score, "ndim", 0) != 0:
+        if is_text_or_complex(score) or getattr(score, "ndim", 0) != 0:
             raise TypeError("it is no single real number")
         calls = job[0].calls
         recording = None if calls is None else calls.recording(job[2])
@@ -206,4 +206,4 @@ def _name(value: object) -> str:
 
 def _text(text: str) -> str:
     """A text that UTF-8 can write: half a character is written as its escape."""
-    return text[:_MOST_CHARACTERS].encode(errors="backslashreplace").decode()
+    return text.encode(errors="backslashreplace").decode()

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from evolr.errors import ScheduleError, shown
-from evolr.loop import Loop, Rule, number, open_loop_rates, warn
+from evolr.loop import Loop, Rule, number, open_loop_rates, warn, whole_steps
 from evolr.signals.memory import observed
 from evolr.signals.table import observation_named
 from evolr.torch.distributed import is_distributed, mean_over_ranks
@@ -207,16 +207,17 @@ class ExpressionLR(LRScheduler):
         known = given if isinstance(given, dict) else {}
         if missing := [name for name in own if name not in known]:
             raise ScheduleError(f"not the state of an ExpressionLR: it lacks {', '.join(missing)}")
-        last_epoch, step_count = (_saved_count(name, given[name]) for name in ("last_epoch", "step_count"))
+        last_epoch, step_count = (whole_steps(name, given[name], -1) for name in ("last_epoch", "step_count"))
         factors, rates = (_saved_rates(name, given[name]) for name in ("factors", "group_lrs"))
         (base,) = _saved_rates("base", [given.get("base", self._base)])  # not in the states of evolr 0.1
         if not base > 0:
             raise ScheduleError(f"the state's base is a learning rate above 0, got {shown(given['base'])}")
         self._add_new_groups()
-        if not len(factors) == len(rates) == len(self._factors):
-            raise ScheduleError(
-                f"the state is of {len(factors)} parameter groups, the optimiser has {len(self._factors)}"
-            )
+        for saved in (factors, rates):
+            if len(saved) != len(self._factors):
+                raise ScheduleError(
+                    f"the state is of {len(saved)} parameter groups, the optimiser has {len(self._factors)}"
+                )
         self._loop.load_state_dict(given)
         self._network.load_state_dict(given)
         self._base = base
@@ -297,13 +298,6 @@ def lr_lambda(
         raise ScheduleError(f"base_lr must be positive, got {base_lr}")
     rates = open_loop_rates(schedule, total_steps, steps_per_epoch)
     return lambda step: rates[min(step, len(rates) - 1)] / base
-
-
-def _saved_count(name: str, value: Any) -> int:
-    """A count of a saved state. Raises ScheduleError for what is none."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < -1:
-        raise ScheduleError(f"the state's {name} is a whole number of at least -1, got {shown(value)}")
-    return int(value)
 
 
 def _saved_rates(name: str, values: Any) -> list[float]:
