@@ -1,13 +1,18 @@
 """Arguments of the public functions that are of another type than expected: a sentence says what was."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
+import torch
 
 import evolr
+import evolr.keras
+import evolr.optax
 from evolr.errors import EvolrError
 from evolr.expression import Expression
 from evolr.schedule import Plateau
-from evolr.torch import lr_lambda
+from evolr.torch import ExpressionLR, lr_lambda
 from tests.execution import training_functions as functions
 
 SMALL = {
@@ -18,6 +23,9 @@ SMALL = {
     "search.finalists": 0,
     "training.epochs": 1,
 }
+
+
+SGD = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
 
 
 class Text(str):
@@ -52,8 +60,36 @@ class Text(str):
         (lambda: Expression((10**400,)), "an expression is made of names and of numbers"),
         (lambda: Plateau(mode=np.ones(2)), "mode is 'min' or 'max'"),
         (lambda: OPEN.plot(losses=np.array(3)), r"losses must be a sequence of numbers, got array\(3\)"),
-        (lambda: evolr.Loop(None, total_steps=5), "a loop runs a schedule, got None"),
+        (lambda: evolr.Loop(None, total_steps=5), "expected a schedule, as evolr.load gives, got None"),
         (lambda: evolr.resolve(settings={"comparison.base_lr": "a"}), "comparison.base_lr: expected float, got str"),
+        (lambda: evolr.Study(5), "a directory is named by a text that is not empty or a Path, got 5"),
+        (lambda: evolr.Study(""), "a directory is named by a text that is not empty or a Path, got ''"),
+        (lambda: evolr.Study("d", "x"), "a study's configuration must be an evolr.Config, .* or None, got 'x'"),
+        (lambda: evolr.evolve(evolr.resolve(), None), "a directory is named by .* got None"),
+        (lambda: evolr.prove(evolr.resolve(), 5), "a directory is named by .* got 5"),
+        (lambda: evolr.report(b"run"), "a run directory is named by .* got b'run'"),
+        (lambda: evolr.export(OPEN, "torch", ""), "a file is named by .* got ''"),
+        (lambda: evolr.TrialSchedule("0.1", 5), "expected a Schedule, as evolr.load gives, got '0.1'"),
+        (lambda: evolr.TrialSchedule(OPEN, 0), "epochs must be at least 1, got 0"),
+        (lambda: evolr.TrialSchedule(OPEN, "5"), "epochs must be a whole number, got '5'"),
+        (lambda: ExpressionLR(SGD, "0.1", total_steps=5), "expected a schedule, as evolr.load gives, got '0.1'"),
+        (lambda: lr_lambda("0.1", 0.1, total_steps=5), "expected a schedule, as evolr.load gives, got '0.1'"),
+        (lambda: evolr.optax.schedule(None, total_steps=5), "expected a schedule, as evolr.load gives, got None"),
+        (lambda: evolr.optax.optimizer("0.1", total_steps=5), "expected a Schedule, as evolr.load gives, got '0.1'"),
+        (lambda: evolr.keras.ExpressionCallback("0.1", total_steps=5), "expected a schedule, .* got '0.1'"),
+        (lambda: evolr.keras.ExpressionSchedule(0.1, total_steps=5), "expected a schedule, .* got 0.1"),
+        (lambda: evolr.compare_schedule(OPEN, functions.descending), "config must be an evolr.Config, .* trained_by="),
+        (lambda: evolr.compare_schedule("0.1", evolr.resolve()), "expected a Schedule, .* got '0.1'"),
+        (lambda: evolr.prove_schedule("0.1", evolr.resolve(), "d", budget=2), "expected a Schedule, .* got '0.1'"),
+        (lambda: evolr.prove_schedule(OPEN, "memetic", "d", budget=2), "config must be an evolr.Config, .*'memetic'"),
+        (
+            lambda: evolr.tune(functions.descending, "cosine", "", trainings=4, epochs=3),
+            "a directory is named by a text that is not empty or a Path, got ''",
+        ),
+        (
+            lambda: evolr.tune(functions.descending, "cosine", trainings=4, epochs=3, on_done=3),
+            "on_done must be a function, got 3",
+        ),
     ],
 )
 def test_an_argument_of_another_type_is_refused_in_words(call, message):
@@ -129,6 +165,27 @@ def test_what_is_no_number_that_a_float_holds_is_refused_in_words(call, value):
     with pytest.raises(EvolrError) as refused:
         call(value)
     assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("value", ["0.5", b"0.5", np.str_("0.5"), np.array("0.5"), np.complex64(1), np.array(1j)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda value: READING.at(loss=value),
+        lambda value: loop().step(loss=value),
+        lambda value: evolr.TrialSchedule(READING, epochs=2)(loss=value),
+    ],
+)
+def test_what_float_takes_and_is_no_real_number_is_no_signal(call, value):
+    with pytest.raises(EvolrError, match="number"):
+        call(value)
+
+
+@pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.array(0.5), torch.tensor(0.5), Fraction(1, 2), True])
+def test_a_real_number_of_any_type_is_a_signal(value):
+    expected = READING.at(loss=float(value))
+    assert loop().step(loss=value) == READING.at(loss=value) == expected
+    assert evolr.TrialSchedule(READING, epochs=2)(loss=value) == expected
 
 
 def test_a_learning_rate_that_is_no_number_is_refused_by_compare(tmp_path):

@@ -27,6 +27,17 @@ def test_a_stored_configuration_loads_back_to_itself(preset, tmp_path):
     assert configuration.load(path) == config
 
 
+def test_what_cannot_be_seen_stands_in_a_stored_configuration_as_its_escape(tmp_path):
+    name = "score \u202e\u200b\n\x1b[2J \U000e0041 ä 分数"
+    config = resolve("function", settings={"problem.metric_name": name})
+    path = tmp_path / "config.toml"
+    path.write_bytes(configuration.to_toml(config))
+    line = next(line for line in path.read_text().splitlines() if line.startswith("metric_name"))
+    assert line.isprintable()
+    assert "ä 分数" in line
+    assert configuration.load(path) == config
+
+
 def test_settings_come_on_top_of_the_file_and_the_file_on_top_of_the_preset(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[search]\npopulation = 30\ngenerations = 5\n")

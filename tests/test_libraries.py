@@ -55,6 +55,22 @@ def test_what_is_missing_is_named_by_its_extra():
         require("this", "x", ["jax", "nosuchlibrary"])
 
 
+def test_a_backend_of_keras_that_is_not_installed_is_named(tmp_path):
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import evolr.keras"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+    )
+    assert done.stderr.rstrip().endswith(
+        "MissingExtraError: Keras needs a library that is not installed: install tensorflow, or name another backend, "
+        "KERAS_BACKEND=jax"
+    ), done.stderr
+
+
 @pytest.mark.parametrize("platform", ["cuda", "nothing"])
 def test_a_platform_that_jax_does_not_have_is_an_error_in_words_and_leaves_no_run(platform, tmp_path):
     words = ("evolve", "--preset", "quadratic", "--trainings", "12", "--run", "run", "-q")

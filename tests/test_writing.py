@@ -138,7 +138,7 @@ def test_a_full_disk_leaves_the_former_file_and_nothing_else(no_room):
         ("folder/", "folder/ is a directory"),
         ("new/", "new/ ends as a directory does"),
         (".", "is a directory"),
-        ("", "'' is a directory"),
+        ("", "a file is named by a text that is not empty or a Path, got ''"),
         ("nowhere/file", "there is no directory nowhere"),
         ("file/x", "cannot write file/x: Not a directory"),
         ("~/x", "write the path in full"),

@@ -23,7 +23,7 @@ import math
 import operator
 from collections.abc import Iterable
 from contextlib import suppress
-from numbers import Complex, Real
+from numbers import Real
 from typing import Any, Final
 
 _MOST_DIGITS: Final = 40  # of a number that is quoted
@@ -69,8 +69,9 @@ class ProblemError(EvolrError, ValueError):
 class MissingExtraError(EvolrError, ImportError):
     """A library that an optional part of evolr needs is not installed."""
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs a library that is not installed: pip install 'evolr[{extra}]'")
+    def __init__(self, what: str, extra: str, remedy: str = "") -> None:
+        mend = remedy or f"pip install 'evolr[{extra}]'"
+        super().__init__(f"{what} needs a library that is not installed: {mend}")
 
 
 class ExecutorError(EvolrError):
@@ -105,6 +106,12 @@ def whole_number(name: str, value: Any) -> int:
     raise ConfigError(f"{name} must be a whole number, got {shown(value)}")
 
 
+def require_type(name: str, value: Any, kinds: type | tuple[type, ...], wanted: str) -> None:
+    """Raises ConfigError for a value of another type. name: what it is; wanted: what it must be, in words."""
+    if not isinstance(value, kinds):
+        raise ConfigError(f"{name} must be {wanted}, got {shown(value)}")
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is a real number of Python's or NumPy's; True and False are none."""
     return not isinstance(value, bool) and isinstance(value, Real)
@@ -117,9 +124,18 @@ def is_finite(value: Any) -> bool:
     return False
 
 
-def is_text_or_complex(value: Any) -> bool:
-    """Whether a value is no real number, though `float` may take it: a text, or a complex number of NumPy's."""
-    return isinstance(value, str | bytes | bytearray) or (isinstance(value, Complex) and not isinstance(value, Real))
+def as_float(value: Any) -> float:
+    """The float of a real number, or of an array of one. Raises what `float` does, and TypeError for what it takes and
+    is none: a text, a complex number of NumPy's.
+    """
+    if type(value) is not float and (isinstance(value, str | bytes | bytearray) or _kind(value) in ("U", "S", "c")):
+        raise TypeError(f"{shown(value)} is no real number")
+    return float(value)
+
+
+def _kind(value: Any) -> str:
+    """The kind of number that an array of NumPy's or JAX's holds, as their types say it; empty for anything else."""
+    return str(getattr(getattr(value, "dtype", None), "kind", ""))
 
 
 def shortened(text: str, limit: int = 40) -> str:

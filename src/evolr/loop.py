@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
-from evolr.errors import ScheduleError, shortened, shown
+from evolr.errors import ScheduleError, as_float, shortened, shown
 from evolr.signals.memory import MOST_RATES, begun, changed, clock, observed, remembered, values
 from evolr.signals.plateau import PlateauCounts, PlateauRule
 from evolr.signals.signal import OWN_OBSERVATION, Moment
@@ -34,6 +34,14 @@ class Rule(Protocol):
     def at(self, **signals: Any) -> float:
         """The learning rate where its signals have these values."""
         ...
+
+
+def signals_of(rule: Any) -> frozenset[str]:
+    """The signals that a rule reads. Raises ScheduleError for what is no rule."""
+    signals: Any = getattr(rule, "signals", None)
+    if not isinstance(signals, frozenset) or not callable(getattr(rule, "at", None)):
+        raise ScheduleError(f"expected a schedule, as evolr.load gives, got {shown(rule)}")
+    return cast("frozenset[str]", signals)
 
 
 def plateau_rule(rule: Any) -> PlateauRule:
@@ -79,12 +87,13 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = 
     steps_per_epoch: 1 if None, with a warning where the rule reads the epoch.
     Raises ScheduleError where it reads a signal that only a training can tell, and for more than 100,000,000 steps.
     """
-    if live := sorted(remembered(rule.signals)):
+    signals = signals_of(rule)
+    if live := sorted(remembered(signals)):
         raise ScheduleError(
             f"the schedule reads {', '.join(live)}, which only a running training can tell, so it has no curve of its "
             "own; use a form that is fed with the loss, or freeze it to its typical curve: evolr export RUN --frozen"
         )
-    total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, rule.signals)
+    total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, signals)
     if total_steps > MOST_RATES:
         raise ScheduleError(
             f"a table of the learning rates of {total_steps:,} steps would take {32e-9 * total_steps:,.0f} GB of "
@@ -93,7 +102,7 @@ def open_loop_rates(rule: Rule, total_steps: int, steps_per_epoch: int | None = 
     at_once: Callable[[int, int], list[float]] | None = getattr(rule, "rates_by_step", None)
     if at_once is not None:
         return at_once(total_steps, steps_per_epoch)
-    read = {name: signal_named(name).first for name in rule.signals}
+    read = {name: signal_named(name).first for name in signals}
     return [
         rule.at(**{name: value(step, total_steps, steps_per_epoch) for name, value in read.items()})
         for step in range(total_steps)
@@ -135,11 +144,12 @@ def checked_record(
     rule: Rule, losses: Sequence[float], val_losses: Sequence[float], steps_per_epoch: int | None
 ) -> int:
     """The steps of an epoch of a recorded training; see `follow`, whose errors are raised here."""
+    signals = signals_of(rule)
     require_sequence("losses", losses)
     require_sequence("val_losses", val_losses)
-    _, steps_per_epoch = checked_horizon(max(len(losses), 1), steps_per_epoch, rule.signals)
+    _, steps_per_epoch = checked_horizon(max(len(losses), 1), steps_per_epoch, signals)
     wanted = -(-len(losses) // steps_per_epoch)
-    if not len(losses) or ("val_loss" in observed(rule.signals) and len(val_losses) < wanted):
+    if not len(losses) or ("val_loss" in observed(signals) and len(val_losses) < wanted):
         raise ScheduleError(
             f"a recorded training has the loss of each step and, for this schedule, {wanted} validation losses, the first "
             f"of the untrained network; got {len(losses)} and {len(val_losses)}"
@@ -176,16 +186,15 @@ class Loop:
         measures: Collection[str] = (),
         **first: Any,
     ) -> None:
-        if not hasattr(rule, "signals"):
-            raise ScheduleError(f"a loop runs a schedule, got {shown(rule)}")
+        signals = signals_of(rule)
         self._rule = rule
-        self._horizon = checked_horizon(total_steps, steps_per_epoch, rule.signals)
+        self._horizon = checked_horizon(total_steps, steps_per_epoch, signals)
         self._plateau = plateau_rule(rule)
         self._measures = frozenset(measures)
         # What other formulas of its study read, of which an evolr.TrialSchedule knows.
         self._study = observed(getattr(rule, "study", frozenset())) - {OWN_OBSERVATION}
-        self._names = remembered(rule.signals)
-        self.observations = observed(rule.signals) - {OWN_OBSERVATION}
+        self._names = remembered(signals)
+        self.observations = observed(signals) - {OWN_OBSERVATION}
         self._followed = frozenset(signal_named(name).of for name in self._names) - {OWN_OBSERVATION}
         needed = dict.fromkeys(signal_named(name).begins_with for name in self._names)
         for name in needed:
@@ -426,7 +435,7 @@ def _made_of(observation: str, names: Sequence[str]) -> str:
 def number(value: Any) -> float:
     """The number that a tensor or an array of one holds, or a number itself; a ScheduleError for others."""
     try:
-        return float(value.item() if hasattr(value, "item") else value)
+        return as_float(value.item() if hasattr(value, "item") else value)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # RuntimeError: torch's
         raise ScheduleError(f"expected a number, or a tensor of one, got {shown(value)}") from error
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from evolr.errors import MissingExtraError, ScheduleError
 from evolr.loop import checked_horizon, open_loop_rates, plateau_rule
-from evolr.schedule import LOG_LIMIT, Schedule
+from evolr.schedule import LOG_LIMIT, Schedule, require_schedule
 from evolr.signals.memory import begun, clock, observed, remembered, updated, values
 from evolr.signals.own import signal_of
 from evolr.signals.signal import OWN_OBSERVATION, Moment
@@ -211,6 +211,7 @@ class _Traced:
     """A schedule as a compiled step computes it."""
 
     def __init__(self, champion: Schedule) -> None:
+        require_schedule(champion)
         self._champion = champion
         self.signals = champion.signals
         self.plateau_rule = champion.plateau_rule

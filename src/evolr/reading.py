@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
+from evolr.errors import ConfigError, shown
+
 GREATEST: Final = 2**28
 """Bytes of a file that is read, at most. A contest's document, the longest of evolr's, has some 10⁷."""
 
@@ -26,6 +28,17 @@ def read(path: Path | str) -> bytes:
             return file.read(GREATEST)
     finally:
         os.close(descriptor)
+
+
+def path_of(what: str, given: Any) -> Path:
+    """A path that a person names. what: that it is of, a directory, say. Raises ConfigError for what is no path, and an empty text."""
+    try:
+        named = os.fspath(given)
+    except TypeError:
+        named = None
+    if not isinstance(named, str) or not named:
+        raise ConfigError(f"a {what} is named by a text that is not empty or a Path, got {shown(given)}")
+    return Path(named)
 
 
 def require_single_keys(document: bytes | str) -> None:

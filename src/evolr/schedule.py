@@ -19,7 +19,17 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evolr.errors import ExpressionError, ScheduleError, is_finite, is_number, quoted, shortened, shown, whole_number
+from evolr.errors import (
+    ExpressionError,
+    ScheduleError,
+    as_float,
+    is_finite,
+    is_number,
+    quoted,
+    shortened,
+    shown,
+    whole_number,
+)
 from evolr.expression import LANGUAGE_VERSION, Expression, clock, ordinary_text, original_text, parse, scalar
 from evolr.expression.text import MAX_NESTING, MAX_NODES
 from evolr.reading import read, require_single_keys
@@ -166,7 +176,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
                 f"the schedule reads {', '.join(sorted(missing))}; got {', '.join(signals) or 'nothing'}"
             )
         try:
-            given = {name: float(signals[name]) for name in self.signals}
+            given = {name: as_float(signals[name]) for name in self.signals}
         except (TypeError, ValueError, OverflowError) as error:
             raise ScheduleError(f"a signal is a number, as a float holds it: {quoted(error)}") from error
         value = scalar.value(self.expression, given)
@@ -297,6 +307,12 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def provenance(document: bytes | str) -> dict[str, Any]:
         """What a document says of where its schedule comes from."""
         return _read(document).provenance
+
+
+def require_schedule(given: Any) -> None:
+    """Raises ScheduleError for what is no Schedule."""
+    if not isinstance(given, Schedule):
+        raise ScheduleError(f"expected a Schedule, as evolr.load gives, got {shown(given)}")
 
 
 def _at_least_1(name: str, number: Any) -> int:

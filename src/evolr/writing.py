@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from evolr.errors import ConfigError
+from evolr.reading import path_of
 from evolr.run_files import belongs_to_a_run
 
 _TEMPORARY: Final = re.compile(r"\.evolr-([0-9a-f]{8})-(\d+)-([0-9a-f]{8})-\d+\.tmp")
@@ -69,6 +70,7 @@ class Output:
     @classmethod
     def checked(cls, named: Path | str, *, force: bool = False) -> Output:
         """The output of a name. Raises ConfigError where it could not be written now."""
+        path_of("file", named)
         output = cls(os.fspath(named), force)
         output._target()
         return output
@@ -85,8 +87,8 @@ class Output:
         """The file that is to be written, with links followed."""
         named = self.named
         require_nameable(named)
-        if os.path.isdir(named or "."):
-            raise ConfigError(f"{named or repr(named)} is a directory; name a file")
+        if os.path.isdir(named):
+            raise ConfigError(f"{named} is a directory; name a file")
         if named.endswith(tuple(filter(None, (os.sep, os.altsep)))):
             raise ConfigError(f"{named} ends as a directory does; name a file")
         target = Path(os.path.realpath(named))

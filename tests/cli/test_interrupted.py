@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM, sent to the command line in a process of its own."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -29,6 +30,21 @@ def test_a_second_signal_ends_a_search_at_once_and_it_goes_on_later(evolr, numbe
         assert process.wait(timeout=60) == code
     assert "go on with: evolr evolve --run mine" in rest
     assert json.loads(evolr("runs", ".", "--json")[1])["runs"][0]["state"] == "stopped"
+
+
+def test_ctrl_c_while_imports_run_is_no_traceback(tmp_path):
+    (tmp_path / "typer.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    command = [sys.executable, "-c", "from evolr.__main__ import main; main()"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        assert process.stderr.read() == "\ninterrupted\n"
 
 
 @pytest.mark.parametrize("delay", [0.6, 0.8, 1.0, 1.4])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import evolr
+from evolr.config import config_of
 from evolr.errors import ConfigError, ProblemError
 from evolr.problems import JaxProblem, Mnist1dMlp
 from evolr.problems.pools import pools
@@ -169,7 +170,7 @@ def test_mnist1d_mlp_draws_what_it_always_drew():
         ({"batch_size": 0}, "batch_size must be from 1 to the number of training examples, 120, got 0"),
         ({"batch_size": 121}, "the number of training examples, 120, got 121"),
         ({"batch_size": 10.0}, "batch_size must be a whole number, got 10.0"),
-        ({"name": ""}, "name must be a text that is not empty"),
+        ({"name": ""}, "name must be a text of 1 to 100 characters"),
         ({"metric": None}, "where there is no metric, the score is the loss"),
     ],
 )
@@ -354,3 +355,37 @@ def test_a_program_that_started_jax_before_is_told_what_it_costs():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "JAX was started before evolr" in done.stderr
     assert "of 64 cores train" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "half \ud800"}, "name must be a text of 1 to 100 characters that can be printed"),
+        ({"name": "x" * 101}, "name must be a text of 1 to 100 characters"),
+        ({"name": " "}, "name must be a text of 1 to 100 characters"),
+        ({"metric_name": 5}, "metric_name must be a text of 1 to 100 characters that can be printed, got 5"),
+        ({"metric_name": "two\nlines"}, "metric_name must be a text"),
+        ({"higher_is_better": 1}, "higher_is_better must be True or False, got 1"),
+        ({"data": {**DATA, "train": {1: INPUTS, "a": LABELS}}}, "names in each dict be of one type"),
+    ],
+)
+def test_a_setting_of_another_kind_is_refused_in_words(settings, message):
+    with pytest.raises((ConfigError, ProblemError), match=message):
+        problem(**settings)
+
+
+def test_parameters_under_names_of_two_types_are_refused_in_words():
+    with pytest.raises(ProblemError, match=r"init\(0\) is no pytree: .*names in each dict be of one type"):
+        problem(init=lambda seed: {1: np.zeros(2), "a": np.zeros(2)}).task("fitness")
+
+
+def test_a_metric_of_numpys_truth_values_is_as_one_of_pythons():
+    both = [problem(higher_is_better=value) for value in (True, np.True_)]
+    assert both[0].metric == both[1].metric
+    assert both[0].digest == both[1].digest
+    assert config_of(both[1]) == config_of(both[0])
+
+
+def test_examples_under_a_name_with_half_of_a_character_have_a_digest():
+    half = {pool: {"\ud800": INPUTS} for pool in ("train", "monitor")}
+    assert len(problem(data=half).digest) == 64

@@ -90,7 +90,8 @@ def test_settings_that_make_no_suite_are_refused(settings, problem):
 
 
 @pytest.mark.parametrize(
-    ("floor", "reference"), [(0.5, 2.0), (1.0, 1.0), (float("nan"), 0.1), (float("inf"), 0.1), ("2", 0.1)]
+    ("floor", "reference"),
+    [(0.5, 2.0), (1.0, 1.0), (float("nan"), 0.1), (float("inf"), 0.1), (1e308, -1e308), ("2", 0.1)],
 )
 def test_constants_that_make_no_scale_are_refused(floor, reference):
     with pytest.raises(ConfigError, match="reference must be a better loss than floor, which is lower"):

@@ -195,6 +195,17 @@ def test_the_last_generations_may_try_more_points_by_strategies_that_begin_anew(
     assert [i for population, _ in same[1] for i in population] == [i for population, _ in other[1] for i in population]
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"youth": 1}, {"youth": 4, "population": 6}, {"children": 0}, {"population": 40}]
+)
+def test_the_individuals_of_each_generation_are_counted_beforehand(changes):
+    search = msgspec.structs.replace(LAST.search, **changes)
+    _, history = evolved(9, search=search)
+    sizes = [len(population) for population, _ in history]
+    assert [search.individuals_at(generation, sizes[0]) for generation in range(9)] == sizes
+    assert max(sizes) <= search.most_at_once
+
+
 def test_where_few_are_old_enough_the_youngest_fill_the_last_population():
     search = resolve(
         "memetic",

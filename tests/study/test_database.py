@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evolr.errors import StudyError
+from evolr.errors import EvolrError, StudyError
 from evolr.study import database as module
 from evolr.study.database import Database
 from evolr.study.migrations import MIGRATIONS
@@ -138,3 +138,23 @@ def test_a_kill_inside_the_creation_leaves_no_study_and_is_no_obstacle(tmp_path)
     with Study(tmp_path, small()) as study:
         assert study.ask()
     assert not list(tmp_path.glob("study.db.new*"))
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_study_whose_file_is_gone_takes_no_more_scores(tmp_path, replaced):
+    study = Study(tmp_path / "run", small())
+    asked = study.ask()
+    study.tell(asked[0], 0.5)
+    copy = (tmp_path / "run" / "study.db").read_bytes()
+    shutil.rmtree(tmp_path / "run")
+    if replaced:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "study.db").write_bytes(copy)
+    with pytest.raises(StudyError, match=r"study\.db was moved or removed, or another file put in its place"):
+        study.tell(asked[1], 0.5)
+    with pytest.raises(
+        EvolrError, match=r"champion\.json|study\.db was moved"
+    ):  # its files cannot be written, or its end
+        study.close()
+    study.close()
+    Study(tmp_path / "run", small()).close()

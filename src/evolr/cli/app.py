@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,6 @@ import typer
 from evolr import __version__
 from evolr.cli.output import be_silent, prepare, say, tell
 from evolr.errors import ConfigError, EvolrError, printable
-from evolr.interruption import end_now
 
 app = typer.Typer(
     name="evolr",
@@ -54,7 +52,6 @@ def presets() -> list[str]:
 
 def main() -> None:
     """The program. Turns what evolr raises on purpose into a message and exit code 2."""
-    signal.signal(signal.SIGINT, end_now)
     prepare()
     try:
         code = app(standalone_mode=False)

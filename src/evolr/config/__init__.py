@@ -9,7 +9,7 @@ from evolr.config.data import from_data
 from evolr.config.dotted import dotted
 from evolr.config.resolving import changed, config_of, differences, resolve
 from evolr.config.search import CONSTANT, METHODS, AnySearch, BayesianSearch, GenerationalSearch, MemeticSearch, Search
-from evolr.config.settings import Comparison, Config, Training, require_signals
+from evolr.config.settings import Comparison, Config, Training, require_config, require_signals
 from evolr.config.stored import from_stored, from_toml, load, to_toml
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "from_toml",
     "load",
     "plan",
+    "require_config",
     "require_signals",
     "resolve",
     "to_toml",

@@ -16,6 +16,7 @@ from evolr.expression.text import MAX_NESTING, MAX_NODES
 from evolr.ranges import SEEDS, Whole, require_ranges
 from evolr.schedule import Schedule, Transform
 from evolr.signals.own import MARK, fault_of, signal_of
+from evolr.standard import FAMILIES
 
 CONSTANT: Final = "constant"
 """The terminal that stands for a random constant."""
@@ -300,7 +301,8 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
 
     @property
     def most_at_once(self) -> int:
-        structures = max(self.population, self.random_structures + len(self.initial))
+        families = (len(FAMILIES) if self.seed_families else 0) + self.seed_powers
+        structures = max(self.population, self.random_structures + len(self.initial) + families)
         last = (
             self.last_population * self.samples_at(self.generations) * self.last_seeds if self.last_generations else 0
         )
@@ -317,7 +319,11 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
             return first
         if self.is_last(generation):
             return self.last_population * self.samples_at(generation)
-        structures = max(self.population, first // self.samples // 2) if generation == 1 else self.population
+        begun = first // self.samples
+        kept = min(begun, max(self.population, begun // 2))  # after one generation; then each brings its newcomers
+        structures = kept + min(self.newcomers, self.children) * (generation - 1)
+        if generation >= max(self.youth, 2):  # the first ones are no longer safe
+            structures = min(structures, self.population)
         return structures * self.samples + self.children
 
     def ended_before(self, generation: int, finalists: int) -> Self:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from evolr.config.search import CONSTANT, AnySearch, GenerationalSearch
-from evolr.errors import ConfigError, is_finite, shown
+from evolr.errors import ConfigError, is_finite, require_type, shown
 from evolr.problems import AnyProblem, Mnist1dMlp, Problem
 from evolr.ranges import EPOCHS, SEEDS, STUDY_SEEDS, require_ranges
 from evolr.schedule import GREATEST_LR
@@ -84,6 +84,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def part_at(self, generation: int) -> float:
         """The part of a whole training that each training of a generation is; by it they count where trainings are a cost."""
         return self.epochs_at(generation) / self.training.epochs
+
+
+def require_config(config: Any) -> None:
+    """Raises ConfigError for what is no configuration."""
+    require_type("config", config, Config, "an evolr.Config, as evolr.resolve makes; who trains it is trained_by=")
 
 
 def require_signals(problem: Problem, names: Iterable[str]) -> None:

@@ -57,8 +57,9 @@ def _refuse_deep_keys(text: str) -> None:
 
 
 def to_toml(config: Config) -> bytes:
-    """The whole configuration, as resolved."""
-    return msgspec.toml.encode(config)
+    """The whole configuration, as resolved; what cannot be seen, in a text of it, as TOML's own escapes say it."""
+    text = msgspec.toml.encode(config).decode()
+    return "".join(c if c.isprintable() or c == "\n" else f"\\U{ord(c):08x}" for c in text).encode()
 
 
 def read_given(path: Path) -> dict[str, Any]:

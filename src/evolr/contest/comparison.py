@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from evolr.config import Comparison, Config
+from evolr.config import Comparison, Config, require_config
 from evolr.contest.contender import Contender, contender
 from evolr.contest.record import encoded
 from evolr.contest.showing import OnTotal, shown_comparison
@@ -26,7 +26,7 @@ from evolr.problems import Metric, Problem
 from evolr.randomness import seed_from
 from evolr.ranges import EPOCHS, SEEDS, STUDY_SEEDS
 from evolr.run_files import COMPARISON_FILES
-from evolr.schedule import Schedule
+from evolr.schedule import Schedule, require_schedule
 from evolr.standard import PUBLISHED_BASELINES
 from evolr.study.evolve import stored_config
 from evolr.study.run_directory import RunDirectory, csv_text
@@ -164,6 +164,8 @@ def compare_schedule(
     A training that fails counts as one that diverged, the worst. Raises StudyError where all of them fail; other errors as
     of `prove`.
     """
+    require_schedule(champion)
+    require_config(config)
     settings = settings or config.comparison
     baselines = {name: family(settings.base_lr) for name, family in PUBLISHED_BASELINES.items()}
     require_memory((1 + len(baselines)) * settings.seeds, settings.epochs)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from evolr.config import Config
+from evolr.config import Config, require_config
 from evolr.contest.contest import contest_of
 from evolr.contest.record import encoded
 from evolr.contest.results import RACE_TASKS, ContestResult, Evolved, Settings, quick
@@ -22,8 +22,9 @@ from evolr.errors import StudyError
 from evolr.execution.executor import Executor
 from evolr.execution.processes import require_memory
 from evolr.ranges import EPOCHS, SEEDS, TRAININGS
+from evolr.reading import path_of
 from evolr.run_files import DATABASE, LEDGER, contest_files, contest_name
-from evolr.schedule import Schedule
+from evolr.schedule import Schedule, require_schedule
 from evolr.study.run_directory import RunDirectory, csv_text
 from evolr.study.summary import best_schedules, summarise
 from evolr.study.trained_by import executor_for, of_run, require_told
@@ -120,7 +121,9 @@ def prove_schedule(
     directory: a new or an empty one, or that of the same schedule's contest, to go on with it. force: writes in one that holds
     other files, over those of the same names. Raises RunDirectoryError where it is another schedule's, or a study's.
     """
-    path = Path(directory)
+    path = path_of("directory", directory)
+    require_schedule(schedule)
+    require_config(config)
     _require_place(path, schedule, contest_files(contest_name(is_quick=is_quick)), force=force)
     with (
         closing(executor_for(config, trained_by, options)) as executor,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evolr.config import Config
 from evolr.study.summary import pace
-from evolr.study.watching import ShowProgress
+from evolr.study.watching import ShowProgress, require_functions
 
 OnTotal = Callable[[int], object] | None
 """Is told how many trainings there will be at most, once."""
@@ -31,6 +31,7 @@ def shown(
     """
     from evolr.views.progress import display, proving
 
+    require_functions(on_total=on_total, on_done=on_done)
     with proving(display(progress), doing, seconds) as (show_total, show_done):
         yield _both(show_total, on_total), _both(show_done, on_done)
 
@@ -42,6 +43,7 @@ def shown_comparison(
     """The same of a comparison, which knows how many trainings it takes, and looks none up."""
     from evolr.views.progress import comparing, display
 
+    require_functions(on_total=on_total, on_trained=on_trained)
     with comparing(display(progress)) as (show_total, show_trained):
         yield _both(show_total, on_total), _both(show_trained, on_trained)
 

@@ -20,6 +20,7 @@ from evolr.discovered import GalleryEntry, gallery
 from evolr.errors import ConfigError, count, shortened, unknown_name
 from evolr.formula import family_named
 from evolr.ranges import SEEDS, TRAININGS
+from evolr.reading import path_of
 from evolr.schedule import Schedule
 from evolr.standard import FAMILIES, Family
 from evolr.study.evolve import study_of
@@ -107,7 +108,11 @@ def tune(
         total, done = stack.enter_context(shown(progress, f"tuning {chosen.name}", None, on_done))
         require_told(chosen.name, read, executor)
         executor.prepare("fitness")
-        place = Path(directory) if directory is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        place = (
+            path_of("directory", directory)
+            if directory is not None
+            else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        )
         kept = stack.enter_context(
             closing(Trainings(executor, config.training.epochs, place, on_done=done, shared=place))
         )

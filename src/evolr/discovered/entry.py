@@ -7,11 +7,12 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from evolr.errors import ExpressionError, ScheduleError, printable, shortened
+from evolr.errors import ExpressionError, ScheduleError, quoted, shortened
 from evolr.expression import ordinary_text
 from evolr.formula import read_schedule
 from evolr.problems import PROBLEMS, Metric
 from evolr.ranges import EPOCHS
+from evolr.reading import require_single_keys
 from evolr.schedule import Schedule
 from evolr.standard import FreeConstant
 from evolr.training.optimizers import Optimizer
@@ -345,11 +346,13 @@ class GalleryEntry(
                 )
             fields = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
             rest = {name: value for name, value in fields.items() if name not in ("format", "schema_version")}
-            return msgspec.json.decode(msgspec.json.encode(rest), type=GalleryEntry)
+            found = msgspec.json.decode(msgspec.json.encode(rest), type=GalleryEntry)
+            require_single_keys(document)
+            return found
         except ScheduleError:
             raise
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise ScheduleError(f"not a gallery document: {printable(shortened(str(error), 200))}") from error
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise ScheduleError(f"not a gallery document: {quoted(error)}") from error
 
 
 class _Head(msgspec.Struct):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from evolr.errors import ScheduleError, shown
+from evolr.errors import ScheduleError, as_float, shown, whole_number
 from evolr.execution.recording import Calls
-from evolr.schedule import PlateauRule, Schedule
+from evolr.schedule import PlateauRule, Schedule, require_schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class TrialSchedule:
     epochs: int
     study: frozenset[str] = frozenset()
     calls: Calls | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        require_schedule(self.schedule)
+        if whole_number("epochs", self.epochs) < 1:
+            raise ScheduleError(f"epochs must be at least 1, got {shown(self.epochs)}")
 
     @property
     def signals(self) -> frozenset[str]:
@@ -88,8 +93,6 @@ def _number(name: str, value: Any) -> float:
     if hasattr(value, "detach"):  # a torch tensor: one that requires a gradient warns of being taken for a number
         value = value.detach()
     try:
-        if isinstance(value, str | bytes | bytearray):
-            raise TypeError("it is a text")
-        return float(value)
+        return as_float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ScheduleError(f"the signal {name!r} must be a number, got {shown(value)}") from error

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, NoReturn
 
 import msgspec
 
-from evolr.errors import is_text_or_complex
+from evolr.errors import as_float
 from evolr.execution.recording import Recording
 from evolr.execution.trial_schedule import TrialSchedule
 
@@ -155,11 +155,11 @@ def _outcome(train: Any, job: Job) -> Message:
     if os.getpid() != own:
         _end_child(None)
     try:
-        if is_text_or_complex(score) or getattr(score, "ndim", 0) != 0:
+        if getattr(score, "ndim", 0) != 0:
             raise TypeError("it is no single real number")
         calls = job[0].calls
         recording = None if calls is None else calls.recording(job[2])
-        return "score", float(score.detach() if hasattr(score, "detach") else score), recording
+        return "score", as_float(score.detach() if hasattr(score, "detach") else score), recording
     except BaseException as error:  # what a score's own __float__ raises, sys.exit() too
         return (
             "failed",

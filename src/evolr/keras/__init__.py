@@ -19,8 +19,11 @@ try:
     from evolr.keras.observed import ObservedOptimizer
     from evolr.keras.schedule import ExpressionSchedule, RatesSchedule
 except ModuleNotFoundError as error:
-    if error.name != "keras":
+    if error.name == "keras":
+        raise MissingExtraError("evolr.keras", "keras") from error
+    if error.name not in ("tensorflow", "jax", "torch", "openvino"):
         raise
-    raise MissingExtraError("evolr.keras", "keras") from error
+    remedy = f"install {error.name}, or name another backend, KERAS_BACKEND=jax"
+    raise MissingExtraError("Keras", "keras", remedy) from error
 
 __all__ = ["ExpressionCallback", "ExpressionSchedule", "ObservedOptimizer", "RatesSchedule"]

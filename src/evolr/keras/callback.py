@@ -10,7 +10,7 @@ import keras
 from evolr.errors import ScheduleError
 from evolr.keras.observed import GRADIENT, ObservedOptimizer, observed_in
 from evolr.keras.optimizer import OptimizerRates
-from evolr.loop import Loop, Rule, warn
+from evolr.loop import Loop, Rule, signals_of, warn
 from evolr.signals.memory import observed
 from evolr.signals.signal import USER_SOURCE
 from evolr.signals.table import observation_named, signal_named
@@ -53,7 +53,8 @@ class ExpressionCallback(keras.callbacks.Callback):
         **first: Any,
     ) -> None:
         super().__init__()
-        read = observed(schedule.signals)
+        signals = signals_of(schedule)
+        read = observed(signals)
         if own := sorted(name for name in read if observation_named(name).source == USER_SOURCE):
             raise ScheduleError(
                 f"the schedule reads {', '.join(own)}, a signal of your own, which Keras' callbacks have nobody "
@@ -72,7 +73,7 @@ class ExpressionCallback(keras.callbacks.Callback):
             self._names["val_score"] = score
         self._total_steps = total_steps
         self._awaits_gradient = GRADIENT in self._measured  # the first one
-        rows = [signal_named(name) for name in schedule.signals]
+        rows = [signal_named(name) for name in signals]
         self._of_gradient = frozenset(row.of for row in rows if row.begins_with == GRADIENT)
         self._is_restored = False  # by hand
         self._rates: OptimizerRates | None = None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolr.errors import ProblemError, printable, shortened
-from evolr.problems.pools import narrowed
+from evolr.problems.pools import narrowed, taken_apart
 from evolr.training.task import Tree
 
 _MOST_SHOWN: Final = 8  # arrays of a tree in a message
@@ -22,21 +22,20 @@ def checked_parameters(parameters: Tree, call: str) -> Tree:
     """The parameters as NumPy float32. call: what gave them. Raises ProblemError where they are no such pytree."""
     import jax
 
-    named, structure = jax.tree_util.tree_flatten_with_path(parameters)
-    if not named:
+    placed, structure = taken_apart(call, parameters)
+    if not placed:
         raise ProblemError(f"{call} gave no array at all; wanted the parameters, a pytree of float arrays")
-    return jax.tree.unflatten(structure, [_parameter(f"{call}{jax.tree_util.keystr(p)}", leaf) for p, leaf in named])
+    return jax.tree.unflatten(structure, [_parameter(place, leaf) for place, leaf in placed])
 
 
 def checked_context(context: Tree, call: str) -> Tree:
     """What else a seed's task is, as NumPy arrays of numbers. call: what gave it. Raises ProblemError where it is none."""
     import jax
 
-    named, structure = jax.tree_util.tree_flatten_with_path(context)
-    if not named:
+    placed, structure = taken_apart(call, context)
+    if not placed:
         raise ProblemError(f"{call} gave no array at all; wanted a pytree of arrays or numbers, or no context")
-    places = {f"{call}{jax.tree_util.keystr(path)}": leaf for path, leaf in named}
-    return jax.tree.unflatten(structure, [_numbers(place, leaf) for place, leaf in places.items()])
+    return jax.tree.unflatten(structure, [_numbers(place, leaf) for place, leaf in placed])
 
 
 def _numbers(name: str, leaf: Any) -> NDArray[Any]:

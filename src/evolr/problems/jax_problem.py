@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final, cast
 
-from evolr.errors import ConfigError, ProblemError, shown, whole_number
+import numpy as np
+
+from evolr.errors import ConfigError, ProblemError, require_type, shown, whole_number
 from evolr.problems.jax_functions import (
     called,
     checked_context,
@@ -23,7 +25,7 @@ from evolr.problems.jax_functions import (
     require_metric,
 )
 from evolr.problems.pools import checked_pools, digest, number_of
-from evolr.problems.problem import Metric, Pool, ProblemDefaults
+from evolr.problems.problem import Metric, Pool, ProblemDefaults, require_name
 from evolr.randomness import generator
 from evolr.training.task import Task, Tree
 
@@ -91,8 +93,7 @@ class JaxProblem(ProblemDefaults):
                 "where there is no metric, the score is the loss, and lower is better; metric_name and higher_is_better "
                 "need a metric"
             )
-        if not (isinstance(cast("Any", name), str) and name):
-            raise ConfigError(f"name must be a text that is not empty, got {shown(name)}")
+        require_name("name", name)
         self._name = name
         self._init = init
         self._loss = loss
@@ -101,9 +102,11 @@ class JaxProblem(ProblemDefaults):
         if metric is None:
             self._metric = Metric("loss", higher_is_better=False)
         else:
-            self._metric = Metric(
-                "score" if metric_name is None else metric_name, True if higher_is_better is None else higher_is_better
-            )
+            metric_name = "score" if metric_name is None else metric_name
+            higher_is_better = True if higher_is_better is None else higher_is_better
+            require_name("metric_name", metric_name)
+            require_type("higher_is_better", higher_is_better, (bool, np.bool_), "True or False")
+            self._metric = Metric(metric_name, bool(higher_is_better))
         self._data = checked_pools(data)
         count = number_of(self._data["train"])
         batch_size = whole_number("batch_size", batch_size)

@@ -14,7 +14,7 @@ from typing import Any, Final, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from evolr.errors import ConfigError, ProblemError, shown, unknown_name
+from evolr.errors import ConfigError, ProblemError, printable, quoted, shortened, shown, unknown_name
 from evolr.problems.problem import Pool
 from evolr.randomness import generator
 from evolr.ranges import Whole
@@ -97,18 +97,32 @@ def checked_examples(what: str, examples: Tree) -> Tree:
     """The examples as NumPy arrays; 64 bits become 32. Raises ProblemError where they are none. what: names them."""
     import jax
 
-    named = jax.tree_util.tree_flatten_with_path(examples)[0]
-    if not named:
+    placed, structure = taken_apart(what, examples)
+    if not placed:
         raise ProblemError(f"{what} holds no array; wanted an array, or a tuple or dict of arrays, of examples")
-    arrays = {f"{what}{jax.tree_util.keystr(path)}": leaf for path, leaf in named}
-    checked = {name: _array(name, leaf) for name, leaf in arrays.items()}
-    counts = {name: len(array) for name, array in checked.items()}
-    if len(set(counts.values())) > 1:
-        shown = ", ".join(f"{name} has {count}" for name, count in counts.items())
-        raise ProblemError(f"the arrays of {what} must have one example each a row, equally many: {shown}")
-    if not next(iter(counts.values())):
+    checked = [_array(place, leaf) for place, leaf in placed]
+    counts = [len(array) for array in checked]
+    if len(set(counts)) > 1:
+        shown = ", ".join(f"{place} has {count}" for (place, _), count in zip(placed, counts, strict=True))
+        raise ProblemError(
+            f"the arrays of {what} must have one example each a row, equally many: {shortened(shown, 300)}"
+        )
+    if not counts[0]:
         raise ProblemError(f"{what} has no examples: its leading axis is empty")
-    return jax.tree.unflatten(jax.tree.structure(examples), checked.values())
+    return jax.tree.unflatten(structure, checked)
+
+
+def taken_apart(what: str, tree: Tree) -> tuple[list[tuple[str, Any]], Any]:
+    """The leaves of a pytree, each with its place in words, and its structure. what: names it. Raises ProblemError for what is none."""
+    import jax
+
+    try:
+        named, structure = jax.tree_util.tree_flatten_with_path(tree)
+    except Exception as error:  # names of a dict that cannot be put in order, or of an own class what that raises
+        raise ProblemError(
+            f"{what} is no pytree: {quoted(error)}; let the names in each dict be of one type, such as texts"
+        ) from error
+    return [(f"{what}{printable(shortened(jax.tree_util.keystr(p), 80))}", leaf) for p, leaf in named], structure
 
 
 def number_of(examples: Tree) -> int:
@@ -125,7 +139,9 @@ def digest(data: Mapping[str, Tree]) -> str:
     found = hashlib.sha256()
     for name, examples in data.items():
         for path, array in jax.tree_util.tree_flatten_with_path(examples)[0]:
-            found.update(f"{name}{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
+            found.update(
+                f"{name}{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode(errors="surrogatepass")
+            )
             found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 

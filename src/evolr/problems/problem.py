@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Protocol, cast
 
 import msgspec
 
+from evolr.errors import ConfigError, shown
 from evolr.expression import SIGNALS
 from evolr.training.optimizers import OPTIMIZERS, OptimizerName
 from evolr.training.task import Outcome, Task
@@ -26,6 +27,18 @@ NORMALISED: Final = "normalised score"
 
 WORST: Final = -1.0
 """The normalised score of a training that diverged; none is below it."""
+
+
+_MOST_NAME: Final = 100
+"""Characters of a name."""
+
+
+def require_name(what: str, name: Any) -> None:
+    """Raises ConfigError for what cannot be a name in tables and files: no text, none in one line, or a long one."""
+    if not (isinstance(name, str) and name.strip() and name.isprintable() and len(name) <= _MOST_NAME):
+        raise ConfigError(
+            f"{what} must be a text of 1 to {_MOST_NAME} characters that can be printed, got {shown(name)}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 
 from evolr.errors import ConfigError, ProblemError, is_finite, shown, unknown_name
-from evolr.problems.problem import NORMALISED, WORST, Metric, Pool, Problem, ProblemDefaults, TaskMaker
+from evolr.problems.problem import NORMALISED, WORST, Metric, Pool, Problem, ProblemDefaults, TaskMaker, require_name
 from evolr.randomness import generator
 from evolr.ranges import EPOCHS
 from evolr.training.optimizers import OptimizerName
@@ -67,11 +67,11 @@ class Kind:
         require_kind(self.problem)
         require_length(self.length, "length")
         metric, given = self.problem.metric, (self.floor, self.reference)
-        finite = all(map(is_finite, given))
+        finite = all(map(is_finite, given)) and is_finite(float(self.reference) - float(self.floor))
         if not (finite and metric.fitness(self.reference) > metric.fitness(self.floor)):
             better = "higher" if metric.higher_is_better else "lower"
             raise ConfigError(
-                f"reference must be a better {metric.name} than floor, which is {better}, and both finite; got floor "
+                f"reference must be a better {metric.name} than floor, which is {better}, and both finite, their difference too; got floor "
                 f"{shown(self.floor)} and reference {shown(self.reference)}"
             )
         for name in ("floor", "reference", "length"):  # Python's own, which a study's identity and a person can read
@@ -141,15 +141,13 @@ class Suite(ProblemDefaults):
                 "kinds must map names to evolr.Kind(problem, floor=…, reference=…), and hold one at least"
             )
         for key, kind in kinds.items():
-            if not (isinstance(cast("Any", key), str) and key):
-                raise ConfigError(f"the name of a kind must be a text that is not empty, got {shown(key)}")
+            require_name("the name of a kind", key)
             if not isinstance(cast("Any", kind), Kind):
                 raise ConfigError(
                     f"kinds[{key!r}] must be evolr.Kind(problem, floor=…, reference=…), got a {type(kind).__name__}; "
                     "evolr.Suite.measured takes problems, and finds floor and reference"
                 )
-        if not (isinstance(cast("Any", name), str) and name):
-            raise ConfigError(f"name must be a text that is not empty, got {shown(name)}")
+        require_name("name", name)
         self._name = name
         self._all = dict(kinds)
         self._held_out = checked_held_out(list(kinds), held_out, test_on)

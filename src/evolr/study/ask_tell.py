@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from evolr.errors import StudyError, is_text_or_complex, shown
+from evolr.errors import StudyError, as_float, shown
 from evolr.expression import Expression
 from evolr.schedule import Schedule
 from evolr.search.individual import Individual, Place
@@ -62,9 +62,7 @@ def tell(study: OpenStudy, asked: Asked, score: float) -> None:
 def _number(score: float) -> float:
     """A score as it is recorded, see `score_of`. Raises StudyError for what is no number."""
     try:
-        if is_text_or_complex(score):
-            raise TypeError
-        value = float(score)
+        value = as_float(score)
     except (TypeError, ValueError, OverflowError) as error:
         raise StudyError(f"a score is a number, got {shown(score)}") from error
     return score_of(value)

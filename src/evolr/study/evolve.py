@@ -14,6 +14,7 @@ from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.processes import require_memory
 from evolr.execution.training_function import TrainingFunction
 from evolr.problems import OwnProblem, given_problem
+from evolr.reading import path_of
 from evolr.study import own_training
 from evolr.study.beginning import begun_with
 from evolr.study.database import Database
@@ -134,16 +135,17 @@ def evolve(
     import the function; and what Study and Study.run raise.
     """
     begun = time.perf_counter()
+    path = path_of("directory", directory)
     if limits is not None and not isinstance(cast("Any", limits), Limits):
         raise ConfigError(f"limits must be evolr.Limits(seconds=…, trainings=…, target=…) or None, got {shown(limits)}")
     require_functions(should_stop=should_stop, on_trial=on_trial, on_generation=on_generation)
     config, executor = study_of(what, options)
     config = begun_with(config, initial)
     with closing(executor), bar(progress, config.problem.metric) as watcher:
-        require_agreement(Path(directory), config)
+        require_agreement(path, config)
         require_memory(config.search.most_at_once, config.training.epochs)
         executor.prepare("fitness")  # before anything is written, so that what is refused leaves nothing
-        with Study(directory, config) as study:
+        with Study(path, config) as study:
             return study.run(
                 limits,
                 executor=executor,

@@ -52,6 +52,11 @@ class SqliteFile:
         with self._reported():
             self._connection = _connected_to_read(path) if mode == "read" else _connected(path, f"mode={mode}", *first)
         self._connection.set_progress_handler(self._limit, _STRIDE)
+        try:
+            self._file = os.stat(path)
+        except OSError as error:  # it was removed meanwhile
+            self._connection.close()
+            raise StudyError(f"cannot use {path}: {error.strerror}") from error
 
     def close(self) -> None:
         self._connection.close()
@@ -117,12 +122,24 @@ class SqliteFile:
         with self._reported():
             self._execute(f"BEGIN {kind}")
             try:
+                if kind == "IMMEDIATE":
+                    self._require_place()
                 yield
                 self._execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK")
                 raise
+
+    def _require_place(self) -> None:
+        """Raises StudyError where the file that is open stands no more where it was opened: what is written then is lost."""
+        with suppress(OSError):
+            if os.path.samestat(os.stat(self.path), self._file):
+                return
+        raise StudyError(
+            f"{self.path} was moved or removed, or another file put in its place, while it was open; nothing is written to it any "
+            "more: open the study where it is now"
+        )
 
     def pragma(self, name: str) -> int:
         """The number that SQLite has under a name."""

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Self
 
 from evolr.config import Config
-from evolr.errors import EvolrError, StudyError, printable
+from evolr.errors import EvolrError, StudyError, printable, require_type, whole_number
 from evolr.execution.executor import ExecutorMaker
+from evolr.reading import path_of
 from evolr.schedule import Schedule
 from evolr.search.individual import Evaluation
 from evolr.study import ask_tell, running
@@ -46,7 +47,10 @@ class Study:
     """
 
     def __init__(self, directory: Path | str, config: Config | None = None) -> None:
-        self.directory = Path(directory)
+        self.directory = path_of("directory", directory)
+        require_type(
+            "a study's configuration", config, (Config, NoneType), "an evolr.Config, as evolr.resolve makes, or None"
+        )
         self._open = OpenStudy(self.directory, config)
 
     @property
@@ -128,7 +132,7 @@ class Study:
 
     def promising(self, count: int) -> list[Evaluation]:
         """The most promising individuals of the finished generations, the best first; those that would race now."""
-        return self._open.state.finalists(count)
+        return self._open.state.finalists(whole_number("count", count))
 
     def history(self) -> list[Evaluation]:
         """The evaluations of all finished generations, in order."""

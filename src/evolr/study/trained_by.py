@@ -7,12 +7,13 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Final
 
-from evolr.config import CONSTANT, Config
+from evolr.config import CONSTANT, Config, require_config
 from evolr.errors import ConfigError, shown, unknown_name
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.this_machine import ThisMachine
 from evolr.execution.worker import exit_if_starting
 from evolr.problems import given_problem
+from evolr.reading import path_of
 from evolr.signals.own import signal_of
 
 _HERE: Final = ThisMachine()
@@ -23,9 +24,9 @@ def of_run(what: object, directory: Path | str | None) -> tuple[object, Path]:
     (directory).
     """
     if directory is not None:
-        return what, Path(directory)
+        return what, path_of("directory", directory)
     if isinstance(what, str | Path):
-        return None, Path(what)
+        return None, path_of("directory", what)
     raise ConfigError(
         f"name the run directory after what trained it: evolr.prove(trained_by, directory), got {shown(what)} alone"
     )
@@ -41,6 +42,7 @@ def executor_for(config: Config, trained_by: object = None, options: Mapping[str
     Raises ConfigError for another one than the study's, and for options that it does not have.
     """
     exit_if_starting()
+    require_config(config)
     given = {name: value for name, value in (options or {}).items() if value is not None}
     maker: Any = given.pop("executor", _HERE)
     if not hasattr(maker, "for_problem"):

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from evolr.errors import ScheduleError, shown
-from evolr.loop import Loop, Rule, number, open_loop_rates, warn, whole_steps
+from evolr.loop import Loop, Rule, number, open_loop_rates, signals_of, warn, whole_steps
 from evolr.signals.memory import observed
 from evolr.signals.table import observation_named
 from evolr.torch.distributed import is_distributed, mean_over_ranks
@@ -66,7 +66,7 @@ class ExpressionLR(LRScheduler):
             raise ScheduleError(f"interval is 'step' or 'epoch', got {shown(interval)}")
         if across_ranks not in ("mean", "as_told"):
             raise ScheduleError(f"across_ranks is 'mean' or 'as_told', got {shown(across_ranks)}")
-        read = observed(schedule.signals)
+        read = observed(signals_of(schedule))
         measured = frozenset(name for name in read if observation_named(name).is_measured)
         self._shared = read - measured if across_ranks == "mean" else frozenset[str]()
         self._network = Network(measured, optimizer)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, cast
 
-from evolr.errors import ConfigError, printable, shown
+from evolr.errors import printable
+from evolr.reading import path_of
 from evolr.views.page.page import page
 from evolr.views.page.records import read_run
 from evolr.writing import Output
@@ -48,11 +48,8 @@ def report(run: Path | str, path: Path | str | None = None, *, force: bool = Fal
     Raises StudyError where there is no study, or it cannot be read, and ConfigError where the file cannot be written, or is there, and for what is no path.
     A record beside the study that cannot be read, a damaged contest, say, is left out, and the page says so.
     """
-    for given in (run, *([] if path is None else [path])):
-        if not isinstance(cast("Any", given), str | Path):
-            raise ConfigError(f"expected a run directory, and a path or None, got {shown(given)}")
+    directory = path_of("run directory", run)
     output = None if path is None else Output.checked(path, force=force)
-    directory = Path(run)
     html = page(read_run(directory))
     if output is not None:
         output.write(html.encode())
