@@ -6,7 +6,7 @@ Three independent studies of a preset (study seeds 1, 2, 3), each proven by a co
 has seen. Every contender is tuned with `budget` trainings; the unit of every statistic is the task. The run directories
 are kept in `runs`, so that what was interrupted goes on, and what is there already is read. Prints a table of all
 contenders and writes benchmarks/results/suites-NAME.json and the page of each contest beside it; studies of the same
-settings with other seeds that are in there already stay.
+settings, by a preset that was the same, with other seeds that are in there already stay.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 import evolr
@@ -122,15 +123,17 @@ def main() -> None:
     name = given.name or given.preset
     settings = {key: json.loads(value) for key, value in (each.split("=", 1) for each in given.set)}
     written = RESULTS / f"suites-{name}.json"
+    whole = msgspec.to_builtins(evolr.resolve(given.preset, settings=settings))
     of_all = {
         "settings": settings,
+        "config": {name: value for name, value in whole.items() if name != "seed"},
         "preset": given.preset,
         "budget": given.budget,
         "tasks": given.tasks,
         "pool": "test",
     }
     before = json.loads(written.read_text()) if written.exists() else {}
-    is_same = all(before.get(key) == value for key, value in of_all.items())
+    is_same = bool(before) and all(before.get(key, value) == value for key, value in of_all.items())
     studies = {study["seed"]: study for study in before["studies"]} if is_same else {}
     for seed in given.seeds:
         config = evolr.resolve(given.preset, settings={**settings, "seed": seed})
