@@ -64,6 +64,8 @@ class ExpressionCallback(TrainerCallback):
         self._names = {"val_loss": val_loss, "val_score": val_score}
         self._loss: Any = None  # of the batches since the latest optimiser step
         self._logged: set[str] = set()  # by the evaluations since
+        self._ever_logged: set[str] = set()  # by all of the training
+        self._evaluations = 0  # steps before which there were some
         self._training_step = trainer.training_step
         trainer.training_step = self._listen
         self._unscale_gradients = trainer.accelerator.unscale_gradients
@@ -73,7 +75,7 @@ class ExpressionCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Checks that there is somebody to tell, and that both count the same steps."""
-        self._loss, self._logged = None, set()
+        self._loss, self._logged, self._ever_logged, self._evaluations = None, set(), set(), 0
         scheduler = self._trainer.lr_scheduler
         if not expressions_in(scheduler):
             raise ScheduleError(
@@ -89,9 +91,18 @@ class ExpressionCallback(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Checks that the evaluations before this step, of which there may be one a data set, have logged all."""
+        """Checks that what a schedule reads was logged, by an evaluation that goes by that name, or by the second of any.
+
+        There may be several of them, one a data set, and at other steps one of the training's own examples.
+        """
         if self._logged:
-            check_logged(expressions_in(self._trainer.lr_scheduler), self._logged, self._names, "the evaluation")
+            self._ever_logged |= self._logged
+            self._evaluations += 1
+            kinds = {name.partition("_")[0] for name in self._names.values() if name is not None}
+            if self._evaluations > 1 or any(name.partition("_")[0] in kinds for name in self._logged):
+                check_logged(
+                    expressions_in(self._trainer.lr_scheduler), self._ever_logged, self._names, "the evaluation"
+                )
             self._logged = set()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

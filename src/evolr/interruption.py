@@ -10,11 +10,10 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from evolr.errors import printable
-from evolr.legible import shell_word
+if TYPE_CHECKING:  # it is the first that the program imports, before Ctrl-C means anything
+    from pathlib import Path
 
 
 def _say(text: str) -> None:
@@ -80,6 +79,9 @@ class Interruption:
         _say("\nstopping after the trainings under way; once more to stop now\n")
 
     def _go_on(self) -> str:
+        from evolr.errors import printable
+        from evolr.legible import shell_word
+
         if not self._database.is_file():
             return "nothing was begun yet"
         directory = self._database.parent

@@ -21,6 +21,7 @@ from evolr.torch import ExpressionLR
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.callbacks import GradientAccumulationScheduler
 except ImportError as error:
     raise MissingExtraError("evolr.lightning", "lightning") from error
 
@@ -28,8 +29,16 @@ except ImportError as error:
 def horizon(trainer: Trainer) -> dict[str, int]:
     """The total_steps and steps_per_epoch of a trainer's training; to be asked in configure_optimizers.
 
-    Raises ScheduleError where the trainer has no end: give it max_epochs or max_steps.
+    Raises ScheduleError where the trainer has no end: give it max_epochs or max_steps; and where a callback changes how
+    many batches a step accumulates.
     """
+    schedulings = [c.scheduling for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]
+    if any(scheduling != {0: 1} for scheduling in schedulings):
+        raise ScheduleError(
+            "a GradientAccumulationScheduler changes how many steps an epoch has, which Lightning counts in no "
+            "horizon: give the Trainer accumulate_grad_batches instead, or the schedule the total_steps= and "
+            "steps_per_epoch= that you have counted"
+        )
     trainer.fit_loop.setup_data()  # so that the number of batches is known
     has_end = trainer.max_epochs != -1 or trainer.max_steps != -1
     total_steps, batches = trainer.estimated_stepping_batches if has_end else math.inf, trainer.num_training_batches

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from evolr.errors import MissingExtraError, ScheduleError
+from evolr.errors import MissingExtraError, ScheduleError, shown
 from evolr.loop import checked_horizon, open_loop_rates, plateau_rule
 from evolr.schedule import LOG_LIMIT, Schedule, require_schedule
 from evolr.signals.memory import begun, clock, observed, remembered, updated, values
@@ -36,6 +36,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("evolr.optax", "jax") from error
 
 Scalar = jax.Array
+_MOST_STEPS = 2**31 - 1
 
 
 class TracedRule(Protocol):
@@ -131,6 +132,10 @@ def scaled_by(
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation of any rule; see `scale_by_expression`, and `optimizer`, whose gradients it sees."""
     total_steps, steps_per_epoch = checked_horizon(total_steps, steps_per_epoch, rule.signals)
+    if total_steps > _MOST_STEPS:
+        raise ScheduleError(
+            f"a compiled step counts in 32 bits: total_steps is at most {_MOST_STEPS:,}, got {total_steps:,}"
+        )
     sign, plateau = -1.0 if flip_sign else 1.0, plateau_rule(rule)
     names, read = remembered(rule.signals), observed(rule.signals)
     inner = None if direction is None else optax.with_extra_args_support(direction)
@@ -150,7 +155,7 @@ def scaled_by(
         inner_state, state = pair
         if "value" in told:
             told["loss"] = told["value"]
-        given = {name: _float32(told[name]) for name in read if told.get(name) is not None}
+        given = {name: _scalar(name, told[name]) for name in read if told.get(name) is not None}
         gradients, is_first = updates, state.count == 0
         if inner is not None:
             updates, inner_state = inner.update(gradients, inner_state, params, **told)
@@ -182,6 +187,22 @@ def scaled_by(
         return scaled, new if inner is None else (inner_state, new)
 
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+
+
+def _scalar(name: str, value: Any) -> Scalar:
+    """What is told, as one number. Raises ScheduleError for anything else."""
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        array = jnp.asarray(value)
+        is_one = array.size == 1 and not jnp.issubdtype(array.dtype, np.complexfloating)
+    except (TypeError, ValueError) as error:
+        raise ScheduleError(f"the schedule is told one number as {name}, got {shown(value)}") from error
+    if not is_one:
+        raise ScheduleError(
+            f"the schedule is told one real number as {name}, got an array of {array.dtype}{array.shape}"
+        )
+    return _float32(array.reshape(()))
 
 
 def _float32(value: Any) -> Scalar:

@@ -102,13 +102,18 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
                 f"reference_lr must be positive, {_LEAST_REFERENCE:g} … {GREATEST_LR:g}, got {shown(self.reference_lr)}"
             )
 
-    def __call__(self, **signals: ArrayLike) -> NDArray[np.float64]:
-        """The learning rate at each point of a trace of signals; see Expression.__call__ for the shapes.
+    def __call__(self, /, *unnamed: object, **signals: ArrayLike) -> NDArray[np.float64]:
+        """The learning rate at each point of a trace of signals, each by its name; see Expression.__call__ for the shapes.
 
         >>> from evolr.expression import parse
         >>> float(Schedule(expression=parse("0.1 - 0.01*epoch"))(epoch=3))
         0.07
         """
+        if unnamed:
+            raise ScheduleError(
+                f"a schedule is told its signals by their names, schedule(progress=0.5), got {shown(unnamed[0])} by position. What takes "
+                "a function of the count of steps, as optax does, wants evolr.optax.schedule(schedule, total_steps=…)"
+            )
         value = self.unbounded(**signals)
         return np.where(np.isfinite(value), np.clip(value, self.min_lr, self.max_lr), self.min_lr) + 0.0  # never −0
 

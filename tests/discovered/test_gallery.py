@@ -327,7 +327,7 @@ def test_what_is_no_json_is_a_damaged_document_and_the_others_are_read(tmp_path)
         shutil.copy(path, tmp_path)
     for content in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b" " * 300_000):
         (tmp_path / f"{FIRST}.json").write_bytes(content)
-        with pytest.raises(ScheduleError, match=r"is damaged.*Install evolr again"):
+        with pytest.raises(ScheduleError, match=r"is damaged: "):
             Gallery(tmp_path)[FIRST]
         assert Gallery(tmp_path)[NAMES[1]] == gallery[NAMES[1]]
     assert list(Gallery(tmp_path)) == NAMES

@@ -6,10 +6,10 @@ import pytest
 
 from evolr.errors import ScheduleError
 from evolr.expression import parse
-from evolr.keras import ExpressionCallback, ExpressionSchedule
+from evolr.keras import ExpressionCallback, ExpressionSchedule, ObservedOptimizer
 from evolr.schedule import Schedule
 from tests.contracts.traces import BATCH, EPOCHS, STEPS, samples
-from tests.frameworks.keras_training import HORIZON, Rates, classifier, number
+from tests.frameworks.keras_training import HORIZON, Rates, classifier, number, sync
 
 LINE = Schedule(expression=parse("0.01*(1 - progress)"))
 RATES = np.array([0.01 * (1 - step / (EPOCHS * STEPS)) for step in range(EPOCHS * STEPS)])
@@ -153,3 +153,65 @@ def test_several_optimisers_with_steps_of_unlike_batches_are_refused():
     parts = (keras.optimizers.SGD(0.5), keras.optimizers.SGD(0.5, gradient_accumulation_steps=2))
     with pytest.raises(ScheduleError, match="the same gradient_accumulation_steps, got 1, 2"):
         fit(several(*parts), ours())
+
+
+class Epochs(keras.callbacks.Callback):
+    """Calls a function at each epoch's end."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+
+    def on_epoch_end(self, epoch, logs=None):
+        sync(self.model)
+        self.act(self.model, epoch)
+
+
+@pytest.mark.parametrize("is_observed", [False, True])
+def test_weights_that_are_rolled_back_within_a_fit_take_time_back_and_leave_no_factor(is_observed, tmp_path):
+    optimizer = keras.optimizers.SGD(0.5)
+    falling = Schedule(expression=parse("0.1*(1 - progress)"))
+    model = classifier(ObservedOptimizer(optimizer, ["grad_norm"]) if is_observed else optimizer)
+    file = str(tmp_path / "w.weights.h5")
+
+    def roll(model, epoch):
+        if epoch == 0:
+            model.save_weights(file)
+        if epoch == 3:
+            model.load_weights(file)
+
+    (inputs, labels), rates = samples(), Rates()
+    callbacks = [ExpressionCallback(falling, total_steps=6 * STEPS, steps_per_epoch=STEPS), Epochs(roll), rates]
+    model.fit(inputs, labels, batch_size=BATCH, epochs=6, callbacks=callbacks, verbose=0)
+    steps = [*range(4 * STEPS), *range(STEPS, 3 * STEPS)]  # as if the second epoch came again
+    np.testing.assert_allclose(rates.seen, [0.1 * (1 - step / (6 * STEPS)) for step in steps], rtol=1e-5)
+
+
+class Evaluation(keras.callbacks.Callback):
+    """Evaluates the model after a batch, as who validates every few batches."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 1:
+            sync(self.model)
+            self.model.evaluate(*samples(1), verbose=0)
+
+
+def test_an_evaluation_after_a_batch_leaves_the_loss_what_it_is():
+    (inputs, labels), seen = samples(), []
+    for others in ([], [Evaluation()]):
+        keras.utils.set_random_seed(0)
+        model, rates = classifier(keras.optimizers.SGD(0.1)), Rates()
+        schedule = Schedule(expression=parse("0.1/(1 + loss)"))
+        callback = ExpressionCallback(schedule, total_steps=STEPS, steps_per_epoch=STEPS, loss=3.0)
+        model.fit(inputs, labels, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[callback, *others, rates])
+        seen.append(rates.seen)
+    np.testing.assert_allclose(seen[1], seen[0], rtol=1e-5)
+
+
+def test_an_evaluation_before_the_callback_is_refused():
+    schedule = Schedule(expression=parse("0.1/(1 + loss)"))
+    callback = ExpressionCallback(schedule, total_steps=STEPS, steps_per_epoch=STEPS, loss=3.0)
+    with pytest.raises(ScheduleError, match="put ExpressionCallback first"):
+        classifier(keras.optimizers.SGD(0.1)).fit(
+            *samples(), batch_size=BATCH, verbose=0, callbacks=[Evaluation(), callback]
+        )

@@ -3,6 +3,7 @@ import warnings
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of its own dependencies
@@ -153,6 +154,13 @@ def test_a_horizon_is_the_trainers_own(tmp_path):
         {"total_steps": 15, "steps_per_epoch": 5},
         {"total_steps": 9, "steps_per_epoch": 3},
     ]
+
+
+@pytest.mark.parametrize("scheduling", [{0: 2}, {0: 4, 2: 2}])
+def test_where_a_callback_changes_the_accumulation_there_is_no_horizon(scheduling, tmp_path):
+    callbacks = [TellLosses(), GradientAccumulationScheduler(scheduling)]
+    with pytest.raises(ScheduleError, match="give the Trainer accumulate_grad_batches instead"):
+        fit(by_evolr(FEEDBACK), callbacks, tmp_path)
 
 
 def test_a_training_without_an_end_has_no_horizon(tmp_path):

@@ -222,3 +222,28 @@ def test_its_state_may_be_donated(begin):
     for value in (1.0, 2.0, 3.0):
         _, state = update(parameters, state, value)
     assert float(state.memory["loss_ema"]) == pytest.approx(0.95 * (0.95 + 0.05 * 2) + 0.05 * 3, rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.array([1.0, 3.0]), "a", 1j, np.complex64(1), None.__class__])
+def test_what_is_no_single_number_is_not_told(value):
+    transformation = evolr.optax.scale_by_expression(evolr.load("0.1/(1 + loss)"), total_steps=10)
+    parameters = jnp.zeros(2)
+    with pytest.raises(ScheduleError, match=r"one (real )?number as loss"):
+        transformation.update(parameters, transformation.init(parameters), value=value)
+
+
+def test_an_array_of_one_number_is_told_as_that():
+    transformation = evolr.optax.scale_by_expression(evolr.load("0.1/(1 + loss)"), total_steps=10)
+    parameters = jnp.ones(3)
+    updates, _ = transformation.update(parameters, transformation.init(parameters), value=jnp.ones((1, 1)))
+    np.testing.assert_allclose(updates, np.full(3, -0.05), rtol=1e-6)
+
+
+def test_more_steps_than_a_compiled_step_counts_are_refused():
+    with pytest.raises(ScheduleError, match="total_steps is at most 2,147,483,647, got 2,147,483,648"):
+        evolr.optax.scale_by_expression(evolr.load("0.1"), total_steps=2**31)
+
+
+def test_a_schedule_in_the_place_of_a_function_of_the_count_says_so():
+    with pytest.raises(ScheduleError, match=r"by their names, schedule\(progress=0.5\), got 3 by position"):
+        evolr.load("0.1*(1 - progress)")(3)

@@ -381,7 +381,7 @@ def test_what_cannot_be_scheduled_is_refused(text, settings, message):
 
 
 def test_an_optimiser_without_a_learning_rate_is_refused():
-    with pytest.raises(ScheduleError, match="which must be positive; got 0"):
+    with pytest.raises(ScheduleError, match="which must be positive and finite; got 0"):
         ExpressionLR(sgd(lr=0.0), FALLING, total_steps=4)
 
 

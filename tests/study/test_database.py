@@ -158,3 +158,14 @@ def test_a_study_whose_file_is_gone_takes_no_more_scores(tmp_path, replaced):
         study.close()
     study.close()
     Study(tmp_path / "run", small()).close()
+
+
+def test_a_schema_that_is_no_text_is_a_damaged_study(tmp_path):
+    Study(tmp_path / "run", small()).close()
+    file = tmp_path / "run" / "study.db"
+    content = file.read_bytes()
+    place = content.index(b"CREATE TABLE trial")
+    file.write_bytes(content[:place] + b"CREATE \xb7ABLE trial" + content[place + 18 :])
+    for read in (summarise, Study):
+        with pytest.raises(StudyError, match="damaged"):
+            read(tmp_path / "run")

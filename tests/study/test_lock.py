@@ -1,11 +1,13 @@
 """Who writes a study, on systems with fcntl and without it."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from evolr.errors import StudyLockedError
+from evolr.run_files import LOCK_FILE
 from evolr.study.lock import WriterLock, is_held
 
 
@@ -34,3 +36,8 @@ def test_the_core_is_imported_where_linux_has_its_own_modules_alone():
         "import evolr.cli, evolr.contest.prove, evolr.study.study, evolr.execution.workers, evolr.named, evolr.writing"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_pipe_in_the_place_of_the_lock_holds_up_no_reader(tmp_path):
+    os.mkfifo(tmp_path / LOCK_FILE)
+    assert not is_held(tmp_path)

@@ -10,7 +10,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from html import unescape
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -124,6 +126,46 @@ def test_from_elsewhere_it_takes_addresses_and_the_machine_s_own_name_and_a_toke
     guard = Guard(None, "0.0.0.0", 8642, "token")  # noqa: S104
     assert all(map(guard._is_own, ("10.0.0.7:8642", "[fe80::1]:8642", socket.gethostname(), "localhost")))
     assert not any(map(guard._is_own, ("evil.example", "evil.example:8642", "10.0.0.7.evil.example", "")))
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    ['prefs={"a": 1}; {}', "foo; a b; x[y]=1; Path; expires=Wed, 1; {}", "{}; kä=1; =1", "{name}=bad; {}; {name}=bad"],
+)
+def test_the_token_is_found_whatever_cookies_stand_beside_it(folder, cookies):
+    with serving(folder, has_token=True) as given:
+        address, _, token = given.partition("/?token=")
+        name = f"evolr-{address.rpartition(':')[2]}"
+        cookie = cookies.replace("{name}", name).replace("{}", f"{name}={token}").encode()
+        assert asked(address, headers=[("Cookie", cookie)]).status == 200
+
+
+def test_a_long_cookie_is_answered_at_once(folder):
+    with serving(folder, has_token=True) as given:
+        begun = time.perf_counter()
+        cookie = 'a="' + "\\" * 60_000 + '"'
+        assert asked(given.partition("/?token=")[0], headers=[("Cookie", cookie)]).status in (400, 403)
+        assert time.perf_counter() - begun < 5
+
+
+def test_a_connection_that_asks_for_nothing_is_closed(folder, monkeypatch):
+    monkeypatch.setattr("evolr.web.serving._FIRST_REQUEST_SECONDS", 0.2)
+    with serving(folder) as address:
+        where = urlsplit(address)
+        for said in (b"", b"GET / HTT"):
+            with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+                connection.sendall(said)
+                assert connection.recv(100) == b""
+        assert asked(address).status == 200
+
+
+def test_a_form_of_many_names_is_refused_and_no_study_is_called_damaged(folder):
+    with serving(folder) as address:
+        for page in ("trainings", "trainings.csv"):
+            answer = asked(address, f"/study/small/{page}?formula=" + "a+" * 1500)
+            assert answer.status == 400
+            assert "50 names at most, got 1,500" in answer.text
+            assert "damaged" not in answer.text
 
 
 def test_where_a_token_is_asked_for_nobody_looks_without_it(folder):
@@ -362,3 +404,19 @@ def test_the_command_refuses_what_it_cannot_serve(tmp_path, evolr, monkeypatch):
     assert code == 2
     assert "pip install 'evolr[web]'" in err
     assert os.listdir(tmp_path) == []
+
+
+def test_a_csv_of_a_study_that_cannot_be_read_is_a_page_that_says_so(folder, address):
+    answer = asked(address, "/study/damaged/trainings.csv")
+    assert answer.status == 500
+    assert "damaged" in answer.text
+
+
+def test_names_that_are_no_unicode_stay_apart(folder, tmp_path):
+    for name in (b"\xff", b"\xfe"):
+        place = os.path.join(os.fsencode(tmp_path), name)
+        os.mkdir(place)
+        shutil.copy(os.fsencode(folder / "small" / "study.db"), place)
+    with serving(tmp_path) as address:
+        for name in ("%5Cxff", "%5Cxfe"):
+            assert asked(address, f"/study/{name}").status == 200

@@ -14,7 +14,7 @@ import typer
 from evolr.cli.app import RUNS, Devices, Json, Quiet, Settings, app, presets, read_settings
 from evolr.cli.judge import compare_run, print_comparison
 from evolr.cli.output import print_json, say, say_table
-from evolr.errors import ConfigError, EvolrError
+from evolr.errors import ConfigError, EvolrError, RunDirectoryError
 from evolr.interruption import Interruption
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ def runs(
     from evolr.study.summary import summaries
     from evolr.views import tables
 
+    if folder != RUNS and not os.path.isdir(folder):
+        raise RunDirectoryError(f"there is no folder {folder}: name one with run directories in it")
     found = list(summaries(folder))
     if json:
         print_json({"runs": [tables.summary_document(path, summary) for path, summary in found]})

@@ -111,7 +111,7 @@ def tune(
         place = (
             path_of("directory", directory)
             if directory is not None
-            else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evolr-tune-")))
         )
         kept = stack.enter_context(
             closing(Trainings(executor, config.training.epochs, place, on_done=done, shared=place))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from evolr.discovered.entry import GalleryEntry
-from evolr.errors import ScheduleError, UnknownEntryError, unknown_name
+from evolr.errors import ScheduleError, UnknownEntryError, printable, unknown_name
+from evolr.reading import path_of, read
 
 _ENDING = ".json"
 
@@ -29,7 +31,7 @@ class Gallery(Mapping[str, GalleryEntry]):
     """
 
     def __init__(self, place: Traversable | None = None) -> None:
-        self._place = place
+        self._place = None if place is None else path_of("gallery", place) if isinstance(place, str | Path) else place
         self._names: list[str] | None = None
         self._read: dict[str, GalleryEntry] = {}
 
@@ -50,7 +52,7 @@ class Gallery(Mapping[str, GalleryEntry]):
         return len(self._listed())
 
     def __repr__(self) -> str:
-        return f"<evolr.gallery: {', '.join(self)}>"
+        return printable(f"<evolr.gallery: {', '.join(self)}>")
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows."""
@@ -63,18 +65,21 @@ class Gallery(Mapping[str, GalleryEntry]):
 
     def _listed(self) -> list[str]:
         if self._names is None:
-            found = [each.name for each in self._folder().iterdir() if each.name.endswith(_ENDING)]
+            folder = self._folder()
+            try:
+                found = [each.name for each in folder.iterdir() if each.name.endswith(_ENDING)]
+            except OSError as error:
+                raise ScheduleError(f"cannot read the gallery {folder}: {error.strerror}") from error
             self._names = sorted(name.removesuffix(_ENDING) for name in found)
         return self._names
 
     def _entry(self, name: str) -> GalleryEntry:
         document = self._folder() / f"{name}{_ENDING}"
         try:
-            entry = GalleryEntry.from_json(document.read_bytes())
+            entry = GalleryEntry.from_json(read(document) if isinstance(document, Path) else document.read_bytes())
         except ScheduleError as error:
-            raise ScheduleError(
-                f"the gallery's document {document} is damaged: {error}. Install evolr again"
-            ) from error
+            mend = ". Install evolr again" if self._place is None else ""
+            raise ScheduleError(f"the gallery's document {document} is damaged: {error}{mend}") from error
         except OSError as error:
             raise ScheduleError(f"cannot read the gallery's document {document}: {error.strerror}") from error
         if entry.name != name:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 
-from evolr.errors import ExpressionError, ScheduleError, quoted, shortened
+from evolr.errors import ExpressionError, ScheduleError, quoted, shortened, shown
 from evolr.expression import ordinary_text
 from evolr.formula import read_schedule
 from evolr.problems import PROBLEMS, Metric
@@ -332,8 +332,10 @@ class GalleryEntry(
         return msgspec.json.format(written, indent=2) + b"\n"
 
     @staticmethod
-    def from_json(document: bytes) -> GalleryEntry:
+    def from_json(document: bytes | str) -> GalleryEntry:
         """The entry that a document says. Raises ScheduleError for what is not such a document, or is of another version."""
+        if type(cast("Any", document)) not in (bytes, str):
+            raise ScheduleError(f"a gallery document is text or bytes, got {shown(document)}")
         if len(document) > _MAX_DOCUMENT:
             raise ScheduleError(f"a gallery document has {_MAX_DOCUMENT:,} bytes at most, got {len(document):,}")
         try:

@@ -24,7 +24,7 @@ from evolr.execution.recording import Recording
 from evolr.execution.trial_schedule import TrialSchedule
 
 STARTING: Final = "EVOLR_WORKER_STARTING"
-"""The environment variable that a worker's process has until the user's module is imported."""
+"""The environment variable that a worker's process has until the user's module is imported: the number of its parent."""
 
 _EXIT_SECONDS: Final = 2.0  # for an idle worker whose pipe was closed to exit by itself
 
@@ -50,7 +50,7 @@ are kept) or ("failed", reason, None). It is sent as data, in MessagePack: what 
 
 def exit_if_starting() -> None:
     """Ends a worker in which the import of the user's script has come to a call that trains."""
-    if STARTING in os.environ:
+    if os.environ.get(STARTING) not in (None, str(os.getpid())):  # its parent has the variable too, while it starts one
         raise SystemExit(UNGUARDED)
 
 
@@ -68,7 +68,10 @@ def main(connection: Connection) -> None:
         return
     os.environ.pop(STARTING, None)
     files = OwnFiles(connection)
-    _send(connection, ("ready", None, None))
+    try:
+        _send(connection, ("ready", None, None))
+    except OSError:  # the parent has ended
+        _end_group()
     jobs: SimpleQueue[Job | None] = SimpleQueue()
     idle = Event()
     idle.set()

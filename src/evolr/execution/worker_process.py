@@ -60,7 +60,7 @@ class WorkerProcess:
         self.trials = 0
         self.is_ready = False
         self.since = time.perf_counter()
-        with _environment({**environment, worker.STARTING: "1"}), _sigint_blocked():
+        with _environment({**environment, worker.STARTING: str(os.getpid())}), _sigint_blocked():
             self._process.start()
         theirs.close()
         try:

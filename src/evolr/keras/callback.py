@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,6 +82,7 @@ class ExpressionCallback(keras.callbacks.Callback):
         self._losses: list[float] = []  # of the batches of the step that is not complete
         self._first_step = 0  # the optimiser's count at the loop's position 0
         self._has_begun = False
+        self._epoch = 0
         self._seen = (0.0, 0.0)  # total and count of Keras' running mean
         self._batches_before = 0  # the optimiser's count when the epoch began
 
@@ -104,7 +106,7 @@ class ExpressionCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Keras' running mean begins anew. A training that goes on from an `initial_epoch` is there in time."""
-        self._seen = (0.0, 0.0)
+        self._seen, self._epoch = (0.0, 0.0), epoch
         if not self._has_begun:
             self._begin(epoch)
         self._batches_before = self._optimizer_rates().batches
@@ -112,8 +114,11 @@ class ExpressionCallback(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the learning rate of the coming step."""
         self._sync()
+        if self._has_begun and self._optimizer_rates().was_set_back():  # a callback has loaded weights of before
+            self._has_begun = False
         if not self._has_begun:
-            self._begin(0)
+            self._begin(self._epoch)
+        self._note_mean()
         self._optimizer_rates().write(self.loop.learning_rate)
         if (observer := self._observer()) is not None:
             observer.ask(self._rates_at_first if self._awaits_gradient else None)
@@ -123,7 +128,7 @@ class ExpressionCallback(keras.callbacks.Callback):
         self._sync()
         if not self._has_begun:
             self._begin(0)
-        rates, loss = self._optimizer_rates(), self._batch_loss()
+        rates, loss = self._optimizer_rates(), self._batch_loss(logs)
         if not rates.has_moved():
             return  # a LossScaleOptimizer has skipped it
         if loss is not None:
@@ -260,9 +265,18 @@ class ExpressionCallback(keras.callbacks.Callback):
                 f"{total}steps_per_epoch={max(batches // accumulation, 1)}"
             )
 
-    def _batch_loss(self) -> float | None:
+    def _mean(self) -> Any:
+        """Keras' running mean of the loss; None if there is none."""
+        return next((metric for metric in _model(self).metrics if metric.name == "loss"), None)
+
+    def _note_mean(self) -> None:
+        """The running mean before a batch: a callback may have evaluated the model since the one before."""
+        if self.loop.reads_loss and (mean := self._mean()) is not None:
+            self._seen = (float(mean.total), float(mean.count))
+
+    def _batch_loss(self, logs: Any) -> float | None:
         """The loss of the latest batch, by Keras' running mean; None if there is none and the schedule reads none."""
-        mean = next((metric for metric in _model(self).metrics if metric.name == "loss"), None)
+        mean = self._mean()
         if mean is None:
             if self.loop.reads_loss:
                 raise ScheduleError(
@@ -271,6 +285,12 @@ class ExpressionCallback(keras.callbacks.Callback):
                 )
             return None
         total, count = float(mean.total), float(mean.count)
+        logged = (logs or {}).get("loss")
+        if self.loop.reads_loss and logged is not None and count > 0 and not _is_near(total / count, float(logged)):
+            raise ScheduleError(
+                "the schedule reads the training loss, and a callback before this one has evaluated the model within "
+                "the batch, so that Keras' running mean is no longer that of the training: put ExpressionCallback first"
+            )
         if count <= self._seen[1]:  # it was set back in between, as train_on_batch does
             self._seen = (0.0, 0.0)
         (total_before, count_before), self._seen = self._seen, (total, count)
@@ -280,6 +300,10 @@ class ExpressionCallback(keras.callbacks.Callback):
         """On the JAX backend a training keeps its state outside the model; this puts it back."""
         if keras.backend.backend() == "jax":
             _model(self).jax_state_sync()
+
+
+def _is_near(one: float, other: float) -> bool:
+    return not (math.isfinite(one) and math.isfinite(other)) or math.isclose(one, other, rel_tol=1e-3, abs_tol=1e-6)
 
 
 def _model(callback: keras.callbacks.Callback) -> Any:

@@ -51,6 +51,10 @@ class OptimizerRates:
         before, self.batches = self.batches, self._count()
         return self.batches != before
 
+    def was_set_back(self) -> bool:
+        """Whether its count is lower than when it was last looked at: an earlier state was loaded."""
+        return self._count() < self.batches
+
     def forget(self) -> None:
         """Its state was loaded, or others trained it: the learning rates that it holds are no change of anybody's."""
         self._own, self._held = None, self._read()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -25,7 +26,7 @@ from typing import Any, Final, Literal, cast, get_args
 import msgspec
 import numpy as np
 
-from evolr.errors import ConfigError, ProblemError, is_finite, shown, unknown_name
+from evolr.errors import ConfigError, ProblemError, as_float, is_finite, shown, unknown_name
 from evolr.problems.problem import NORMALISED, WORST, Metric, Pool, Problem, ProblemDefaults, TaskMaker, require_name
 from evolr.randomness import generator
 from evolr.ranges import EPOCHS
@@ -66,6 +67,9 @@ class Kind:
     def __post_init__(self) -> None:
         require_kind(self.problem)
         require_length(self.length, "length")
+        for name in ("floor", "reference"):  # of any library's type, a JAX array of one number, say
+            with suppress(TypeError, ValueError, OverflowError):
+                object.__setattr__(self, name, as_float(getattr(self, name)))
         metric, given = self.problem.metric, (self.floor, self.reference)
         finite = all(map(is_finite, given)) and is_finite(float(self.reference) - float(self.floor))
         if not (finite and metric.fitness(self.reference) > metric.fitness(self.floor)):

@@ -32,7 +32,10 @@ from evolr.search.method import not_made_so
 from evolr.search.standard_structures import product_of_powers, standard_structures
 
 _SPREAD: Final = 0.05, 0.35  # of a constant's first samples: so much, and a part of its own size
-_LAST_SPREAD: Final = 0.15, 0.2  # the same where a strategy begins anew for the last generations: most constants are powers of signals then
+_LAST_SPREAD: Final = (
+    0.15,
+    0.2,
+)  # the same where a strategy begins anew for the last generations: most constants are powers of signals then
 _SEED_SIGMA: Final = 1.0  # the first step size of a structure that begins untuned
 _CHILD_SIGMA: Final = 0.6  # and of one whose constants were tuned in its parents
 _MEMORY: Final = 3  # generations that a niche is judged by

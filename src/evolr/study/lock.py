@@ -6,6 +6,7 @@ that ends: the lock of a writer that was killed is free.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +48,8 @@ def is_held(directory: Path) -> bool:
     except ImportError:  # Windows
         return _is_taken(directory / LOCK_FILE)
     try:
-        with (directory / LOCK_FILE).open("rb") as file:
+        descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its writer
+        with open(descriptor, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -224,6 +224,9 @@ class SqliteFile:
         """SQLite's errors as StudyErrors that say what to do."""
         try:
             yield
+        except UnicodeDecodeError as error:  # what SQLite says of it quotes what stands in it
+            why = f"{self.path} is damaged: its schema is no text"
+            raise StudyError(f"{why}; it was left as it is. {self._remedy}") from error
         except sqlite3.OperationalError as error:
             if _code(error) == sqlite3.SQLITE_INTERRUPT:
                 raise self._unbounded_query() from error

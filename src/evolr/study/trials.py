@@ -60,6 +60,9 @@ class Page(NamedTuple):
     config: Config
 
 
+_MOST_NAMES: Final = 50
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which trials, and in which order. None, and an empty text, for all.
@@ -82,6 +85,8 @@ class Selection:
             raise ConfigError(unknown_name("order", self.order, ORDERS))
         if not _NAMES.fullmatch(self.formula):
             parse(self.formula)
+        elif (found := len(re.findall(r"\w+", self.formula))) > _MOST_NAMES:
+            raise ConfigError(f"formulas are sought by {_MOST_NAMES} names at most, got {found:,}")
 
     def conditions(self) -> tuple[list[str], list[Any]]:
         """What SQL asks of a trial, and the values in it."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import prod
+from math import inf, prod
 from typing import Any, Final, Protocol
 from weakref import ref
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -28,12 +29,28 @@ def own_rate(group: dict[str, Any]) -> float:
 def base_rate(optimizer: Optimizer) -> float:
     """The greatest learning rate of the parameter groups, before any scheduler."""
     own = [own_rate(group) for group in optimizer.param_groups]
-    if not (max(own) > 0 and min(own) >= 0):
+    if not (0 < max(own) < inf and min(own) >= 0):
         raise ScheduleError(
-            "the parameter groups keep their ratio to the greatest of their learning rates, which must be positive; "
-            f"got {', '.join(f'{rate:g}' for rate in own)}"
+            "the parameter groups keep their ratio to the greatest of their learning rates, which must be positive and "
+            f"finite; got {', '.join(f'{rate:g}' for rate in own)}"
         )
     return max(own)
+
+
+def held(group: dict[str, Any], rate: float) -> float:
+    """What a group's learning rate is where it is set to this: one that is a tensor has the digits of its type."""
+    own = group["lr"]
+    return float(torch.tensor(rate, dtype=own.dtype)) if isinstance(own, Tensor) else rate
+
+
+def part_rates(optimizer: Optimizer) -> None:
+    """Gives each parameter group a tensor of its own where torch has given one learning rate to several."""
+    seen = set[int]()
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            if id(group["lr"]) in seen:
+                group["lr"] = group["lr"].clone()
+            seen.add(id(group["lr"]))
 
 
 def set_rates(optimizer: Optimizer, rates: Iterable[float]) -> None:

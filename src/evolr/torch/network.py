@@ -9,14 +9,15 @@ from weakref import WeakMethod
 
 import torch
 from torch import Tensor
-from torch.compiler import disable
 from torch.nn.utils import get_total_norm
 from torch.optim import LBFGS, Optimizer
 
 from evolr.errors import ScheduleError
-from evolr.loop import warn
+from evolr.loop import number, warn
 from evolr.torch.groups import has_stepped
+from evolr.torch.hooks import hook
 
+_HALF: Final = (torch.float16, torch.bfloat16)
 _LONG: Final = 30  # steps; a gradient scaler that starts too high skips half as many in a row
 
 
@@ -34,6 +35,9 @@ class Network:
         self.had_gradient = False  # a finite one, of a step
         self._had_stepped = has_stepped(optimizer)
         self._unseen = 0  # scheduler steps since a gradient was seen
+        self._see: Callable[[], Callable[[], None] | None] | None = None
+        self._has_begun = False  # a learning rate was decided by the gradient of the coming step, the first
+        self._known = _parameters(optimizer)  # those of the trees, in order
         needs_update = not names.isdisjoint(("update_norm", "alignment"))
         self._trees: dict[str, list[Tensor]] = {}
         if "distance" in names:
@@ -53,57 +57,55 @@ class Network:
         see: the method to call before each, when the gradients are there: it sees them, and acts on the first. A
             compiled step is left for it: the graph breaks there, as it does at every scheduler of torch's.
         """
-        optimizer = self._optimizer
-        if not self._names or not hasattr(optimizer, "register_step_pre_hook"):
-            return
-        method = WeakMethod(see)  # the optimiser is not to keep the scheduler alive
+        self._see = WeakMethod(see)  # the optimiser is not to keep the scheduler alive
+        if self._names and hasattr(self._optimizer, "register_step_pre_hook"):
+            hook(self._optimizer.register_step_pre_hook, self._before_step, breaks_graph=True)
+            hook(self._optimizer.register_step_post_hook, self._after_step, breaks_graph=True)
 
-        def seen() -> None:
-            is_scaled = getattr(optimizer, "grad_scale", None) is not None  # so it was, whenever it was seen
-            if (call := method()) is not None and (is_scaled or not self.is_seen):
-                call()
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy watches an optimiser of its own."""
+        return {**self.__dict__, "_see": None}
 
-        def before(_: Any, args: Any, kwargs: Any) -> Any:
-            closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)  # the first is the optimiser
-            if closure is None:
-                seen()
-                return None
-            if isinstance(optimizer, LBFGS) and "grad_norm" in self._names and not self.had_gradient:
-                raise ScheduleError(
-                    "the schedule reads the gradient, and LBFGS takes its learning rate before its closure "
-                    "computes one: tell the first norm before the first step, scheduler.observe(grad_norm=…)"
-                )
+    def _before_step(self, _: Any, args: Any, kwargs: Any) -> Any:
+        closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)  # the first is the optimiser
+        if closure is None:
+            self._call_see()
+            return None
+        if isinstance(self._optimizer, LBFGS) and "grad_norm" in self._names and not self.had_gradient:
+            raise ScheduleError(
+                "the schedule reads the gradient, and LBFGS takes its learning rate before its closure "
+                "computes one: tell the first norm before the first step, scheduler.observe(grad_norm=…)"
+            )
 
-            def watched() -> Any:
-                loss = closure()
-                seen()
-                return loss
+        def watched() -> Any:
+            loss = closure()
+            self._call_see()
+            return loss
 
-            return args[:1], {**kwargs, "closure": watched}
+        return args[:1], {**kwargs, "closure": watched}
 
-        def after(*_: Any) -> None:
-            self.see_step()
+    def _after_step(self, *_: Any) -> None:
+        self.see_step()
 
-        hooks: tuple[Any, Any] = disable(before), disable(after)
-        optimizer.register_step_pre_hook(hooks[0])
-        optimizer.register_step_post_hook(hooks[1])
+    def _call_see(self) -> None:
+        is_scaled = getattr(self._optimizer, "grad_scale", None) is not None  # so it was, whenever it was seen
+        see = None if self._see is None else self._see()
+        if see is not None and (is_scaled or not self.is_seen):
+            see()
 
     def see(self) -> None:
         """Reads the gradients, before a step; nothing if no schedule needs any of the network."""
         if not self._names:
             return
+        gradients = [_dense(p.grad) for p in _parameters(self._optimizer) if p.grad is not None]
+        if not gradients:  # a batch was skipped, and the step will move nothing
+            return
         self.is_seen = True
-        self._add_new()
+        self._meet_parameters()
         if "before" in self._trees:
             self._trees["before"] = _copies(self._optimizer)
         if self._names.isdisjoint(("grad_norm", "alignment")):
             return
-        gradients = [_dense(p.grad) for p in _parameters(self._optimizer) if p.grad is not None]
-        if not gradients:
-            raise ScheduleError(
-                "the schedule reads the gradient, and no parameter has one when the optimiser steps: call backward() "
-                "before, or tell it, step(grad_norm=…)"
-            )
         # Of a fused optimiser under a GradScaler, which unscales the gradients itself.
         scale = getattr(self._optimizer, "grad_scale", None)
         self._pending["grad_norm"] = _norm(gradients) if scale is None else _norm(gradients) / scale
@@ -112,7 +114,11 @@ class Network:
 
     def see_step(self) -> None:
         """Reads the weights, after a step."""
+        if not self.is_seen:  # it had no gradient
+            return
         self.is_seen = False
+        self.had_gradient = self.had_gradient or self._has_begun
+        self._meet_parameters()
         parameters = [p.detach() for p in _parameters(self._optimizer)]
         if self._trees.get("before"):
             rates = [group["lr"] for group in self._optimizer.param_groups for _ in group["params"]]
@@ -148,7 +154,8 @@ class Network:
     def first_gradient(self) -> dict[str, float]:
         """The norm of the gradient that was just seen, as long as no step was taken with one that is finite."""
         found = {} if self.had_gradient else self.numbers(("grad_norm",))
-        return found if math.isfinite(found.get("grad_norm", math.nan)) else {}
+        self._has_begun = math.isfinite(found.get("grad_norm", math.nan))
+        return found if self._has_begun else {}
 
     def taken(self, *, is_told: bool) -> dict[str, float]:
         """What the latest step has shown, as numbers; nothing if it was skipped before the optimiser.
@@ -168,7 +175,8 @@ class Network:
         if self._unseen == _LONG:
             warn(
                 f"the schedule reads the network, and for {_LONG} of its steps the optimiser took none that it could "
-                "see: a step that is replayed from a CUDA graph calls no hooks; tell the norm, step(grad_norm=…)"
+                "see: a step that is replayed from a CUDA graph, or taken by another method than step, calls no hooks, "
+                "and one without a gradient shows none; tell the norm, step(grad_norm=…)"
             )
         found = self.numbers(tuple(self._pending))
         self._pending, self.is_seen = {}, False
@@ -184,25 +192,58 @@ class Network:
 
     def state_dict(self) -> dict[str, Any]:
         """The tensors that another process needs to go on."""
+        if not self._names:
+            return {}
         kept = {f"network.{name}": list(tree) for name, tree in self._trees.items() if name != "before"}
-        return {**kept, "network.had_gradient": self.had_gradient} if self._names else {}
+        pending = {f"network.pending.{name}": value for name, value in self.numbers(tuple(self._pending)).items()}
+        return {**kept, **pending, "network.had_gradient": self.had_gradient}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from there."""
+    def checked_state(self, state: Mapping[str, Any]) -> dict[str, list[Tensor]]:
+        """The tensors of a state, where the weights are. Raises ScheduleError for those of another network."""
+        weights = _parameters(self._optimizer)
+        trees = dict(self._trees)
+        for name in trees:
+            found = state.get(f"network.{name}")
+            if found is None:
+                continue
+            is_one = isinstance(found, list | tuple) and all(isinstance(part, Tensor) for part in found)
+            shapes = [part.shape for part in found] if is_one else None
+            if shapes != [weight.shape for weight in weights] and not (name == "direction" and shapes == []):
+                raise ScheduleError(
+                    f"the state's network.{name} is not of this network: expected {len(weights)} tensors of the "
+                    "shapes of its weights"
+                )
+            trees[name] = [p.to(w.device) for p, w in zip(found, weights, strict=False)]
+        return trees
+
+    def load_state_dict(self, state: Mapping[str, Any], trees: dict[str, list[Tensor]]) -> None:
+        """Goes on from there. trees: as `checked_state` answers."""
         self.had_gradient = bool(state.get("network.had_gradient", self.had_gradient))
-        for name, tree in self._trees.items():
-            self._trees[name] = list(state.get(f"network.{name}", tree))
+        self._known, self._trees = _parameters(self._optimizer), trees
+        pending = {name: state[key] for name in sorted(self._names) if (key := f"network.pending.{name}") in state}
+        self._pending = {name: torch.tensor(number(value)) for name, value in pending.items()}
 
-    def _add_new(self) -> None:
-        """Parameters that were added since the training began are where they are initially."""
-        if "initial" in self._trees:
-            self._trees["initial"] += _copies(self._optimizer)[len(self._trees["initial"]) :]
+    def _meet_parameters(self) -> None:
+        """Parameters that were added since the training began, or took others' places, are where they are initially."""
+        now = _parameters(self._optimizer)
+        if not self._trees:
+            return
+        shapes = [p.shape for p in now]
+        for name, tree in self._trees.items():
+            if not tree or ([part.shape for part in tree] == shapes and [*map(id, now)] == [*map(id, self._known)]):
+                continue
+            held = {id(p): part for p, part in zip(self._known, tree, strict=True)}
+            new = torch.zeros_like if name == "direction" else torch.clone
+            both = [(p.detach(), held.get(id(p))) for p in now]
+            self._trees[name] = [new(p) if old is None or old.shape != p.shape else old for p, old in both]
+        self._known = now
 
     def restart(self) -> dict[str, float]:
         """A sequence hands over: distances are those from the weights as they are, and no gradient has been seen."""
         self._pending, self.had_gradient, self.is_seen = {}, False, False
         self._had_stepped, self._unseen = has_stepped(self._optimizer), 0
         if "initial" in self._trees:
+            self._meet_parameters()
             self._trees["initial"] = _copies(self._optimizer)
         return self.at_first()
 
@@ -243,6 +284,8 @@ def _norm(tensors: list[Tensor]) -> Tensor:
     numbers are summed.
     """
     parts = [tensor.detach() for tensor in tensors]
+    if any(part.dtype in _HALF for part in parts):  # whose squares are beyond their type
+        parts = [torch.linalg.vector_norm(p, dtype=torch.float32) if p.dtype in _HALF else p for p in parts]
     if not all(_is_flat(part) for part in parts):
         return get_total_norm(parts)
     return torch.stack([_dot(part, part) for part in parts]).sum().sqrt()
@@ -252,7 +295,8 @@ def _dot(one: Tensor, other: Tensor) -> Tensor:
     """The sum of the products of two tensors' numbers."""
     if _is_flat(one) and _is_flat(other):
         return torch.dot(one.view(-1), other.view(-1))
-    return (one * other).sum()
+    is_half = one.dtype in _HALF or other.dtype in _HALF
+    return (one.float() * other.float()).sum() if is_half else (one * other).sum()
 
 
 def _is_flat(tensor: Tensor) -> bool:

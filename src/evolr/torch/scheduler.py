@@ -16,7 +16,8 @@ from evolr.loop import Loop, Rule, number, open_loop_rates, signals_of, warn, wh
 from evolr.signals.memory import observed
 from evolr.signals.table import observation_named
 from evolr.torch.distributed import is_distributed, mean_over_ranks
-from evolr.torch.groups import base_rate, beginning_of, has_stepped, own_rate, scale_of, set_rates
+from evolr.torch.groups import base_rate, beginning_of, has_stepped, held, own_rate, part_rates, scale_of, set_rates
+from evolr.torch.hooks import hook
 from evolr.torch.network import Network
 from evolr.torch.pace import Pace
 
@@ -81,15 +82,32 @@ class ExpressionLR(LRScheduler):
         self._stride = self._loop.steps_per_epoch if interval == "epoch" else 1
         self._pace = Pace(interval, steps_per_epoch)
         self._base = base_rate(optimizer)
-        self._ratios = [own_rate(group) / self._base for group in optimizer.param_groups]
+        part_rates(optimizer)
+        self._groups = list(optimizer.param_groups)
+        self._ratios = [own_rate(group) / self._base for group in self._groups]
         beginning = beginning_of(optimizer)
         self._factors = beginning.factors()  # what others have made of the learning rates
         self._is_warned_of_zero = False
+        self._is_loaded = False  # the optimiser was, and its learning rates are no change of anybody's
         self._is_made = False
         super().__init__(optimizer, last_epoch)
         self._is_made = True
         beginning.add(self)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Hears of the optimiser's steps, and of states that it loads."""
         self._network.watch(self.see_gradients)
+        if hasattr(self.optimizer, "_optimizer_step_pre_hooks"):  # not of those that only look like an optimiser
+            hook(self.optimizer.register_step_pre_hook, self._set_new_groups)
+        if hasattr(self.optimizer, "_optimizer_load_state_dict_pre_hooks"):
+            hook(self.optimizer.register_load_state_dict_pre_hook, self._before_load)
+            hook(self.optimizer.register_load_state_dict_post_hook, self._after_load)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy hears of the steps of an optimiser of its own."""
+        self.__dict__.update(state)
+        self._listen()
 
     def step(self, epoch: int | None = None, **told: Any) -> None:
         """Goes on by a step; after `optimizer.step()`.
@@ -181,7 +199,7 @@ class ExpressionLR(LRScheduler):
 
     def begin_with(self, factors: list[float]) -> list[float]:
         """Takes up what all others make of the learning rates, before the first step; answers these."""
-        self._add_new_groups()
+        self._meet_groups()
         self._factors = factors
         return self._rates()
 
@@ -212,20 +230,21 @@ class ExpressionLR(LRScheduler):
         (base,) = _saved_rates("base", [given.get("base", self._base)])  # not in the states of evolr 0.1
         if not base > 0:
             raise ScheduleError(f"the state's base is a learning rate above 0, got {shown(given['base'])}")
-        self._add_new_groups()
+        self._meet_groups()
         for saved in (factors, rates):
             if len(saved) != len(self._factors):
                 raise ScheduleError(
                     f"the state is of {len(saved)} parameter groups, the optimiser has {len(self._factors)}"
                 )
+        trees = self._network.checked_state(given)
         self._loop.load_state_dict(given)
-        self._network.load_state_dict(given)
+        self._network.load_state_dict(given, trees)
         self._base = base
         self._ratios = [own_rate(group) / self._base for group in self.optimizer.param_groups]
         self.last_epoch, self._step_count = last_epoch, step_count
         self._latest = self.last_epoch
         self._pace.begin(self.optimizer)
-        self._factors = factors
+        self._factors, self._is_loaded = factors, False
         self._write(rates)
 
     def _over_ranks(self, told: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
@@ -236,10 +255,51 @@ class ExpressionLR(LRScheduler):
         shared = {name: told[name] for name in self._shared if told.get(name) is not None}
         return {**told, **mean_over_ranks(shared, optimizer)} if shared and is_distributed() else told
 
-    def _add_new_groups(self) -> None:
-        for group in self.optimizer.param_groups[len(self._ratios) :]:
-            self._ratios.append(own_rate(group) / self._base)
-            self._factors.append(1.0)
+    def _meet_groups(self) -> None:
+        """Takes up the parameter groups as they are: some may have been added since, removed, or replaced."""
+        groups = self.optimizer.param_groups
+        if [id(group) for group in groups] == [id(group) for group in self._groups]:
+            return
+        parts = zip(self._groups, self._ratios, self._factors, strict=True)
+        known = {id(group): (ratio, factor) for group, ratio, factor in parts}
+        found = [known.get(id(group)) or self._parts_of_new(group) for group in groups]
+        self._groups, self._ratios, self._factors = list(groups), [r for r, _ in found], [f for _, f in found]
+
+    def _parts_of_new(self, group: dict[str, Any]) -> tuple[float, float]:
+        """The ratio of a new group's own learning rate to the greatest, and what other schedulers have made of it."""
+        own = group["lr"]
+        group.setdefault("initial_lr", own.clone() if isinstance(own, Tensor) else own)
+        rate = own_rate(group)
+        return rate / self._base, float(own) / rate if rate > 0 else 1.0
+
+    def _set_new_groups(self, *_: Any) -> None:
+        """Before a step: groups that were added since the latest have the learning rate that the schedule says."""
+        groups = self.optimizer.param_groups
+        if len(groups) == len(self._groups) or not self._is_in_force():
+            return
+        known = {id(group) for group in self._groups}
+        rates = self._rates()
+        set_rates(self.optimizer, [r if id(g) not in known else g["lr"] for g, r in zip(groups, rates, strict=True)])
+
+    def _is_in_force(self) -> bool:
+        """Whether the learning rates are what this scheduler has made of them, and nobody else since."""
+        parts = zip(self._groups, self._own_rates(self._loop.learning_rate), self._factors, strict=True)
+        return self.last_epoch >= 0 and all(float(g["lr"]) == held(g, own * factor) for g, own, factor in parts)
+
+    def _before_load(self, *_: Any) -> None:
+        """What others have made of the learning rates until now is kept, whatever the optimiser loads."""
+        if self.last_epoch >= 0:
+            is_in_force = self._is_in_force()
+            self._factors = self._found_factors(self._loop.learning_rate)
+            self._is_loaded = not is_in_force
+
+    def _after_load(self, *_: Any) -> None:
+        """The learning rates that were loaded are of another time: the schedule says those of now."""
+        groups = self.optimizer.param_groups
+        if len(groups) == len(self._groups):  # the same groups in other objects
+            self._groups = list(groups)
+        if self.last_epoch >= 0 and not self._is_loaded:
+            self._write(self._rates())
 
     def _write(self, rates: list[float]) -> None:
         """Sets the learning rate of each parameter group."""
@@ -248,10 +308,13 @@ class ExpressionLR(LRScheduler):
         self._last_lr = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates_now]
 
     def _rates(self) -> list[float]:
-        self._add_new_groups()
-        rate = self._loop.learning_rate
-        parts = zip(self.optimizer.param_groups, self._ratios, self._factors, strict=True)
-        return [rate * ratio * scale_of(group) * factor for group, ratio, factor in parts]
+        self._meet_groups()
+        own = self._own_rates(self._loop.learning_rate)
+        return [rate * factor for rate, factor in zip(own, self._factors, strict=True)]
+
+    def _own_rates(self, rate: float) -> list[float]:
+        """What the schedule alone makes of each group's learning rate, where it says `rate`."""
+        return [rate * ratio * scale_of(group) for group, ratio in zip(self._groups, self._ratios, strict=True)]
 
     def _factors_in_sequence(self) -> list[float]:
         """What others have made of the learning rates when a SequentialLR begins with this scheduler.
@@ -259,17 +322,17 @@ class ExpressionLR(LRScheduler):
         A sequence takes back a step of each of its schedulers, and sets the learning rates to the groups' own. So what
         is different was made since, by those that stand before this one in a ChainedScheduler.
         """
-        known = self.optimizer.param_groups[: len(self._factors)]
-        return [float(group["lr"]) / own if (own := own_rate(group)) > 0 else 1.0 for group in known]
+        return [float(group["lr"]) / own if (own := own_rate(group)) > 0 else 1.0 for group in self._groups]
 
     def _found_factors(self, rate: float) -> list[float]:
         """What others have made of the learning rates since they were set to `rate`."""
+        if self._is_loaded:
+            self._is_loaded = False
+            return list(self._factors)
         found: list[float] = []
-        # Groups that were added since have only their own learning rate yet.
-        for group, ratio, factor in zip(self.optimizer.param_groups, self._ratios, self._factors, strict=False):
-            own, now = rate * ratio * scale_of(group), float(group["lr"])
-            slack = 1e-6 * now if isinstance(group["lr"], Tensor) else 0.0  # which may be of float32
-            found.append(factor if not own or abs(now - own * factor) <= slack else now / own)
+        for group, own, factor in zip(self._groups, self._own_rates(rate), self._factors, strict=True):
+            now = float(group["lr"])
+            found.append(factor if not own or now == held(group, own * factor) else now / own)
         return found
 
     def _warn_of_zeros(self, found: list[float]) -> None:

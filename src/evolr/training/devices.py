@@ -10,7 +10,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -82,9 +82,15 @@ def mended_cache() -> Generator[None]:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     directory = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     if damaged and directory:
-        _log.warning("the cache of compiled programs in %s is damaged; it was emptied", directory)
-        for entry in Path(directory).glob("*-cache"):
-            entry.unlink(missing_ok=True)
+        _log.warning(
+            "the cache of compiled programs in %s cannot be used, or is damaged; what can be removed of it is, and programs are "
+            "compiled anew",
+            directory,
+        )
+        with suppress(OSError):
+            for entry in Path(directory).glob("*-cache"):
+                with suppress(OSError):
+                    entry.unlink(missing_ok=True)
 
 
 def devices(count: int | None = None) -> list[Device]:

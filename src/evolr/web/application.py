@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from evolr.errors import ConfigError, EvolrError, ExpressionError, RunDirectoryError
-from evolr.study.trials import Selection, all_trials, page_of_trials, trial_with_curves
+from evolr.study.trials import ListedTrial, Selection, all_trials, page_of_trials, trial_with_curves
 from evolr.views.live import pages
 from evolr.views.page.report import report
 from evolr.views.templates import text_of
@@ -128,15 +128,22 @@ class Application:
         name, path = await self._named(request)
         selection = _selection({field: value for field, value in request.query_params.items() if value})
         disposition = f"attachment; filename*=UTF-8''{pages.quoted(name)}-trainings.csv"
+        chunks = all_trials(path, selection)
+        first = await self._reading(lambda: next(chunks, None))  # what cannot be read is a page that says so
         return StreamingResponse(
-            self._csv_chunks(path, selection), media_type="text/csv", headers={"Content-Disposition": disposition}
+            self._csv_chunks(first, chunks), media_type="text/csv", headers={"Content-Disposition": disposition}
         )
 
-    async def _csv_chunks(self, path: Path, selection: Selection) -> AsyncIterator[str]:
+    async def _csv_chunks(
+        self, chunk: list[ListedTrial] | None, later: Iterator[list[ListedTrial]]
+    ) -> AsyncIterator[str]:
         yield pages.CSV_HEADER
-        chunks = all_trials(path, selection)
-        while (chunk := await self._reading(lambda: next(chunks, None))) is not None:
-            yield pages.csv_rows(chunk)
+        try:
+            while chunk is not None:
+                yield pages.csv_rows(chunk)
+                chunk = await self._reading(lambda: next(later, None))
+        except EvolrError as error:
+            yield f"# this file is not whole: {error}\n"
 
     async def _trial(self, request: Request) -> Response:
         name, path = await self._named(request)

@@ -13,7 +13,6 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -117,16 +116,9 @@ def _is_equal(given: str, token: str) -> bool:
 
 
 def _cookies(headers: Iterable[str], name: str) -> list[str]:
-    found: list[str] = []
-    for header in headers:
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load(header)
-        except CookieError:
-            continue
-        if name in cookies:
-            found.append(cookies[name].value)
-    return found
+    """The values that a cookie has, whatever other programs of this host have put beside it."""
+    parts = (part.partition("=") for header in headers for part in header.split(";"))
+    return [value.strip() for own, _, value in parts if own.strip() == name]
 
 
 def _with_headers(send: Send) -> Send:

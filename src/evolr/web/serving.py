@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
@@ -12,6 +13,7 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from evolr.errors import ConfigError, RunDirectoryError
 from evolr.web.application import Application
@@ -20,6 +22,7 @@ from evolr.web.guard import Guard, needs_token
 
 _NICENESS: Final = 5  # a search beside it goes first
 _MOST_CONNECTIONS: Final = 200
+_FIRST_REQUEST_SECONDS: Final = 10.0  # within which a connection has to ask for something
 
 
 def serve(folder: Path, host: str, port: int, *, has_token: bool, listening: Callable[[str], object]) -> None:
@@ -56,7 +59,7 @@ class Server:
         application = Application(Folder(folder))
         options = uvicorn.Config(
             Guard(application.starlette(), host, port, token),
-            http="h11",
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -91,6 +94,19 @@ class _Uvicorn(uvicorn.Server):
     def end(self) -> None:
         self._application.close()
         self.should_exit = True
+
+
+class _Protocol(H11Protocol):
+    """A connection, which is closed if it has not asked for anything in time: there may be so many at once, and no more."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self.loop.call_later(_FIRST_REQUEST_SECONDS, self._close_silent)
+
+    def _close_silent(self) -> None:
+        has_asked = self.cycle is not None  # pyright: ignore[reportUnnecessaryComparison]  # at first it is None
+        if not (has_asked or self.transport.is_closing()):
+            self.transport.close()
 
 
 def _bound(host: str, port: int) -> socket.socket:

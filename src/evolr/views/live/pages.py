@@ -144,7 +144,14 @@ def _index_row(name: str, summary: Summary | EvolrError) -> Row:
 def index_page(folder: str, parts: Mapping[str, str], version: str) -> str:
     """The page of a folder."""
     lead = "The studies of this folder, while they run too. Nothing on these pages changes anything."
-    return _page(folder, {"studies": parts["studies"]}, parts, lead=lead, stream="/live", version=version)
+    return _page(
+        folder,
+        {part: parts[part] for part in ("studies",) if part in parts},
+        parts,
+        lead=lead,
+        stream="/live",
+        version=version,
+    )
 
 
 def study_page(name: str, parts: Mapping[str, str], version: str) -> str:
@@ -316,5 +323,5 @@ def _inner(section: Section) -> str:
 
 
 def name_of(path: Path) -> str:
-    """A study's name, as a text that a page may have: of a name that is no Unicode, what is not is replaced."""
-    return str(path.name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """A study's name, as a text that a page may have: of a name that is no Unicode, what is not is written in numbers."""
+    return str(path.name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
