@@ -1,6 +1,6 @@
 """Which evolution strategy brings the constants of a search's last generations furthest, on a model of what it met there.
 
-    .venv/bin/python benchmarks/last_strategy.py RUN [--repeats 60]
+    .venv/bin/python benchmarks/last_strategy.py RUN [--repeats 30]
 
 RUN is a memetic study whose last generations tuned one structure. A quadratic function of its constants is fitted to the
 scores of all points of these generations, each generation with a level of its own, and bent to have one maximum; what it
@@ -33,7 +33,7 @@ SPREADS = {
     "0.15 + 0.2|c|": (0.15, 0.2),
     "0.25": (0.25, 0.0),
 }
-SIGMAS, POPULATIONS = (0.3, 0.6, 1.0), (8, 16, 32)
+SIGMAS, POPULATIONS = (0.3, 0.6), (8, 16, 32)
 RIDGE, FLATTEST = 2.0, -0.003  # of the fit, in units of each constant's spread over the points
 
 
@@ -99,7 +99,7 @@ def ended(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--repeats", type=int, default=60)
+    parser.add_argument("--repeats", type=int, default=30)
     given = parser.parse_args()
     model = model_of(given.run)
     cost = 640  # points: those of 40 generations of 16

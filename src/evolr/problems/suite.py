@@ -68,8 +68,9 @@ class Kind:
         require_kind(self.problem)
         require_length(self.length, "length")
         for name in ("floor", "reference"):  # of any library's type, a JAX array of one number, say
+            value = getattr(self, name)
             with suppress(TypeError, ValueError, OverflowError):
-                object.__setattr__(self, name, as_float(getattr(self, name)))
+                object.__setattr__(self, name, value if isinstance(value, bool | np.bool_) else as_float(value))
         metric, given = self.problem.metric, (self.floor, self.reference)
         finite = all(map(is_finite, given)) and is_finite(float(self.reference) - float(self.floor))
         if not (finite and metric.fitness(self.reference) > metric.fitness(self.floor)):
