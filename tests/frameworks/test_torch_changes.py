@@ -161,7 +161,9 @@ def test_a_group_that_is_removed_or_replaced_takes_its_part_with_it():
     optimizer.add_param_group({"params": [second], "lr": 0.1})
     optimizer.add_param_group({"params": [first], "lr": 0.01})
     assert stepped(optimizer, scheduler) == pytest.approx([0.08, 0.008])
-    assert stepped(optimizer, scheduler) == pytest.approx([0.07, 0.007])
+    optimizer.param_groups[1] = {**optimizer.param_groups[1], "params": [parameter()], "lr": 0.05, "initial_lr": 0.05}
+    assert stepped(optimizer, scheduler) == pytest.approx([0.07, 0.035])
+    assert stepped(optimizer, scheduler) == pytest.approx([0.06, 0.03])
 
 
 def test_groups_that_share_a_tensor_have_rates_of_their_own():

@@ -240,7 +240,7 @@ class Network:
 
     def restart(self) -> dict[str, float]:
         """A sequence hands over: distances are those from the weights as they are, and no gradient has been seen."""
-        self._pending, self.had_gradient, self.is_seen = {}, False, False
+        self._pending, self.had_gradient, self.is_seen, self._has_begun = {}, False, False, False
         self._had_stepped, self._unseen = has_stepped(self._optimizer), 0
         if "initial" in self._trees:
             self._meet_parameters()

@@ -205,6 +205,7 @@ class ExpressionLR(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """All that another process needs to go on from here: numbers, and lists of numbers, by name."""
+        self._meet_groups()
         return {
             "last_epoch": self.last_epoch,
             "step_count": self._step_count,
@@ -257,13 +258,16 @@ class ExpressionLR(LRScheduler):
 
     def _meet_groups(self) -> None:
         """Takes up the parameter groups as they are: some may have been added since, removed, or replaced."""
-        groups = self.optimizer.param_groups
-        if [id(group) for group in groups] == [id(group) for group in self._groups]:
+        if not self._has_new_groups():
             return
+        groups = self.optimizer.param_groups
         parts = zip(self._groups, self._ratios, self._factors, strict=True)
         known = {id(group): (ratio, factor) for group, ratio, factor in parts}
         found = [known.get(id(group)) or self._parts_of_new(group) for group in groups]
         self._groups, self._ratios, self._factors = list(groups), [r for r, _ in found], [f for _, f in found]
+
+    def _has_new_groups(self) -> bool:
+        return [id(group) for group in self.optimizer.param_groups] != [id(group) for group in self._groups]
 
     def _parts_of_new(self, group: dict[str, Any]) -> tuple[float, float]:
         """The ratio of a new group's own learning rate to the greatest, and what other schedulers have made of it."""
@@ -273,13 +277,12 @@ class ExpressionLR(LRScheduler):
         return rate / self._base, float(own) / rate if rate > 0 else 1.0
 
     def _set_new_groups(self, *_: Any) -> None:
-        """Before a step: groups that were added since the latest have the learning rate that the schedule says."""
-        groups = self.optimizer.param_groups
-        if len(groups) == len(self._groups) or not self._is_in_force():
+        """Before a step: groups that are new since the latest have the learning rate that the schedule says."""
+        if not self._has_new_groups() or not self._is_in_force():
             return
         known = {id(group) for group in self._groups}
-        rates = self._rates()
-        set_rates(self.optimizer, [r if id(g) not in known else g["lr"] for g, r in zip(groups, rates, strict=True)])
+        both = zip(self.optimizer.param_groups, self._rates(), strict=True)
+        set_rates(self.optimizer, [float(group["lr"]) if id(group) in known else rate for group, rate in both])
 
     def _is_in_force(self) -> bool:
         """Whether the learning rates are what this scheduler has made of them, and nobody else since."""
