@@ -191,9 +191,8 @@ def test_the_last_generations_may_try_more_points_by_strategies_that_begin_anew(
     assert [len(population) for population, _ in history[6:]] == [2 * 9] * 3
     assert search.individuals_at(7, 80) == 2 * 9
     assert {(n.strategy.population_size, n.restarts) for n in method._niches} == {(9, 1)}  # begun anew once
-    assert all(n.strategy._lr_adapt for n in method._niches)
-    other = recalled(Memetic(search, 1), history[:8])
-    assert other.population() == [individual for individual, _ in zip(*history[8], strict=True)]
+    same, other = evolved(9, search=msgspec.structs.replace(search, last_samples=6)), evolved(9, search=LAST.search)
+    assert [i for population, _ in same[1] for i in population] == [i for population, _ in other[1] for i in population]
 
 
 @pytest.mark.parametrize(

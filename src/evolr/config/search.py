@@ -235,8 +235,7 @@ class MemeticSearch(Search, frozen=True, kw_only=True, tag_field="method", tag="
         among the terminals is one of them, if the language can say it; with the log transform. random_structures: random ones.
     last_generations: after the `generations`, so many more that breed no children: the best `last_population` structures tune
         their constants on `last_seeds` trainings a point, where many tasks or much luck make a few say little. last_samples: points that
-        each of them tries a generation, by a strategy of their own that begins around where the old one stood: it tries powers of signals
-        wider, and adapts its learning rates to how much of a generation is luck; 0: `samples`, by the old one.
+        each of them tries a generation, by a strategy that begins anew around where the old one stood; 0: `samples`, by the old one.
     horizon: the part of `training.epochs` that the trainings of the `generations` run. Such a training is a whole one of fewer epochs,
         `progress` goes from 0 to 1, so it shows what a schedule is worth; the beginning of a longer one does not. The last generations
         and the race run all epochs.

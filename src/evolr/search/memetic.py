@@ -31,11 +31,8 @@ from evolr.search.individual import Evaluation, Individual, Place
 from evolr.search.method import not_made_so
 from evolr.search.standard_structures import product_of_powers, standard_structures
 
-_SPREAD: Final = 0.05, 0.35  # of a constant's first samples: so much, and a part of its own size
-_LAST_SPREAD: Final = (
-    0.15,
-    0.2,
-)  # the same where a strategy begins anew for the last generations: most constants are powers of signals then
+_RELATIVE_SPREAD: Final = 0.35  # of a constant's first samples, of its own size
+_LEAST_SPREAD: Final = 0.05  # and at least
 _SEED_SIGMA: Final = 1.0  # the first step size of a structure that begins untuned
 _CHILD_SIGMA: Final = 0.6  # and of one whose constants were tuned in its parents
 _MEMORY: Final = 3  # generations that a niche is judged by
@@ -94,12 +91,6 @@ class _Niche:
         return constants.with_values(self.structure, self.strategy.mean * self.scales)
 
 
-def _spread(values: NDArray[np.float64], spread: tuple[float, float]) -> NDArray[np.float64]:
-    """The spread of the first samples of constants, by their values."""
-    least, relative = spread
-    return least + relative * np.abs(values)
-
-
 class Memetic:
     """See the module, and Method for its members."""
 
@@ -139,7 +130,7 @@ class Memetic:
         for niche, slots in self._asked:
             niche.tell([evaluations[slot].fitness for slot in slots])
             if niche.strategy.should_stop():  # it has come to rest
-                self._begin_again(niche, niche.strategy.mean)
+                self._begin_again(niche)
             if self._generation == 0:
                 niche.birth = evaluations[max(slots, key=lambda slot: evaluations[slot].fitness)].individual.place
         if self._draws_tasks:
@@ -176,11 +167,9 @@ class Memetic:
         best = ranked[: self._search.last_population]
         self._past += [niche for niche in ranked if niche not in best and niche.age >= _MEMORY]
         self._niches = best
-        if self._search.last_samples and self._generation == self._search.generations:
-            for niche in best:
-                values = niche.strategy.mean * niche.scales
-                niche.scales = _spread(values, _LAST_SPREAD)
-                self._begin_again(niche, values / niche.scales)
+        for niche in best:
+            if niche.strategy.population_size != self._search.samples_at(self._generation):
+                self._begin_again(niche)
 
     def _level_tasks(self) -> None:
         """Judges each niche by how far it is above the middle one of its generation.
@@ -261,7 +250,7 @@ class Memetic:
     def _niche(self, structure: Expression, birth: Place, sigma: float) -> _Niche:
         structure = constants.tunable(structure)
         values = constants.values(structure)
-        scales = _spread(values, _SPREAD)
+        scales = _RELATIVE_SPREAD * np.abs(values) + _LEAST_SPREAD
         return _Niche(structure, scales, self._strategy(values / scales, sigma, birth, 0), birth)
 
     def _strategy(self, mean: NDArray[np.float64], sigma: float, birth: Place, restarts: int) -> Any:
@@ -269,14 +258,12 @@ class Memetic:
 
         key = seed_from(self._seed, *birth, restarts, "strategy")
         samples = self._search.samples_at(self._generation)
-        is_own = self._search.last_samples > 0 and self._search.is_last(self._generation)
-        # Learning rates by how much of each step is luck (Nomura, Akimoto and Ono 2023); they need some generations to pay.
-        return CMA(mean=np.array(mean), sigma=sigma, population_size=samples, seed=key, lr_adapt=is_own)
+        return CMA(mean=np.array(mean), sigma=sigma, population_size=samples, seed=key)
 
-    def _begin_again(self, niche: _Niche, mean: NDArray[np.float64]) -> None:
-        """Lets it look again around a mean."""
+    def _begin_again(self, niche: _Niche) -> None:
+        """Lets it look again around where it is."""
         niche.restarts += 1
-        niche.strategy = self._strategy(mean, _CHILD_SIGMA, niche.birth, niche.restarts)
+        niche.strategy = self._strategy(niche.strategy.mean, _CHILD_SIGMA, niche.birth, niche.restarts)
 
     def _child(self, place: Place, living: Collection[bytes]) -> Individual:
         """A child of good niches that is no living one's twin; a copy of its parent if none comes about.
