@@ -1,6 +1,6 @@
 """What else was tried on the six kinds of `mixed`, beside the study of benchmarks/suites.py.
 
-    .venv/bin/python benchmarks/attempts.py search [--attempts again adam prodigy powers] [--runs runs] [--devices N]
+    .venv/bin/python benchmarks/attempts.py search [--attempts again adam prodigy powers samples] [--runs runs] [--devices N]
     .venv/bin/python benchmarks/attempts.py judge
 
 Each attempt looks for one schedule for MLPs, CNNs, transformers, language models, regressions and quadratics:
@@ -8,6 +8,7 @@ Each attempt looks for one schedule for MLPs, CNNs, transformers, language model
 again: the same search from study seed 2, momentum.
 adam, prodigy: the same search, the schedule under Adam, and on top of Prodigy's own estimate of the step size.
 powers: no search of structures: CMA-ES tunes a warm-up, a fall and powers of seven signals (benchmarks/powers.py), momentum.
+samples: the search of today's preset, its last generations on one structure and with 16 points each in the place of two and 8, momentum.
 
 `judge` trains what each ended at on 128 tasks of the selection pool, in pairs with Prodigy and D-Adaptation as advised, the best family
 and the best curve of the contest (benchmarks/results/suites-mixed.json), and the schedule that was proven there; and on 64 GRUs, a kind that
@@ -38,6 +39,7 @@ import numpy as np
 
 import evolr
 from benchmarks.powers import tuned
+from benchmarks.suites import seconds_of
 from evolr.config import Config
 from evolr.contest.rivals import rivals_of
 from evolr.contest.statistics import corrected, mean_interval, paired
@@ -58,6 +60,12 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "adam": {"training.optimizer.name": "adam"},
     "prodigy": {"training.optimizer.name": "prodigy_adam"},
     "powers": {},
+    "samples": {
+        "search.seed_powers": True,
+        "search.last_generations": 40,
+        "search.last_population": 1,
+        "search.last_samples": 16,
+    },
 }
 JUDGED, GENERATIONS = 128, 50
 PROVEN = "the proven one"
@@ -75,10 +83,10 @@ def found_by(attempt: str, runs: Path, devices: int | None) -> dict[str, Any]:
         result = evolr.evolve(config, runs / f"attempt-{attempt}", device_count=devices)
         assert result.schedule is not None
         schedule, trainings = result.schedule, result.trainings
-    seconds = time.perf_counter() - begun
+    is_study = attempt != "powers"
     return {
         "trainings": trainings,
-        "seconds": seconds,
+        "seconds": seconds_of(runs / f"attempt-{attempt}") if is_study else time.perf_counter() - begun,
         "cores": devices or os.cpu_count(),
         "optimizer": config.training.optimizer.name,
         "learning_rate": simplified(schedule).text,
