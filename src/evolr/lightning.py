@@ -32,7 +32,8 @@ def horizon(trainer: Trainer) -> dict[str, int]:
     Raises ScheduleError where the trainer has no end: give it max_epochs or max_steps; and where a callback changes how
     many batches a step accumulates.
     """
-    schedulings = [c.scheduling for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]
+    callbacks: list[Any] = getattr(trainer, "callbacks", [])
+    schedulings = [c.scheduling for c in callbacks if isinstance(c, GradientAccumulationScheduler)]
     if any(scheduling != {0: 1} for scheduling in schedulings):
         raise ScheduleError(
             "a GradientAccumulationScheduler changes how many steps an epoch has, which Lightning counts in no "
