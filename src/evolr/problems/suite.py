@@ -67,20 +67,19 @@ class Kind:
     def __post_init__(self) -> None:
         require_kind(self.problem)
         require_length(self.length, "length")
-        for name in ("floor", "reference"):  # of any library's type, a JAX array of one number, say
+        for name in ("floor", "reference"):  # as Python's own, which a study's identity and a person can read
             value = getattr(self, name)
             with suppress(TypeError, ValueError, OverflowError):
                 object.__setattr__(self, name, value if isinstance(value, bool | np.bool_) else as_float(value))
         metric, given = self.problem.metric, (self.floor, self.reference)
-        finite = all(map(is_finite, given)) and is_finite(float(self.reference) - float(self.floor))
+        finite = all(map(is_finite, given)) and is_finite(self.reference - self.floor)
         if not (finite and metric.fitness(self.reference) > metric.fitness(self.floor)):
             better = "higher" if metric.higher_is_better else "lower"
             raise ConfigError(
                 f"reference must be a better {metric.name} than floor, which is {better}, and both finite, their difference too; got floor "
                 f"{shown(self.floor)} and reference {shown(self.reference)}"
             )
-        for name in ("floor", "reference", "length"):  # Python's own, which a study's identity and a person can read
-            object.__setattr__(self, name, float(getattr(self, name)))
+        object.__setattr__(self, "length", float(self.length))
 
     @property
     def key(self) -> Any:

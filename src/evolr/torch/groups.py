@@ -56,10 +56,15 @@ def part_rates(optimizer: Optimizer) -> None:
 def set_rates(optimizer: Optimizer, rates: Iterable[float]) -> None:
     """Sets the learning rate of each parameter group; one that is a tensor stays that tensor."""
     for group, rate in zip(optimizer.param_groups, rates, strict=False):
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
+        set_rate(group, rate)
+
+
+def set_rate(group: dict[str, Any], rate: float) -> None:
+    """Sets the learning rate of a parameter group; one that is a tensor stays that tensor."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 class Starter(Protocol):

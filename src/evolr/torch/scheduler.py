@@ -16,7 +16,17 @@ from evolr.loop import Loop, Rule, number, open_loop_rates, signals_of, warn, wh
 from evolr.signals.memory import observed
 from evolr.signals.table import observation_named
 from evolr.torch.distributed import is_distributed, mean_over_ranks
-from evolr.torch.groups import base_rate, beginning_of, has_stepped, held, own_rate, part_rates, scale_of, set_rates
+from evolr.torch.groups import (
+    base_rate,
+    beginning_of,
+    has_stepped,
+    held,
+    own_rate,
+    part_rates,
+    scale_of,
+    set_rate,
+    set_rates,
+)
 from evolr.torch.hooks import hook
 from evolr.torch.network import Network
 from evolr.torch.pace import Pace
@@ -281,8 +291,9 @@ class ExpressionLR(LRScheduler):
         if not self._has_new_groups() or not self._is_in_force():
             return
         known = {id(group) for group in self._groups}
-        both = zip(self.optimizer.param_groups, self._rates(), strict=True)
-        set_rates(self.optimizer, [float(group["lr"]) if id(group) in known else rate for group, rate in both])
+        for group, rate in zip(self.optimizer.param_groups, self._rates(), strict=True):
+            if id(group) not in known:
+                set_rate(group, rate)
 
     def _is_in_force(self) -> bool:
         """Whether the learning rates are what this scheduler has made of them, and nobody else since."""

@@ -144,22 +144,19 @@ def _index_row(name: str, summary: Summary | EvolrError) -> Row:
 def index_page(folder: str, parts: Mapping[str, str], version: str) -> str:
     """The page of a folder."""
     lead = "The studies of this folder, while they run too. Nothing on these pages changes anything."
-    return _page(
-        folder,
-        {part: parts[part] for part in ("studies",) if part in parts},
-        parts,
-        lead=lead,
-        stream="/live",
-        version=version,
-    )
+    return _page(folder, _those(["studies"], parts), parts, lead=lead, stream="/live", version=version)
 
 
 def study_page(name: str, parts: Mapping[str, str], version: str) -> str:
     """The live page of a study, or what is wrong with it."""
     address = address_of(name)
-    shown = {part: parts[part] for part in _PARTS if part in parts}
     links = [("All studies", "/"), ("All trainings", f"{address}/trainings"), ("The report", f"{address}/report")]
-    return _page(name, shown, parts, links=links, stream=f"{address}/live", version=version)
+    return _page(name, _those(_PARTS, parts), parts, links=links, stream=f"{address}/live", version=version)
+
+
+def _those(names: Iterable[str], parts: Mapping[str, str]) -> dict[str, str]:
+    """The parts of these names that there are: a study, or a folder, that cannot be read has none."""
+    return {name: parts[name] for name in names if name in parts}
 
 
 def trials_page(name: str, selection: Selection, page: Page) -> str:
