@@ -215,3 +215,20 @@ def test_an_evaluation_before_the_callback_is_refused():
         classifier(keras.optimizers.SGD(0.1)).fit(
             *samples(), batch_size=BATCH, verbose=0, callbacks=[Evaluation(), callback]
         )
+
+
+def test_two_callbacks_in_one_fit_are_refused():
+    with pytest.raises(ScheduleError, match="two ExpressionCallbacks set the learning rate of one optimiser"):
+        fit(classifier(), ours(), ours())
+
+
+def test_a_new_callback_may_follow_one_whose_fit_was_broken_off():
+    class Breaks(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    model = classifier()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, ours(), Breaks())
+    model.optimizer.iterations.assign(0)
+    assert fit(model, ours()) == pytest.approx(RATES, rel=1e-5)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary, ref
 
 import keras
 
@@ -15,6 +16,9 @@ from evolr.loop import Loop, Rule, signals_of, warn
 from evolr.signals.memory import observed
 from evolr.signals.signal import USER_SOURCE
 from evolr.signals.table import observation_named, signal_named
+
+_SETTING: Final[WeakKeyDictionary[Any, ref[ExpressionCallback]]] = WeakKeyDictionary()
+"""The callback that began last with an optimiser: of two in one `fit`, the second."""
 
 
 class ExpressionCallback(keras.callbacks.Callback):
@@ -41,7 +45,8 @@ class ExpressionCallback(keras.callbacks.Callback):
     schedule says the greatest learning rate, and the others keep their ratio to it.
 
     Raises ScheduleError for a horizon below 1 or a missing loss; when training begins, if steps_per_execution is not 1,
-    the optimiser has a schedule of its own, or the schedule reads the network and nobody observes it.
+    the optimiser has a schedule of its own, or the schedule reads the network and nobody observes it; at the first batch, if
+    another ExpressionCallback is in the same `fit`.
     """
 
     def __init__(
@@ -94,7 +99,7 @@ class ExpressionCallback(keras.callbacks.Callback):
                 f"got {_model(self).steps_per_execution}"
             )
         self._has_begun = False
-        self._optimizer_rates()
+        _SETTING[self._optimizer_rates().optimizer] = ref(self)
         observer = self._observer()
         if observer is not None:
             observer.keep_state_of(self.state_dict)
@@ -119,6 +124,12 @@ class ExpressionCallback(keras.callbacks.Callback):
         if not self._has_begun:
             self._begin(self._epoch)
         self._note_mean()
+        setting = _SETTING.get(self._optimizer_rates().optimizer)
+        if setting is not None and setting() not in (self, None):
+            raise ScheduleError(
+                "two ExpressionCallbacks set the learning rate of one optimiser, which would multiply them: give fit one of "
+                'them; for a product of two formulas, write one, "A * B"'
+            )
         self._optimizer_rates().write(self.loop.learning_rate)
         if (observer := self._observer()) is not None:
             observer.ask(self._rates_at_first if self._awaits_gradient else None)
