@@ -45,8 +45,8 @@ class ExpressionCallback(keras.callbacks.Callback):
     schedule says the greatest learning rate, and the others keep their ratio to it.
 
     Raises ScheduleError for a horizon below 1 or a missing loss; when training begins, if steps_per_execution is not 1,
-    the optimiser has a schedule of its own, or the schedule reads the network and nobody observes it; at the first batch, if
-    another ExpressionCallback is in the same `fit`.
+    the optimiser has a schedule of its own, or the schedule reads the network and nobody observes it; at the first
+    batch, if another ExpressionCallback is in the same `fit`.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class ExpressionCallback(keras.callbacks.Callback):
         setting = _SETTING.get(self._optimizer_rates().optimizer)
         if setting is not None and setting() not in (self, None):
             raise ScheduleError(
-                "two ExpressionCallbacks set the learning rate of one optimiser, which would multiply them: give fit one of "
-                'them; for a product of two formulas, write one, "A * B"'
+                "two ExpressionCallbacks set the learning rate of one optimiser, which would multiply them: give fit "
+                'one of them; for a product of two formulas, write one, "A * B"'
             )
         self._optimizer_rates().write(self.loop.learning_rate)
         if (observer := self._observer()) is not None:
