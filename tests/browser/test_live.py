@@ -9,8 +9,8 @@ from evolr.training.task import Outcome
 from tests.browser.accessible import findings
 from tests.study.test_following import land, trials
 from tests.views.test_html import study
+from tests.web.served import EVIL, NAME, QUOTED
 from tests.web.serving import serving
-from tests.web.test_pages import EVIL, NAME, QUOTED
 
 LIVE = {"search.generations": 9, "problem.metric_name": EVIL, "problem.trainer": EVIL}
 

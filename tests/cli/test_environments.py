@@ -99,4 +99,4 @@ def test_every_command_is_in_the_table():
     named = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert {arguments[0] for arguments in TABLE} == named - {
         "serve"
-    }  # which does not end by itself: tests/web/test_pages.py
+    }  # which does not end by itself: tests/web/test_command.py
