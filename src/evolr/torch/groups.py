@@ -1,10 +1,10 @@
-"""What parameter groups begin with: their own learning rates, and what is made of them before the first step."""
+"""What parameter groups are given: by the schedules of an optimiser, in parts of their own learning rates, and by others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from math import inf, prod
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from weakref import ref
 
 import torch
@@ -13,7 +13,9 @@ from torch.optim import Optimizer
 
 from evolr.errors import ScheduleError
 
-_BEGINNING: Final = "_begun_by_expressions"  # of an optimiser: its Beginning
+_RATES: Final = "_rates_by_expressions"  # of an optimiser: its Rates
+_NUMBER: Final = "evolr_group"  # of a group: its number, by which it is known again
+_BASE: Final = "evolr_base_lr"  # of a group: the greatest own learning rate, which its own is in proportion to
 
 
 def scale_of(group: dict[str, Any]) -> float:
@@ -37,129 +39,302 @@ def base_rate(optimizer: Optimizer) -> float:
     return max(own)
 
 
-def held(group: dict[str, Any], rate: float) -> float:
-    """What a group's learning rate is where it is set to this: one that is a tensor has the digits of its type."""
-    own = group["lr"]
-    return float(torch.tensor(rate, dtype=own.dtype)) if isinstance(own, Tensor) else rate
-
-
-def part_rates(optimizer: Optimizer) -> None:
-    """Gives each parameter group a tensor of its own where torch has given one learning rate to several."""
-    seen = set[int]()
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            if id(group["lr"]) in seen:
-                group["lr"] = group["lr"].clone()
-            seen.add(id(group["lr"]))
-
-
 def set_rates(optimizer: Optimizer, rates: Iterable[float]) -> None:
     """Sets the learning rate of each parameter group; one that is a tensor stays that tensor."""
     for group, rate in zip(optimizer.param_groups, rates, strict=False):
-        set_rate(group, rate)
+        _set_rate(group, rate)
 
 
-def set_rate(group: dict[str, Any], rate: float) -> None:
-    """Sets the learning rate of a parameter group; one that is a tensor stays that tensor."""
+def _set_rate(group: dict[str, Any], rate: float) -> None:
     if isinstance(group["lr"], Tensor):
         group["lr"].fill_(rate)
     else:
         group["lr"] = rate
 
 
-class Starter(Protocol):
-    """What Beginning asks of an ExpressionLR that has taken no step."""
+def _held(group: dict[str, Any], rate: float) -> float:
+    """What a group's learning rate is where it is set to this: one that is a tensor has the digits of its type."""
+    own = group["lr"]
+    return float(torch.tensor(rate, dtype=own.dtype)) if isinstance(own, Tensor) else rate
 
-    def parts_of_own(self) -> list[float]:
-        """What it makes of each group's own learning rate, as a factor."""
+
+class Part(Protocol):
+    """An ExpressionLR, as Rates sees it."""
+
+    @property
+    def learning_rate(self) -> float:
+        """What its schedule says of the coming step."""
         ...
 
-    def begin_with(self, factors: list[float]) -> list[float]:
-        """Takes up what all others make of the learning rates, as factors; answers the learning rates, unset."""
+    @property
+    def is_in_play(self) -> bool:
+        """Whether it has begun; in a SequentialLR its turn may be still to come."""
+        ...
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has taken a step since it was made."""
+        ...
+
+    def is_behind(self) -> bool | None:
+        """Whether the optimiser has taken a step that it has not followed yet; None where nobody counts."""
         ...
 
 
-class Beginning:
-    """What was made of an optimiser's learning rates before its first step, by ExpressionLRs and by others.
+class _Given(NamedTuple):
+    """What a group was given last.
 
-    The ExpressionLRs that are there are a chain: their learning rates are multiplied. One that is there no more was
-    replaced by a later one, as when the cell of a notebook is run again: what it made of the learning rates is taken
-    back.
-
-    written: the learning rates that nobody but an ExpressionLR has changed.
+    own: its own learning rate then. said: what the schedules made of the greatest one. alone: what they made of its own.
+    factor: what others had made of that. held: the learning rate that it had then, in the digits of its type.
     """
 
-    def __init__(self, optimizer: Optimizer, written: list[float]) -> None:
+    own: float
+    said: float
+    alone: float
+    factor: float
+    held: float
+
+
+class _Before(NamedTuple):
+    """A group before its optimiser loaded a state."""
+
+    rate: float
+    factor: float
+    group: dict[str, Any]
+    given: _Given | None
+
+
+class Rates:
+    """The learning rates of an optimiser's parameter groups.
+
+    A group's is its own, times what each ExpressionLR in play makes of it, times what others make of it, as a factor:
+    a scheduler of torch's in a chain, or a hand. The factor is found by comparing the learning rate with the one that
+    was given last. A group is known again by a number that it carries, in a state, a copy or another optimiser's place.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = ref(optimizer)
-        self._written = written
-        self._others = [1.0] * len(written)
-        self._made: list[Callable[[], Starter | None]] = []
+        self._parts: list[Callable[[], Part | None]] = []
+        self._given: dict[int, _Given] = {}
+        self._base = 1.0
+        self._met: list[dict[str, Any]] = []  # the groups that were there when they were last looked at
+        self._known: list[dict[str, Any]] = []  # and when they were last given their learning rates
+        self._before: list[_Before] | None = None  # until a state is loaded
 
-    def factors(self) -> list[float]:
-        """What others make of the learning rates, for an ExpressionLR that is made now."""
-        optimizer = self._optimizer()
-        if optimizer is not None:
-            self._others = _products(self._others, self._changes(optimizer))
-            self._written = _rates_of(optimizer)
-        return _products(self._others, *(scheduler.parts_of_own() for scheduler in self._there()))
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is another optimiser's, and of copied parts, which join it by themselves."""
+        return {"_given": self._given, "_base": self._base}
 
-    def add(self, scheduler: Starter) -> None:
-        """Takes up an ExpressionLR that was made with `factors`, and has set the learning rates."""
-        self._made.append(ref(scheduler, self._lost))
-        self._settle()
-        self._keep()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._optimizer, self._parts, self._before = (lambda: None), [], None
+        self._met, self._known = [], []
+        self.__dict__.update(state)
 
-    def stepped(self, factors: list[float], rates: list[float]) -> None:
-        """One has taken a step, and sets these learning rates; the factors are what others make of them."""
-        self._made, self._others, self._written = [], list(factors), list(rates)
+    # --- whose learning rates these are ---------------------------------------------------------------------------------
 
-    def _there(self) -> list[Starter]:
-        return [scheduler for made in self._made if (scheduler := made()) is not None]
+    def begin(self, part: Part, optimizer: Optimizer) -> None:
+        """An ExpressionLR is made. What a training before this one has left is nobody's doing."""
+        is_new = hasattr(optimizer.step, "_wrapped_by_lr_sched") and not has_stepped(optimizer)
+        if not is_new:
+            self._parts, self._given = [], {}
+        self._parts = [made for made in self._parts if (other := made()) is not None and not other.is_under_way]
+        base = base_rate(optimizer)
+        for group in self._meet(optimizer):
+            group[_BASE] = base
+            own = own_rate(group)
+            if is_new and group[_NUMBER] not in self._given and own > 0:
+                self._given[group[_NUMBER]] = _Given(own, base, own, 1.0, own)
+        self._base = base
+        self.join(part, optimizer)
+
+    def join(self, part: Part, optimizer: Optimizer) -> None:
+        """One more makes its part of the learning rates, if it does not yet."""
+        self._optimizer = ref(optimizer)
+        setattr(optimizer, _RATES, self)
+        self._known = self._known or list(optimizer.param_groups)
+        if not any(made() is part for made in self._parts):
+            self._parts.append(ref(part, self._lost))
+
+    def take_turn(self, part: Part) -> None:
+        """A sequence hands over to one: the others whose turn it was are out of it."""
+        others = [(made, made()) for made in self._parts]
+        self._parts = [made for made, o in others if o is part or (o is not None and o.is_behind() is False)]
 
     def _lost(self, _: Any) -> None:
+        """One is there no more. Before the first step it was replaced, as when the cell of a notebook is run again."""
         optimizer = self._optimizer()
-        if optimizer is None or has_stepped(optimizer) or not self._there():
-            return
-        since = self._changes(optimizer)
-        set_rates(optimizer, self._settle())
-        self._keep()
-        set_rates(optimizer, _products(self._written, since))
+        if optimizer is not None and not has_stepped(optimizer) and self._in_play():
+            set_rates(optimizer, self.give(optimizer, self.factors(optimizer)))
 
-    def _settle(self) -> list[float]:
-        """Gives each what all others make of the learning rates, and answers these."""
-        there = self._there()
-        parts = [scheduler.parts_of_own() for scheduler in there]
-        rates: list[float] = []
-        for place, scheduler in enumerate(there):
-            rates = scheduler.begin_with(_products(self._others, *parts[:place], *parts[place + 1 :]))
+    def _in_play(self) -> list[Part]:
+        return [part for made in self._parts if (part := made()) is not None and part.is_in_play]
+
+    # --- what they are --------------------------------------------------------------------------------------------------
+
+    def factors(self, optimizer: Optimizer) -> list[float]:
+        """What others have made of the learning rates since they were given."""
+        return [self._factor(group) for group in self._meet(optimizer)]
+
+    def factors_before(self, part: Part, optimizer: Optimizer) -> list[float]:
+        """The same where a SequentialLR begins with one: it has set the learning rates to the groups' own.
+
+        So what is different was made since, by those that stand before this one in a ChainedScheduler.
+        """
+        others = [other for other in self._in_play() if other is not part]
+        found: list[float] = []
+        for group in self._meet(optimizer):
+            scale = scale_of(group) if others else 1.0
+            alone = self._said(group, others) * self._ratio(group) * scale
+            found.append(float(group["lr"]) / alone if alone > 0 else 1.0)
+        return found
+
+    def given_factors(self, optimizer: Optimizer) -> list[float]:
+        """What others had made of the learning rates when they were given last."""
+        found = [self._given.get(group[_NUMBER]) for group in self._meet(optimizer)]
+        return [1.0 if given is None else given.factor for given in found]
+
+    def give(self, optimizer: Optimizer, factors: Iterable[float]) -> list[float]:
+        """The learning rates of the coming step, for whoever sets them now."""
+        parts = self._in_play()
+        both = zip(self._meet(optimizer), factors, strict=True)
+        rates = [self._give(group, parts, factor) for group, factor in both]
+        self._known = list(self._met)
         return rates
 
-    def _changes(self, optimizer: Optimizer) -> list[float]:
-        """What the learning rates are in parts of what was written; 1 where that was 0. New groups are taken up."""
-        new = optimizer.param_groups[len(self._written) :]
-        self._written += [own_rate(group) for group in new]
-        self._others += [1.0] * len(new)
-        both = zip(_rates_of(optimizer), self._written, strict=True)
-        return [now / before if before > 0 else 1.0 for now, before in both]
+    def ratios(self, optimizer: Optimizer) -> list[float]:
+        """Each group's own learning rate in parts of the greatest."""
+        return [self._ratio(group) for group in self._meet(optimizer)]
 
-    def _keep(self) -> None:
-        optimizer = self._optimizer()
-        self._written = [] if optimizer is None else _rates_of(optimizer)
+    def go_on(
+        self, optimizer: Optimizer, ratios: Iterable[float], factors: Iterable[float], rates: list[float]
+    ) -> None:
+        """Sets the learning rates of a saved state."""
+        groups = self._meet(optimizer)
+        for group, ratio in zip(groups, ratios, strict=True):
+            if ratio > 0 and own_rate(group) > 0:
+                group[_BASE] = own_rate(group) / ratio
+        set_rates(optimizer, rates)
+        parts = self._in_play()
+        for group, factor, rate in zip(groups, factors, rates, strict=True):
+            self._give(group, parts, factor)
+            given = self._given[group[_NUMBER]]
+            self._given[group[_NUMBER]] = given._replace(held=_held(group, rate))
+        self._known = list(self._met)
+
+    def _give(self, group: dict[str, Any], parts: list[Part], factor: float) -> float:
+        """A group's learning rate of the coming step, which is noted as given."""
+        said = self._said(group, parts)
+        alone = self._alone(group, parts)
+        rate = alone * factor
+        self._given[group[_NUMBER]] = _Given(own_rate(group), said, alone, factor, _held(group, rate))
+        return rate
+
+    def _alone(self, group: dict[str, Any], parts: list[Part]) -> float:
+        """What the schedules alone make of a group's learning rate."""
+        return self._said(group, parts) * self._ratio(group) * scale_of(group)
+
+    def _said(self, group: dict[str, Any], parts: list[Part]) -> float:
+        """What the schedules say of the greatest learning rate: the first says it, others multiply it."""
+        first, *others = [part.learning_rate for part in parts] or [group[_BASE]]
+        return first * prod(rate / group[_BASE] for rate in others)
+
+    def _ratio(self, group: dict[str, Any]) -> float:
+        """Its own learning rate in parts of the greatest."""
+        return own_rate(group) / group[_BASE]
+
+    def _factor(self, group: dict[str, Any]) -> float:
+        """What others have made of a group's learning rate; while the schedule says 0, that cannot be seen."""
+        given, now = self._given.get(group[_NUMBER]), float(group["lr"])
+        if given is None or given.own != own_rate(group):  # new, or made anew
+            return 1.0
+        if now == given.held:
+            return given.factor
+        if given.alone > 0:
+            return now / given.alone
+        if given.own == 0 < given.said and now > 0:  # its own was 0 until now
+            own = now / given.said * group[_BASE] / (scale_of(group) or 1.0)
+            group["initial_lr"] = own
+            self._given[group[_NUMBER]] = given._replace(own=own)
+        return given.factor
+
+    # --- groups that change ---------------------------------------------------------------------------------------------
+
+    def take_up(self, optimizer: Optimizer) -> None:
+        """Before a step: groups that came since the latest have the learning rate that the schedules say."""
+        known = [*map(id, self._known)]
+        if [*map(id, optimizer.param_groups)] == known:
+            return
+        factors, parts = self.factors(optimizer), self._in_play()
+        if not all(part.is_behind() for part in parts):
+            for group, factor in zip(optimizer.param_groups, factors, strict=True):
+                if id(group) not in known:
+                    _set_rate(group, self._give(group, parts, factor))
+            self._known = list(self._met)
+
+    def before_load(self, optimizer: Optimizer) -> None:
+        """The optimiser is about to load a state."""
+        factors = self.factors(optimizer)
+        both = zip(optimizer.param_groups, factors, strict=True)
+        self._before = [_Before(float(g["lr"]), f, g, self._given.get(g[_NUMBER])) for g, f in both]
+
+    def after_load(self, optimizer: Optimizer) -> None:
+        """It has; the learning rates in the state are of another time, and no change of anybody's."""
+        before, self._before = self._before, None
+        groups = optimizer.param_groups
+        if before is None or len(before) != len(groups):
+            return
+        self._take_own(groups, before)
+        self._met = []
+        parts = self._in_play()
+        are_behind = all(part.is_behind() for part in parts)
+        for group, was in zip(self._meet(optimizer), before, strict=True):
+            alone = self._alone(group, parts)
+            if was.given is not None and (are_behind or alone == was.given.alone):  # to the bit as it was
+                self._given[group[_NUMBER]] = was.given._replace(own=own_rate(group))
+                rate = was.rate
+            else:
+                rate = self._give(group, parts, was.factor)
+            if parts:
+                _set_rate(group, rate)
+        self._known = list(self._met)
+
+    def _take_own(self, groups: list[dict[str, Any]], before: list[_Before]) -> None:
+        """The groups' own learning rates are the state's, as far as it has them."""
+        has_base = all(_is_rate(group.get(_BASE)) for group in groups)
+        greatest = max((own_rate(group) for group in groups if "initial_lr" in group), default=0.0)
+        for group, was in zip(groups, before, strict=True):
+            if not has_base:
+                group[_BASE] = greatest if _is_rate(greatest) else was.group[_BASE]
+            group.setdefault("initial_lr", was.group.get("initial_lr", was.rate))
+
+    def _meet(self, optimizer: Optimizer) -> list[dict[str, Any]]:
+        """The parameter groups as they are, each with a number, a learning rate and a base."""
+        groups = optimizer.param_groups
+        if [*map(id, groups)] == [*map(id, self._met)]:
+            return groups
+        _part(optimizer)
+        base = next((group[_BASE] for group in groups if _BASE in group), self._base)
+        seen = set[int]()
+        for group in groups:
+            number = _number(group)
+            if number < 0 or number in seen:  # new, or a copy of another
+                group[_NUMBER] = 1 + max([*seen, *self._given, *map(_number, groups)])
+                given = self._given.get(number)
+                if given is not None and given.held == float(group["lr"]):
+                    self._given[group[_NUMBER]] = given
+            seen.add(group[_NUMBER])
+            if self._given and "initial_lr" not in group:  # torch itself takes it of those that are there at first
+                own = group["lr"]
+                group["initial_lr"] = own.clone() if isinstance(own, Tensor) else own
+            group.setdefault(_BASE, base)
+        self._base, self._met = base, list(groups)
+        return groups
 
 
-def beginning_of(optimizer: Optimizer) -> Beginning:
-    """What was made of an optimiser's learning rates before its first step, in this process.
-
-    After a step, or in an optimiser that was loaded, a learning rate is what an earlier training has left.
-    """
-    is_new = hasattr(optimizer.step, "_wrapped_by_lr_sched") and not has_stepped(optimizer)
-    found: Beginning | None = getattr(optimizer, _BEGINNING, None)
-    if not is_new:
-        found = Beginning(optimizer, _rates_of(optimizer))
-    elif found is None:
-        found = Beginning(optimizer, [own_rate(group) for group in optimizer.param_groups])
-    setattr(optimizer, _BEGINNING, found)
-    return found
+def rates_of(optimizer: Optimizer) -> Rates:
+    """The Rates of an optimiser, which all its ExpressionLRs share."""
+    found: Rates | None = getattr(optimizer, _RATES, None)
+    return Rates(optimizer) if found is None else found
 
 
 def has_stepped(optimizer: Optimizer) -> bool:
@@ -167,10 +342,29 @@ def has_stepped(optimizer: Optimizer) -> bool:
     return getattr(optimizer, "_opt_called", False)
 
 
-def _rates_of(optimizer: Optimizer) -> list[float]:
-    return [float(group["lr"]) for group in optimizer.param_groups]
+def _number(group: dict[str, Any]) -> int:
+    """The number that a group carries; -1 if it has none."""
+    number = group.get(_NUMBER)
+    return number if isinstance(number, int) else -1
 
 
-def _products(*factors: list[float]) -> list[float]:
-    """Group by group."""
-    return [prod(each) for each in zip(*factors, strict=True)]
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, float) and 0 < value < inf
+
+
+def _part(optimizer: Optimizer) -> None:
+    """Gives each parameter group a tensor of its own where torch has given one learning rate to several.
+
+    Those that are to come too: torch gives a new group the very tensor that is its default.
+    """
+    seen = set[int]()
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            if id(group["lr"]) in seen:
+                group["lr"] = group["lr"].clone()
+            seen.add(id(group["lr"]))
+    default = optimizer.defaults.get("lr")
+    if id(default) in seen:
+        first = next(group for group in optimizer.param_groups if group["lr"] is default)
+        own = first.get("initial_lr", default)
+        optimizer.defaults["lr"] = own.clone() if isinstance(own, Tensor) else torch.tensor(own)

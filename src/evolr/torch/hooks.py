@@ -7,6 +7,17 @@ from typing import Any
 from weakref import WeakMethod, finalize
 
 from torch.compiler import disable, is_compiling
+from torch.optim import Optimizer
+
+
+def stepping(optimizer: Any) -> Any:
+    """The optimiser that takes the steps and calls the hooks: inside of accelerate's, which calls none."""
+    while not hasattr(optimizer, "_optimizer_step_pre_hooks"):
+        inner = getattr(optimizer, "optimizer", None)
+        if not isinstance(inner, Optimizer):
+            break
+        optimizer = inner
+    return optimizer
 
 
 def hook(register: Callable[[Any], Any], method: Callable[..., Any], *, breaks_graph: bool = False) -> None:

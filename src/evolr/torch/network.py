@@ -15,7 +15,7 @@ from torch.optim import LBFGS, Optimizer
 from evolr.errors import ScheduleError
 from evolr.loop import number, warn
 from evolr.torch.groups import has_stepped
-from evolr.torch.hooks import hook
+from evolr.torch.hooks import hook, stepping
 
 _HALF: Final = (torch.float16, torch.bfloat16)
 _LONG: Final = 30  # steps; a gradient scaler that starts too high skips half as many in a row
@@ -58,9 +58,10 @@ class Network:
             compiled step is left for it: the graph breaks there, as it does at every scheduler of torch's.
         """
         self._see = WeakMethod(see)  # the optimiser is not to keep the scheduler alive
-        if self._names and hasattr(self._optimizer, "register_step_pre_hook"):
-            hook(self._optimizer.register_step_pre_hook, self._before_step, breaks_graph=True)
-            hook(self._optimizer.register_step_post_hook, self._after_step, breaks_graph=True)
+        inner = stepping(self._optimizer)
+        if self._names and hasattr(inner, "register_step_pre_hook"):
+            hook(inner.register_step_pre_hook, self._before_step, breaks_graph=True)
+            hook(inner.register_step_post_hook, self._after_step, breaks_graph=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy watches an optimiser of its own."""

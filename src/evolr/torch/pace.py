@@ -10,6 +10,7 @@ from torch.compiler import is_compiling
 from torch.optim import Optimizer
 
 from evolr.loop import warn
+from evolr.torch.hooks import stepping
 
 _ALIKE_EPOCHS: Final = 5  # epochs in a row of one optimiser step each
 _ALIKE: Final = 3  # times in a row that a scheduler is stepped too often for an optimiser's step: not by a skipped one
@@ -37,6 +38,7 @@ class Pace:
         self._interval, self._steps_per_epoch = interval, steps_per_epoch
         self._is_warned = False
         self._count: _StepCount | None = None
+        self._counts = False  # whether the optimiser tells its steps
         self._counted: Callable[[], Optimizer | None] = lambda: None
         self._forget()
 
@@ -50,9 +52,18 @@ class Pace:
         """Counts from here on."""
         if self._counted() is not optimizer:
             self._count, self._counted = _StepCount(), ref(optimizer)
-            if hasattr(optimizer, "_optimizer_step_post_hooks"):  # not of those that only look like an optimiser
-                optimizer.register_step_post_hook(self._count)
+            inner = stepping(optimizer)
+            self._counts = hasattr(inner, "_optimizer_step_post_hooks")  # not of what only looks like an optimiser
+            if self._counts:
+                inner.register_step_post_hook(self._count)
         self._forget()
+
+    def is_behind(self) -> bool | None:
+        """Whether the optimiser has taken the steps that one of the scheduler's stands for; None where nobody counts."""
+        if self._count is None or not self._counts:
+            return None
+        span = 1 if self._interval == "step" else self._steps_per_epoch
+        return span is not None and self._count.steps - self._seen >= span
 
     def check(self, optimizer: Optimizer) -> None:
         """Takes up a step of the scheduler, and warns once if it is at another rate than it was made for."""

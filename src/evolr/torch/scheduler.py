@@ -16,18 +16,8 @@ from evolr.loop import Loop, Rule, number, open_loop_rates, signals_of, warn, wh
 from evolr.signals.memory import observed
 from evolr.signals.table import observation_named
 from evolr.torch.distributed import is_distributed, mean_over_ranks
-from evolr.torch.groups import (
-    base_rate,
-    beginning_of,
-    has_stepped,
-    held,
-    own_rate,
-    part_rates,
-    scale_of,
-    set_rate,
-    set_rates,
-)
-from evolr.torch.hooks import hook
+from evolr.torch.groups import own_rate, rates_of, set_rates
+from evolr.torch.hooks import hook, stepping
 from evolr.torch.network import Network
 from evolr.torch.pace import Pace
 
@@ -54,7 +44,8 @@ class ExpressionLR(LRScheduler):
     each validation. Inside SequentialLR or ChainedScheduler, whose `step` takes no loss, `observe(loss=…)` follows it.
     It counts the optimiser's steps, and warns if it is stepped at another rate than it was made for.
     In a chain, what the others make of the learning rates is kept, whichever was made first, and so is what is set by
-    hand: a group that was set to half has half from then on; one that was set to 0 has 0 until it is set above 0.
+    hand: a group that was set to half has half from then on; one that was set to 0 has 0 until it is set above 0. But
+    LambdaLR and CosineAnnealingWarmRestarts set it whatever it was, in any chain.
     In a distributed training each process has to tell what the schedule reads, at the same steps. One that has no
     value, because another one validates, say, tells NaN, and is left out of the mean.
 
@@ -91,32 +82,29 @@ class ExpressionLR(LRScheduler):
         self.horizon = {"total_steps": total_steps, "steps_per_epoch": self._loop.steps_per_epoch}
         self._stride = self._loop.steps_per_epoch if interval == "epoch" else 1
         self._pace = Pace(interval, steps_per_epoch)
-        self._base = base_rate(optimizer)
-        part_rates(optimizer)
-        self._groups = list(optimizer.param_groups)
-        self._ratios = [own_rate(group) / self._base for group in self._groups]
-        beginning = beginning_of(optimizer)
-        self._factors = beginning.factors()  # what others have made of the learning rates
         self._is_warned_of_zero = False
-        self._is_loaded = False  # the optimiser was, and its learning rates are no change of anybody's
-        self._is_made = False
+        self._is_made = self.is_under_way = False
+        self._latest = -2  # the number of the step that was reached by itself
+        self._all = rates_of(optimizer)
+        self._all.begin(self, optimizer)
         super().__init__(optimizer, last_epoch)
         self._is_made = True
-        beginning.add(self)
         self._listen()
 
     def _listen(self) -> None:
         """Hears of the optimiser's steps, and of states that it loads."""
         self._network.watch(self.see_gradients)
-        if hasattr(self.optimizer, "_optimizer_step_pre_hooks"):  # not of those that only look like an optimiser
-            hook(self.optimizer.register_step_pre_hook, self._set_new_groups)
-        if hasattr(self.optimizer, "_optimizer_load_state_dict_pre_hooks"):
-            hook(self.optimizer.register_load_state_dict_pre_hook, self._before_load)
-            hook(self.optimizer.register_load_state_dict_post_hook, self._after_load)
+        inner = stepping(self.optimizer)
+        if hasattr(inner, "_optimizer_step_pre_hooks"):  # not of those that only look like an optimiser
+            hook(inner.register_step_pre_hook, self._before_step)
+        if hasattr(inner, "_optimizer_load_state_dict_pre_hooks"):
+            hook(inner.register_load_state_dict_pre_hook, self._before_load)
+            hook(inner.register_load_state_dict_post_hook, self._after_load)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy hears of the steps of an optimiser of its own."""
         self.__dict__.update(state)
+        self._all.join(self, self.optimizer)
         self._listen()
 
     def step(self, epoch: int | None = None, **told: Any) -> None:
@@ -132,6 +120,7 @@ class ExpressionLR(LRScheduler):
                 f"step takes the whole number of an epoch, got {shown(epoch)}"
             )
         super().step(epoch)
+        self.is_under_way = self._is_made
         if epoch is None and self.last_epoch > 0:
             self._pace.check(self.optimizer)
         else:  # its own first step, or a sequence's
@@ -149,10 +138,9 @@ class ExpressionLR(LRScheduler):
         """Tells the loop, and sets the learning rate of the coming step by it."""
         before = self._loop.learning_rate
         tell(**told)
-        has_begun = self.last_epoch >= 0  # in a SequentialLR its turn may be still to come
-        if has_begun and self._loop.learning_rate != before:
-            self._factors = self._found_factors(before)
-            self._write(self._rates())
+        # In a SequentialLR its turn may be still to come, or over, if the optimiser goes on without it.
+        if self.is_in_play and not self.is_behind() and self._loop.learning_rate != before:
+            self._write(self._all.give(self.optimizer, self._all.factors(self.optimizer)))
 
     def see_gradients(self) -> None:
         """Reads the gradients as they are: before they are clipped, say. The coming optimiser step reads them no more.
@@ -174,53 +162,57 @@ class ExpressionLR(LRScheduler):
         """Whether the schedule needs what validations tell."""
         return self._loop.reads_validation
 
+    @property
+    def learning_rate(self) -> float:
+        """What the schedule says of the coming step: of the parameter group with the greatest, before any other's part."""
+        return self._loop.learning_rate
+
+    @property
+    def is_in_play(self) -> bool:
+        """Whether it has begun; in a SequentialLR its turn may be still to come."""
+        return self.last_epoch >= 0 and self.last_epoch == self._latest
+
+    def is_behind(self) -> bool | None:
+        """Whether the optimiser has taken a step that it has not followed yet; None where nobody counts."""
+        return self._pace.is_behind()
+
     def get_lr(self) -> list[Any]:
         """The learning rate of each parameter group; called by torch."""
         if not self._is_made:
-            self._latest = self.last_epoch  # the number of the step that is reached
+            self._latest = self.last_epoch
             self._loop.begin_at(max(self.last_epoch, 0) * self._stride)
-            return self._rates()
-        is_begun = self.last_epoch == self._latest  # by a SequentialLR, which has taken back a step before
-        return self._gone_on(self._factors_in_sequence() if is_begun else self._found_factors(self._loop.learning_rate))
+            return self._all.give(self.optimizer, self._all.factors(self.optimizer))
+        if self.last_epoch == self._latest:  # by a SequentialLR, which has taken back a step before
+            return self._gone_on(self._all.factors_before(self, self.optimizer))
+        return self._gone_on(self._all.factors(self.optimizer))
 
     def _get_closed_form_lr(self) -> list[Any]:
         """Called by torch where a sequence hands over to this one: what another one left is no factor."""
         if self.last_epoch > 0:
-            return self._gone_on(self._found_factors(self._loop.learning_rate))
+            return self._gone_on(self._all.factors(self.optimizer))
+        self._all.take_turn(self)
+        self._pace.begin(self.optimizer)
         self._loop.move_to(0)
         if first := self._network.restart():
             self._loop.begin(**first)
-        return self._gone_on([1.0] * len(self._factors))
+        return self._gone_on([1.0] * len(self.optimizer.param_groups))
 
     def _gone_on(self, found: list[float]) -> list[float]:
         """The learning rates of the step that is reached; found: what others make of them."""
         self._latest = self.last_epoch
         self._warn_of_zeros(found)
-        self._factors = found
         self._loop.move_to(max(self.last_epoch, 0) * self._stride)
-        rates = self._rates()
-        if not has_stepped(self.optimizer):
-            beginning_of(self.optimizer).stepped(found, rates)
-        return rates
-
-    def parts_of_own(self) -> list[float]:
-        """What the schedule makes of each parameter group's own learning rate, as a factor."""
-        return [self._loop.learning_rate / self._base * scale_of(group) for group in self.optimizer.param_groups]
-
-    def begin_with(self, factors: list[float]) -> list[float]:
-        """Takes up what all others make of the learning rates, before the first step; answers these."""
-        self._meet_groups()
-        self._factors = factors
-        return self._rates()
+        self._all.join(self, self.optimizer)
+        return self._all.give(self.optimizer, found)
 
     def state_dict(self) -> dict[str, Any]:
         """All that another process needs to go on from here: numbers, and lists of numbers, by name."""
-        self._meet_groups()
+        rates = self._all
         return {
             "last_epoch": self.last_epoch,
             "step_count": self._step_count,
-            "base": self._base,
-            "factors": list(self._factors),
+            "factors": rates.factors(self.optimizer),
+            "ratios": rates.ratios(self.optimizer),
             "group_lrs": [float(group["lr"]) for group in self.optimizer.param_groups],
             **self._network.state_dict(),
             **self._loop.state_dict(),
@@ -232,31 +224,30 @@ class ExpressionLR(LRScheduler):
         Raises ScheduleError where it is not such a state.
         """
         given: Any = state_dict
-        own = ("last_epoch", "step_count", "factors", "group_lrs")
+        wanted = ("last_epoch", "step_count", "factors", "group_lrs")
         known = given if isinstance(given, dict) else {}
-        if missing := [name for name in own if name not in known]:
+        if missing := [name for name in wanted if name not in known]:
             raise ScheduleError(f"not the state of an ExpressionLR: it lacks {', '.join(missing)}")
         last_epoch, step_count = (whole_steps(name, given[name], -1) for name in ("last_epoch", "step_count"))
         factors, rates = (_saved_rates(name, given[name]) for name in ("factors", "group_lrs"))
-        (base,) = _saved_rates("base", [given.get("base", self._base)])  # not in the states of evolr 0.1
+        # In the states of evolr 0.1 the ratios follow from the base, if that is there.
+        (base,) = _saved_rates("base", [given.get("base", 1.0)])
         if not base > 0:
             raise ScheduleError(f"the state's base is a learning rate above 0, got {shown(given['base'])}")
-        self._meet_groups()
-        for saved in (factors, rates):
-            if len(saved) != len(self._factors):
-                raise ScheduleError(
-                    f"the state is of {len(saved)} parameter groups, the optimiser has {len(self._factors)}"
-                )
+        own = [own_rate(group) for group in self.optimizer.param_groups]
+        older = [rate / base for rate in own] if "base" in given else self._all.ratios(self.optimizer)
+        ratios = _saved_rates("ratios", given["ratios"]) if "ratios" in given else older
+        for saved in (factors, rates, ratios):
+            if len(saved) != len(own):
+                raise ScheduleError(f"the state is of {len(saved)} parameter groups, the optimiser has {len(own)}")
         trees = self._network.checked_state(given)
         self._loop.load_state_dict(given)
         self._network.load_state_dict(given, trees)
-        self._base = base
-        self._ratios = [own_rate(group) / self._base for group in self.optimizer.param_groups]
         self.last_epoch, self._step_count = last_epoch, step_count
-        self._latest = self.last_epoch
+        self._latest, self.is_under_way = self.last_epoch, False
         self._pace.begin(self.optimizer)
-        self._factors, self._is_loaded = factors, False
-        self._write(rates)
+        self._all.go_on(self.optimizer, ratios, factors, rates)
+        self._note_last()
 
     def _over_ranks(self, told: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
         """What was told; of what the schedule reads, the mean over the processes of a distributed training.
@@ -266,92 +257,27 @@ class ExpressionLR(LRScheduler):
         shared = {name: told[name] for name in self._shared if told.get(name) is not None}
         return {**told, **mean_over_ranks(shared, optimizer)} if shared and is_distributed() else told
 
-    def _meet_groups(self) -> None:
-        """Takes up the parameter groups as they are: some may have been added since, removed, or replaced."""
-        if not self._has_new_groups():
-            return
-        groups = self.optimizer.param_groups
-        parts = zip(self._groups, self._ratios, self._factors, strict=True)
-        known = {id(group): (ratio, factor) for group, ratio, factor in parts}
-        found = [known.get(id(group)) or self._parts_of_new(group) for group in groups]
-        self._groups, self._ratios, self._factors = list(groups), [r for r, _ in found], [f for _, f in found]
-
-    def _has_new_groups(self) -> bool:
-        return [id(group) for group in self.optimizer.param_groups] != [id(group) for group in self._groups]
-
-    def _parts_of_new(self, group: dict[str, Any]) -> tuple[float, float]:
-        """The ratio of a new group's own learning rate to the greatest, and what other schedulers have made of it."""
-        own = group["lr"]
-        group.setdefault("initial_lr", own.clone() if isinstance(own, Tensor) else own)
-        rate = own_rate(group)
-        return rate / self._base, float(own) / rate if rate > 0 else 1.0
-
-    def _set_new_groups(self, *_: Any) -> None:
-        """Before a step: groups that are new since the latest have the learning rate that the schedule says."""
-        if not self._has_new_groups() or not self._is_in_force():
-            return
-        known = {id(group) for group in self._groups}
-        for group, rate in zip(self.optimizer.param_groups, self._rates(), strict=True):
-            if id(group) not in known:
-                set_rate(group, rate)
-
-    def _is_in_force(self) -> bool:
-        """Whether the learning rates are what this scheduler has made of them, and nobody else since."""
-        parts = zip(self._groups, self._own_rates(self._loop.learning_rate), self._factors, strict=True)
-        return self.last_epoch >= 0 and all(float(g["lr"]) == held(g, own * factor) for g, own, factor in parts)
+    def _before_step(self, *_: Any) -> None:
+        self._all.take_up(self.optimizer)
 
     def _before_load(self, *_: Any) -> None:
-        """What others have made of the learning rates until now is kept, whatever the optimiser loads."""
-        if self.last_epoch >= 0:
-            is_in_force = self._is_in_force()
-            self._factors = self._found_factors(self._loop.learning_rate)
-            self._is_loaded = not is_in_force
+        self._all.before_load(self.optimizer)
 
     def _after_load(self, *_: Any) -> None:
-        """The learning rates that were loaded are of another time: the schedule says those of now."""
-        groups = self.optimizer.param_groups
-        if len(groups) == len(self._groups):  # the same groups in other objects
-            self._groups = list(groups)
-        if self.last_epoch >= 0 and not self._is_loaded:
-            self._write(self._rates())
+        self._all.after_load(self.optimizer)
 
     def _write(self, rates: list[float]) -> None:
         """Sets the learning rate of each parameter group."""
         set_rates(self.optimizer, rates)
+        self._note_last()
+
+    def _note_last(self) -> None:
         rates_now = (group["lr"] for group in self.optimizer.param_groups)
         self._last_lr = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates_now]
 
-    def _rates(self) -> list[float]:
-        self._meet_groups()
-        own = self._own_rates(self._loop.learning_rate)
-        return [rate * factor for rate, factor in zip(own, self._factors, strict=True)]
-
-    def _own_rates(self, rate: float) -> list[float]:
-        """What the schedule alone makes of each group's learning rate, where it says `rate`."""
-        return [rate * ratio * scale_of(group) for group, ratio in zip(self._groups, self._ratios, strict=True)]
-
-    def _factors_in_sequence(self) -> list[float]:
-        """What others have made of the learning rates when a SequentialLR begins with this scheduler.
-
-        A sequence takes back a step of each of its schedulers, and sets the learning rates to the groups' own. So what
-        is different was made since, by those that stand before this one in a ChainedScheduler.
-        """
-        return [float(group["lr"]) / own if (own := own_rate(group)) > 0 else 1.0 for group in self._groups]
-
-    def _found_factors(self, rate: float) -> list[float]:
-        """What others have made of the learning rates since they were set to `rate`."""
-        if self._is_loaded:
-            self._is_loaded = False
-            return list(self._factors)
-        found: list[float] = []
-        for group, own, factor in zip(self._groups, self._own_rates(rate), self._factors, strict=True):
-            now = float(group["lr"])
-            found.append(factor if not own or now == held(group, own * factor) else now / own)
-        return found
-
     def _warn_of_zeros(self, found: list[float]) -> None:
         """Warns once of a group whose learning rate is 0 and that nobody has set above 0 for a whole step."""
-        both = enumerate(zip(self._factors, found, strict=False))
+        both = enumerate(zip(self._all.given_factors(self.optimizer), found, strict=False))
         stay = ", ".join(str(k) for k, (before, now) in both if before == now == 0)
         if stay and not self._is_warned_of_zero:
             self._is_warned_of_zero = True
