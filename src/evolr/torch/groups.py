@@ -1,4 +1,4 @@
-"""What parameter groups are given: by the schedules of an optimiser, in parts of their own learning rates, and by others."""
+"""What parameter groups are given: by the schedules of an optimiser, as parts of their own, and by others."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class Part(Protocol):
 class _Given(NamedTuple):
     """What a group was given last.
 
-    own: its own learning rate then. said: what the schedules made of the greatest one. alone: what they made of its own.
-    factor: what others had made of that. held: the learning rate that it had then, in the digits of its type.
+    own: its own learning rate then. said: what the schedules made of the greatest one. alone: what they made of its
+    own. factor: what others had made of that. held: the learning rate that it had then, in the digits of its type.
     """
 
     own: float
@@ -130,7 +130,7 @@ class Rates:
         self._met, self._known = [], []
         self.__dict__.update(state)
 
-    # --- whose learning rates these are ---------------------------------------------------------------------------------
+    # --- whose learning rates these are ---------------------------------------------------------------------------
 
     def begin(self, part: Part, optimizer: Optimizer) -> None:
         """An ExpressionLR is made. What a training before this one has left is nobody's doing."""
@@ -169,7 +169,7 @@ class Rates:
     def _in_play(self) -> list[Part]:
         return [part for made in self._parts if (part := made()) is not None and part.is_in_play]
 
-    # --- what they are --------------------------------------------------------------------------------------------------
+    # --- what they are --------------------------------------------------------------------------------------------
 
     def factors(self, optimizer: Optimizer) -> list[float]:
         """What others have made of the learning rates since they were given."""
@@ -257,7 +257,7 @@ class Rates:
             self._given[group[_NUMBER]] = given._replace(own=own)
         return given.factor
 
-    # --- groups that change ---------------------------------------------------------------------------------------------
+    # --- groups that change ---------------------------------------------------------------------------------------
 
     def take_up(self, optimizer: Optimizer) -> None:
         """Before a step: groups that came since the latest have the learning rate that the schedules say."""

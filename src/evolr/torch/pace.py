@@ -59,7 +59,7 @@ class Pace:
         self._forget()
 
     def is_behind(self) -> bool | None:
-        """Whether the optimiser has taken the steps that one of the scheduler's stands for; None where nobody counts."""
+        """Whether the optimiser has taken the steps that one of the scheduler's stands for; None if nobody counts."""
         if self._count is None or not self._counts:
             return None
         span = 1 if self._interval == "step" else self._steps_per_epoch

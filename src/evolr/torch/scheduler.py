@@ -164,7 +164,7 @@ class ExpressionLR(LRScheduler):
 
     @property
     def learning_rate(self) -> float:
-        """What the schedule says of the coming step: of the parameter group with the greatest, before any other's part."""
+        """What the schedule says of the coming step, for the parameter group with the greatest learning rate."""
         return self._loop.learning_rate
 
     @property
