@@ -190,7 +190,31 @@ SCHEMA: dict[str, Damage] = {
     "no version": sql("DELETE FROM migration"),
 }
 
+
+def beside(ending: str, make: Callable[[Path], object]) -> Damage:
+    """Lays something beside it, under one of SQLite's names."""
+    return lambda path: make(path.with_name(path.name + ending))
+
+
+def journal(path: Path, *others: Path) -> None:
+    """A rollback journal of no page, and the database that its transaction was over too, if one is given: SQLite deletes that."""
+    pages = path.with_name(path.name.removesuffix("-journal")).stat().st_size // 4096
+    end = _JOURNAL + struct.pack(">5I", 0, 0, pages, 512, 4096)
+    end = end.ljust(512, b"\0")
+    for other in others:
+        name = os.fsencode(other.absolute())
+        end += struct.pack(">I", 0x40000000 // 4096 + 1) + name + struct.pack(">2I", len(name), sum(name)) + _JOURNAL
+    path.write_bytes(end)
+
+
+_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+
 FILES: dict[str, Damage] = {
+    "a journal": beside("-journal", journal),
+    "a journal that names another file": beside("-journal", lambda path: journal(path, path.parent / "config.toml")),
+    "a journal that is a pipe": beside("-journal", os.mkfifo),
+    "a journal that is a directory": beside("-journal", Path.mkdir),
+    "a journal that leads elsewhere": beside("-journal", lambda path: path.symlink_to("elsewhere")),
     "an empty file": cut(0),
     "a file of text": lambda path: path.write_text("no database"),
     "the first half": cut(0.5),

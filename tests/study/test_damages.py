@@ -9,11 +9,14 @@ import pytest
 from evolr.errors import RunDirectoryError, StudyError
 from evolr.run_files import LOCK_FILE
 from evolr.study.course import course
+from evolr.study.evolve import evolve
 from evolr.study.lineage import lineage
 from evolr.study.results import Limits
+from evolr.study.sqlite_file import SqliteFile
 from evolr.study.study import Study
 from evolr.study.summary import best_schedules, pace, recorded_trainings, success, summarise
 from tests.study.damages import DAMAGES
+from tests.study.small import small
 from tests.trees import tree
 
 KEPT = Path(__file__).parent / "databases"
@@ -125,3 +128,33 @@ def test_what_a_trigger_would_do_is_not_done(damaged):
     path = damaged("a trigger")
     with pytest.raises(StudyError, match="has the trigger harm, which evolr does not make"):
         Study(path)
+
+
+@pytest.mark.parametrize("command", [("show",), ("runs",), ("report",), ("export", "--to", "python", "-o", "out.py")])
+def test_a_journal_that_names_another_file_takes_nothing_with_it(evolr, damaged, command):
+    path = damaged("a journal that names another file")
+    victim = path / "config.toml"
+    victim.write_text("mine")
+    before = tree(path)
+    name, *options = command
+    code, _, err = evolr(name, "runs" if name == "runs" else path, *options)
+    assert code == (0 if name == "runs" else 2)
+    assert name == "runs" or "study.db-journal, which evolr does not make here" in err
+    assert tree(path) == before
+    assert victim.read_text() == "mine"
+
+
+def test_no_journal_lies_beside_a_study_at_any_time(monkeypatch):
+    """So that one that does is somebody else's."""
+    seen = set()
+    execute = SqliteFile._execute
+
+    def watched(self, *arguments):
+        done = execute(self, *arguments)
+        seen.update(each.name for each in Path("run").glob("study.db*"))
+        return done
+
+    monkeypatch.setattr(SqliteFile, "_execute", watched)
+    evolve(small(), "run")
+    assert seen
+    assert not {name for name in seen if "journal" in name}

@@ -12,7 +12,7 @@ from evolr.errors import StudyError
 from evolr.study.curves import packed
 from evolr.study.ledger import APPLICATION_ID, Ledger, notes
 from evolr.training.task import Outcome
-from tests.study.damages import overwritten
+from tests.study.damages import journal, overwritten
 from tests.trees import tree
 
 SCHEMA_1 = """
@@ -178,3 +178,23 @@ def test_a_damaged_ledger_is_one_error_that_says_to_move_it_away(tmp_path, damag
     if not damage.startswith(("curves", "learning", "signals", "names", "words", "an epoch", "a name")):
         with pytest.raises(StudyError, match=r"contest.db.*(Move it away|Delete it)"):
             notes(path, "look")
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "one that names another file"])
+def test_a_journal_that_evolr_does_not_make_is_refused_and_nothing_is_touched(tmp_path, kind):
+    path, victim = tmp_path / "contest.db", tmp_path / "mine"
+    ledger = Ledger(path)
+    ledger.add([(b"one", Outcome(0.5, None, *np.ones((4, 3), np.float32)))])
+    ledger.close()
+    victim.write_text("mine")
+    beside = tmp_path / "contest.db-journal"
+    if kind == "a pipe":
+        os.mkfifo(beside)
+    else:
+        journal(beside, victim)
+    for read in (lambda: Ledger(path).find([b"one"]), lambda: notes(path, "look")):
+        with pytest.raises(StudyError, match=r"contest.db-journal, which evolr does not make here"):
+            read()
+    assert victim.read_text() == "mine"
+    beside.unlink()
+    assert Ledger(path).find([b"one"])

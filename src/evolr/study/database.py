@@ -60,6 +60,7 @@ class Database(SqliteFile):
             database.write(f"PRAGMA application_id = {APPLICATION_ID}")
             database._migrate()
             begin(database)
+            database.write_ahead()  # from the first, so that no rollback journal ever lies beside it
         finally:
             database.close()
         try:

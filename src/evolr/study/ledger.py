@@ -96,7 +96,7 @@ class Ledger:
         is_new = not os.path.lexists(self.path)
         try:
             _require_file(self.path)
-            file = SqliteFile(self.path, "rwc", _REMEDY)
+            file = SqliteFile(self.path, "rwc", _REMEDY, may_be_begun=True)
             try:
                 _prepare(file)
             except BaseException:
@@ -180,7 +180,7 @@ def notes(path: Path, kind: str) -> list[bytes]:
     if not os.path.lexists(path):
         return []
     _require_file(path)
-    with closing(SqliteFile(path, "read", _REMEDY)) as file, file.transaction("DEFERRED"):
+    with closing(SqliteFile(path, "read", _REMEDY, may_be_begun=True)) as file, file.transaction("DEFERRED"):
         return _notes(file, kind) if _recognised(file) else []
 
 

@@ -5,7 +5,8 @@ kill without losing anything; a power cut may lose the latest transactions, neve
 
 What stands in a file may be damaged, or made to do harm. So its schema must be the one that evolr makes, to the word: then every
 table is STRICT, and nothing runs that is not evolr's, such as a view or a trigger. Each value is decoded where it is read. A query
-that takes longer than any could in a file of its size, since its pages refer to one another, is ended.
+that takes longer than any could in a file of its size, since its pages refer to one another, is ended. What lies beside it under a
+name of SQLite's, such as the journal of a transaction to be taken back, can do as much harm: one that evolr does not make is refused.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +30,8 @@ _OLDEST: Final = (3, 37, 0)  # STRICT tables
 _STRIDE: Final = 100_000  # instructions of SQLite between two looks at whether a query comes to an end
 _INSTRUCTIONS_A_BYTE: Final = 20  # a row of ten bytes takes some 50 instructions, sorted and joined some 100
 _BYTES_A_ROW: Final = 4  # at least
+_JOURNAL_END: Final = bytes.fromhex("d9d505f920a163d7")
+"""What a rollback journal ends with that names a further file, which SQLite deletes: that of a transaction over several databases."""
 _UNDECODABLE: Final = (EvolrError, ValueError, TypeError, OverflowError, RecursionError)
 _NOTHING_BESIDE: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 """What SQLite says if the files that it needs beside a WAL database cannot be made."""
@@ -40,12 +44,15 @@ Schema = Mapping[str, str]
 
 
 class SqliteFile:
-    """An open SQLite file. mode, first: see `_connected`. remedy: what to do about a damaged one, as a sentence.
+    """An open SQLite file.
 
+    mode, first: see `_connected`. remedy: what to do about a damaged one, as a sentence. may_be_begun: whether a rollback journal may
+    lie beside it, since it is made where it lies.
     Raises StudyError where it cannot be opened, as all else here for what goes wrong.
     """
 
-    def __init__(self, path: Path, mode: str, remedy: str, *first: str) -> None:
+    def __init__(self, path: Path, mode: str, remedy: str, *first: str, may_be_begun: bool = False) -> None:
+        _refuse_foreign_journal(path, may_be=may_be_begun)
         self.path = path
         self._remedy = remedy
         self._limit = _QueryLimit(path)
@@ -356,6 +363,29 @@ def _connected(path: Path, mode: str, *first: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _refuse_foreign_journal(path: Path, *, may_be: bool) -> None:
+    """Raises StudyError for a rollback journal that evolr does not make, before SQLite takes it up: by a reader too.
+
+    In WAL mode there is none. may_be: of a file that may still be in the making, one that is a regular file and names no other.
+    """
+    journal = path.with_name(path.name + "-journal")
+    try:
+        found = journal.lstat()
+        if may_be and stat.S_ISREG(found.st_mode):
+            with journal.open("rb") as file:
+                file.seek(max(found.st_size - len(_JOURNAL_END), 0))
+                if file.read() != _JOURNAL_END:
+                    return
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StudyError(f"cannot use {journal}, which lies beside {path.name}: {error.strerror}") from error
+    raise StudyError(
+        f"beside {path} lies {journal.name}, which evolr does not make here; SQLite would change the file by it, or others that it "
+        "names. Nothing was read: if the run comes from somebody else, do not trust it; else move that file away"
+    )
 
 
 def _text(content: bytes) -> str | bytes:
