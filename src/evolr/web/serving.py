@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +25,8 @@ from evolr.web.guard import Guard, needs_token
 
 _NICENESS: Final = 5  # a search beside it goes first
 _MOST_CONNECTIONS: Final = 200
-_FIRST_REQUEST_SECONDS: Final = 10.0  # within which a connection has to ask for something
+_REQUEST_SECONDS: Final = 10.0  # within which a connection has to say what it asks for
+_QUIET_SECONDS: Final = 60.0  # between two messages that are the same
 
 
 def serve(folder: Path, host: str, port: int, *, has_token: bool, listening: Callable[[str], object]) -> None:
@@ -33,6 +37,8 @@ def serve(folder: Path, host: str, port: int, *, has_token: bool, listening: Cal
     server = Server(folder, host, port, has_token=has_token)
     with suppress(OSError, AttributeError):  # Windows has none
         os.nice(_NICENESS)
+    for logger in ("uvicorn.error", "asyncio"):
+        logging.getLogger(logger).addFilter(_OnceAWhile())
     listening(server.address)
     server.run()
 
@@ -97,16 +103,51 @@ class _Uvicorn(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """A connection, which is closed if it has not asked for anything in time: there may be so many at once, and no more."""
+    """A connection, which is closed if it lets wait for a request, the first or a later one that has begun.
+
+    There may be so many at once, and no more; between two requests uvicorn itself closes it soon.
+    """
+
+    _timer: asyncio.TimerHandle | None = None  # of the request that is waited for
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
-        self.loop.call_later(_FIRST_REQUEST_SECONDS, self._close_silent)
+        self._timer = self.loop.call_later(_REQUEST_SECONDS, self._close_waiting)
 
-    def _close_silent(self) -> None:
-        has_asked = self.cycle is not None  # pyright: ignore[reportUnnecessaryComparison]  # at first it is None
-        if not (has_asked or self.transport.is_closing()):
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._timer is None:
+            self._timer = self.loop.call_later(_REQUEST_SECONDS, self._close_waiting)
+        if self._is_answering:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def _is_answering(self) -> bool:
+        cycle = self.cycle  # at first it is None
+        return cycle is not None and not cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
+
+    def _close_waiting(self) -> None:
+        self._timer = None
+        if not (self._is_answering or self.transport.is_closing()):
             self.transport.close()
+
+
+class _OnceAWhile(logging.Filter):
+    """Lets each message through once a minute: a stranger's requests, or a lack of descriptors, would fill a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now, message = time.monotonic(), str(record.msg)[:200]
+        if now - self._said.get(message, -math.inf) < _QUIET_SECONDS:
+            return False
+        if len(self._said) >= _MOST_CONNECTIONS:
+            self._said.clear()
+        self._said[message] = now
+        return True
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -275,10 +275,16 @@ def csv_rows(trials: Sequence[ListedTrial]) -> str:
     writer = csv.writer(text)
     for trial in trials:
         number, generation, slot, operator, expression, pool, seed, epochs, *rest = trial
-        message = printable(trial.message or "")
-        row = (number, generation, slot, operator, pool, seed, epochs, *rest[:-1], message, ordinary_text(expression))
-        writer.writerow(["" if value is None else value for value in row])
+        message = _cell(trial.message or "")
+        told = (number, generation, slot, _cell(operator), _cell(pool), seed, epochs, *rest[:-1], message)
+        writer.writerow(["" if value is None else value for value in (*told, ordinary_text(expression))])
     return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A text of somebody's as a table's cell: one line, and nothing that a spreadsheet would work out."""
+    shown = printable(text)
+    return f"'{shown}" if shown.lstrip().startswith(("=", "+", "-", "@")) else shown
 
 
 def fault_page(title: str, message: str) -> str:
