@@ -167,6 +167,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def has_items(given: Any) -> bool:
+    """Whether what a person gives has items to be looked at one by one; an array of no dimension says that it has, and has none."""
+    try:
+        iter(given)
+    except TypeError:
+        return False
+    return True
+
+
 def printable(text: str) -> str:
     """A text as it may stand in one line wherever it is shown, as long as before.
 

@@ -119,3 +119,22 @@ def test_norms_are_of_float32_whatever_the_parameters_are(dtype):
     _, state = optimizer.update(parameters, state, parameters)
     small = 1e-3 * 1e-6 * (1 + 100_000**0.5)
     assert float(state[1].learning_rate) == pytest.approx(100_000**-0.5 + small + 1e-6 * 100_000**0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("text", ["0.1*(2 + alignment)", "1/grad_norm", "0.1/(1 + weight_norm + distance)"])
+def test_complex_parameters_are_pairs_of_numbers(text):
+    gradients = np.random.default_rng(1).normal(size=(6, 4, 2)).astype(np.float32)
+    used = []
+    for is_complex in (True, False):
+        weight = jnp.ones((4, 2), jnp.float32)
+        weight = weight[:, 0] + 1j * weight[:, 1] if is_complex else weight
+        moves = evolr.optax.optimizer(schedule(text), total_steps=10, steps_per_epoch=10)
+        state = moves.init(weight)
+        used.append([])
+        for gradient in gradients:
+            given = gradient[:, 0] + 1j * gradient[:, 1] if is_complex else gradient
+            updates, state = moves.update(jnp.asarray(given), state, weight)
+            weight = optax.apply_updates(weight, updates)
+            used[-1].append(float(optax.tree.get(state, "learning_rate")))
+    assert used[0] == pytest.approx(used[1], rel=1e-5)
+    assert len(set(used[1])) > 2

@@ -147,3 +147,38 @@ def test_the_norm_of_many_numbers_is_near_whatever_the_tensors(kind):
     expected = np.sqrt(sum(float((tensor.double() ** 2).sum()) for tensor in tensors))
     tolerance = 1e-5 if kind == "float32" else 1e-2 if "b" in kind or "each" in kind else 1e-3
     assert scheduler.get_last_lr()[0] == pytest.approx(0.001 * expected, rel=tolerance)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("0.1*weight_norm", 1.4142136), ("0.1*(1 + distance)", 0.1)])
+def test_weights_that_are_loaded_after_the_scheduler_was_made_are_those_that_it_begins_with(text, expected):
+    network = torch.nn.Linear(2, 1, bias=False)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    scheduler = ExpressionLR(optimizer, schedule(text), total_steps=10, steps_per_epoch=10)
+    network.load_state_dict({"weight": torch.full((1, 2), 10.0)})
+    used = []
+    for _ in range(3):
+        network.weight.grad = torch.full((1, 2), 1e-3)
+        optimizer.step()
+        used.append(optimizer.param_groups[0]["lr"])
+        scheduler.step()
+    assert used == pytest.approx([expected] * 3, rel=0.002)
+
+
+@pytest.mark.parametrize("text", ["0.1*(2 + alignment)", "1/grad_norm", "0.1/(1 + weight_norm + distance)"])
+def test_complex_parameters_are_pairs_of_numbers(text):
+    rng = np.random.default_rng(1)
+    gradients = rng.normal(size=(6, 4, 2)).astype(np.float32)
+    used = []
+    for is_complex in (True, False):
+        start = torch.ones(4, 2)
+        weight = torch.nn.Parameter(torch.view_as_complex(start) if is_complex else start)
+        optimizer = torch.optim.SGD([weight], lr=0.1)
+        scheduler = ExpressionLR(optimizer, schedule(text), total_steps=10, steps_per_epoch=10)
+        used.append([])
+        for gradient in map(torch.tensor, gradients):
+            weight.grad = torch.view_as_complex(gradient) if is_complex else gradient
+            optimizer.step()
+            used[-1].append(optimizer.param_groups[0]["lr"])
+            scheduler.step()
+    assert used[0] == pytest.approx(used[1], rel=1e-5)
+    assert len(set(used[1])) > 2

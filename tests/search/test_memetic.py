@@ -11,11 +11,12 @@ from evolr.config import resolve
 from evolr.errors import ConfigError, StudyError
 from evolr.expression import Expression, ordinary_text, parse
 from evolr.search.archive import fingerprint
-from evolr.search.constants import places, tunable
+from evolr.search.constants import places, tunable, values, with_values
 from evolr.search.evaluation import evaluate_race, race_population, runs_of, runs_of_race, seeds_of
 from evolr.search.individual import Evaluation, Individual, Place
 from evolr.search.memetic import Memetic
-from evolr.search.standard_structures import product_of_powers, standard_structures
+from evolr.search.standard_structures import in_terms, product_of_powers, standard_structures
+from evolr.standard import FAMILIES
 from tests.search.lived import lived, recalled
 
 CONFIG = resolve(
@@ -398,3 +399,16 @@ def test_as_many_children_stay_as_are_to_each_generation():
     births = [{parent for i in population if i.operator == "cma" for parent in i.parents} for population, _ in history]
     for generation in range(2, 6):
         assert len([birth for birth in births[generation] if birth.generation == generation - 1]) == 3
+
+
+@pytest.mark.parametrize("name", ["L4", "DoG", "normalised gradient", "trust ratio"])
+def test_what_guards_a_quotient_against_0_is_not_tuned(name):
+    """A first step of 0.05 on 1e-12 would be the greatest part of what it is added to."""
+    family = FAMILIES[name]
+    structure = in_terms(resolve("mixed").search, family)
+    tuned = values(tunable(structure))
+    assert (np.abs(tuned) > 1e-7).all()
+    guards = [token for token in structure.tokens if isinstance(token, float) and 0 < token < 1e-7]
+    assert guards
+    made = with_values(structure, 1.5 * values(structure))
+    assert [token for token in made.tokens if isinstance(token, float) and 0 < token < 1e-7] == guards

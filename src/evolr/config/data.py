@@ -16,6 +16,7 @@ from evolr.training.optimizers import OPTIMIZERS, Optimizer
 
 def from_data(data: Mapping[str, Any]) -> Config:
     """The configuration of nested tables. Raises ConfigError for what is unknown, of the wrong type or out of range."""
+    data = cast("Mapping[str, Any]", _plain(data))
     _refuse_unknown("", data, Config.__struct_fields__)
     _refuse_unknown("training.", data.get("training"), Training.__struct_fields__)
     _refuse_unknown("training.optimizer.", _table(data.get("training")).get("optimizer"), Optimizer.__struct_fields__)
@@ -45,6 +46,18 @@ def from_data(data: Mapping[str, Any]) -> Config:
         if isinstance(error.__cause__, EvolrError):
             raise ConfigError(str(error.__cause__)) from error
         raise ConfigError(_readable(str(error))) from error
+
+
+def _plain(value: Any) -> Any:
+    """A value whose texts are plain ones: NumPy's, an enumeration's, say, are texts as well, and no file takes them as such."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping):
+        table = cast("Mapping[Any, Any]", value)
+        return {_plain(name): _plain(each) for name, each in table.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in cast("Sequence[Any]", value)]
+    return value
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -44,7 +44,7 @@ def resolve(
         raise ConfigError(f"the preset {preset!r} is called {RENAMED[preset]!r} now: name it so")
     if preset not in PRESETS:
         raise ConfigError(unknown_name("preset", preset, PRESETS))
-    given = nested(settings or {})
+    given = nested({} if settings is None else settings)
     return _with(PRESETS[preset], [given] if file is None else [read_given(Path(file)), given], trainings)
 
 
@@ -78,7 +78,7 @@ def config_of(
     `comparison.epochs` is given, champions are compared and proven at the search's epochs. Raises ConfigError as `resolve`
     does, and for settings of the problem, which are the problem's own.
     """
-    settings = dotted(settings or {})
+    settings = dotted({} if settings is None else settings)
     if own := [name for name in settings if name.split(".")[0] == "problem"]:
         raise ConfigError(f"{own[0]} is what the {type(problem).__name__} says; give it there")
     external = External(

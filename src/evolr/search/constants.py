@@ -14,6 +14,10 @@ MOST: Final = 40
 """Constants that a child may have: with more a tuner comes to nothing."""
 
 
+_GUARD: Final = 1e-7
+"""What is as small only guards a quotient against 0: a tuner, whose first steps are of 0.05, would drown in it what it guards."""
+
+
 def tunable(structure: Expression) -> Expression:
     """The structure with at least two constants to tune, which a CMA-ES needs: with a factor, and a summand."""
     count = len(places(structure))
@@ -23,11 +27,11 @@ def tunable(structure: Expression) -> Expression:
 
 
 def places(expression: Expression) -> list[int]:
-    """Where the constants are that are tuned; whole numbers and π are part of the structure."""
+    """Where the constants are that are tuned; whole numbers, π and guards against 0 are part of the structure."""
     return [
         place
         for place, token in enumerate(expression.tokens)
-        if isinstance(token, float) and not token.is_integer() and token != math.pi
+        if isinstance(token, float) and not token.is_integer() and token != math.pi and abs(token) > _GUARD
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import numpy as np
 
 from evolr.config import Config, Search, changed
-from evolr.errors import ConfigError, EvolrError, count, shortened, shown
+from evolr.errors import ConfigError, EvolrError, count, has_items, shortened, shown
 from evolr.expression import Expression, original_text
 from evolr.schedule import Schedule
 from evolr.search.behaviour import behaviour
@@ -33,7 +33,7 @@ def begun_with(config: Config, initial: object) -> Config:
         return config
     if isinstance(initial, str | Path | Schedule):
         initial = [initial]
-    if not isinstance(initial, Iterable):
+    if not has_items(initial):
         raise ConfigError(f"initial is a list of schedules, formulas, names or runs, got {shown(initial)}")
     formulas = [text for what in cast("Iterable[Any]", initial) for text in _formulas(config.search, what)]
     return changed(config, {"search.initial": list(dict.fromkeys([*config.search.initial, *formulas]))})

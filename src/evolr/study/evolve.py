@@ -189,8 +189,9 @@ def _refuse_unknown(what: str, options: Mapping[str, Any], known: Sequence[str])
             raise ConfigError(f'epochs is no option with {what}, but a setting: settings={{"training.epochs": …}}')
         if name not in known:
             raise ConfigError(unknown_name(f"option of evolve with {what},", name, [*known, *_COMMON]))
-    if not isinstance(options.get("settings") or {}, Mapping):
-        raise ConfigError(f"settings must map dotted names to values, got {options['settings']!r}")
+    settings = options.get("settings")
+    if settings is not None and not isinstance(settings, Mapping):
+        raise ConfigError(f"settings must map dotted names to values, got {shown(settings)}")
 
 
 def _study_of_model(

@@ -8,7 +8,7 @@ from inspect import signature
 from typing import Any, Final, cast
 
 from evolr.config import CONSTANT, Config, dotted, resolve
-from evolr.errors import ConfigError, shown
+from evolr.errors import ConfigError, has_items, shown
 from evolr.execution.executor import Executor, ExecutorMaker
 from evolr.execution.training_function import TrainingFunction, name_of
 from evolr.expression import SIGNALS
@@ -55,7 +55,7 @@ def study_of(
     Raises ConfigError for a function, a signal, a limit or a setting that cannot be; nothing is started or written.
     """
     own = _own_signals(signals)
-    settings = dotted(settings or {})
+    settings = dotted({} if settings is None else settings)
     _refuse_arguments(settings)
     given = {
         "seed": STUDY_SEEDS.of("seed", seed),
@@ -83,7 +83,7 @@ def _own_signals(signals: SignalNames) -> list[tuple[str, float, float]]:
     """
     if isinstance(signals, str):
         raise ConfigError(f"signals is a list of names, such as ({signals!r},), got the text {signals!r}")
-    if not isinstance(cast("Any", signals), Iterable):
+    if not has_items(signals):
         raise ConfigError(f"signals is a list of names, such as ('progress', 'loss'), got {shown(signals)}")
     own: list[tuple[str, float, float]] = []
     spans = cast("Mapping[str, Any]", signals) if isinstance(signals, Mapping) else dict.fromkeys(signals)

@@ -37,6 +37,7 @@ class Network:
         self._unseen = 0  # scheduler steps since a gradient was seen
         self._see: Callable[[], Callable[[], None] | None] | None = None
         self._has_begun = False  # a learning rate was decided by the gradient of the coming step, the first
+        self._is_fresh = True  # no step was taken yet: weights may still be loaded
         self._known = _parameters(optimizer)  # those of the trees, in order
         needs_update = not names.isdisjoint(("update_norm", "alignment"))
         self._trees: dict[str, list[Tensor]] = {}
@@ -103,6 +104,8 @@ class Network:
             return
         self.is_seen = True
         self._meet_parameters()
+        if self._is_fresh and "initial" in self._trees:
+            self._trees["initial"] = _copies(self._optimizer)
         if "before" in self._trees:
             self._trees["before"] = _copies(self._optimizer)
         if self._names.isdisjoint(("grad_norm", "alignment")):
@@ -117,7 +120,7 @@ class Network:
         """Reads the weights, after a step."""
         if not self.is_seen:  # it had no gradient
             return
-        self.is_seen = False
+        self.is_seen = self._is_fresh = False
         self.had_gradient = self.had_gradient or self._has_begun
         self._meet_parameters()
         parameters = [p.detach() for p in _parameters(self._optimizer)]
@@ -152,11 +155,14 @@ class Network:
         if self._names and not self.had_gradient and told.get("grad_norm") is not None:
             self.had_gradient = math.isfinite(float(told["grad_norm"]))
 
-    def first_gradient(self) -> dict[str, float]:
-        """The norm of the gradient that was just seen, as long as no step was taken with one that is finite."""
+    def at_first_step(self) -> dict[str, float]:
+        """What decides the learning rate of the first step, at that step: its gradient, and weights as they are now.
+
+        The gradient that was just seen counts as the first as long as no step was taken with one that is finite.
+        """
         found = {} if self.had_gradient else self.numbers(("grad_norm",))
         self._has_begun = math.isfinite(found.get("grad_norm", math.nan))
-        return found if self._has_begun else {}
+        return (self.at_first() if self._is_fresh else {}) | (found if self._has_begun else {})
 
     def taken(self, *, is_told: bool) -> dict[str, float]:
         """What the latest step has shown, as numbers; nothing if it was skipped before the optimiser.
@@ -220,6 +226,7 @@ class Network:
     def load_state_dict(self, state: Mapping[str, Any], trees: dict[str, list[Tensor]]) -> None:
         """Goes on from there. trees: as `checked_state` answers."""
         self.had_gradient = bool(state.get("network.had_gradient", self.had_gradient))
+        self._is_fresh = False
         self._known, self._trees = _parameters(self._optimizer), trees
         pending = {name: state[key] for name in sorted(self._names) if (key := f"network.pending.{name}") in state}
         self._pending = {name: torch.tensor(number(value)) for name, value in pending.items()}
@@ -284,7 +291,7 @@ def _norm(tensors: list[Tensor]) -> Tensor:
     On a processor by dot products, which are twice as fast as torch's norm, and nearer by two digits where millions of
     numbers are summed.
     """
-    parts = [tensor.detach() for tensor in tensors]
+    parts = [_real(tensor.detach()) for tensor in tensors]
     if any(part.dtype in _HALF for part in parts):  # whose squares are beyond their type
         parts = [torch.linalg.vector_norm(p, dtype=torch.float32) if p.dtype in _HALF else p for p in parts]
     if not all(_is_flat(part) for part in parts):
@@ -293,11 +300,17 @@ def _norm(tensors: list[Tensor]) -> Tensor:
 
 
 def _dot(one: Tensor, other: Tensor) -> Tensor:
-    """The sum of the products of two tensors' numbers."""
+    """The sum of the products of two tensors' numbers; of complex ones, of their real and imaginary parts."""
+    one, other = _real(one), _real(other)
     if _is_flat(one) and _is_flat(other):
         return torch.dot(one.view(-1), other.view(-1))
     is_half = one.dtype in _HALF or other.dtype in _HALF
     return (one.float() * other.float()).sum() if is_half else (one * other).sum()
+
+
+def _real(tensor: Tensor) -> Tensor:
+    """The real numbers of a tensor: of a complex one, two for each of its."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 def _is_flat(tensor: Tensor) -> bool:

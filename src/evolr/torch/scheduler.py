@@ -149,7 +149,7 @@ class ExpressionLR(LRScheduler):
         optimiser steps. Under a GradScaler it stands after scaler.unscale_(optimizer).
         """
         self._network.see()
-        if first := self._network.first_gradient():
+        if first := self._network.at_first_step():
             self._tell(self._loop.begin, first)
 
     @property

@@ -30,7 +30,7 @@ def norm(tree: Tree) -> Any:
 
 def distance(tree: Tree, other: Tree) -> Any:
     """The L2 norm of a difference."""
-    return norm(jax.tree.map(lambda a, b: a.astype(jnp.float32) - b.astype(jnp.float32), tree, other))
+    return norm(jax.tree.map(lambda a, b: _wide(a) - _wide(b), tree, other))
 
 
 def cosine(tree: Tree, other: Tree) -> Any:
@@ -39,9 +39,14 @@ def cosine(tree: Tree, other: Tree) -> Any:
     return jnp.where(size > 0, _dot(tree, other) / jnp.where(size > 0, size, 1.0), 0.0)
 
 
+def _wide(array: Any) -> Any:
+    """In float32; a complex array stays one, so that both parts of its numbers count."""
+    return array.astype(jnp.complex64 if jnp.iscomplexobj(array) else jnp.float32)
+
+
 def _dot(tree: Tree, other: Tree) -> Any:
     pairs = zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True)
-    products = [jnp.vdot(jnp.ravel(a).astype(jnp.float32), jnp.ravel(b).astype(jnp.float32)) for a, b in pairs]
+    products = [jnp.vdot(jnp.ravel(_wide(a)), jnp.ravel(_wide(b))).real for a, b in pairs]
     return jnp.sum(jnp.stack(products)) if products else jnp.float32(0)
 
 
