@@ -1,5 +1,7 @@
 """Others that set the learning rate beside the Keras callback: nothing that they do is undone in silence."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -232,3 +234,36 @@ def test_a_new_callback_may_follow_one_whose_fit_was_broken_off():
         fit(model, ours(), Breaks())
     model.optimizer.iterations.assign(0)
     assert fit(model, ours()) == pytest.approx(RATES, rel=1e-5)
+
+
+def test_an_optimiser_that_takes_another_s_place_within_a_fit_goes_on_in_time():
+    def replace(model, epoch):
+        if epoch == 1:
+            other = keras.optimizers.SGD(0.5)
+            other.build(model.trainable_variables)
+            model.optimizer = other
+
+    model = classifier()
+    change = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: replace(model, epoch))
+    assert fit(model, ours(), change) == pytest.approx(RATES, rel=1e-5)
+
+
+def test_a_roll_back_by_an_epoch_at_its_end_is_no_epoch_without_a_step():
+    kept = {}
+
+    def back(model, epoch):
+        sync(model)
+        if epoch == 0:
+            kept["state"] = [np.array(keras.ops.convert_to_numpy(v)) for v in model.optimizer.variables]
+        if epoch == 1:
+            for variable, before in zip(model.optimizer.variables, kept["state"], strict=True):
+                variable.assign(before)
+
+    model = classifier()
+    change = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: back(model, epoch))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*took no step in a whole epoch")
+        used = fit(model, ours(), change)
+    once = len(RATES) // EPOCHS
+    expected = [*RATES[: 2 * once], *RATES[once : once * (EPOCHS - 1)]]
+    assert used == pytest.approx(expected, rel=1e-5)

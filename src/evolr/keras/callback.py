@@ -114,7 +114,8 @@ class ExpressionCallback(keras.callbacks.Callback):
         self._seen, self._epoch = (0.0, 0.0), epoch
         if not self._has_begun:
             self._begin(epoch)
-        self._batches_before = self._optimizer_rates().batches
+        self._sync()
+        self._batches_before = self._optimizer_rates().count()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the learning rate of the coming step."""
@@ -223,6 +224,7 @@ class ExpressionCallback(keras.callbacks.Callback):
             self._rates = OptimizerRates(optimizer, self._factors)
         elif self._rates.optimizer is not optimizer:
             self._rates = OptimizerRates(optimizer, [])
+            self._first_step = self._rates.steps - self.loop.position  # within a fit, time goes on
         return self._rates
 
     def _begin(self, epoch: int) -> None:

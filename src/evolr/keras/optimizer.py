@@ -39,7 +39,7 @@ class OptimizerRates:
         self._ratios = [1.0] * len(self._parts)
         self._own: list[float] | None = None  # what the schedule wanted last, without the factors
         self._held = self._read()  # what the optimiser was last seen to hold
-        self.batches = self._count()  # whose gradients it had taken when it was last looked at
+        self.batches = self.count()  # whose gradients it had taken when it was last looked at
 
     @property
     def steps(self) -> int:
@@ -48,12 +48,12 @@ class OptimizerRates:
 
     def has_moved(self) -> bool:
         """Looks at its count: whether it has taken batches, or was set back, since it was last looked at."""
-        before, self.batches = self.batches, self._count()
+        before, self.batches = self.batches, self.count()
         return self.batches != before
 
     def was_set_back(self) -> bool:
         """Whether its count is lower than when it was last looked at: an earlier state was loaded."""
-        return self._count() < self.batches
+        return self.count() < self.batches
 
     def forget(self) -> None:
         """Its state was loaded, or others trained it: the learning rates that it holds are no change of anybody's."""
@@ -93,7 +93,8 @@ class OptimizerRates:
             return {"learning_rate": self._held[0]}
         return {f"learning_rate_{part.name}": held for part, held in zip(self._parts, self._held, strict=True)}
 
-    def _count(self) -> int:
+    def count(self) -> int:
+        """The batches whose gradients it has taken by now."""
         return int(self._inner._iterations)
 
     def _read(self) -> list[float]:
