@@ -4,7 +4,7 @@ An individual of ordinary genetic programming is judged with the constants that 
 each, a good structure with bad constants is thrown away. Here an individual of the population is a *niche*: a structure
 with a CMA-ES of its own over its constants (Hansen 2016). Every generation each niche asks for a few points, all of them
 trained from the same seeds, and is judged by the better half of them over some generations, so that no single lucky
-training decides. Each generation, children of good niches are tried once and the best ones become niches; one inherits
+training decides; in the first generation of a suite, by the best of them. Each generation, children of good niches are tried once and the best ones become niches; one inherits
 the tuned constants of its parents, is safe for some generations, and then the worst niche that is not young makes room
 (age-layered, Hornby 2006). In the last generations, where there are such, the best niches alone go on, on more trainings a
 point, with more points if the search says so, and without children (successive halving, Jamieson and Talwalkar 2016).
@@ -69,10 +69,10 @@ class _Niche:
         self.points = [self.strategy.ask() for _ in range(count)]
         return [constants.with_values(self.structure, point * self.scales) for point in self.points]
 
-    def tell(self, fitness: Sequence[float]) -> None:
-        """The fitness of the points of the latest `ask`; −∞ for what diverged."""
+    def tell(self, fitness: Sequence[float], *, by_best: bool = False) -> None:
+        """The fitness of the points of the latest `ask`; −∞ for what diverged. by_best: it is judged by the best of them alone."""
         ranked = np.sort([max(value, -1e300) for value in fitness])
-        self.history.append(float(np.mean(ranked[len(ranked) // 2 :])))
+        self.history.append(float(ranked[-1] if by_best else np.mean(ranked[len(ranked) // 2 :])))
         worst_first = {value: rank for rank, value in enumerate(sorted(set(fitness)))}
         if len(worst_first) == 1:
             return  # points that are all alike say nothing of where to go
@@ -127,8 +127,11 @@ class Memetic:
         return individuals
 
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
+        # The first points lie wide, so most of a structure's say how far its constants are off. Where each was judged by
+        # several tasks, the best one says what it may come to; one training's luck would not.
+        by_best = self._generation == 0 and self._draws_tasks
         for niche, slots in self._asked:
-            niche.tell([evaluations[slot].fitness for slot in slots])
+            niche.tell([evaluations[slot].fitness for slot in slots], by_best=by_best)
             if niche.strategy.should_stop():  # it has come to rest
                 self._begin_again(niche)
             if self._generation == 0:
