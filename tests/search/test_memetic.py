@@ -412,3 +412,16 @@ def test_what_guards_a_quotient_against_0_is_not_tuned(name):
     assert guards
     made = with_values(structure, 1.5 * values(structure))
     assert [token for token in made.tokens if isinstance(token, float) and 0 < token < 1e-7] == guards
+
+
+@pytest.mark.parametrize("draws_tasks", [True, False])
+def test_a_suite_s_first_structures_are_judged_by_their_best_point_and_others_by_half_of_them(draws_tasks):
+    method = Memetic(SEARCH, 1, draws_tasks=draws_tasks)
+    population = method.population()
+    promising = method._niches[0]
+    (slots,) = [slots for niche, slots in method._asked if niche is promising]
+    score = {slot: 0.0 for slot in slots} | {slots[2]: 2.0}  # one of its points is good, the others are not
+    told = [score.get(number, 0.8) for number in range(len(population))]
+    method.learn([Evaluation(i, told[n], told[n]) for n, i in enumerate(population)])
+    assert (promising in method._niches) == draws_tasks
+    assert not draws_tasks or method._niches[0] is promising
