@@ -420,7 +420,7 @@ def test_a_suite_s_first_structures_are_judged_by_their_best_point_and_others_by
     population = method.population()
     promising = method._niches[0]
     (slots,) = [slots for niche, slots in method._asked if niche is promising]
-    score = {slot: 0.0 for slot in slots} | {slots[2]: 2.0}  # one of its points is good, the others are not
+    score = dict.fromkeys(slots, 0.0) | {slots[2]: 2.0}  # one of its points is good, the others are not
     told = [score.get(number, 0.8) for number in range(len(population))]
     method.learn([Evaluation(i, told[n], told[n]) for n, i in enumerate(population)])
     assert (promising in method._niches) == draws_tasks

@@ -15,7 +15,7 @@ from evolr.study.results import Limits
 from evolr.study.sqlite_file import SqliteFile
 from evolr.study.study import Study
 from evolr.study.summary import best_schedules, pace, recorded_trainings, success, summarise
-from tests.study.damages import DAMAGES
+from tests.study.damages import DAMAGES, journal
 from tests.study.small import small
 from tests.trees import tree
 
@@ -158,3 +158,15 @@ def test_no_journal_lies_beside_a_study_at_any_time(monkeypatch):
     evolve(small(), "run")
     assert seen
     assert not {name for name in seen if "journal" in name}
+
+
+def test_a_journal_beside_what_a_linked_study_leads_to_is_refused(tmp_path):
+    real, victim = tmp_path / "real.db", tmp_path / "mine"
+    shutil.copy(KEPT / "v2.db", real)
+    victim.write_text("mine")
+    journal(real.with_name("real.db-journal"), victim)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "study.db").symlink_to(real)
+    with pytest.raises(StudyError, match="real.db-journal, which evolr does not make here"):
+        summarise(tmp_path / "run")
+    assert victim.read_text() == "mine"

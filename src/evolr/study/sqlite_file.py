@@ -368,8 +368,12 @@ def _connected(path: Path, mode: str, *first: str) -> sqlite3.Connection:
 def _refuse_foreign_journal(path: Path, *, may_be: bool) -> None:
     """Raises StudyError for a rollback journal that evolr does not make, before SQLite takes it up: by a reader too.
 
-    In WAL mode there is none. may_be: of a file that may still be in the making, one that is a regular file and names no other.
+    In WAL mode there is none. may_be: of a file that may still be in the making, one that is a regular file and names no other. Where
+    the file is a link, SQLite looks beside what that leads to.
     """
+    real = Path(os.path.realpath(path))
+    if real != Path(os.path.abspath(path)):
+        _refuse_foreign_journal(real, may_be=may_be)
     journal = path.with_name(path.name + "-journal")
     try:
         found = journal.lstat()

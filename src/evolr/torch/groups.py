@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from math import inf, prod
 from typing import Any, Final, NamedTuple, Protocol
@@ -15,6 +16,7 @@ from evolr.errors import ScheduleError
 
 _RATES: Final = "_rates_by_expressions"  # of an optimiser: its Rates
 _NUMBER: Final = "evolr_group"  # of a group: its number, by which it is known again
+_MOST_GONE: Final = 100  # groups that are not there now and may come back
 _BASE: Final = "evolr_base_lr"  # of a group: the greatest own learning rate, which its own is in proportion to
 
 
@@ -76,6 +78,15 @@ class Part(Protocol):
         """Whether it has taken a step since it was made."""
         ...
 
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether a SequentialLR has taken back its latest step, with the learning rates of all."""
+        ...
+
+    def end_turn(self) -> None:
+        """A sequence has handed over to another: it makes no part of the learning rates until it is stepped again."""
+        ...
+
     def is_behind(self) -> bool | None:
         """Whether the optimiser has taken a step that it has not followed yet; None where nobody counts."""
         ...
@@ -116,17 +127,18 @@ class Rates:
         self._optimizer = ref(optimizer)
         self._parts: list[Callable[[], Part | None]] = []
         self._given: dict[int, _Given] = {}
-        self._base = 1.0
+        self._givers: list[Callable[[], Part | None]] = []  # those whose part the learning rates have
+        self._base, self._next = 1.0, 0
         self._met: list[dict[str, Any]] = []  # the groups that were there when they were last looked at
         self._known: list[dict[str, Any]] = []  # and when they were last given their learning rates
         self._before: list[_Before] | None = None  # until a state is loaded
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy is another optimiser's, and of copied parts, which join it by themselves."""
-        return {"_given": self._given, "_base": self._base}
+        return {"_given": self._given, "_base": self._base, "_next": self._next}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._optimizer, self._parts, self._before = (lambda: None), [], None
+        self._optimizer, self._parts, self._givers, self._before = (lambda: None), [], [], None
         self._met, self._known = [], []
         self.__dict__.update(state)
 
@@ -135,9 +147,9 @@ class Rates:
     def begin(self, part: Part, optimizer: Optimizer) -> None:
         """An ExpressionLR is made. What a training before this one has left is nobody's doing."""
         is_new = hasattr(optimizer.step, "_wrapped_by_lr_sched") and not has_stepped(optimizer)
-        if not is_new:
-            self._parts, self._given = [], {}
         self._parts = [made for made in self._parts if (other := made()) is not None and not other.is_under_way]
+        if not (is_new or self._parts):
+            self._given = {}
         base = base_rate(optimizer)
         for group in self._meet(optimizer):
             group[_BASE] = base
@@ -156,9 +168,10 @@ class Rates:
             self._parts.append(ref(part, self._lost))
 
     def take_turn(self, part: Part) -> None:
-        """A sequence hands over to one: the others whose turn it was are out of it."""
-        others = [(made, made()) for made in self._parts]
-        self._parts = [made for made, o in others if o is part or (o is not None and o.is_behind() is False)]
+        """A sequence hands over to one. Another that goes on, in a chain with it, is back by its next step."""
+        for made in self._parts:
+            if (other := made()) is not None and other is not part:
+                other.end_turn()
 
     def _lost(self, _: Any) -> None:
         """One is there no more. Before the first step it was replaced, as when the cell of a notebook is run again."""
@@ -173,7 +186,10 @@ class Rates:
 
     def factors(self, optimizer: Optimizer) -> list[float]:
         """What others have made of the learning rates since they were given."""
-        return [self._factor(group) for group in self._meet(optimizer)]
+        groups = self._meet_again(optimizer)
+        if any((part := made()) is not None and part.is_taken_back for made in self._givers):
+            return [_in_parts(float(group["lr"]), own_rate(group)) for group in groups]  # as a sequence has set them
+        return [self._factor(group) for group in groups]
 
     def factors_before(self, part: Part, optimizer: Optimizer) -> list[float]:
         """The same where a SequentialLR begins with one: it has set the learning rates to the groups' own.
@@ -181,12 +197,23 @@ class Rates:
         So what is different was made since, by those that stand before this one in a ChainedScheduler.
         """
         others = [other for other in self._in_play() if other is not part]
-        found: list[float] = []
-        for group in self._meet(optimizer):
-            scale = scale_of(group) if others else 1.0
-            alone = self._said(group, others) * self._ratio(group) * scale
-            found.append(float(group["lr"]) / alone if alone > 0 else 1.0)
-        return found
+        groups = self._meet_again(optimizer)
+        parts = [self._said(group, others) * self._ratio(group) for group in groups]
+        scales = [scale_of(group) if others else 1.0 for group in groups]
+        return [_in_parts(float(g["lr"]), alone * scale) for g, alone, scale in zip(groups, parts, scales, strict=True)]
+
+    def _meet_again(self, optimizer: Optimizer) -> list[dict[str, Any]]:
+        """The groups; if all have other own learning rates now, as OneCycleLR gives them, so has the greatest."""
+        groups = self._meet(optimizer)
+        if groups and all(self._has_another_own(group) for group in groups):
+            greatest = max(map(own_rate, groups))
+            for group in groups if _is_rate(greatest) else ():
+                group[_BASE] = greatest
+        return groups
+
+    def _has_another_own(self, group: dict[str, Any]) -> bool:
+        given = self._given.get(group[_NUMBER])
+        return given is not None and given.own != own_rate(group)
 
     def given_factors(self, optimizer: Optimizer) -> list[float]:
         """What others had made of the learning rates when they were given last."""
@@ -195,9 +222,9 @@ class Rates:
 
     def give(self, optimizer: Optimizer, factors: Iterable[float]) -> list[float]:
         """The learning rates of the coming step, for whoever sets them now."""
-        parts = self._in_play()
         both = zip(self._meet(optimizer), factors, strict=True)
-        rates = [self._give(group, parts, factor) for group, factor in both]
+        said = self._said_by_all()
+        rates = [self._give(group, said(group), factor) for group, factor in both]
         self._known = list(self._met)
         return rates
 
@@ -206,35 +233,45 @@ class Rates:
         return [self._ratio(group) for group in self._meet(optimizer)]
 
     def go_on(
-        self, optimizer: Optimizer, ratios: Iterable[float], factors: Iterable[float], rates: list[float]
+        self, optimizer: Optimizer, ratios: Iterable[float], factors: list[float] | None, rates: list[float]
     ) -> None:
-        """Sets the learning rates of a saved state."""
+        """Sets the learning rates of a saved state. factors: what others had made of them; None if nobody has said."""
         groups = self._meet(optimizer)
         for group, ratio in zip(groups, ratios, strict=True):
             if ratio > 0 and own_rate(group) > 0:
                 group[_BASE] = own_rate(group) / ratio
         set_rates(optimizer, rates)
-        parts = self._in_play()
-        for group, factor, rate in zip(groups, factors, rates, strict=True):
-            self._give(group, parts, factor)
+        said = self._said_by_all()
+        for group, factor, rate in zip(groups, factors or [None] * len(groups), rates, strict=True):
+            self._give(group, said(group), 1.0 if factor is None else factor)
             given = self._given[group[_NUMBER]]
-            self._given[group[_NUMBER]] = given._replace(held=_held(group, rate))
+            found = _in_parts(rate, given.alone) if factor is None else factor
+            self._given[group[_NUMBER]] = given._replace(factor=found, held=_held(group, rate))
         self._known = list(self._met)
 
-    def _give(self, group: dict[str, Any], parts: list[Part], factor: float) -> float:
+    def _give(self, group: dict[str, Any], said: float, factor: float) -> float:
         """A group's learning rate of the coming step, which is noted as given."""
-        said = self._said(group, parts)
-        alone = self._alone(group, parts)
+        own = own_rate(group)
+        alone = said * (own / group[_BASE]) * scale_of(group)
         rate = alone * factor
-        self._given[group[_NUMBER]] = _Given(own_rate(group), said, alone, factor, _held(group, rate))
+        self._given[group[_NUMBER]] = _Given(own, said, alone, factor, _held(group, rate))
         return rate
 
-    def _alone(self, group: dict[str, Any], parts: list[Part]) -> float:
-        """What the schedules alone make of a group's learning rate."""
-        return self._said(group, parts) * self._ratio(group) * scale_of(group)
+    def _said_by_all(self) -> Callable[[dict[str, Any]], float]:
+        """What the schedules in play say of the greatest learning rate, for a group; these are then who has given."""
+        parts, known = self._in_play(), dict[float, float]()
+        self._givers = [ref(part) for part in parts]
+
+        def said(group: dict[str, Any]) -> float:
+            base = group[_BASE]
+            if base not in known:
+                known[base] = self._said(group, parts)
+            return known[base]
+
+        return said
 
     def _said(self, group: dict[str, Any], parts: list[Part]) -> float:
-        """What the schedules say of the greatest learning rate: the first says it, others multiply it."""
+        """The first says it, others multiply it."""
         first, *others = [part.learning_rate for part in parts] or [group[_BASE]]
         return first * prod(rate / group[_BASE] for rate in others)
 
@@ -261,14 +298,15 @@ class Rates:
 
     def take_up(self, optimizer: Optimizer) -> None:
         """Before a step: groups that came since the latest have the learning rate that the schedules say."""
-        known = [*map(id, self._known)]
-        if [*map(id, optimizer.param_groups)] == known:
+        if _are_same(optimizer.param_groups, self._known):
             return
-        factors, parts = self.factors(optimizer), self._in_play()
-        if not all(part.is_behind() for part in parts):
+        known = {id(group) for group in self._known}
+        factors = self.factors(optimizer)
+        if not all(part.is_behind() for part in self._in_play()):
+            said = self._said_by_all()
             for group, factor in zip(optimizer.param_groups, factors, strict=True):
                 if id(group) not in known:
-                    _set_rate(group, self._give(group, parts, factor))
+                    _set_rate(group, self._give(group, said(group), factor))
             self._known = list(self._met)
 
     def before_load(self, optimizer: Optimizer) -> None:
@@ -286,16 +324,20 @@ class Rates:
         self._take_own(groups, before)
         self._met = []
         parts = self._in_play()
-        are_behind = all(part.is_behind() for part in parts)
+        is_due = all(part.is_behind() for part in parts)  # or its turn is over, and another one says the learning rates
+        said = self._said_by_all()
         for group, was in zip(self._meet(optimizer), before, strict=True):
-            alone = self._alone(group, parts)
-            if was.given is not None and (are_behind or alone == was.given.alone):  # to the bit as it was
-                self._given[group[_NUMBER]] = was.given._replace(own=own_rate(group))
-                rate = was.rate
+            number, own, now = group[_NUMBER], own_rate(group), float(group["lr"])
+            alone = said(group) * self._ratio(group) * scale_of(group)
+            given = was.given or _Given(own, said(group), alone, was.factor, was.rate)
+            if is_due:  # what was loaded stands until then, and is nobody's change
+                seen = now / was.factor if was.factor > 0 else given.alone
+                self._given[number] = given._replace(own=own, alone=seen, factor=was.factor, held=now)
+            elif was.given is not None and alone == given.alone:  # to the bit as it was
+                self._given[number] = given._replace(own=own)
+                _set_rate(group, was.rate)
             else:
-                rate = self._give(group, parts, was.factor)
-            if parts:
-                _set_rate(group, rate)
+                _set_rate(group, self._give(group, said(group), was.factor))
         self._known = list(self._met)
 
     def _take_own(self, groups: list[dict[str, Any]], before: list[_Before]) -> None:
@@ -310,7 +352,7 @@ class Rates:
     def _meet(self, optimizer: Optimizer) -> list[dict[str, Any]]:
         """The parameter groups as they are, each with a number, a learning rate and a base."""
         groups = optimizer.param_groups
-        if [*map(id, groups)] == [*map(id, self._met)]:
+        if _are_same(groups, self._met) and all(_NUMBER in g and _BASE in g and "initial_lr" in g for g in groups):
             return groups
         _part(optimizer)
         base = next((group[_BASE] for group in groups if _BASE in group), self._base)
@@ -318,15 +360,19 @@ class Rates:
         for group in groups:
             number = _number(group)
             if number < 0 or number in seen:  # new, or a copy of another
-                group[_NUMBER] = 1 + max([*seen, *self._given, *map(_number, groups)])
+                self._next = group[_NUMBER] = 1 + max([self._next, *map(_number, groups)])
                 given = self._given.get(number)
                 if given is not None and given.held == float(group["lr"]):
                     self._given[group[_NUMBER]] = given
             seen.add(group[_NUMBER])
             if self._given and "initial_lr" not in group:  # torch itself takes it of those that are there at first
-                own = group["lr"]
+                own, known = group["lr"], self._given.get(number)
+                own = own if known is None else known.own
                 group["initial_lr"] = own.clone() if isinstance(own, Tensor) else own
             group.setdefault(_BASE, base)
+        gone = [number for number in self._given if number not in seen]
+        for number in gone[: max(len(gone) - _MOST_GONE, 0)]:
+            del self._given[number]
         self._base, self._met = base, list(groups)
         return groups
 
@@ -346,6 +392,15 @@ def _number(group: dict[str, Any]) -> int:
     """The number that a group carries; -1 if it has none."""
     number = group.get(_NUMBER)
     return number if isinstance(number, int) else -1
+
+
+def _are_same(groups: list[dict[str, Any]], others: list[dict[str, Any]]) -> bool:
+    return len(groups) == len(others) and all(map(operator.is_, groups, others))
+
+
+def _in_parts(rate: float, alone: float) -> float:
+    """A learning rate in parts of another; 1 where that is 0."""
+    return rate / alone if alone > 0 else 1.0
 
 
 def _is_rate(value: Any) -> bool:

@@ -20,6 +20,11 @@ def stepping(optimizer: Any) -> Any:
     return optimizer
 
 
+def stands_still(optimizer: Any) -> bool:
+    """Whether a step moves nothing: torch.distributed.checkpoint takes such a one, to have a state to read."""
+    return all(isinstance(group["lr"], float | int) and group["lr"] == 0 for group in optimizer.param_groups)
+
+
 def hook(register: Callable[[Any], Any], method: Callable[..., Any], *, breaks_graph: bool = False) -> None:
     """Registers a method as a hook; it is removed when the object is gone that the method is of.
 

@@ -15,7 +15,7 @@ from torch.optim import LBFGS, Optimizer
 from evolr.errors import ScheduleError
 from evolr.loop import number, warn
 from evolr.torch.groups import has_stepped
-from evolr.torch.hooks import hook, stepping
+from evolr.torch.hooks import hook, stands_still, stepping
 
 _HALF: Final = (torch.float16, torch.bfloat16)
 _LONG: Final = 30  # steps; a gradient scaler that starts too high skips half as many in a row
@@ -120,7 +120,8 @@ class Network:
         """Reads the weights, after a step."""
         if not self.is_seen:  # it had no gradient
             return
-        self.is_seen = self._is_fresh = False
+        self.is_seen = False
+        self._is_fresh = self._is_fresh and stands_still(self._optimizer)
         self.had_gradient = self.had_gradient or self._has_begun
         self._meet_parameters()
         parameters = [p.detach() for p in _parameters(self._optimizer)]
@@ -158,10 +159,11 @@ class Network:
     def at_first_step(self) -> dict[str, float]:
         """What decides the learning rate of the first step, at that step: its gradient, and weights as they are now.
 
-        The gradient that was just seen counts as the first as long as no step was taken with one that is finite.
+        The gradient that was just seen counts as the first as long as no step was taken with one that is finite, and
+        not 0 throughout.
         """
         found = {} if self.had_gradient else self.numbers(("grad_norm",))
-        self._has_begun = math.isfinite(found.get("grad_norm", math.nan))
+        self._has_begun = 0 < found.get("grad_norm", math.nan) < math.inf
         return (self.at_first() if self._is_fresh else {}) | (found if self._has_begun else {})
 
     def taken(self, *, is_told: bool) -> dict[str, float]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
-from weakref import ref
+from weakref import finalize, ref
 
 from torch.compiler import is_compiling
 from torch.optim import Optimizer
 
 from evolr.loop import warn
-from evolr.torch.hooks import stepping
+from evolr.torch.hooks import stands_still, stepping
 
 _ALIKE_EPOCHS: Final = 5  # epochs in a row of one optimiser step each
 _ALIKE: Final = 3  # times in a row that a scheduler is stepped too often for an optimiser's step: not by a skipped one
@@ -22,8 +22,8 @@ class _StepCount:
     def __init__(self) -> None:
         self.steps = 0
 
-    def __call__(self, *_: Any) -> None:
-        if not is_compiling():
+    def __call__(self, optimizer: Any, *_: Any) -> None:
+        if not (is_compiling() or stands_still(optimizer)):
             self.steps += 1
 
 
@@ -55,7 +55,7 @@ class Pace:
             inner = stepping(optimizer)
             self._counts = hasattr(inner, "_optimizer_step_post_hooks")  # not of what only looks like an optimiser
             if self._counts:
-                inner.register_step_post_hook(self._count)
+                finalize(self, inner.register_step_post_hook(self._count).remove).atexit = False
         self._forget()
 
     def is_behind(self) -> bool | None:
@@ -63,7 +63,7 @@ class Pace:
         if self._count is None or not self._counts:
             return None
         span = 1 if self._interval == "step" else self._steps_per_epoch
-        return span is not None and self._count.steps - self._seen >= span
+        return None if span is None else self._count.steps - self._seen >= span
 
     def check(self, optimizer: Optimizer) -> None:
         """Takes up a step of the scheduler, and warns once if it is at another rate than it was made for."""

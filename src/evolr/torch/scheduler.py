@@ -45,7 +45,7 @@ class ExpressionLR(LRScheduler):
     It counts the optimiser's steps, and warns if it is stepped at another rate than it was made for.
     In a chain, what the others make of the learning rates is kept, whichever was made first, and so is what is set by
     hand: a group that was set to half has half from then on; one that was set to 0 has 0 until it is set above 0. But
-    LambdaLR and CosineAnnealingWarmRestarts set it whatever it was, in any chain.
+    LambdaLR, OneCycleLR and CosineAnnealingWarmRestarts set it whatever it was, in any chain.
     In a distributed training each process has to tell what the schedule reads, at the same steps. One that has no
     value, because another one validates, say, tells NaN, and is left out of the mean.
 
@@ -83,7 +83,7 @@ class ExpressionLR(LRScheduler):
         self._stride = self._loop.steps_per_epoch if interval == "epoch" else 1
         self._pace = Pace(interval, steps_per_epoch)
         self._is_warned_of_zero = False
-        self._is_made = self.is_under_way = False
+        self._is_made = self.is_under_way = self._is_over = False
         self._latest = -2  # the number of the step that was reached by itself
         self._all = rates_of(optimizer)
         self._all.begin(self, optimizer)
@@ -169,8 +169,17 @@ class ExpressionLR(LRScheduler):
 
     @property
     def is_in_play(self) -> bool:
-        """Whether it has begun; in a SequentialLR its turn may be still to come."""
-        return self.last_epoch >= 0 and self.last_epoch == self._latest
+        """Whether it has begun; in a SequentialLR its turn may be still to come, or over."""
+        return self.last_epoch >= 0 and self.last_epoch == self._latest and not self._is_over
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether a SequentialLR has taken back its latest step, with the learning rates of all."""
+        return self.last_epoch < self._latest
+
+    def end_turn(self) -> None:
+        """A sequence has handed over to another: it makes no part of the learning rates until it is stepped again."""
+        self._is_over = True
 
     def is_behind(self) -> bool | None:
         """Whether the optimiser has taken a step that it has not followed yet; None where nobody counts."""
@@ -199,7 +208,7 @@ class ExpressionLR(LRScheduler):
 
     def _gone_on(self, found: list[float]) -> list[float]:
         """The learning rates of the step that is reached; found: what others make of them."""
-        self._latest = self.last_epoch
+        self._latest, self._is_over = self.last_epoch, False
         self._warn_of_zeros(found)
         self._loop.move_to(max(self.last_epoch, 0) * self._stride)
         self._all.join(self, self.optimizer)
@@ -213,6 +222,7 @@ class ExpressionLR(LRScheduler):
             "step_count": self._step_count,
             "factors": rates.factors(self.optimizer),
             "ratios": rates.ratios(self.optimizer),
+            "is_over": self._is_over,
             "group_lrs": [float(group["lr"]) for group in self.optimizer.param_groups],
             **self._network.state_dict(),
             **self._loop.state_dict(),
@@ -236,7 +246,8 @@ class ExpressionLR(LRScheduler):
             raise ScheduleError(f"the state's base is a learning rate above 0, got {shown(given['base'])}")
         own = [own_rate(group) for group in self.optimizer.param_groups]
         older = [rate / base for rate in own] if "base" in given else self._all.ratios(self.optimizer)
-        ratios = _saved_rates("ratios", given["ratios"]) if "ratios" in given else older
+        is_older = "ratios" not in given
+        ratios = older if is_older else _saved_rates("ratios", given["ratios"])
         for saved in (factors, rates, ratios):
             if len(saved) != len(own):
                 raise ScheduleError(f"the state is of {len(saved)} parameter groups, the optimiser has {len(own)}")
@@ -244,9 +255,9 @@ class ExpressionLR(LRScheduler):
         self._loop.load_state_dict(given)
         self._network.load_state_dict(given, trees)
         self.last_epoch, self._step_count = last_epoch, step_count
-        self._latest, self.is_under_way = self.last_epoch, False
+        self._latest, self.is_under_way, self._is_over = self.last_epoch, False, bool(given.get("is_over", False))
         self._pace.begin(self.optimizer)
-        self._all.go_on(self.optimizer, ratios, factors, rates)
+        self._all.go_on(self.optimizer, ratios, None if is_older else factors, rates)
         self._note_last()
 
     def _over_ranks(self, told: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
@@ -277,9 +288,11 @@ class ExpressionLR(LRScheduler):
 
     def _warn_of_zeros(self, found: list[float]) -> None:
         """Warns once of a group whose learning rate is 0 and that nobody has set above 0 for a whole step."""
+        if self._is_warned_of_zero or 0.0 not in found:
+            return
         both = enumerate(zip(self._all.given_factors(self.optimizer), found, strict=False))
         stay = ", ".join(str(k) for k, (before, now) in both if before == now == 0)
-        if stay and not self._is_warned_of_zero:
+        if stay:
             self._is_warned_of_zero = True
             warn(
                 f"the learning rate of parameter group {stay} was set to 0, by hand or by another scheduler, and stays "

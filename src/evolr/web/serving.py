@@ -141,7 +141,7 @@ class _OnceAWhile(logging.Filter):
         self._said: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        now, message = time.monotonic(), str(record.msg)[:200]
+        now, message = time.monotonic(), record.getMessage()[:200]
         if now - self._said.get(message, -math.inf) < _QUIET_SECONDS:
             return False
         if len(self._said) >= _MOST_CONNECTIONS:
