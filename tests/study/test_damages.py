@@ -167,6 +167,6 @@ def test_a_journal_beside_what_a_linked_study_leads_to_is_refused(tmp_path):
     journal(real.with_name("real.db-journal"), victim)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "study.db").symlink_to(real)
-    with pytest.raises(StudyError, match="real.db-journal, which evolr does not make here"):
+    with pytest.raises(StudyError, match=r"real.db-journal, which evolr does not make here"):
         summarise(tmp_path / "run")
     assert victim.read_text() == "mine"
