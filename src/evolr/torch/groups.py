@@ -70,7 +70,7 @@ class Part(Protocol):
 
     @property
     def is_in_play(self) -> bool:
-        """Whether it has begun; in a SequentialLR its turn may be still to come."""
+        """Whether it has begun; in a SequentialLR its turn may be still to come, or over."""
         ...
 
     @property
