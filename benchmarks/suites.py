@@ -123,7 +123,7 @@ def main() -> None:
     name = given.name or given.preset
     settings = {key: json.loads(value) for key, value in (each.split("=", 1) for each in given.set)}
     written = RESULTS / f"suites-{name}.json"
-    whole = msgspec.to_builtins(evolr.resolve(given.preset, settings=settings))
+    whole = json.loads(msgspec.json.encode(evolr.resolve(given.preset, settings=settings)))  # as the results have it
     of_all = {
         "settings": settings,
         "config": {name: value for name, value in whole.items() if name != "seed"},
