@@ -37,8 +37,7 @@ class Pace:
     def __init__(self, interval: str, steps_per_epoch: int | None) -> None:
         self._interval, self._steps_per_epoch = interval, steps_per_epoch
         self._is_warned = False
-        self._count: _StepCount | None = None
-        self._counts = False  # whether the optimiser tells its steps
+        self._count: _StepCount | None = None  # of an optimiser that tells its steps
         self._counted: Callable[[], Optimizer | None] = lambda: None
         self._forget()
 
@@ -51,23 +50,23 @@ class Pace:
     def begin(self, optimizer: Optimizer) -> None:
         """Counts from here on."""
         if self._counted() is not optimizer:
-            self._count, self._counted = _StepCount(), ref(optimizer)
+            self._count, self._counted = None, ref(optimizer)
             inner = stepping(optimizer)
-            self._counts = hasattr(inner, "_optimizer_step_post_hooks")  # not of what only looks like an optimiser
-            if self._counts:
+            if hasattr(inner, "_optimizer_step_post_hooks"):  # not of what only looks like an optimiser
+                self._count = _StepCount()
                 finalize(self, inner.register_step_post_hook(self._count).remove).atexit = False
         self._forget()
 
     def is_behind(self) -> bool | None:
         """Whether the optimiser has taken the steps that one of the scheduler's stands for; None if nobody counts."""
-        if self._count is None or not self._counts:
+        if self._count is None:
             return None
         span = 1 if self._interval == "step" else self._steps_per_epoch
         return None if span is None else self._count.steps - self._seen >= span
 
     def check(self, optimizer: Optimizer) -> None:
         """Takes up a step of the scheduler, and warns once if it is at another rate than it was made for."""
-        if self._count is None or self._counted() is not optimizer:
+        if self._counted() is not optimizer:
             self.begin(optimizer)
         steps = 0 if self._count is None else self._count.steps
         taken, self._seen = steps - self._seen, steps

@@ -16,10 +16,11 @@ from evolr.loop import Loop, Rule, number, open_loop_rates, signals_of, warn, wh
 from evolr.signals.memory import observed
 from evolr.signals.table import observation_named
 from evolr.torch.distributed import is_distributed, mean_over_ranks
-from evolr.torch.groups import own_rate, rates_of, set_rates
+from evolr.torch.groups import own_rate, set_rates
 from evolr.torch.hooks import hook, stepping
 from evolr.torch.network import Network
 from evolr.torch.pace import Pace
+from evolr.torch.rates import rates_of
 
 
 class ExpressionLR(LRScheduler):

@@ -116,9 +116,9 @@ class _Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._timer is None:
-            self._timer = self.loop.call_later(_REQUEST_SECONDS, self._close_waiting)
-        if self._is_answering:
+        if not self._is_answering:
+            self._timer = self._timer or self.loop.call_later(_REQUEST_SECONDS, self._close_waiting)
+        elif self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
